@@ -1,0 +1,1 @@
+"""The nouns of Redoxa: crystals, candidates, results, the store and the reference tables. Imports nothing of ours."""

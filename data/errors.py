@@ -1,0 +1,61 @@
+"""The errors a user may meet. Each says what is wrong, where, and what to do about it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class RedoxaError(Exception):
+    """Base of every error that Redoxa raises on purpose; the command prints it without a traceback."""
+
+    exit_code = 1
+
+
+class InputError(RedoxaError):
+    """Something the user gave cannot be used (campaign file, structure file, option). Exit code 2."""
+
+    exit_code = 2
+
+
+class UnknownKindError(InputError):
+    """A name that no registry knows; suggests the nearest one."""
+
+    def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
+        super().__init__(f"'{name}' is not a {what}. {suggest(name, known)}")
+
+
+class StructureError(InputError):
+    """A structure that cannot be a crystal of ours (disorder, zero volume, too many atoms, unreadable file)."""
+
+
+class GenerationError(RedoxaError):
+    """A generator cannot satisfy the condition it was given."""
+
+
+class PotentialError(RedoxaError):
+    """An interatomic potential is missing, or gave no finite number."""
+
+
+class StoreError(RedoxaError):
+    """The store is missing, locked by another run, or of another version."""
+
+
+class TransitionError(RedoxaError):
+    """A queue transition that the table of allowed transitions does not hold."""
+
+
+class SafetyError(RedoxaError):
+    """A request that a safety rule refuses."""
+
+
+class DriverError(RedoxaError):
+    """A laboratory driver could not be reached or gave an answer that cannot be understood."""
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return ``Did you mean 'x'? Known: a, b, c`` for a mistyped name."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"Did you mean '{near[0]}'? " if near else ""
+    return f"{hint}Known: {', '.join(names)}"

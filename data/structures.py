@@ -1,0 +1,71 @@
+"""Doors between `Crystal` records, pymatgen `Structure`s and ASE `Atoms` (no torch)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from ase.data import atomic_masses, chemical_symbols
+
+from data.errors import StructureError
+from data.records import Crystal
+from data.units import G_PER_CM3_PER_AMU_PER_A3
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from pymatgen.core import Structure
+
+
+def to_structure(crystal: Crystal) -> Structure:
+    """pymatgen `Structure` without oxidation states."""
+    from pymatgen.core import Lattice, Structure
+
+    return Structure(
+        Lattice(crystal.lattice_A), [chemical_symbols[z] for z in crystal.numbers], crystal.frac_coords
+    )
+
+
+def from_structure(structure: Structure) -> Crystal:
+    """Record of an ordered pymatgen `Structure`.
+
+    Raises:
+        StructureError: partial occupancies.
+    """
+    if not structure.is_ordered:
+        raise StructureError(
+            f"{structure.composition.reduced_formula}: partial occupancies (disorder) cannot be screened; "
+            "give an ordered approximant"
+        )
+    return Crystal(
+        numbers=[site.specie.Z for site in structure],
+        frac_coords=structure.frac_coords.tolist(),
+        lattice_A=structure.lattice.matrix.tolist(),
+    )
+
+
+def to_atoms(crystal: Crystal) -> Atoms:
+    """ASE `Atoms`, periodic in all directions."""
+    from ase import Atoms
+
+    return Atoms(
+        numbers=crystal.numbers, scaled_positions=crystal.frac_coords, cell=crystal.lattice_A, pbc=True
+    )
+
+
+def from_atoms(atoms: Atoms) -> Crystal:
+    """Record of ASE `Atoms`."""
+    return Crystal(
+        numbers=atoms.numbers.tolist(),
+        frac_coords=atoms.get_scaled_positions(wrap=True).tolist(),
+        lattice_A=np.asarray(atoms.cell).tolist(),
+    )
+
+
+def mass_amu(crystal: Crystal) -> float:
+    """Mass of the cell."""
+    return float(sum(atomic_masses[z] for z in crystal.numbers))
+
+
+def density_g_cm3(crystal: Crystal) -> float:
+    """Density from cell mass and volume."""
+    return mass_amu(crystal) / crystal.volume_A3 * G_PER_CM3_PER_AMU_PER_A3

@@ -1,0 +1,10 @@
+"""Generators propose crystals. Adding one is a file here and a line in `GENERATORS`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+GENERATORS: Final = {
+    "flow": "generators.flow:FlowGenerator",
+    "substitution": "generators.substitution:SubstitutionGenerator",
+}

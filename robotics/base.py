@@ -1,0 +1,56 @@
+"""What a laboratory driver is."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar, Protocol
+
+from data.lab import ExperimentRequest, Measurement
+from data.records import Record
+
+
+class JobState(StrEnum):
+    """What the laboratory says of a job."""
+
+    UNKNOWN = "unknown"
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class JobReport(Record):
+    """One answer of a laboratory about one job."""
+
+    state: JobState
+    measurement: Measurement | None = None
+    text: str = ""
+
+
+class Driver(Protocol):
+    """A laboratory, seen from the queue.
+
+    `check` moves nothing. `submit` is idempotent: the same request again changes nothing, so a lost reply is answered by
+    asking. `stop` may be called at any time and twice. A laboratory that cannot be reached raises
+    `data.errors.DriverError`.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    simulated: bool
+
+    def check(self, request: ExperimentRequest) -> list[str]:
+        """What stands in the way of this request here (missing furnace, limits ...); empty when nothing does."""
+        ...
+
+    def submit(self, request_id: str, request: ExperimentRequest) -> None:
+        """Hand the request over under its queue id."""
+        ...
+
+    def poll(self, request_id: str) -> JobReport:
+        """Ask how it goes."""
+        ...
+
+    def stop(self) -> None:
+        """Stop everything this driver has running."""
+        ...
