@@ -1,0 +1,8 @@
+"""Alembic's entry: runs the migrations on the connection that `data.database` hands over."""
+
+from alembic import context
+
+connection = context.config.attributes["connection"]
+context.configure(connection=connection, transactional_ddl=False)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,313 @@
+"""The store: the truth of every campaign. Append-only, keyed by content hash, so that resuming means running again.
+
+Every write is one transaction that either happened whole or did not. Writing the same thing twice changes nothing.
+Any number of processes may read; writers wait for one another (SQLite) or run side by side (PostgreSQL).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Select, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.schema import Table
+
+from data import schema as s
+from data.database import open_engine, writing
+from data.records import Candidate, Crystal, Origin, ScreeningResult
+
+
+def now() -> datetime:
+    """The time, in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """One generator's batch of samples within a round."""
+
+    campaign_id: str
+    round: int
+    generator: str
+    chunk: int
+    first_sample: int
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A candidate chosen for the laboratory, and why."""
+
+    candidate_id: str
+    rank: int
+    why: str
+    request_id: str | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a stage of a round took."""
+
+    round: int
+    stage: str
+    entered: int
+    passed: int
+    seconds: float
+
+
+class Store:
+    """Reads and writes of campaigns, candidates, results and selections."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @classmethod
+    def open(cls, where: str | Path, *, create: bool = True) -> Store:
+        """Open a store by path or URL (see `data.database.open_engine`)."""
+        return cls(open_engine(where, create=create))
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.engine.dispose()
+
+    # -- campaigns and rounds ------------------------------------------------------------------------------------------
+
+    def add_campaign(self, campaign_id: str, name: str, spec: dict[str, Any]) -> None:
+        """Record a resolved spec under its content hash."""
+        with writing(self.engine) as connection:
+            self._insert(connection, s.campaigns, [{"id": campaign_id, "name": name, "spec": spec, "created_at": now()}])
+
+    def campaigns(self, name: str | None = None) -> list[dict[str, Any]]:
+        """Rows of `campaigns`, oldest first."""
+        query = select(s.campaigns).order_by(s.campaigns.c.created_at)
+        return self._rows(query if name is None else query.where(s.campaigns.c.name == name))
+
+    def complete_stage(self, campaign_id: str, round_: int, stage: str, summary: dict[str, Any]) -> None:
+        """Mark a stage of a round as complete; the first summary stays."""
+        row = {"campaign_id": campaign_id, "round": round_, "stage": stage, "summary": summary, "created_at": now()}
+        with writing(self.engine) as connection:
+            self._insert(connection, s.rounds, [row])
+
+    def stage_summary(self, campaign_id: str, round_: int, stage: str) -> dict[str, Any] | None:
+        """Summary of a complete stage, or None while it is not complete."""
+        c = s.rounds.c
+        rows = self._rows(
+            select(c.summary).where(c.campaign_id == campaign_id, c.round == round_, c.stage == stage)
+        )
+        return rows[0]["summary"] if rows else None
+
+    def completed_stages(self, campaign_id: str) -> list[dict[str, Any]]:
+        """Rows of `rounds` of a campaign in order."""
+        c = s.rounds.c
+        return self._rows(select(s.rounds).where(c.campaign_id == campaign_id).order_by(c.round, c.created_at))
+
+    # -- candidates ----------------------------------------------------------------------------------------------------
+
+    def add_chunk(self, chunk: Chunk, candidates: Sequence[Candidate], seconds: float) -> None:
+        """Write a chunk of samples and its proposals: all or nothing, once."""
+        stamp = now()
+        key = {"campaign_id": chunk.campaign_id, "round": chunk.round, "generator": chunk.generator}
+        header = {**key, "chunk": chunk.chunk, "proposed": len(candidates), "seconds": seconds, "created_at": stamp}
+        proposals = [
+            {**key, "sample": chunk.first_sample + i, "candidate_id": c.id, "origin": c.origin.model_dump(mode="json")}
+            for i, c in enumerate(candidates)
+        ]
+        with writing(self.engine) as connection:
+            self._insert(connection, s.candidates, [candidate_row(c, stamp) for c in candidates])
+            self._insert(connection, s.chunks, [header])
+            self._insert(connection, s.proposals, proposals)
+
+    def add_candidates(self, candidates: Sequence[Candidate]) -> None:
+        """Write candidates that belong to no campaign (structures of a user)."""
+        stamp = now()
+        with writing(self.engine) as connection:
+            self._insert(connection, s.candidates, [candidate_row(c, stamp) for c in candidates])
+
+    def chunks(self, campaign_id: str, round_: int) -> set[tuple[str, int]]:
+        """(generator, chunk) pairs that are written."""
+        c = s.chunks.c
+        rows = self._rows(select(c.generator, c.chunk).where(c.campaign_id == campaign_id, c.round == round_))
+        return {(row["generator"], row["chunk"]) for row in rows}
+
+    def candidates(self, campaign_id: str, round_: int | None = None) -> list[Candidate]:
+        """Distinct candidates of a campaign in order of arrival, each with its first origin in it."""
+        p, c = s.proposals.c, s.candidates.c
+        query = (
+            select(c.id, c.crystal, c.working_ion, p.origin)
+            .join(s.proposals, p.candidate_id == c.id)
+            .where(p.campaign_id == campaign_id)
+            .order_by(c.seq, p.round, p.generator, p.sample)
+        )
+        if round_ is not None:
+            query = query.where(p.round == round_)
+        return _distinct_candidates(self._rows(query))
+
+    def by_id(self, ids: Iterable[str]) -> dict[str, Candidate]:
+        """Candidates by id, each with the first origin known anywhere."""
+        p, c = s.proposals.c, s.candidates.c
+        wanted = list(ids)
+        found: dict[str, Candidate] = {}
+        for start in range(0, len(wanted), 500):
+            query = (
+                select(c.id, c.crystal, c.working_ion, p.origin)
+                .join(s.proposals, p.candidate_id == c.id)
+                .where(c.id.in_(wanted[start : start + 500]))
+                .order_by(c.seq, p.round, p.generator, p.sample)
+            )
+            found |= {candidate.id: candidate for candidate in _distinct_candidates(self._rows(query))}
+        return found
+
+    def earlier(self, candidate_id: str, formula: str) -> list[Crystal]:
+        """Crystals of this formula that arrived in the store before the candidate, oldest first."""
+        c = s.candidates.c
+        seq = select(c.seq).where(c.id == candidate_id).scalar_subquery()
+        rows = self._rows(select(c.crystal).where(c.formula == formula, c.seq < seq).order_by(c.seq))
+        return [Crystal.model_validate(row["crystal"]) for row in rows]
+
+    # -- results -------------------------------------------------------------------------------------------------------
+
+    def add_result(self, result: ScreeningResult) -> None:
+        """Append a screening result; a second one under the same settings changes nothing."""
+        row = {
+            "candidate_id": result.candidate_id,
+            "settings_hash": result.settings_hash,
+            "verdict": result.verdict.value,
+            "record": result.model_dump(mode="json"),
+            "created_at": now(),
+        }
+        with writing(self.engine) as connection:
+            self._insert(connection, s.results, [row])
+
+    def unscreened(self, campaign_id: str, round_: int, settings_hash: str) -> list[str]:
+        """Ids of the round's candidates without a result under these settings, in order of arrival."""
+        p, c, r = s.proposals.c, s.candidates.c, s.results.c
+        done = select(r.candidate_id).where(r.settings_hash == settings_hash)
+        query = (
+            select(c.id)
+            .where(c.id.in_(select(p.candidate_id).where(p.campaign_id == campaign_id, p.round == round_)))
+            .where(c.id.not_in(done))
+            .order_by(c.seq)
+        )
+        return [row["id"] for row in self._rows(query)]
+
+    def results(self, campaign_id: str, settings_hash: str, round_: int | None = None) -> list[ScreeningResult]:
+        """Results of a campaign's candidates under these settings, in order of arrival."""
+        p, c, r = s.proposals.c, s.candidates.c, s.results.c
+        members = select(p.candidate_id).where(p.campaign_id == campaign_id)
+        if round_ is not None:
+            members = members.where(p.round == round_)
+        query = (
+            select(r.record)
+            .join(s.candidates, c.id == r.candidate_id)
+            .where(r.settings_hash == settings_hash, r.candidate_id.in_(members))
+            .order_by(c.seq)
+        )
+        return [ScreeningResult.model_validate(row["record"]) for row in self._rows(query)]
+
+    def get_relaxation(self, key: str) -> dict[str, Any] | None:
+        """A finished relaxation by content key."""
+        rows = self._rows(select(s.relaxations.c.record).where(s.relaxations.c.key == key))
+        return rows[0]["record"] if rows else None
+
+    def put_relaxation(self, key: str, record: dict[str, Any]) -> None:
+        """Keep a finished relaxation."""
+        with writing(self.engine) as connection:
+            self._insert(connection, s.relaxations, [{"key": key, "record": record, "created_at": now()}])
+
+    # -- selections and costs ------------------------------------------------------------------------------------------
+
+    def add_selections(self, campaign_id: str, round_: int, chosen: Sequence[Selection]) -> None:
+        """Write the round's choice for the laboratory."""
+        rows = [
+            {
+                "campaign_id": campaign_id,
+                "round": round_,
+                "candidate_id": x.candidate_id,
+                "rank": x.rank,
+                "why": x.why,
+                "request_id": x.request_id,
+                "note": x.note,
+            }
+            for x in chosen
+        ]
+        with writing(self.engine) as connection:
+            self._insert(connection, s.selections, rows)
+
+    def selections(self, campaign_id: str, round_: int | None = None) -> list[Selection]:
+        """What was chosen, by round and rank."""
+        c = s.selections.c
+        query = select(s.selections).where(c.campaign_id == campaign_id).order_by(c.round, c.rank)
+        if round_ is not None:
+            query = query.where(c.round == round_)
+        return [
+            Selection(row["candidate_id"], row["rank"], row["why"], row["request_id"], row["note"])
+            for row in self._rows(query)
+        ]
+
+    def add_costs(self, campaign_id: str, costs: Sequence[Cost]) -> None:
+        """Append what stages took."""
+        stamp = now()
+        rows = [{"campaign_id": campaign_id, **vars(cost), "created_at": stamp} for cost in costs]
+        if rows:
+            with writing(self.engine) as connection:
+                connection.execute(s.costs.insert(), rows)
+
+    def costs(self, campaign_id: str) -> list[Cost]:
+        """Costs summed by round and stage, in order of first appearance."""
+        c = s.costs.c
+        query = (
+            select(
+                c.round,
+                c.stage,
+                func.sum(c.entered).label("entered"),
+                func.sum(c.passed).label("passed"),
+                func.sum(c.seconds).label("seconds"),
+            )
+            .where(c.campaign_id == campaign_id)
+            .group_by(c.round, c.stage)
+            .order_by(func.min(c.id))
+        )
+        return [Cost(**row) for row in self._rows(query)]
+
+    # -- plumbing ------------------------------------------------------------------------------------------------------
+
+    def _rows(self, query: Select[Any]) -> list[dict[str, Any]]:
+        with self.engine.connect() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def _insert(self, connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+        """Insert rows whose key is not there yet."""
+        if not rows:
+            return
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        connection.execute(dialect.insert(table).on_conflict_do_nothing(), rows)
+
+
+def candidate_row(candidate: Candidate, stamp: datetime) -> dict[str, Any]:
+    """Row of the `candidates` table."""
+    composition = candidate.crystal.composition
+    return {
+        "id": candidate.id,
+        "formula": candidate.formula,
+        "chemical_system": "-".join(sorted(composition)),
+        "working_ion": candidate.working_ion,
+        "n_atoms": candidate.crystal.n_atoms,
+        "crystal": candidate.crystal.model_dump(mode="json"),
+        "created_at": stamp,
+    }
+
+
+def _distinct_candidates(rows: Iterable[dict[str, Any]]) -> list[Candidate]:
+    found: dict[str, Candidate] = {}
+    for row in rows:
+        if row["id"] not in found:
+            found[row["id"]] = Candidate(
+                crystal=Crystal.model_validate(row["crystal"]),
+                working_ion=row["working_ion"],
+                origin=Origin.model_validate(row["origin"]),
+            )
+    return list(found.values())
