@@ -1,0 +1,88 @@
+"""Interatomic potentials behind one Protocol. Each declares its energy scale, so that scales are never mixed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from data.errors import PotentialError
+from data.registry import load
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from data.records import Crystal
+
+FloatArray = npt.NDArray[np.float64]
+
+POTENTIALS: Final = {
+    "chgnet": "screening.chgnet:Chgnet",
+    "chgnet-r2scan": "screening.chgnet:ChgnetR2scan",
+}
+"""Name -> class. A potential is one file (imported only when asked for) and one line here."""
+
+
+@dataclass(frozen=True)
+class PointResult:
+    """What a potential says of one geometry.
+
+    Attributes:
+        energy_eV: energy of the whole cell.
+        forces_eV_A: forces [N,3], or None where only the energy was asked for.
+        stress_eV_A3: symmetric stress (dE/dstrain)/V [3,3], positive under tension as in ASE, or None likewise.
+        magmoms_muB: absolute magnetic moments [N], or None where the potential knows none.
+    """
+
+    energy_eV: float
+    forces_eV_A: FloatArray | None = None
+    stress_eV_A3: FloatArray | None = None
+    magmoms_muB: FloatArray | None = None
+
+
+class Potential(Protocol):
+    """An interatomic potential, loaded once a process.
+
+    `model_id` names the weights and enters every cache key; `energy_scale` names the level of theory and its
+    corrections: energies of two scales are never subtracted from one another.
+    """
+
+    name: ClassVar[str]
+    model_id: ClassVar[str]
+    energy_scale: ClassVar[str]
+    energy_mae_eV_per_atom: ClassVar[float]
+
+    def compute(self, crystal: Crystal | Atoms, forces: bool = True) -> PointResult:
+        """Energy (and forces, stress, moments) at this geometry.
+
+        Raises:
+            data.errors.PotentialError: an element or a geometry outside the model, or a result that is not finite.
+        """
+        ...
+
+
+def load_potential(name: str = "chgnet") -> Potential:
+    """Load a registered potential.
+
+    Raises:
+        data.errors.UnknownKindError: no such potential.
+        data.errors.PotentialError: its package or its weights are missing.
+    """
+    kind = load(POTENTIALS, "potential", name)
+    potential: Potential = kind()
+    return potential
+
+
+def check_finite(result: PointResult, what: str) -> PointResult:
+    """Return `result`, or raise where a number in it is not finite.
+
+    Raises:
+        data.errors.PotentialError: naming the quantity and `what` it was computed for.
+    """
+    for name in ("energy_eV", "forces_eV_A", "stress_eV_A3"):
+        value = getattr(result, name)
+        if value is not None and not np.all(np.isfinite(value)):
+            raise PotentialError(f"{what}: the potential gave a {name} that is not finite")
+    return result
