@@ -1,0 +1,42 @@
+# make discover: install and run the quickstart campaign.   make test: install and pass the tests.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: discover test test-slow lint benchmarks clean
+
+discover: $(VENV)/.installed
+	@$(BIN)/redoxa run campaigns/quickstart.yaml
+
+test: $(VENV)/.installed-tests
+	@$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(VENV)/.installed-tests
+	@$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.installed-tests
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+# Torch comes first and with pip: a resolver that sees it late would take a build with gigabytes of CUDA.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@echo "Installing Redoxa into $(VENV) (a few minutes, once)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.installed-tests: $(VENV)/.installed
+	@echo "Installing what the tests need"
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test]"
+	@touch $@
+
+benchmarks: $(VENV)/.installed-tests
+	$(BIN)/python benchmarks/relaxation.py
+	$(BIN)/python benchmarks/generation.py
+	$(BIN)/python benchmarks/voltages.py
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

@@ -1,0 +1,193 @@
+"""`CampaignSpec`: what a campaign file may say, with defaults that make sense."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from ase.data import atomic_numbers, chemical_symbols
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from data.errors import suggest
+from data.records import WorkingIon, content_hash
+from generators import GENERATORS
+from robotics import DRIVERS
+from screening.settings import PROPERTY_NAMES, Range, ScreenSettings
+
+
+class Section(BaseModel):
+    """A section of the campaign file: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _known(what: str, names: dict[str, str]) -> AfterValidator:
+    def check(value: str) -> str:
+        if value not in names:
+            raise ValueError(f"'{value}' is not a {what}. {suggest(value, names)}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _element(value: Any) -> Any:
+    # YAML 1.1 reads the bare word No as false; nobelium is not an electrode, so say what happened.
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r} is not an element symbol (put it in quotes if YAML changed it)")
+    if atomic_numbers.get(value, 0) < 1:
+        raise ValueError(f"'{value}' is not an element symbol. {_near_element(value)}")
+    return value
+
+
+def _near_element(value: str) -> str:
+    symbol = value.strip().capitalize()
+    return f"Did you mean '{symbol}'?" if atomic_numbers.get(symbol, 0) > 0 else "Symbols look like Li, Fe, O."
+
+
+Element = Annotated[str, BeforeValidator(_element)]
+
+
+class Goal(Section):
+    """What the campaign looks for."""
+
+    working_ion: WorkingIon = "Li"
+    electrode: Literal["cathode", "anode"] = "cathode"
+    objectives: dict[str, Range] = Field(
+        default={
+            "average_voltage": Range(min=2.5, max=4.5),
+            "capacity_grav": Range(min=100),
+            "stability_discharge": Range(max=0.1),
+        },
+        description="ranges the candidates should lie in, several at once; names as in `redoxa list properties`",
+    )
+
+    @field_validator("objectives")
+    @classmethod
+    def _names(cls, value: dict[str, Range]) -> dict[str, Range]:
+        for name in value:
+            if name not in PROPERTY_NAMES:
+                raise ValueError(f"'{name}' is not a property. {suggest(name, PROPERTY_NAMES)}")
+        if not value:
+            raise ValueError("at least one objective is needed")
+        return value
+
+
+class AtomCount(Section):
+    """Smallest and largest number of atoms in the generated cell."""
+
+    min: int = Field(default=4, ge=1, le=60)
+    max: int = Field(default=16, ge=1, le=60)
+
+    @model_validator(mode="after")
+    def _order(self) -> AtomCount:
+        if self.min > self.max:
+            raise ValueError(f"min {self.min} is larger than max {self.max}")
+        return self
+
+
+class Chemistry(Section):
+    """Which elements may occur; a hard mask for every generator."""
+
+    allowed: tuple[Element, ...] = ("Ti", "V", "Cr", "Mn", "Fe", "Co", "Ni", "O", "F", "P", "S", "Si", "B")
+    excluded: tuple[Element, ...] = ()
+    atoms_per_cell: AtomCount = AtomCount()
+    charge_neutral: bool = True
+
+    @field_validator("allowed")
+    @classmethod
+    def _not_empty(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value:
+            raise ValueError("at least one element must be allowed")
+        return value
+
+
+class GenerateStep(Section):
+    """One generator and how many samples it gives in each round."""
+
+    kind: Annotated[str, _known("generator", GENERATORS)]
+    count: int = Field(default=64, ge=1, le=1_000_000)
+    checkpoint: str | None = Field(default=None, description="own weights, a path inside the project folder")
+
+
+class Select(Section):
+    """How many candidates go to the laboratory in each round, and how different they must be."""
+
+    batch_size: int = Field(default=6, ge=1, le=1000)
+    max_per_chemical_system: int = Field(default=2, ge=1)
+    min_probability: float = Field(
+        default=0.05, ge=0, le=1, description="smallest probability of lying within all objective ranges"
+    )
+
+
+class Lab(Section):
+    """Where the chosen candidates go."""
+
+    driver: Annotated[str, _known("driver", DRIVERS)] = "simulated"
+    approval: Literal["person", "auto"] = Field(
+        default="person", description="person: somebody approves with `redoxa queue approve`; auto: the safety rules suffice"
+    )
+    target_mass_g: float = Field(default=2.0, gt=0, le=50)
+    options: dict[str, str | int | float | bool] = Field(default={}, description="settings of the driver")
+
+
+class Stop(Section):
+    """When the campaign ends."""
+
+    rounds: int = Field(default=1, ge=1, le=10_000)
+    budget_minutes: float | None = Field(default=None, gt=0, description="no new round begins after this much screening time")
+
+
+class Schedule(Section):
+    """When `redoxa serve` runs the campaign: exactly one of the two."""
+
+    cron: str | None = None
+    every_minutes: float | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _one(self) -> Schedule:
+        if (self.cron is None) == (self.every_minutes is None):
+            raise ValueError("give either cron or every_minutes")
+        return self
+
+
+class CampaignSpec(Section):
+    """A validated campaign. `id` hashes everything that changes what is found; schedule and stop do not."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")
+    goal: Goal = Goal()
+    chemistry: Chemistry = Chemistry()
+    generate: tuple[GenerateStep, ...] = (GenerateStep(kind="flow"), GenerateStep(kind="substitution"))
+    screen: ScreenSettings = ScreenSettings()
+    select: Select = Select()
+    lab: Lab = Lab()
+    stop: Stop = Stop()
+    schedule: Schedule | None = None
+    seed: int = Field(default=0, ge=0, lt=2**32)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> CampaignSpec:
+        if not self.generate:
+            raise ValueError("generate: at least one generator is needed")
+        kinds = [step.kind for step in self.generate]
+        if len(set(kinds)) != len(kinds):
+            raise ValueError("generate: each generator may be named once; raise its count instead")
+        if self.goal.working_ion in self.chemistry.excluded:
+            raise ValueError(f"chemistry.excluded holds the working ion {self.goal.working_ion}")
+        if not self.allowed_numbers - {atomic_numbers[self.goal.working_ion]}:
+            raise ValueError("chemistry: nothing but the working ion is left after the exclusions")
+        return self
+
+    @property
+    def id(self) -> str:
+        """Content hash of everything that decides what the campaign finds."""
+        return content_hash(self.model_dump(mode="json", exclude={"stop", "schedule"}))
+
+    @property
+    def allowed_numbers(self) -> frozenset[int]:
+        """Atomic numbers a sample may hold: the allowed ones and the working ion, less the excluded."""
+        symbols = (set(self.chemistry.allowed) | {self.goal.working_ion}) - set(self.chemistry.excluded)
+        return frozenset(atomic_numbers[x] for x in symbols)
+
+    @property
+    def allowed_symbols(self) -> tuple[str, ...]:
+        """The same as symbols, by atomic number."""
+        return tuple(chemical_symbols[z] for z in sorted(self.allowed_numbers))

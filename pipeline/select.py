@@ -1,0 +1,162 @@
+"""Choosing the batch for the laboratory: Pareto front, probability of meeting every range, chemical diversity."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.records import Estimate, ScreeningResult, Verdict
+from pipeline.campaign import Select
+from pipeline.feedback import Calibration, calibrated
+from screening.settings import Range
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A passing candidate, judged against the objectives.
+
+    Attributes:
+        result: its screening result.
+        values: calibrated estimates of the objectives.
+        probability: chance that all objectives lie in their ranges, taken as independent normals.
+        front: 1 for the Pareto front, 2 for the front once that is taken away, and so on.
+    """
+
+    result: ScreeningResult
+    values: dict[str, Estimate]
+    probability: float
+    front: int
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A scored candidate that goes to the laboratory, and the sentence that says why."""
+
+    scored: Scored
+    rank: int
+    why: str
+
+
+def probability_within(estimate: Estimate, limits: Range) -> float:
+    """Chance that a normal variable of this mean and sigma lies within the range."""
+
+    def below(limit: float) -> float:
+        if estimate.sigma == 0:
+            return float(estimate.value <= limit)
+        return 0.5 * (1 + math.erf((limit - estimate.value) / (estimate.sigma * math.sqrt(2))))
+
+    upper = below(limits.max) if limits.max is not None else 1.0
+    lower = below(limits.min) if limits.min is not None else 0.0
+    if estimate.sigma == 0 and limits.min == estimate.value:
+        lower = 0.0
+    return max(0.0, upper - lower)
+
+
+def pareto_fronts(utilities: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Front number of each row, 1 being non-dominated; every column is to be maximised; equal rows share a front.
+
+    Args:
+        utilities: [n, objectives], finite.
+    """
+    fronts = np.zeros(len(utilities), dtype=np.int64)
+    left = np.arange(len(utilities))
+    number = 0
+    while len(left):
+        number += 1
+        rows = utilities[left]
+        at_least = (rows[:, None, :] >= rows[None, :, :]).all(axis=2)
+        better = (rows[:, None, :] > rows[None, :, :]).any(axis=2)
+        dominated = (at_least & better).any(axis=0)
+        fronts[left[~dominated]] = number
+        left = left[dominated]
+    return fronts
+
+
+def score(
+    results: Sequence[ScreeningResult],
+    objectives: Mapping[str, Range],
+    calibration: Mapping[str, Calibration] | None = None,
+) -> list[Scored]:
+    """Judge the passing results that hold every objective; order of the input is kept.
+
+    A range with both ends is served by the probability of lying in it, one with a single end by the value itself.
+    """
+    usable = [r for r in results if r.verdict is Verdict.PASS and all(name in r.estimates for name in objectives)]
+    if not usable:
+        return []
+    values = [{n: calibrated(r.estimates[n], (calibration or {}).get(n)) for n in objectives} for r in usable]
+    utilities = np.array([[_utility(v[n], limits) for n, limits in objectives.items()] for v in values])
+    fronts = pareto_fronts(utilities)
+    chances = [math.prod(probability_within(v[n], limits) for n, limits in objectives.items()) for v in values]
+    return [
+        Scored(r, v, p, int(f)) for r, v, p, f in zip(usable, values, chances, fronts, strict=True)
+    ]
+
+
+def _utility(estimate: Estimate, limits: Range) -> float:
+    if limits.min is not None and limits.max is not None:
+        return probability_within(estimate, limits)
+    return estimate.value if limits.min is not None else -estimate.value
+
+
+def choose(
+    scored: Sequence[Scored], config: Select, taken: Mapping[str, int] | None = None
+) -> list[Choice]:
+    """The batch: by front, then by probability, at most `max_per_chemical_system` of one system.
+
+    Args:
+        scored: from `score`, without candidates that were chosen in earlier rounds.
+        config: the `select` section.
+        taken: how many of each chemical system earlier rounds chose; they count toward the limit of this batch only
+            as a tie-break, so that new systems come first.
+    """
+    taken = taken or {}
+    able = [s for s in scored if s.probability >= config.min_probability]
+    order = sorted(
+        able,
+        key=lambda s: (s.front, taken.get(chemical_system(s.result), 0) > 0, -s.probability, s.result.candidate_id),
+    )
+    systems: Counter[str] = Counter()
+    chosen: list[Choice] = []
+    for item in order:
+        system = chemical_system(item.result)
+        if systems[system] >= config.max_per_chemical_system or len(chosen) == config.batch_size:
+            continue
+        systems[system] += 1
+        chosen.append(Choice(item, len(chosen) + 1, _sentence(item, system, systems[system])))
+    return chosen
+
+
+def chemical_system(result: ScreeningResult) -> str:
+    """Elements of a result in alphabetical order, e.g. ``Fe-Li-O-P``."""
+    from pymatgen.core import Composition
+
+    return "-".join(sorted(str(e) for e in Composition(result.formula).elements))
+
+
+def _sentence(item: Scored, system: str, nth: int) -> str:
+    facts = ", ".join(f"{_words(name)} {e.value:.3g} ± {e.sigma:.2g} {e.unit}" for name, e in item.values.items())
+    place = "On the Pareto front" if item.front == 1 else f"On front {item.front}, after better ones"
+    which = "the best of" if nth == 1 else f"number {nth} of"
+    return (
+        f"{place}: {facts}. It has a {100 * item.probability:.0f} % chance of meeting every objective "
+        f"and is {which} the {system} system."
+    )
+
+
+def _words(name: str) -> str:
+    return {
+        "average_voltage": "voltage",
+        "capacity_grav": "capacity",
+        "capacity_vol": "capacity",
+        "energy_grav": "energy",
+        "energy_vol": "energy",
+        "max_delta_volume": "volume change",
+        "stability_discharge": "above the hull (as made)",
+        "stability_charge": "above the hull (charged)",
+    }.get(name, name.replace("_", " "))
