@@ -1,0 +1,258 @@
+"""The `redoxa` command. Results go to stdout, progress and notes to stderr.
+
+Exit codes: 0 done; 1 some of the work ended in error; 2 the input cannot be used; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Parameter
+
+from data.errors import InputError, RedoxaError
+
+Store = Annotated[str, Parameter(name="--store", env_var="REDOXA_STORE", help="path or URL of the store")]
+Json = Annotated[bool, Parameter(name="--json", negative="", help="print JSON for machines")]
+
+DEFAULT_STORE = "runs/redoxa.db"
+
+app = App(
+    name="redoxa",
+    help="Discovery campaigns for battery electrode materials: generate, screen, queue, measure, learn.",
+    version_flags=["--version"],
+)
+app.command("pipeline.cli_science:generate")
+app.command("pipeline.cli_science:screen")
+app.command("pipeline.cli_science:train")
+app.command("pipeline.cli_science:reference_app", name="reference")
+app.command("pipeline.cli_lab:queue_app", name="queue")
+app.command("pipeline.cli_lab:lab_app", name="lab")
+
+
+def main() -> None:
+    """Run the command; a user's mistake gives one clear message and exit code 2, never a traceback."""
+    try:
+        code = app(exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        _fail(f"{error}\nSee `redoxa --help`.", 2)
+    except RedoxaError as error:
+        _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _fail("interrupted; what was finished is in the store, run again to go on", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    # Worker processes and Prefect's ephemeral server may still be winding down their threads.
+    sys.stdout.flush()
+    raise SystemExit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, code: int) -> None:
+    sys.stderr.write(f"redoxa: {message}\n")
+    raise SystemExit(code)
+
+
+@app.command
+def init(path: Path = Path("campaign.yaml"), *, force: bool = False) -> None:
+    """Write a commented example campaign.
+
+    Args:
+        path: file to write.
+        force: replace it if it exists.
+    """
+    from pipeline.console import say
+
+    if path.exists() and not force:
+        raise InputError(f"{path}: exists already. Give another name, or --force to replace it.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text((Path(__file__).parent / "templates" / "campaign.yaml").read_text(encoding="utf-8"))
+    say(f"{path} written. Edit it, then: redoxa run {path}")
+
+
+@app.command
+def validate(*files: Path) -> None:
+    """Check campaign files; nothing is run.
+
+    Args:
+        files: campaign files.
+    """
+    from pipeline.console import say
+    from pipeline.spec_file import read_spec
+
+    if not files:
+        raise InputError("name at least one campaign file")
+    for file in files:
+        spec = read_spec(file)
+        say(f"{file}: good. Campaign '{spec.name}', id {spec.id}, {len(spec.allowed_symbols)} elements")
+
+
+@app.command
+def run(file: Path, *, store: Store = DEFAULT_STORE, prefect: bool = True, as_json: Json = False) -> int:
+    """Run a campaign, or go on where it stopped.
+
+    Args:
+        file: campaign file.
+        prefect: run the stages as Prefect tasks; --no-prefect runs the plain functions.
+    """
+    from pipeline.console import note, progress_bars
+    from pipeline.prefect_env import quiet_environment
+    from pipeline.session import register, runs_folder, session_for
+    from pipeline.spec_file import read_spec
+
+    spec = read_spec(file)
+    campaign_id = register(store, spec)
+    session = session_for(store, campaign_id)
+    session.spec = spec
+    try:
+        with progress_bars(quiet=as_json) as session.on_progress:
+            if prefect:
+                quiet_environment(runs_folder(store) / ".prefect")
+                from pipeline.flows import discovery_campaign
+
+                summary = discovery_campaign(store, campaign_id, spec.name)
+            else:
+                from pipeline.run import run_campaign
+
+                summary = run_campaign(store, campaign_id)
+    finally:
+        session.close()
+        session_for.cache_clear()
+    if as_json:
+        sys.stdout.write(json.dumps(summary) + "\n")
+    else:
+        from pipeline.summary import print_summary
+
+        print_summary(summary)
+        note(f"Report: {Path(summary['report']).resolve().as_uri()}")
+    return 1 if summary["counts"]["verdict_error"] else 0
+
+
+@app.command
+def status(*, store: Store = DEFAULT_STORE, as_json: Json = False) -> None:
+    """Show the campaigns of a store: rounds, candidates, queue and measurements."""
+    from data.store import Store as DataStore
+    from pipeline import stages
+    from pipeline.console import say, table
+
+    opened = DataStore.open(store, create=False)
+    rows = []
+    for campaign in opened.campaigns():
+        summary = stages.summary(store, campaign["id"])
+        rounds = {r["round"] for r in opened.completed_stages(campaign["id"])}
+        rows.append(
+            {
+                "campaign": summary["campaign"],
+                "id": campaign["id"],
+                "rounds": len(rounds),
+                **{k: summary["counts"][k] for k in ("candidates", "screened", "verdict_pass", "selected")},
+                **{k: summary[k] for k in ("queued", "waiting_for_approval", "measured")},
+            }
+        )
+    if as_json:
+        say(json.dumps(rows))
+    elif rows:
+        table(f"Campaigns in {store}", rows, list(rows[0]))
+    else:
+        say(f"{store}: no campaigns yet. `redoxa run FILE` starts one.")
+
+
+@app.command
+def report(campaign: str, *, store: Store = DEFAULT_STORE, out: Path | None = None) -> None:
+    """Write a campaign's report again.
+
+    Args:
+        campaign: name or id.
+        out: file to write; by default the campaign's own report.html.
+    """
+    from pipeline.console import say
+    from pipeline.lookup import find_campaign
+    from pipeline.report_file import write_report
+
+    say(write_report(store, find_campaign(store, campaign), "report written on demand", out))
+
+
+@app.command
+def export(campaign: str, out: Path, *, store: Store = DEFAULT_STORE) -> None:
+    """Write a campaign's results to a file: .csv, .json, .parquet, .zip (CIF files) or .extxyz.
+
+    Args:
+        campaign: name or id.
+        out: file to write; its ending chooses the format.
+    """
+    from pipeline.console import say
+    from pipeline.export import export as write
+    from pipeline.lookup import find_campaign
+    from pipeline.session import session_for
+
+    rows = write(session_for(store, find_campaign(store, campaign)), out)
+    say(f"{out}: {rows} rows")
+
+
+@app.command
+def serve(file: Path, *, store: Store = DEFAULT_STORE) -> None:
+    """Register the campaign as a scheduled deployment on a Prefect server and run it until interrupted.
+
+    The server is the one of PREFECT_API_URL; without it, one is started on 127.0.0.1 for as long as this runs.
+
+    Args:
+        file: campaign file with a `schedule` section.
+    """
+    from pipeline.console import note
+    from pipeline.prefect_env import quiet_environment, server
+    from pipeline.session import register, runs_folder
+    from pipeline.spec_file import read_spec
+
+    spec = read_spec(file)
+    if spec.schedule is None:
+        raise InputError(f"{file}: has no schedule section. Add for example `schedule: {{cron: '0 2 * * *'}}`.")
+    campaign_id = register(store, spec)
+    quiet_environment(runs_folder(store) / ".prefect")
+    with server() as url:
+        from pipeline.flows import serve as serve_flow
+
+        note(f"Serving '{spec.name}' on {url.removesuffix('/api')} ({spec.schedule.words}); Ctrl-C ends it")
+        serve_flow(store, spec, campaign_id)
+
+
+@app.command(name="list")
+def list_kinds(what: str, *, as_json: Json = False) -> None:
+    """List what a campaign file can name.
+
+    Args:
+        what: generators, properties or drivers.
+    """
+    from pipeline.console import say, table
+    from pipeline.lookup import kinds
+
+    rows = kinds(what)
+    if as_json:
+        say(json.dumps(rows))
+    else:
+        table(what, rows, ["name", "default", "summary"])
+
+
+@app.command
+def schema() -> None:
+    """Print the JSON schema of campaign files, for editors."""
+    from pipeline.campaign import CampaignSpec
+    from pipeline.console import say
+
+    say(json.dumps(CampaignSpec.model_json_schema(), indent=1))
+
+
+@app.command
+def doctor(*, store: Store = DEFAULT_STORE, as_json: Json = False) -> int:
+    """Check this machine and installation: versions, shipped files, potential, store, cores."""
+    from pipeline.console import say, table
+    from pipeline.doctor import checks
+
+    rows = checks(store)
+    if as_json:
+        say(json.dumps(rows))
+    else:
+        table("redoxa doctor", rows, ["check", "ok", "found", "advice"])
+    return 0 if all(row["ok"] for row in rows) else 1

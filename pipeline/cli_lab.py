@@ -1,0 +1,160 @@
+"""`redoxa queue` and `redoxa lab`: what people do with the requests."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from collections import Counter
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from data.errors import InputError
+from data.lab import RequestState
+from data.store import Store as DataStore
+from pipeline.cli import DEFAULT_STORE, Json, Store
+from pipeline.console import say, table
+from robotics.queue import LabQueue
+
+By = Annotated[str, Parameter(name="--by", help="who decides; goes into the audit trail")]
+Why = Annotated[str, Parameter(name="--why", help="the reason; goes into the audit trail")]
+
+queue_app = App(name="queue", help="Look at the laboratory queue; approve, hold, release or cancel requests.")
+lab_app = App(name="lab", help="Work the queue through a campaign's laboratory, or stop it.")
+
+
+def open_queue(store: str) -> LabQueue:
+    """The queue of an existing store."""
+    return LabQueue(DataStore.open(store, create=False).engine)
+
+
+@queue_app.command(name="list")
+def list_requests(*, state: RequestState | None = None, store: Store = DEFAULT_STORE, as_json: Json = False) -> None:
+    """List requests, most urgent first.
+
+    Args:
+        state: only those that stand here.
+    """
+    rows = [
+        {
+            "request": row.request_id,
+            "state": row.state.value,
+            "formula": row.request.formula,
+            "priority": row.request.priority,
+            "safe": row.is_safe,
+            "why": row.request.why,
+        }
+        for row in open_queue(store).list()
+        if state is None or row.state is state
+    ]
+    if as_json:
+        say(json.dumps(rows))
+    elif rows:
+        table(f"Queue of {store}", rows, list(rows[0]))
+    else:
+        say("the queue is empty" if state is None else f"no request is {state.value}")
+
+
+@queue_app.command
+def show(request_id: str, *, store: Store = DEFAULT_STORE) -> None:
+    """Print one request as JSON: recipe, safety findings, predictions and history."""
+    queue = open_queue(store)
+    row = queue.get(request_id)
+    say(
+        json.dumps(
+            {
+                "request_id": request_id,
+                "state": row.state.value,
+                "request": row.request.model_dump(mode="json"),
+                "safety": [finding.model_dump(mode="json") for finding in row.safety],
+                "history": [event.model_dump(mode="json") for event in queue.history(request_id)],
+            },
+            indent=1,
+        )
+    )
+
+
+def _default_by() -> str:
+    return f"person:{getpass.getuser()}"
+
+
+@queue_app.command
+def approve(*request_ids: str, by: By = "", why: Why = "approved on the command line", store: Store = DEFAULT_STORE) -> None:
+    """Approve proposed requests; the safety rules still have the last word."""
+    queue = open_queue(store)
+    for request_id in _some(request_ids):
+        queue.approve(request_id, by=by or _default_by(), why=why)
+        say(f"{request_id} approved")
+
+
+@queue_app.command
+def hold(*request_ids: str, by: By = "", why: Why, store: Store = DEFAULT_STORE) -> None:
+    """Hold requests back."""
+    queue = open_queue(store)
+    for request_id in _some(request_ids):
+        queue.hold(request_id, by=by or _default_by(), why=why)
+        say(f"{request_id} held")
+
+
+@queue_app.command
+def release(*request_ids: str, by: By = "", why: Why, store: Store = DEFAULT_STORE) -> None:
+    """Let held requests go on."""
+    queue = open_queue(store)
+    for request_id in _some(request_ids):
+        queue.release(request_id, by=by or _default_by(), why=why)
+        say(f"{request_id} released")
+
+
+@queue_app.command
+def cancel(*request_ids: str, by: By = "", why: Why, store: Store = DEFAULT_STORE) -> None:
+    """Cancel requests for good."""
+    queue = open_queue(store)
+    for request_id in _some(request_ids):
+        queue.cancel(request_id, by=by or _default_by(), why=why)
+        say(f"{request_id} cancelled")
+
+
+def _some(request_ids: tuple[str, ...]) -> tuple[str, ...]:
+    if not request_ids:
+        raise InputError("name at least one request; `redoxa queue list` shows them")
+    return request_ids
+
+
+@lab_app.command
+def status(*, store: Store = DEFAULT_STORE, as_json: Json = False) -> None:
+    """Count the requests by state."""
+    counts = dict(Counter(row.state.value for row in open_queue(store).list()))
+    if as_json:
+        say(json.dumps(counts))
+    else:
+        say(", ".join(f"{n} {state}" for state, n in sorted(counts.items())) or "the queue is empty")
+
+
+@lab_app.command
+def work(campaign: str, *, store: Store = DEFAULT_STORE) -> None:
+    """Hand a campaign's approved requests to its laboratory and take results back; nothing else is run.
+
+    Args:
+        campaign: name or id.
+    """
+    from pipeline.lookup import find_campaign
+    from pipeline.session import session_for
+    from robotics.queue import run_queue
+
+    session = session_for(store, find_campaign(store, campaign))
+    run_queue(session.queue, session.driver, campaign=session.campaign_id)
+    status(store=store)
+
+
+@lab_app.command
+def stop(campaign: str, *, store: Store = DEFAULT_STORE) -> None:
+    """Stop everything the campaign's laboratory has running. Safe to call twice.
+
+    Args:
+        campaign: name or id.
+    """
+    from pipeline.lookup import find_campaign
+    from pipeline.session import session_for
+
+    session_for(store, find_campaign(store, campaign)).driver.stop()
+    say("the laboratory was told to stop")

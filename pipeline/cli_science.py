@@ -1,0 +1,161 @@
+"""`redoxa generate`, `screen`, `train` and `reference`: the verbs without a campaign."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, get_args
+
+from cyclopts import App, Parameter
+from cyclopts.validators import Number
+
+from data.errors import InputError, StructureError
+from data.records import WorkingIon
+from pipeline.cli import DEFAULT_STORE, Json, Store
+
+Count = Annotated[int, Parameter(name=["-n", "--count"], validator=Number(gte=1, lte=1_000_000))]
+
+reference_app = App(name="reference", help="Reference energies and known materials: build, add, show.")
+
+
+def generate(
+    *,
+    generator: str = "flow",
+    n: Count = 16,
+    out: Path = Path("runs/generated"),
+    elements: str | None = None,
+    require: str | None = None,
+    formula: str | None = None,
+    compositions: Path | None = None,
+    max_atoms: Annotated[int, Parameter(validator=Number(gte=1, lte=60))] = 20,
+    charge_neutral: bool = False,
+    seed: int = 0,
+    checkpoint: Path | None = None,
+) -> None:
+    """Sample crystals into a folder: CIF files, samples.extxyz and samples.csv, all in the same order.
+
+    Args:
+        generator: which one; `redoxa list generators` names them.
+        n: how many.
+        out: folder to write.
+        elements: allowed elements, a hard mask, e.g. Li,Fe,P,O.
+        require: elements every sample must hold, e.g. Li.
+        formula: give this formula to every sample, e.g. LiFePO4.
+        compositions: file with one exact cell content a line (Li4Fe4P4O16); one sample a line, in order.
+        max_atoms: largest cell, where the content is not given.
+        charge_neutral: only compositions that common oxidation states balance.
+        seed: the same seed gives the same samples.
+        checkpoint: own weights instead of the shipped ones.
+    """
+    from pipeline.console import note, progress_bars
+    from pipeline.generate import Request, sample_to_folder
+
+    request = Request.read(
+        n=n, elements=elements, require=require, formula=formula, compositions=compositions, max_atoms=max_atoms,
+        charge_neutral=charge_neutral,
+    )  # fmt: skip
+    with progress_bars() as on_progress:
+        written = sample_to_folder(generator, request, seed, out, checkpoint, on_progress)
+    note(f"{written} structures in {out}")
+
+
+def screen(
+    *files: Path,
+    ion: str = "Li",
+    as_json: Json = False,
+    campaign: Path | None = None,
+    workers: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
+    store: Annotated[str | None, Parameter(name="--store", help="keep and reuse relaxations in this store")] = None,
+) -> int:
+    """Assess structures as electrodes: voltage, capacity, energy above the hull, volume change.
+
+    Args:
+        files: CIF, POSCAR, extended XYZ or pymatgen JSON files of the discharged (ion-filled) crystals.
+        ion: working ion: Li, Na, K, Mg, Ca, Zn or Al.
+        campaign: take the screen section of this campaign file; by default nothing is rejected by limits.
+        workers: processes; 0 means one for each core.
+    """
+    from pipeline.screen_files import assess, print_table
+
+    if ion not in get_args(WorkingIon):
+        raise InputError(f"--ion '{ion}': not a working ion. Known: {', '.join(get_args(WorkingIon))}")
+    if not files:
+        raise StructureError("name at least one structure file")
+    rows = assess(files, ion, campaign, workers, store, on_row=_print_json if as_json else None)
+    if not as_json:
+        print_table(rows)
+    unusable = [row for row in rows if row["unusable"]]
+    for row in unusable:
+        sys.stderr.write(f"redoxa: {row['reasons'][0]['text']}\n")
+    if len(unusable) == len(rows):
+        return 2
+    return 1 if any(row["verdict"] == "error" for row in rows) else 0
+
+
+def _print_json(row: dict[str, object]) -> None:
+    sys.stdout.write(json.dumps({k: v for k, v in row.items() if k != "unusable"}) + "\n")
+    sys.stdout.flush()
+
+
+def train(
+    *,
+    data: Path,
+    out: Path = Path("runs/train"),
+    epochs: Annotated[int, Parameter(validator=Number(gte=1))] = 100,
+    device: str = "cpu",
+    seed: int = 0,
+    resume: bool = True,
+) -> None:
+    """Train the flow generator; goes on from the last checkpoint in the folder.
+
+    Args:
+        data: structures (.parquet, as in the shared data sets) or a tensor file prepared from them (.safetensors).
+        out: folder for checkpoints and the log (JSON lines).
+        epochs: passes over the data.
+        device: cpu or cuda.
+        resume: --no-resume starts anew.
+    """
+    from pipeline.train import train_to_folder
+
+    train_to_folder(data, out, epochs=epochs, device=device, seed=seed, resume=resume)
+
+
+@reference_app.command
+def build(
+    *, datasets: Path | None = None, out: Path | None = None, minutes: Annotated[float, Parameter(validator=Number(gt=0))] = 60
+) -> None:
+    """Compute the reference energies and the table of known materials again; goes on where it stopped.
+
+    Args:
+        datasets: folder with the crystal data sets; by default ../shared/datasets.
+        out: folder for the tables; by default the shipped ones are replaced.
+        minutes: stop after this long; what is there by then is written.
+    """
+    from pipeline.reference import build_tables
+
+    build_tables(datasets, out, minutes)
+
+
+@reference_app.command
+def add(file: Path, *, store: Store = DEFAULT_STORE) -> None:
+    """Add structures of your own, or entries with energies on the same scale, to the reference.
+
+    Args:
+        file: structure file, or CSV/JSON with formula, energy_eV_per_atom and energy_scale.
+    """
+    from pipeline.reference import add_file
+
+    add_file(file, store)
+
+
+@reference_app.command
+def show(system: str, *, as_json: Json = False, store: Store = DEFAULT_STORE) -> None:
+    """Show the competing phases known in a chemical system, e.g. Li-Fe-P-O.
+
+    Args:
+        system: elements joined by dashes.
+    """
+    from pipeline.reference import show_system
+
+    show_system(system, store, as_json=as_json)

@@ -1,0 +1,60 @@
+"""`redoxa doctor`: what this machine and installation are, and what to do where something is missing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+from pathlib import Path
+
+import data
+from data.errors import RedoxaError
+from data.store import Store
+
+ASSETS = Path(data.__file__).parent / "assets"
+
+
+def checks(where: str) -> list[dict[str, object]]:
+    """One row a check: what was checked, whether it is good, what was found, what to do."""
+    return [
+        _row("python", platform.python_version_tuple() >= ("3", "11"), platform.python_version(), "use Python 3.11 or 3.12"),
+        *[_package(name) for name in ("torch", "pymatgen", "ase", "chgnet", "prefect", "fastapi", "sqlalchemy")],
+        *[_asset(name) for name in ("flow.safetensors", "reference_chgnet.parquet", "known_materials.parquet")],
+        _row("cores", (os.cpu_count() or 1) >= 2, f"{os.cpu_count()}", "screening uses every core; with one it takes twice as long"),
+        _disk(),
+        _store(where),
+    ]
+
+
+def _row(check: str, ok: bool, found: str, advice: str) -> dict[str, object]:
+    return {"check": check, "ok": ok, "found": found, "advice": "" if ok else advice}
+
+
+def _package(name: str) -> dict[str, object]:
+    found = importlib.util.find_spec(name) is not None
+    version = importlib.metadata.version(name) if found else "missing"
+    return _row(name, found, version, f"pip install -c constraints.txt {name}")
+
+
+def _asset(name: str) -> dict[str, object]:
+    path = ASSETS / name
+    size = f"{path.stat().st_size / 1e6:.1f} MB" if path.exists() else "missing"
+    return _row(name, path.exists(), size, "this file ships with Redoxa: install it again")
+
+
+def _disk() -> dict[str, object]:
+    free = shutil.disk_usage(Path.cwd()).free / 1e9
+    return _row("disk", free > 1, f"{free:.0f} GB free", "free at least 1 GB")
+
+
+def _store(where: str) -> dict[str, object]:
+    try:
+        store = Store.open(where, create=False)
+        found = f"{where}: {len(store.campaigns())} campaigns"
+        store.close()
+    except RedoxaError as error:
+        # No store yet is no fault: the first run makes it.
+        return _row("store", "no store here yet" in str(error), str(error), "check the path, or move the file away")
+    return _row("store", True, found, "")

@@ -1,0 +1,203 @@
+"""`redoxa generate`: a generator without a campaign."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import reduce
+from math import gcd
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from ase.data import atomic_numbers
+
+from data.errors import GenerationError, InputError
+from data.io import cif_text, write_extxyz
+from data.records import Crystal
+from data.registry import load
+from data.structures import density_g_cm3, to_structure
+from generators import GENERATORS
+from generators.base import CellContent, Condition, OnStep
+
+MAX_ATOMS = 60
+CHUNK = 500
+"""Samples that are generated and written together; bounds the memory of a large request."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `redoxa generate` was asked for."""
+
+    n: int
+    condition: Condition
+
+    @classmethod
+    def read(
+        cls,
+        *,
+        n: int,
+        elements: str | None,
+        require: str | None,
+        formula: str | None,
+        compositions: Path | None,
+        max_atoms: int,
+        charge_neutral: bool,
+    ) -> Request:
+        """Read the options of the command.
+
+        Raises:
+            InputError: which option cannot be used, and why.
+        """
+        if formula is not None and compositions is not None:
+            raise InputError("--formula and --compositions exclude one another; give one of them")
+        contents: tuple[CellContent, ...] = ()
+        if compositions is not None:
+            contents = read_compositions(compositions)
+            n = len(contents)
+        elif formula is not None:
+            contents = _multiples(parse_formula(formula, "--formula"), n, max_atoms)
+        allowed = parse_elements(elements, "--elements")
+        required = parse_elements(require, "--require")
+        for i, content in enumerate(contents):
+            if allowed and not set(content) <= allowed:
+                raise InputError(f"composition {i + 1} holds elements outside --elements {elements}")
+        if allowed and not required <= allowed:
+            raise InputError(f"--require {require} is not within --elements {elements}")
+        condition = Condition(
+            allowed=allowed,
+            required=required,
+            contents=contents,
+            n_atoms=(min(2, max_atoms), max_atoms),
+            charge_neutral=charge_neutral,
+        )
+        return cls(n, condition)
+
+
+def parse_elements(text: str | None, where: str) -> frozenset[int]:
+    """``Li,Fe,P,O`` as atomic numbers; empty where nothing is given."""
+    symbols = [x.strip() for x in (text or "").split(",") if x.strip()]
+    for symbol in symbols:
+        if atomic_numbers.get(symbol, 0) < 1:
+            raise InputError(f"{where}: '{symbol}' is not an element symbol; write for example Li,Fe,P,O")
+    return frozenset(atomic_numbers[x] for x in symbols)
+
+
+def parse_formula(text: str, where: str) -> CellContent:
+    """Cell content of a formula of whole numbers, e.g. ``Li4Fe4P4O16`` or ``Na3V2(PO4)3``."""
+    from pymatgen.core import Composition
+
+    text = text.strip()
+    if not re.fullmatch(r"[A-Za-z0-9()\[\]]+", text):
+        raise InputError(f"{where}: '{text}' is not a formula; write for example LiFePO4")
+    try:
+        amounts = Composition(text).get_el_amt_dict()
+    except (ValueError, KeyError) as error:
+        raise InputError(f"{where}: '{text}' is not a formula: {error}") from None
+    if not amounts or any(x != int(x) or x < 1 for x in amounts.values()):
+        raise InputError(f"{where}: '{text}' must hold whole numbers of atoms")
+    content = {atomic_numbers[symbol]: int(count) for symbol, count in amounts.items()}
+    if sum(content.values()) > MAX_ATOMS:
+        raise InputError(f"{where}: '{text}' has {sum(content.values())} atoms; at most {MAX_ATOMS} can be generated")
+    return content
+
+
+def read_compositions(path: Path) -> tuple[CellContent, ...]:
+    """One exact cell content a line; empty lines and lines that begin with # are passed over."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from None
+    contents = tuple(
+        parse_formula(line, f"{path}:{i}")
+        for i, line in enumerate(lines, 1)
+        if line.strip() and not line.lstrip().startswith("#")
+    )
+    if not contents:
+        raise InputError(f"{path}: holds no compositions; write one a line, e.g. Li4Fe4P4O16")
+    return contents
+
+
+def _multiples(formula: CellContent, n: int, max_atoms: int) -> tuple[CellContent, ...]:
+    """n cells of a formula: one, two, ... formula units in turn, as long as the cell stays small enough."""
+    divisor = reduce(gcd, formula.values())
+    unit = {z: count // divisor for z, count in formula.items()}
+    most = max(1, max_atoms // sum(unit.values()))
+    cells = [{z: count * k for z, count in unit.items()} for k in range(1, most + 1)]
+    return tuple(cells[i % len(cells)] for i in range(n))
+
+
+def sample_to_folder(
+    name: str,
+    request: Request,
+    seed: int,
+    out: Path,
+    checkpoint: Path | None,
+    on_step: Callable[[str, int, int], None],
+) -> int:
+    """Sample and write CIF files, samples.extxyz and samples.csv in one order; returns how many.
+
+    Raises:
+        GenerationError: the generator cannot do what was asked.
+        InputError: the folder holds other files already.
+    """
+    if out.exists() and any(out.iterdir()):
+        if not (out / "samples.csv").exists():
+            raise InputError(f"{out}: is not empty and holds no samples of ours; give another folder")
+        for old in out.glob("[0-9]*.cif"):
+            old.unlink()
+    generator = load(GENERATORS, "generator", name)(checkpoint)
+    crystals: list[Crystal] = []
+    labels: list[str] = []
+    for start in range(0, request.n, CHUNK):
+        size = min(CHUNK, request.n - start)
+        condition = _slice(request.condition, start, size)
+        rng = np.random.default_rng([seed, start])
+        step: OnStep = lambda done, total, start=start, size=size: on_step(  # noqa: E731
+            f"generate {name}", start + done * size // max(total, 1), request.n
+        )
+        batch, words = generator.sample(size, condition, rng, step)
+        crystals += batch.to_crystals()
+        labels += words
+    if len(crystals) != request.n:
+        raise GenerationError(f"{name} gave {len(crystals)} of {request.n} samples")
+    _write(out, crystals, labels, {"generator": name, "seed": seed, "checkpoint_sha256": generator.checkpoint_sha256})
+    return len(crystals)
+
+
+def _slice(condition: Condition, start: int, size: int) -> Condition:
+    from dataclasses import replace
+
+    return replace(condition, contents=condition.contents[start : start + size]) if condition.contents else condition
+
+
+def _write(out: Path, crystals: list[Crystal], labels: list[str], origin: dict[str, object]) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    width = max(4, len(str(len(crystals))))
+    rows = []
+    for i, (crystal, label) in enumerate(zip(crystals, labels, strict=True)):
+        file = f"{i:0{width}d}_{crystal.formula}.cif"
+        (out / file).write_text(cif_text(crystal), encoding="utf-8")
+        rows.append(
+            {
+                "index": i,
+                "file": file,
+                "formula": crystal.formula,
+                "n_atoms": crystal.n_atoms,
+                "space_group": _space_group(crystal),
+                "density_g_cm3": round(density_g_cm3(crystal), 3),
+                "label": label,
+                **origin,
+            }
+        )
+    write_extxyz(out / "samples.extxyz", crystals, [row["file"] for row in rows])
+    pd.DataFrame(rows).to_csv(out / "samples.csv", index=False)
+
+
+def _space_group(crystal: Crystal) -> int:
+    """International number at 0.01 Angstrom; 1 where spglib finds none."""
+    try:
+        return int(to_structure(crystal).get_space_group_info(symprec=0.01)[1])
+    except (TypeError, ValueError):
+        return 1

@@ -1,0 +1,88 @@
+"""Prefect's surroundings: a quiet environment, and a server on loopback where none is given. Imports no Prefect."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from data.errors import RedoxaError
+
+QUIET = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+    "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_SERVER_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_TO_API_ENABLED": "false",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+}
+"""Settings a user may override in the environment. They must stand before Prefect is first imported."""
+
+
+def quiet_environment(home: Path) -> None:
+    """Prepare Prefect's environment: no telemetry, no noise, its database in our own folder."""
+    for name, value in {**QUIET, "PREFECT_HOME": str(home.resolve())}.items():
+        os.environ.setdefault(name, value)
+    home.mkdir(parents=True, exist_ok=True)
+    # Shutting the ephemeral server down while events are under way is harmless, but loud.
+    for name in ("prefect", "httpx", "httpcore", "asyncio", "uvicorn", "docket"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+@contextmanager
+def server(timeout_s: float = 120.0) -> Iterator[str]:
+    """URL of the Prefect server's API: the one of PREFECT_API_URL, else one started on loopback for as long as this lasts.
+
+    Raises:
+        RedoxaError: the server did not come up in time.
+    """
+    if given := os.environ.get("PREFECT_API_URL"):
+        yield given
+        return
+    port = _free_port(4200)
+    url = f"http://127.0.0.1:{port}/api"
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+    try:
+        _wait_for(url, process, timeout_s)
+        os.environ["PREFECT_API_URL"] = url
+        yield url
+    finally:
+        os.environ.pop("PREFECT_API_URL", None)
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def _free_port(wanted: int) -> int:
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise RedoxaError("no free port on 127.0.0.1 for the Prefect server")
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes], timeout_s: float) -> None:
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            raise RedoxaError(f"the Prefect server ended with exit code {process.returncode}; try `prefect server start`")
+        try:
+            with urllib.request.urlopen(f"{url}/health", timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.3)
+    raise RedoxaError(f"the Prefect server did not answer at {url} within {timeout_s:g} s")

@@ -1,0 +1,158 @@
+"""A campaign opened for work: its spec, store, queue, laboratory and screening, made when first needed, once a process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data.database import store_url
+from data.errors import InputError, StoreError
+from data.registry import load
+from data.store import Store
+from pipeline.campaign import CampaignSpec
+from robotics import DRIVERS
+from robotics.queue import LabQueue
+
+if TYPE_CHECKING:
+    from robotics.base import Driver
+    from screening.funnel import Context
+
+DEFAULT_STORE = "runs/redoxa.db"
+
+OnProgress = Callable[[str, int, int], None]
+"""Called with (what, done, total)."""
+
+
+def nothing(_what: str, _done: int, _total: int) -> None:
+    """Progress that nobody watches."""
+
+
+def runs_folder(where: str) -> Path:
+    """Folder for reports and laboratory files: beside an SQLite store, else ``runs``."""
+    url = store_url(where)
+    return Path(url.removeprefix("sqlite:///")).parent if url.startswith("sqlite:///") else Path("runs")
+
+
+class Session:
+    """One campaign of one store.
+
+    Attributes:
+        where: path or URL of the store.
+        spec: the resolved campaign.
+        on_progress: where progress is shown.
+    """
+
+    def __init__(self, where: str, spec: CampaignSpec) -> None:
+        self.where = where
+        self.spec = spec
+        self.campaign_id = spec.id
+        self.store = Store.open(where)
+        self.on_progress: OnProgress = nothing
+
+    @property
+    def folder(self) -> Path:
+        """Where this campaign's report and laboratory files lie."""
+        return runs_folder(self.where) / self.spec.name
+
+    @cached_property
+    def queue(self) -> LabQueue:
+        """The laboratory queue of the store."""
+        return LabQueue(self.store.engine)
+
+    @cached_property
+    def driver(self) -> Driver:
+        """The laboratory of this campaign."""
+        return open_driver(self.spec, self.folder)
+
+    @cached_property
+    def context(self) -> Context:
+        """Known materials, reference energies, relaxation cache and worker processes of the screening."""
+        from pipeline.screening_context import open_context
+
+        return open_context(self.store, self.spec.screen)
+
+    def close(self) -> None:
+        """Stop the workers and give the connections back."""
+        if "context" in self.__dict__:
+            self.context.close()
+        self.store.close()
+
+
+def open_driver(spec: CampaignSpec, folder: Path) -> Driver:
+    """The laboratory driver that a spec names, with its options checked.
+
+    Raises:
+        InputError: an option the driver does not know, or a value it cannot take.
+    """
+    from pydantic import ValidationError
+
+    kind = load(DRIVERS, "driver", spec.lab.driver)
+    options = dict(spec.lab.options)
+    if "seed" in kind.Config.model_fields:
+        options.setdefault("seed", spec.seed)
+    try:
+        config = kind.Config.model_validate(options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        known = ", ".join(kind.Config.model_fields)
+        where = ".".join(str(x) for x in first["loc"])
+        raise InputError(f"lab.options.{where}: {first['msg']} for driver '{spec.lab.driver}'. Known: {known}") from None
+    driver: Driver = kind(config, folder / "lab")
+    return driver
+
+
+@lru_cache(maxsize=8)
+def session_for(where: str, campaign_id: str) -> Session:
+    """The session of a campaign that is in the store, opened once a process: tasks carry ids, not objects.
+
+    Raises:
+        StoreError: the store does not hold the campaign.
+    """
+    store = Store.open(where)
+    rows = [row for row in store.campaigns() if row["id"] == campaign_id]
+    store.close()
+    if not rows:
+        raise StoreError(f"{where}: holds no campaign with id {campaign_id}. Known: `redoxa status`.")
+    return Session(where, CampaignSpec.model_validate(rows[0]["spec"]))
+
+
+def register(where: str, spec: CampaignSpec) -> str:
+    """Write the resolved spec to the store (stop and schedule as they stand now) and return the campaign's id."""
+    store = Store.open(where)
+    store.add_campaign(spec.id, spec.name, spec.model_dump(mode="json"))
+    store.close()
+    return spec.id
+
+
+class CampaignLock:
+    """One run of a campaign at a time. The operating system or the database frees it when the process dies."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._handle: int | None = None
+
+    def __enter__(self) -> CampaignLock:
+        import fcntl
+
+        self._session.folder.mkdir(parents=True, exist_ok=True)
+        path = self._session.folder / "run.lock"
+        self._handle = os.open(path, os.O_RDWR | os.O_CREAT)
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._handle)
+            self._handle = None
+            raise StoreError(
+                f"campaign '{self._session.spec.name}' is already running (lock {path}). "
+                "Wait for it, or stop it; then run again."
+            ) from None
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        if self._handle is not None:
+            with suppress(OSError):
+                os.close(self._handle)

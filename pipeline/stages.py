@@ -1,0 +1,259 @@
+"""The stages of a campaign as plain functions over ids. Each reads what is missing from the store and appends it."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase.data import atomic_numbers
+
+from data.errors import RedoxaError
+from data.lab import ExperimentRequest, Measurement, RequestState
+from data.records import Candidate, Origin, ScreeningResult, Verdict
+from data.registry import load
+from data.store import Chunk, Cost, Selection
+from generators import GENERATORS
+from generators.base import Condition
+from pipeline.campaign import CampaignSpec, GenerateStep
+from pipeline.feedback import Calibration, calibrate, compare
+from pipeline.select import chemical_system, choose, score
+from pipeline.session import Session, session_for
+
+CHUNK = 64
+"""Samples that are generated and stored together; part of what makes a seed reproducible."""
+
+BATCH = 64
+"""Candidates that are screened in one task."""
+
+FINAL = frozenset({RequestState.DONE, RequestState.FAILED, RequestState.CANCELLED})
+
+
+# -- generate ----------------------------------------------------------------------------------------------------------
+
+
+def pending_chunks(where: str, campaign_id: str, round_: int) -> list[tuple[str, int]]:
+    """(generator, chunk) pairs of a round that are not in the store yet, in order."""
+    session = session_for(where, campaign_id)
+    done = session.store.chunks(campaign_id, round_)
+    wanted = [(step.kind, i) for step in session.spec.generate for i in range(-(-step.count // CHUNK))]
+    return [pair for pair in wanted if pair not in done]
+
+
+def generate_chunk(where: str, campaign_id: str, round_: int, kind: str, chunk: int) -> int:
+    """Sample one chunk and store it whole; the seed is a function of campaign seed, round, generator and chunk."""
+    session = session_for(where, campaign_id)
+    spec = session.spec
+    step = next(step for step in spec.generate if step.kind == kind)
+    size = min(CHUNK, step.count - chunk * CHUNK)
+    start = time.perf_counter()
+    generator = load(GENERATORS, "generator", kind)(Path(step.checkpoint) if step.checkpoint else None)
+    rng = np.random.default_rng([spec.seed, round_, zlib.crc32(kind.encode()), chunk])
+    crystals, labels = generator.sample(
+        size, condition_of(spec), rng, lambda done, total: session.on_progress(f"generate {kind}", done, total)
+    )
+    candidates = [
+        Candidate(
+            crystal=crystal,
+            working_ion=spec.goal.working_ion,
+            origin=Origin(
+                generator=kind,
+                checkpoint_sha256=generator.checkpoint_sha256,
+                seed=spec.seed,
+                campaign=spec.name,
+                round=round_,
+                detail=label,
+            ),
+        )
+        for crystal, label in zip(crystals, labels, strict=True)
+    ]
+    seconds = time.perf_counter() - start
+    session.store.add_chunk(Chunk(campaign_id, round_, kind, chunk, chunk * CHUNK), candidates, seconds)
+    session.store.add_costs(campaign_id, [Cost(round_, f"generate {kind}", size, size, seconds)])
+    return size
+
+
+def condition_of(spec: CampaignSpec) -> Condition:
+    """What the spec asks of every generator."""
+    atoms = spec.chemistry.atoms_per_cell
+    return Condition(
+        allowed=spec.allowed_numbers,
+        required=frozenset({atomic_numbers[spec.goal.working_ion]}),
+        n_atoms=(atoms.min, atoms.max),
+        charge_neutral=spec.chemistry.charge_neutral,
+    )
+
+
+# -- screen ------------------------------------------------------------------------------------------------------------
+
+
+def pending_batches(where: str, campaign_id: str, round_: int) -> list[list[str]]:
+    """Ids of the round's candidates without a result, in batches."""
+    session = session_for(where, campaign_id)
+    ids = session.store.unscreened(campaign_id, round_, session.spec.screen.settings_hash)
+    return [ids[i : i + BATCH] for i in range(0, len(ids), BATCH)]
+
+
+def screen_batch(where: str, campaign_id: str, round_: int, ids: Sequence[str]) -> dict[str, int]:
+    """Screen candidates, writing each result as it comes; returns how many got each verdict."""
+    from screening.funnel import FunnelStats, screen
+
+    session = session_for(where, campaign_id)
+    known = session.store.by_id(ids)
+    stats = FunnelStats()
+    verdicts: Counter[str] = Counter()
+    try:
+        for result in screen([known[i] for i in ids], session.spec.screen, session.context, stats, session.on_progress):
+            session.store.add_result(result)
+            verdicts[result.verdict.value] += 1
+    finally:
+        session.store.add_costs(
+            campaign_id, [Cost(round_, c.stage, c.entered, c.passed, c.seconds) for c in stats.stages]
+        )
+    return dict(verdicts)
+
+
+# -- select, queue, laboratory -----------------------------------------------------------------------------------------
+
+
+def select_round(where: str, campaign_id: str, round_: int) -> dict[str, Any]:
+    """Choose the round's batch, plan its recipes and propose the safe ones to the queue."""
+    session = session_for(where, campaign_id)
+    spec, store = session.spec, session.store
+    if (done := store.stage_summary(campaign_id, round_, "select")) is not None:
+        return done
+    results = store.results(campaign_id, spec.screen.settings_hash)
+    earlier = {x.candidate_id for r in range(round_) for x in store.selections(campaign_id, r)}
+    taken = Counter(chemical_system(r) for r in results if r.candidate_id in earlier)
+    scored = score(
+        [r for r in results if r.candidate_id not in earlier], spec.goal.objectives, learned(session, before=round_)
+    )
+    chosen = choose(scored, spec.select, taken)
+    selections = []
+    for choice in chosen:
+        request_id, note = _propose(session, round_, choice.scored.result, choice.why, priority=-choice.rank)
+        selections.append(Selection(choice.scored.result.candidate_id, choice.rank, choice.why, request_id, note))
+    store.add_selections(campaign_id, round_, selections)
+    summary = {
+        "passing": len(scored),
+        "selected": len(chosen),
+        "queued": sum(x.request_id is not None for x in selections),
+    }
+    store.complete_stage(campaign_id, round_, "select", summary)
+    return summary
+
+
+def _propose(
+    session: Session, round_: int, result: ScreeningResult, why: str, priority: int
+) -> tuple[str | None, str]:
+    """Plan a recipe and propose it; returns the request's id, or None and what stands in the way."""
+    from robotics.recipe import plan_recipe
+
+    crystal = result.crystals["discharged"]
+    try:
+        recipe = plan_recipe(
+            crystal.composition, result.working_ion, result.estimates, session.spec.lab.target_mass_g
+        )
+        request = ExperimentRequest(
+            campaign=session.campaign_id,
+            round=round_,
+            candidate_id=result.candidate_id,
+            formula=result.formula,
+            working_ion=result.working_ion,
+            crystal=crystal,
+            recipe=recipe,
+            predictions=result.estimates,
+            why=why,
+            priority=priority,
+        )
+        return session.queue.propose(request), ""
+    except RedoxaError as error:
+        return None, str(error)
+
+
+def approve_round(where: str, campaign_id: str, round_: int) -> int:
+    """Let the policy approve what the safety rules allow; with `approval: person` nothing happens here."""
+    session = session_for(where, campaign_id)
+    if session.spec.lab.approval != "auto":
+        return 0
+    approved = 0
+    for row in session.queue.list(campaign=campaign_id):
+        if row.request.round == round_ and row.state is RequestState.PROPOSED and row.is_safe:
+            session.queue.approve(row.request_id, by="policy:auto", why="every safety rule allows it")
+            approved += 1
+    return approved
+
+
+def work_laboratory(where: str, campaign_id: str, round_: int) -> dict[str, int]:
+    """Run what is approved through the laboratory; returns how many requests of the round stand in each state."""
+    from robotics.queue import run_queue
+
+    session = session_for(where, campaign_id)
+    run_queue(session.queue, session.driver, campaign=campaign_id, on_progress=session.on_progress)
+    states = Counter(row.state.value for row in session.queue.list(campaign=campaign_id) if row.request.round == round_)
+    return dict(states)
+
+
+def measured(session: Session) -> list[tuple[ExperimentRequest, Measurement]]:
+    """Requests of the campaign that came back, with their measurements."""
+    return session.queue.measured(campaign=session.campaign_id)
+
+
+def learned(session: Session, before: int | None = None) -> dict[str, Calibration]:
+    """Calibration from the measurements of the rounds before `before`, or of all."""
+    pairs = [(q, m) for q, m in measured(session) if before is None or q.round < before]
+    return calibrate(compare(pairs))
+
+
+# -- sums --------------------------------------------------------------------------------------------------------------
+
+
+def round_is_open(where: str, campaign_id: str, round_: int) -> bool:
+    """True while a request of the round waits for a person or for the laboratory."""
+    session = session_for(where, campaign_id)
+    return any(
+        row.state not in FINAL for row in session.queue.list(campaign=campaign_id) if row.request.round == round_
+    )
+
+
+def screening_minutes(session: Session) -> float:
+    """Time the screening has taken so far."""
+    return sum(c.seconds for c in session.store.costs(session.campaign_id) if not c.stage.startswith("generate")) / 60
+
+
+def summary(where: str, campaign_id: str) -> dict[str, Any]:
+    """Counts by stage, verdicts, requests and seconds of a campaign, for machines and for the last lines of a run."""
+    session = session_for(where, campaign_id)
+    store, spec = session.store, session.spec
+    results = store.results(campaign_id, spec.screen.settings_hash)
+    rows = session.queue.list(campaign=campaign_id)
+    costs = store.costs(campaign_id)
+    seconds: Counter[str] = Counter()
+    for cost in costs:
+        seconds[cost.stage] += cost.seconds
+    verdicts = Counter(r.verdict.value for r in results)
+    return {
+        "campaign": spec.name,
+        "campaign_id": campaign_id,
+        "store": session.where,
+        "counts": {
+            "generated": sum(c.entered for c in costs if c.stage.startswith("generate")),
+            "candidates": len(store.candidates(campaign_id)),
+            "screened": len(results),
+            "relaxed_discharged": sum("discharged" in r.crystals for r in results),
+            "relaxed_both_states": sum({"discharged", "charged"} <= set(r.crystals) for r in results),
+            **{f"verdict_{v.value}": verdicts.get(v.value, 0) for v in Verdict},
+            "selected": len(store.selections(campaign_id)),
+        },
+        "queued": len(rows),
+        "waiting_for_approval": sum(row.state is RequestState.PROPOSED for row in rows),
+        "measured": len(measured(session)),
+        "report": str(session.folder / "report.html"),
+        "seconds_by_stage": {k: round(v, 3) for k, v in seconds.items()},
+    }
+
+

@@ -1,0 +1,23 @@
+"""The last lines of a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.console import say, table
+from pipeline.tables import funnel_rows, top_rows
+
+
+def print_summary(summary: dict[str, Any]) -> None:
+    """Funnel, chosen candidates and counts of a campaign, on stdout."""
+    where, campaign_id = summary["store"], summary["campaign_id"]
+    table(f"Funnel of {summary['campaign']}", funnel_rows(where, campaign_id), ["stage", "entered", "passed", "seconds", "reasons"])
+    if top := top_rows(where, campaign_id, 10):
+        columns = list(dict.fromkeys(key for row in top for key in row))
+        table("Chosen for the laboratory", top, columns)
+    counts = summary["counts"]
+    say(
+        f"{counts['candidates']} candidates, {counts['relaxed_both_states']} relaxed in both states, "
+        f"{counts['verdict_pass']} passed, {counts['selected']} chosen, {summary['queued']} queued, "
+        f"{summary['measured']} measured. Ended: {summary['ended']}."
+    )

@@ -1,0 +1,84 @@
+"""pandas frames and small tables out of the store."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pandas as pd
+
+from data.records import Candidate, ScreeningResult
+from pipeline.session import Session, session_for
+
+FRONT_PROPERTIES = (
+    "average_voltage",
+    "capacity_grav",
+    "energy_grav",
+    "stability_discharge",
+    "stability_charge",
+    "max_delta_volume",
+)
+"""Properties that short tables show."""
+
+
+def results_frame(session: Session) -> pd.DataFrame:
+    """One row a screened candidate: identity, origin, verdict, first reason, each property with its sigma."""
+    candidates = {c.id: c for c in session.store.candidates(session.campaign_id)}
+    results = session.store.results(session.campaign_id, session.spec.screen.settings_hash)
+    return pd.DataFrame([_row(candidates[r.candidate_id], r) for r in results])
+
+
+def _row(candidate: Candidate, result: ScreeningResult) -> dict[str, Any]:
+    deciding = next((x for x in result.reasons if x.verdict is result.verdict), None)
+    row: dict[str, Any] = {
+        "candidate_id": candidate.id,
+        "formula": candidate.formula,
+        "working_ion": candidate.working_ion,
+        "n_atoms": candidate.crystal.n_atoms,
+        "generator": candidate.origin.generator,
+        "origin": candidate.origin.detail,
+        "round": candidate.origin.round,
+        "verdict": result.verdict.value,
+        "stage": deciding.stage if deciding else "",
+        "reason": deciding.text if deciding else "",
+    }
+    for name, estimate in result.estimates.items():
+        row[f"{name} ({estimate.unit})"] = estimate.value
+        row[f"{name} sigma"] = estimate.sigma
+    return row
+
+
+def funnel_rows(where: str, campaign_id: str) -> list[dict[str, Any]]:
+    """One row a stage: how many entered, passed, what it took, and the commonest reasons to end there."""
+    session = session_for(where, campaign_id)
+    reasons: dict[str, Counter[str]] = {}
+    for result in session.store.results(campaign_id, session.spec.screen.settings_hash):
+        for reason in result.reasons:
+            if reason.verdict is result.verdict and result.verdict.value != "pass":
+                reasons.setdefault(reason.stage, Counter())[reason.code] += 1
+    totals: dict[str, dict[str, Any]] = {}
+    for cost in session.store.costs(campaign_id):
+        row = totals.setdefault(cost.stage, {"stage": cost.stage, "entered": 0, "passed": 0, "seconds": 0.0})
+        row["entered"] += cost.entered
+        row["passed"] += cost.passed
+        row["seconds"] = round(row["seconds"] + cost.seconds, 3)
+    for stage, row in totals.items():
+        row["reasons"] = ", ".join(f"{code} {n}" for code, n in reasons.get(stage, Counter()).most_common(3))
+    return list(totals.values())
+
+
+def top_rows(where: str, campaign_id: str, limit: int) -> list[dict[str, Any]]:
+    """The chosen candidates with their main properties, best first."""
+    session = session_for(where, campaign_id)
+    results = {
+        r.candidate_id: r for r in session.store.results(campaign_id, session.spec.screen.settings_hash)
+    }
+    rows = []
+    for selection in session.store.selections(campaign_id)[:limit]:
+        result = results[selection.candidate_id]
+        row: dict[str, Any] = {"candidate": result.candidate_id, "formula": result.formula}
+        for name in FRONT_PROPERTIES:
+            if (estimate := result.estimates.get(name)) is not None:
+                row[name] = f"{estimate.value:.3g} ± {estimate.sigma:.2g} {estimate.unit}"
+        rows.append({**row, "request": selection.request_id or selection.note})
+    return rows
