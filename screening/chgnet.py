@@ -12,20 +12,26 @@ import warnings
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from pymatgen.optimization.neighbors import find_points_in_spheres
 
 from data.errors import PotentialError
 from data.records import Crystal
+from screening.chgnet_network import ChgnetNetwork, EdgeIndex
 from screening.potential import FloatArray, PointResult, check_finite
 
 if TYPE_CHECKING:
     from ase import Atoms
-    from chgnet.graph.crystalgraph import CrystalGraph
     from chgnet.model import CHGNet
+
+IntArray = npt.NDArray[np.int64]
 
 MAX_ATOMIC_NUMBER = 94
 """CHGNet's embedding ends at plutonium."""
+
+MIN_VOLUME_A3_PER_ATOM = 1.0
+"""Denser than any crystal by far; guards against neighbour lists without end."""
 
 
 class Chgnet:
@@ -38,10 +44,10 @@ class Chgnet:
     checkpoint: ClassVar[str] = "0.3.0"
 
     def __init__(self) -> None:
-        self._model = _load(self.checkpoint)
-        converter = self._model.graph_converter
-        self._atom_cutoff_A = float(converter.atom_graph_cutoff)
-        self._bond_cutoff_A = float(converter.bond_graph_cutoff)
+        model = _load(self.checkpoint)
+        self._network = ChgnetNetwork(model)
+        self._atom_cutoff_A = float(model.graph_converter.atom_graph_cutoff)
+        self._bond_cutoff_A = float(model.graph_converter.bond_graph_cutoff)
 
     def compute(self, crystal: Crystal | Atoms, forces: bool = True) -> PointResult:
         """Energy of the cell; with `forces` also forces and stress from one joint backward pass.
@@ -50,63 +56,22 @@ class Chgnet:
             PotentialError: elements beyond Pu, an atom without a neighbour in 6 Angstrom, or a result not finite.
         """
         numbers, frac, lattice = _arrays(crystal)
-        graph = self.graph(numbers, frac, lattice)
-        coords, cell = graph.atom_frac_coord, graph.lattice
-        n_atoms = len(numbers)
-        with torch.set_grad_enabled(forces), warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # CHGNet turns the volume into a new tensor, aloud
-            prediction = self._model([graph], task="em")
-            energy = prediction["e"].sum() * n_atoms
-        magmoms = prediction["m"][0].detach().numpy().astype(float)
-        what = f"{n_atoms} atoms with Z in {sorted(set(numbers.tolist()))}"
+        what = f"{len(numbers)} atoms with Z in {sorted(set(numbers.tolist()))}"
+        edges = edge_index(numbers, frac, lattice, self._atom_cutoff_A, self._bond_cutoff_A)
+        coords = torch.tensor(frac, dtype=torch.float32, requires_grad=forces)
+        cell = torch.tensor(lattice, dtype=torch.float32, requires_grad=forces)
+        with torch.set_grad_enabled(forces):
+            energy, moments, composition_eV = self._network(torch.as_tensor(numbers), coords, cell, edges)
+        total_eV = float(energy.detach()) + composition_eV
+        magmoms = moments.detach().numpy().astype(float)
         if not forces:
-            return check_finite(PointResult(float(energy), magmoms_muB=magmoms), what)
-        d_frac, d_cell = torch.autograd.grad(energy, (coords, cell))
-        matrix = cell.detach().numpy().astype(float)
+            return check_finite(PointResult(total_eV, magmoms_muB=magmoms), what)
+        d_frac, d_cell = (g.numpy().astype(float) for g in torch.autograd.grad(energy, (coords, cell)))
         # x = f L gives dE/df = dE/dx L^T; L -> L (1 + strain) at fixed f gives dE/dstrain = L^T dE/dL.
-        gradient = np.linalg.solve(matrix, d_frac.numpy().astype(float).T).T
-        virial = matrix.T @ d_cell.numpy().astype(float)
-        stress = 0.5 * (virial + virial.T) / abs(np.linalg.det(matrix))
-        return check_finite(PointResult(float(energy.detach()), -gradient, stress, magmoms), what)
-
-    def graph(self, numbers: np.ndarray, frac: FloatArray, lattice: FloatArray) -> CrystalGraph:
-        """CHGNet's atom graph (6 Angstrom) and bond graph (3 Angstrom), built with array operations.
-
-        Args:
-            numbers: atomic numbers [N].
-            frac: fractional coordinates [N,3].
-            lattice: row vectors in Angstrom [3,3].
-        """
-        from chgnet.graph.crystalgraph import CrystalGraph
-
-        if numbers.max(initial=0) > MAX_ATOMIC_NUMBER:
-            raise PotentialError(f"CHGNet knows the elements up to Pu, not Z = {numbers.max()}")
-        center, neighbor, image, distance = neighbor_list(frac, lattice, self._atom_cutoff_A)
-        keys = edge_keys(center, neighbor, image)
-        _, position, counts = np.unique(keys, return_inverse=True, return_counts=True)
-        if np.any(
-            counts != 2
-        ):  # rounding may leave one half of a pair that sits exactly at the cutoff, where it weighs 0
-            paired = counts[position] == 2
-            keys, center, neighbor = keys[paired], center[paired], neighbor[paired]
-            image, distance = image[paired], distance[paired]
-        if len(np.unique(center)) < len(numbers):
-            raise PotentialError(f"an atom has no neighbour within {self._atom_cutoff_A:g} A")
-        _, first, undirected = np.unique(keys, return_index=True, return_inverse=True)
-        return CrystalGraph(
-            atomic_number=torch.as_tensor(numbers, dtype=torch.int32),
-            atom_frac_coord=torch.tensor(frac, dtype=torch.float32, requires_grad=True),
-            atom_graph=torch.as_tensor(np.stack([center, neighbor], axis=1), dtype=torch.int32),
-            atom_graph_cutoff=self._atom_cutoff_A,
-            neighbor_image=torch.as_tensor(image, dtype=torch.float32),
-            directed2undirected=torch.as_tensor(undirected, dtype=torch.int32),
-            undirected2directed=torch.as_tensor(first, dtype=torch.int32),
-            bond_graph=torch.as_tensor(
-                angle_list(center, undirected, distance <= self._bond_cutoff_A), dtype=torch.int32
-            ),
-            bond_graph_cutoff=self._bond_cutoff_A,
-            lattice=torch.tensor(lattice, dtype=torch.float32, requires_grad=True),
-        )
+        gradient = np.linalg.solve(lattice, d_frac.T).T
+        virial = lattice.T @ d_cell
+        stress = 0.5 * (virial + virial.T) / abs(np.linalg.det(lattice))
+        return check_finite(PointResult(total_eV, -gradient, stress, magmoms), what)
 
 
 class ChgnetR2scan(Chgnet):
@@ -134,7 +99,7 @@ def _load(checkpoint: str) -> CHGNet:
     return model
 
 
-def _arrays(crystal: Crystal | Atoms) -> tuple[np.ndarray, FloatArray, FloatArray]:
+def _arrays(crystal: Crystal | Atoms) -> tuple[IntArray, FloatArray, FloatArray]:
     """Atomic numbers [N], fractional coordinates [N,3] and lattice [3,3] of a record or of ASE atoms."""
     if isinstance(crystal, Crystal):
         return np.array(crystal.numbers), np.array(crystal.frac_coords), np.array(crystal.lattice_A)
@@ -142,9 +107,64 @@ def _arrays(crystal: Crystal | Atoms) -> tuple[np.ndarray, FloatArray, FloatArra
     return np.array(crystal.numbers), np.linalg.solve(lattice.T, crystal.positions.T).T, lattice
 
 
+def edge_index(
+    numbers: IntArray, frac: FloatArray, lattice: FloatArray, atom_cutoff_A: float, bond_cutoff_A: float
+) -> EdgeIndex:
+    """CHGNet's atom graph and bond graph, built with array operations.
+
+    Args:
+        numbers: atomic numbers [N].
+        frac: fractional coordinates [N,3].
+        lattice: row vectors in Angstrom [3,3].
+        atom_cutoff_A: reach of the atom graph.
+        bond_cutoff_A: longest bond that takes part in angles.
+
+    Raises:
+        PotentialError: an element beyond CHGNet's table, a cell without volume, or an isolated atom.
+    """
+    if numbers.max(initial=0) > MAX_ATOMIC_NUMBER:
+        raise PotentialError(f"CHGNet knows the elements up to Pu, not Z = {numbers.max()}")
+    if not abs(np.linalg.det(lattice)) > MIN_VOLUME_A3_PER_ATOM * len(numbers):
+        raise PotentialError(
+            f"a volume of {abs(np.linalg.det(lattice)):.3g} A^3 for {len(numbers)} atoms is no crystal"
+        )
+    center, neighbor, image, distance = neighbor_list(frac, lattice, atom_cutoff_A)
+    keys = edge_keys(center, neighbor, image)
+    _, first, undirected, counts = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
+    if np.any(counts != 2):  # rounding can lose one half of a pair that sits exactly at the cutoff, where it weighs 0
+        paired = counts[undirected] == 2
+        keys, center, neighbor = keys[paired], center[paired], neighbor[paired]
+        image, distance = image[paired], distance[paired]
+        _, first, undirected = np.unique(keys, return_index=True, return_inverse=True)
+    if len(np.unique(center)) < len(numbers):
+        raise PotentialError(f"an atom has no neighbour within {atom_cutoff_A:g} A")
+    short = np.flatnonzero(distance[first] <= bond_cutoff_A)
+    rank = np.full(len(first), -1)
+    rank[short] = np.arange(len(short))
+    legs = np.flatnonzero(rank[undirected] >= 0)
+    left, right = angle_pairs(center[legs])
+    bond = rank[undirected[legs]]
+    stored = np.where(first[undirected[legs]] == legs, 1.0, -1.0)
+    return EdgeIndex(
+        center=torch.as_tensor(center),
+        neighbor=torch.as_tensor(neighbor),
+        undirected=torch.as_tensor(undirected),
+        bond_center=torch.as_tensor(center[first]),
+        bond_neighbor=torch.as_tensor(neighbor[first]),
+        bond_image=torch.as_tensor(image[first], dtype=torch.float32),
+        short=torch.as_tensor(short),
+        leg_center=torch.as_tensor(center[legs]),
+        leg_bond=torch.as_tensor(bond),
+        angle_leg=torch.as_tensor(left),
+        angle_i=torch.as_tensor(bond[left]),
+        angle_j=torch.as_tensor(bond[right]),
+        angle_sign=torch.as_tensor(stored[left] * stored[right], dtype=torch.float32),
+    )
+
+
 def neighbor_list(
     frac: FloatArray, lattice: FloatArray, cutoff_A: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, FloatArray]:
+) -> tuple[IntArray, IntArray, IntArray, FloatArray]:
     """All directed pairs within the cutoff: centre [E], neighbour [E], image [E,3], distance [E]."""
     points, cell, periodic = np.ascontiguousarray(frac @ lattice), np.ascontiguousarray(lattice), np.ones(3, np.int64)
     center, neighbor, image, distance = find_points_in_spheres(points, points, cutoff_A, periodic, cell, 1e-8)
@@ -153,7 +173,7 @@ def neighbor_list(
     return center[keep], neighbor[keep], image[keep], distance[keep]
 
 
-def edge_keys(center: np.ndarray, neighbor: np.ndarray, image: np.ndarray) -> np.ndarray:
+def edge_keys(center: IntArray, neighbor: IntArray, image: IntArray) -> IntArray:
     """A number for each directed edge [E] that it shares with its reverse and with no other edge."""
     span = 2 * int(np.abs(image).max(initial=0)) + 1
     base = int(center.max(initial=0)) + 1
@@ -161,27 +181,18 @@ def edge_keys(center: np.ndarray, neighbor: np.ndarray, image: np.ndarray) -> np
     shift = np.array([0, 0, span // 2, span // 2, span // 2])
     forward = np.column_stack([center, neighbor, image]) + shift
     backward = np.column_stack([neighbor, center, -image]) + shift
-    return np.minimum(forward @ weights, backward @ weights)
+    keys: IntArray = np.minimum(forward @ weights, backward @ weights)
+    return keys
 
 
-def angle_list(center: np.ndarray, undirected: np.ndarray, short: np.ndarray) -> np.ndarray:
-    """All ordered pairs of distinct short bonds that share their centre.
-
-    Args:
-        center: centre atom of each directed edge [E].
-        undirected: undirected edge of each directed edge [E].
-        short: bonds within the bond-graph cutoff [E].
-
-    Returns:
-        Columns centre, undirected i, directed i, undirected j, directed j [A,5].
-    """
-    bonds = np.flatnonzero(short)
-    bonds = bonds[np.argsort(center[bonds], kind="stable")]
-    _, starts, counts = np.unique(center[bonds], return_index=True, return_counts=True)
-    rows = np.repeat(counts, counts)  # how many partners each bond meets, itself included
-    left = np.repeat(np.arange(len(bonds)), rows)
+def angle_pairs(center: IntArray) -> tuple[IntArray, IntArray]:
+    """All ordered pairs of distinct edges [n] that share their centre: first and second edge of each angle [A]."""
+    order = np.argsort(center, kind="stable")
+    _, starts, counts = np.unique(center[order], return_index=True, return_counts=True)
+    rows = np.repeat(counts, counts)  # how many partners each edge meets, itself included
+    left = np.repeat(np.arange(len(center)), rows)
     ends = np.cumsum(rows)
     within = np.arange(len(left)) - np.repeat(ends - rows, rows)
     right = np.repeat(np.repeat(starts, counts), rows) + within
-    left, right = bonds[left[left != right]], bonds[right[left != right]]
-    return np.column_stack([center[left], undirected[left], left, undirected[right], right])
+    distinct = left != right
+    return order[left[distinct]], order[right[distinct]]

@@ -1,0 +1,221 @@
+"""CHGNet's network arranged for inference on one crystal: the same function of the same weights, fewer operations.
+
+Exact rearrangements only: the first linear map of each gated layer acts on atoms and bonds before they are gathered
+(not on their copies for every edge and angle), bond convolutions see only the bonds that are in the bond graph, and the
+last angle update, whose result nothing reads, is left out.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+if TYPE_CHECKING:
+    from chgnet.model import CHGNet
+    from chgnet.model.functions import GatedMLP
+
+
+@dataclass(frozen=True)
+class EdgeIndex:
+    """Neighbours of one crystal. E directed edges, U = E/2 undirected bonds, S short ones among them, A angles.
+
+    Attributes:
+        center: centre atom of each directed edge, int64 [E].
+        neighbor: neighbouring atom of each directed edge, int64 [E].
+        undirected: bond of each directed edge, int64 [E].
+        bond_center: centre atom of each bond in its stored direction, int64 [U].
+        bond_neighbor: neighbouring atom likewise, int64 [U].
+        bond_image: cell of the neighbour likewise, float [U,3].
+        short: bonds in the bond graph, int64 [S].
+        leg_center: centre of each short directed edge, int64 [2S].
+        leg_bond: its bond, an index into `short`, int64 [2S].
+        angle_leg: first leg of each angle, an index into the 2S short directed edges, int64 [A].
+        angle_i: bond of the first leg, an index into `short`, int64 [A].
+        angle_j: bond of the second leg likewise, int64 [A].
+        angle_sign: +1 where both legs point the same way as their bonds are stored, or both the other way; else -1 [A].
+    """
+
+    center: Tensor
+    neighbor: Tensor
+    undirected: Tensor
+    bond_center: Tensor
+    bond_neighbor: Tensor
+    bond_image: Tensor
+    short: Tensor
+    leg_center: Tensor
+    leg_bond: Tensor
+    angle_leg: Tensor
+    angle_i: Tensor
+    angle_j: Tensor
+    angle_sign: Tensor
+
+
+class _Branch:
+    """Core or gate of a gated perceptron, its first map split by the blocks of its input."""
+
+    def __init__(self, mlp: torch.nn.Module, norm: torch.nn.LayerNorm, blocks: int) -> None:
+        first, *rest = [layer for layer in mlp.modules() if isinstance(layer, torch.nn.Linear)]
+        self.blocks = [w.T.contiguous() for w in first.weight.chunk(blocks, dim=1)]
+        self.bias = first.bias
+        self.second = (rest[0].weight, rest[0].bias) if rest else None
+        self.norm = (norm.normalized_shape, norm.weight, norm.bias, norm.eps)
+
+    def finish(self, mixed: Tensor) -> Tensor:
+        """From the summed block products (bias included) to the normalised output [n,d]."""
+        if self.second:
+            mixed = functional.linear(functional.silu(mixed), *self.second)
+        return functional.layer_norm(mixed, *self.norm)
+
+
+class _Gate:
+    """Gated perceptron: silu(core) * sigmoid(gate)."""
+
+    def __init__(self, layer: GatedMLP, blocks: int) -> None:
+        self.core = _Branch(layer.mlp_core, layer.bn1, blocks)
+        self.gate = _Branch(layer.mlp_gate, layer.bn2, blocks)
+
+    def over_edges(self, atoms: Tensor, bonds: Tensor, edges: EdgeIndex) -> Tensor:
+        """On centre, bond and neighbour of each directed edge [E,d]."""
+
+        def mixed(branch: _Branch) -> Tensor:
+            at_center, on_bond, at_neighbor = branch.blocks
+            total = torch.addmm(branch.bias, atoms, at_center).index_select(0, edges.center)
+            total += (bonds @ on_bond).index_select(0, edges.undirected)
+            total += (atoms @ at_neighbor).index_select(0, edges.neighbor)
+            return branch.finish(total)
+
+        return functional.silu(mixed(self.core)) * torch.sigmoid(mixed(self.gate))
+
+    def over_angles(self, atoms: Tensor, short: Tensor, angles: Tensor, edges: EdgeIndex) -> Tensor:
+        """On both legs, the angle and its corner atom [A,d]."""
+
+        def mixed(branch: _Branch) -> Tensor:
+            leg_i, leg_j, on_angle, at_corner = branch.blocks
+            leg = torch.addmm(branch.bias, atoms, at_corner).index_select(0, edges.leg_center)
+            leg += (short @ leg_i).index_select(0, edges.leg_bond)
+            total = torch.addmm(leg.index_select(0, edges.angle_leg), angles, on_angle)
+            total += (short @ leg_j).index_select(0, edges.angle_j)
+            return branch.finish(total)
+
+        return functional.silu(mixed(self.core)) * torch.sigmoid(mixed(self.gate))
+
+
+class ChgnetNetwork:
+    """Energy and magnetic moments of one crystal from a loaded, frozen CHGNet.
+
+    Raises:
+        ValueError: a checkpoint of another architecture than CHGNet 0.3.0's.
+    """
+
+    def __init__(self, model: CHGNet) -> None:
+        _check_architecture(model)
+        self.embedding = model.atom_embedding.embedding.weight
+        self.reference = model.composition_model.fc.weight.reshape(-1).double()
+        basis = model.bond_basis_expansion
+        self.radial = [_Radial(basis.rbf_expansion_ag), _Radial(basis.rbf_expansion_bg)]
+        self.angular = model.angle_basis_expansion.fourier_expansion.frequencies
+        self.bond_embedding = model.bond_embedding.weight
+        self.atom_weights = model.bond_weights_ag.weight
+        self.bond_weights = model.bond_weights_bg.weight
+        self.angle_embedding = model.angle_embedding.weight
+        self.atom_layers = [(_Gate(x.twoBody_atom, 3), _linears(x.mlp_out)[0].weight) for x in model.atom_conv_layers]
+        self.bond_layers = [(_Gate(x.twoBody_bond, 4), _linears(x.mlp_out)[0].weight) for x in model.bond_conv_layers]
+        self.angle_layers = [_Gate(x.twoBody_bond, 4) for x in model.angle_layers][:-1]
+        self.site_wise = model.site_wise
+        self.readout_norm = model.readout_norm
+        self.mlp = model.mlp
+
+    def __call__(
+        self, numbers: Tensor, frac: Tensor, lattice: Tensor, edges: EdgeIndex
+    ) -> tuple[Tensor, Tensor, float]:
+        """Evaluate.
+
+        Args:
+            numbers: atomic numbers, int64 [N].
+            frac: fractional coordinates, float32 [N,3].
+            lattice: row vectors in Angstrom, float32 [3,3].
+            edges: neighbours at this geometry.
+
+        Returns:
+            Interaction energy in eV (differentiable, scalar), magnetic moments in mu_B [N], and the composition's part
+            of the energy in eV, kept apart in double precision.
+        """
+        vectors = (frac[edges.bond_center] - frac[edges.bond_neighbor] - edges.bond_image) @ lattice
+        lengths = vectors.norm(dim=1)
+        radial = self.radial[0](lengths)
+        bonds = functional.linear(radial, self.bond_embedding)
+        weights = functional.linear(radial, self.atom_weights).index_select(0, edges.undirected)
+        atoms = self.embedding.index_select(0, numbers - 1)
+        with_angles = len(edges.angle_i) > 0
+        angles, pair_weights = self._angles(vectors, lengths, edges) if with_angles else (atoms, atoms)
+        for step, (gate, bond_out) in enumerate(self.bond_layers):
+            atoms = self._atom_step(step, atoms, bonds, weights, edges)
+            if not with_angles:
+                continue
+            short = bonds.index_select(0, edges.short)
+            update = gate.over_angles(atoms, short, angles, edges) * pair_weights
+            summed = torch.zeros_like(short).index_add(0, edges.angle_i, update)
+            bonds = bonds.index_add(0, edges.short, functional.linear(summed, bond_out))
+            if step < len(self.angle_layers):
+                following = self.angle_layers[step]
+                short = bonds.index_select(0, edges.short)
+                angles = angles + following.over_angles(atoms, short, angles, edges)
+        magmoms = self.site_wise(atoms).abs().reshape(-1)
+        atoms = self._atom_step(len(self.bond_layers), atoms, bonds, weights, edges)
+        energy = self.mlp(self.readout_norm(atoms)).sum()
+        return energy, magmoms, float(self.reference[numbers - 1].sum())
+
+    def _angles(self, vectors: Tensor, lengths: Tensor, edges: EdgeIndex) -> tuple[Tensor, Tensor]:
+        """Angle features [A,d] and the product of both legs' smooth weights [A,d]."""
+        short_lengths = lengths.index_select(0, edges.short)
+        units = vectors.index_select(0, edges.short) / short_lengths[:, None]
+        cosine = (units.index_select(0, edges.angle_i) * units.index_select(0, edges.angle_j)).sum(1)
+        phase = torch.outer(torch.acos(cosine * edges.angle_sign * (1 - 1e-6)), self.angular)
+        constant = phase.new_full((len(phase), 1), 1 / math.sqrt(2))
+        basis = torch.cat([constant, torch.sin(phase), torch.cos(phase)], dim=1)
+        weights = functional.linear(self.radial[1](short_lengths), self.bond_weights)
+        pair = weights.index_select(0, edges.angle_i) * weights.index_select(0, edges.angle_j)
+        return functional.linear(basis, self.angle_embedding / math.sqrt(math.pi)), pair
+
+    def _atom_step(self, step: int, atoms: Tensor, bonds: Tensor, weights: Tensor, edges: EdgeIndex) -> Tensor:
+        """One atom convolution with its residual [N,d]."""
+        gate, out = self.atom_layers[step]
+        messages = gate.over_edges(atoms, bonds, edges) * weights
+        messages = torch.zeros_like(atoms).index_add(0, edges.center, messages)
+        return atoms + functional.linear(messages, out)
+
+
+class _Radial:
+    """Bessel functions under a polynomial envelope (arXiv:2003.03123) [n] -> [n, num_radial]."""
+
+    def __init__(self, expansion: torch.nn.Module) -> None:
+        self.frequencies: Tensor = expansion.frequencies  # type: ignore[assignment]
+        self.cutoff_A = 1 / float(expansion.inv_cutoff)  # type: ignore[arg-type]
+        self.norm = math.sqrt(2 / self.cutoff_A)
+        self.power = int(expansion.smooth_cutoff.p)  # type: ignore[union-attr,arg-type]
+
+    def __call__(self, lengths: Tensor) -> Tensor:
+        x, p = lengths / self.cutoff_A, self.power
+        polynomial = -(p + 1) * (p + 2) / 2 + x * (p * (p + 2) - x * (p * (p + 1) / 2))
+        envelope = torch.where(x < 1, 1 + x**p * polynomial, torch.zeros_like(x))
+        return torch.sin(torch.outer(x, self.frequencies)) * (self.norm * envelope / lengths)[:, None]
+
+
+def _linears(mlp: torch.nn.Module) -> list[torch.nn.Linear]:
+    return [layer for layer in mlp.modules() if isinstance(layer, torch.nn.Linear)]
+
+
+def _check_architecture(model: CHGNet) -> None:
+    """Raise where the checkpoint differs from what this file rearranges."""
+    wanted = {
+        "non_linearity": "silu", "gMLP_norm": "layer", "readout_norm": "layer", "mlp_first": True, "read_out": "ave",
+        "is_intensive": True, "update_bond": True, "update_angle": True, "mlp_out_bias": False, "conv_dropout": 0,
+    }  # fmt: skip
+    other = {key: model.model_args.get(key) for key, value in wanted.items() if model.model_args.get(key) != value}
+    if other:
+        raise ValueError(f"a CHGNet of another architecture: {other}")

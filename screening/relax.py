@@ -1,0 +1,201 @@
+"""Relax positions and cell with a potential; say whether it converged, and stop early where it runs away."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from ase.calculators.calculator import Calculator, all_changes
+from ase.filters import FrechetCellFilter
+from ase.optimize import FIRE, LBFGS
+from pydantic import Field
+
+from data.errors import PotentialError
+from data.records import Crystal, Record, content_hash
+from data.structures import from_atoms, to_atoms
+from screening.potential import FloatArray, PointResult, Potential
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from ase.optimize.optimize import Optimizer
+
+FIRE_ABOVE_eV_A = 10.0
+"""From forces beyond this FIRE takes the first steps: L-BFGS learns a useless curvature there."""
+
+FIRE_STEPS = 20
+FIRST_STEPS = 5
+"""Steps during which a strange start may still be in wild motion before its forces count as an explosion."""
+
+
+class RelaxSettings(Record):
+    """When a relaxation is done, and when it is given up."""
+
+    fmax_eV_A: float = Field(default=0.05, gt=0, le=1)
+    """Largest force on an atom, and on the cell per atom (Frechet filter), at convergence."""
+    max_steps: int = Field(default=300, ge=1, le=5000)
+    max_step_A: float = Field(default=0.2, gt=0, le=1)
+    max_force_eV_A: float = Field(default=100.0, gt=0)
+    volume_ratio: tuple[float, float] = (0.5, 2.0)
+    """Smallest and largest volume over the starting one."""
+    max_energy_rise_eV_per_atom: float = Field(default=2.0, gt=0)
+    min_distance_A: float = Field(default=0.5, gt=0)
+    min_energy_eV_per_atom: float = -20.0
+    """Below any real material: the potential has fallen into a hole."""
+
+
+class Relaxation(Record):
+    """How a relaxation ended; `energy_eV` is of the whole cell. Unconverged ones say their `reason` and are no result."""
+
+    crystal: Crystal
+    energy_eV: float
+    converged: bool
+    steps: int
+    force_calls: int
+    max_force_eV_A: float
+    max_stress_eV_A3: float
+    seconds: float
+    reason: str = ""
+    model: str = ""
+
+    @property
+    def energy_eV_per_atom(self) -> float:
+        """Energy by atom."""
+        return self.energy_eV / self.crystal.n_atoms
+
+
+def relaxation_key(crystal: Crystal, model_id: str, settings: RelaxSettings) -> str:
+    """Content hash of all that decides a relaxation's outcome: input crystal, weights and settings."""
+    return content_hash([crystal.content_hash, model_id, settings.content_hash])
+
+
+class PotentialCalculator(Calculator):  # type: ignore[misc]  # ASE is untyped
+    """A `Potential` as an ASE calculator that counts its force calls."""
+
+    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress", "magmoms"]
+
+    def __init__(self, potential: Potential) -> None:
+        super().__init__()
+        self.potential = potential
+        self.calls = 0
+        self.last: PointResult | None = None
+
+    def calculate(
+        self,
+        atoms: Any = None,
+        properties: Any = None,  # noqa: ARG002
+        system_changes: Any = all_changes,  # noqa: ARG002
+    ) -> None:
+        """Fill `results` with energy (eV), forces (eV/A), Voigt stress (eV/A^3) and moments (mu_B)."""
+        self.atoms = atoms.copy()
+        self.calls += 1
+        point = self.potential.compute(atoms)
+        self.last = point
+        self.results = {"energy": point.energy_eV, "free_energy": point.energy_eV, "forces": point.forces_eV_A}
+        if point.stress_eV_A3 is not None:
+            self.results["stress"] = point.stress_eV_A3[(0, 1, 2, 1, 0, 0), (0, 1, 2, 2, 2, 1)]
+        if point.magmoms_muB is not None:
+            self.results["magmoms"] = point.magmoms_muB
+
+
+class _Watch:
+    """Says when a relaxation runs away: forces, volume, energy, or atoms on one another."""
+
+    def __init__(self, atoms: Atoms, settings: RelaxSettings) -> None:
+        self.settings = settings
+        self.volume_A3 = atoms.get_volume()
+        self.lowest_eV = np.inf
+        self.steps = 0
+
+    def complaint(self, atoms: Atoms, point: PointResult) -> str:
+        """Return why to stop at this geometry, or an empty string."""
+        limits = self.settings
+        self.steps += 1
+        per_atom = point.energy_eV / len(atoms)
+        self.lowest_eV = min(self.lowest_eV, per_atom)
+        ratio = atoms.get_volume() / self.volume_A3
+        force = max_norm(point.forces_eV_A)
+        near = min_distance_A(atoms.get_scaled_positions(), np.asarray(atoms.cell))
+        if force > limits.max_force_eV_A and self.steps > FIRST_STEPS:
+            return f"exploded: a force of {force:.0f} eV/A"
+        if not limits.volume_ratio[0] <= ratio <= limits.volume_ratio[1]:
+            return f"exploded: the volume went to {ratio:.2f} times the first"
+        if per_atom - self.lowest_eV > limits.max_energy_rise_eV_per_atom:
+            return f"exploded: the energy rose by {per_atom - self.lowest_eV:.1f} eV/atom"
+        if per_atom < limits.min_energy_eV_per_atom:
+            return f"collapsed: {per_atom:.1f} eV/atom is no material"
+        if near < limits.min_distance_A:
+            return f"collapsed: two atoms came within {near:.2f} A"
+        return ""
+
+
+def relax(crystal: Crystal, potential: Potential, settings: RelaxSettings | None = None) -> Relaxation:
+    """Relax positions and cell to `fmax`, cell forces included (Frechet cell filter, L-BFGS).
+
+    Never raises for a structure the potential cannot follow: that ends unconverged, with its reason.
+
+    Raises:
+        data.errors.PotentialError: the potential cannot compute even the first geometry.
+    """
+    settings = settings or RelaxSettings()
+    started = time.perf_counter()
+    atoms = to_atoms(crystal)
+    calculator = PotentialCalculator(potential)
+    atoms.calc = calculator
+    watch = _Watch(atoms, settings)
+    first_force = max_norm(atoms.get_forces())
+    steps, reason, converged = 0, "", False
+    try:
+        if first_force > FIRE_ABOVE_eV_A:
+            phase = FIRE(FrechetCellFilter(atoms), logfile=None, maxstep=settings.max_step_A)
+            steps, reason, converged = _run(phase, atoms, watch, min(FIRE_STEPS, settings.max_steps))
+        if not reason and not converged:
+            phase = LBFGS(FrechetCellFilter(atoms), logfile=None, maxstep=settings.max_step_A)
+            more, reason, converged = _run(phase, atoms, watch, settings.max_steps - steps)
+            steps += more
+    except PotentialError as error:
+        reason = f"the potential gave up: {error}"
+    point = calculator.last
+    if point is None or point.forces_eV_A is None or point.stress_eV_A3 is None:
+        raise PotentialError(f"{crystal.formula}: {potential.name} gives no forces or no stress")
+    if not converged and not reason:
+        reason = f"not converged to {settings.fmax_eV_A:g} eV/A in {settings.max_steps} steps"
+    return Relaxation(
+        crystal=from_atoms(calculator.atoms),
+        energy_eV=point.energy_eV,
+        converged=converged,
+        steps=steps,
+        force_calls=calculator.calls,
+        max_force_eV_A=max_norm(point.forces_eV_A),
+        max_stress_eV_A3=float(np.abs(point.stress_eV_A3).max()),
+        seconds=time.perf_counter() - started,
+        reason=reason,
+        model=potential.model_id,
+    )
+
+
+def _run(optimizer: Optimizer, atoms: Atoms, watch: _Watch, steps: int) -> tuple[int, str, bool]:
+    """Step until converged, out of steps or running away; return steps taken, complaint and convergence."""
+    calculator = atoms.calc
+    for converged in optimizer.irun(fmax=watch.settings.fmax_eV_A, steps=steps):
+        if converged:
+            return optimizer.nsteps, "", True
+        reason = watch.complaint(atoms, calculator.last)
+        if reason:
+            return optimizer.nsteps, reason, False
+    return optimizer.nsteps, "", False
+
+
+def max_norm(vectors: FloatArray | None) -> float:
+    """Largest length among row vectors [N,3]; 0 for none."""
+    return 0.0 if vectors is None or not len(vectors) else float(np.linalg.norm(vectors, axis=1).max())
+
+
+def min_distance_A(frac: FloatArray, lattice: FloatArray) -> float:
+    """Shortest distance between two atoms, periodic images included (27 cells around; for reduced enough cells)."""
+    shifts = np.stack(np.meshgrid(*[[-1, 0, 1]] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
+    delta = frac[:, None] - frac[None, :]
+    delta -= np.rint(delta)
+    squared = np.sum(((delta[:, :, None] + shifts) @ lattice) ** 2, axis=-1)
+    squared[np.arange(len(frac)), np.arange(len(frac)), 13] = np.inf
+    return float(np.sqrt(squared.min()))
