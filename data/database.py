@@ -1,4 +1,4 @@
-"""Opening the store's database: SQLite in WAL mode by default, PostgreSQL by URL, schema brought up to date by Alembic."""
+"""Opening the store's database: SQLite in WAL mode by default, PostgreSQL by URL, migrated by Alembic."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, DBAPIError
 
 from data.errors import StoreError
 
@@ -46,7 +46,7 @@ def open_engine(where: str | Path, *, create: bool = True) -> Engine:
             event.listen(engine, "connect", _configure_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
         _migrate(engine)
-    except (ArgumentError, NoSuchModuleError, OperationalError, ModuleNotFoundError) as error:
+    except (ArgumentError, NoSuchModuleError, DBAPIError, ModuleNotFoundError) as error:
         reason = str(error.__cause__ or error).splitlines()[0]
         raise StoreError(f"{engine_name(url)}: the store cannot be opened: {reason}") from error
     return engine
@@ -88,7 +88,8 @@ def _migrate(engine: Engine) -> None:
                 return
             if revision is not None and revision > HEAD:
                 raise StoreError(
-                    f"{engine_name(str(engine.url))}: made by a newer Redoxa (revision {revision}; this one knows {HEAD}). "
+                    f"{engine_name(str(engine.url))}: made by a newer Redoxa (revision {revision}, "
+                    f"this one knows {HEAD}). "
                     "Upgrade Redoxa."
                 )
     from alembic import command

@@ -1,4 +1,4 @@
-"""Tables of the store (SQLAlchemy Core). Results are append-only and keyed by content hash; the queue is in `schema_lab`."""
+"""Tables of the store (SQLAlchemy Core). Results are append-only; the queue is in `schema_lab`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ campaigns = Table(
 candidates = Table(
     "candidates",
     metadata,
-    Column("seq", Integer, primary_key=True, autoincrement=True, comment="order of arrival; decides what is a duplicate"),
+    Column(
+        "seq", Integer, primary_key=True, autoincrement=True, comment="order of arrival; decides what is a duplicate"
+    ),
     Column("id", String(16), nullable=False, unique=True, comment="content hash of crystal and working ion"),
     Column("formula", String(120), nullable=False, index=True),
     Column("chemical_system", String(120), nullable=False, index=True),

@@ -123,7 +123,8 @@ class Lab(Section):
 
     driver: Annotated[str, _known("driver", DRIVERS)] = "simulated"
     approval: Literal["person", "auto"] = Field(
-        default="person", description="person: somebody approves with `redoxa queue approve`; auto: the safety rules suffice"
+        default="person",
+        description="person: somebody approves with `redoxa queue approve`; auto: the safety rules suffice",
     )
     target_mass_g: float = Field(default=2.0, gt=0, le=50)
     options: dict[str, str | int | float | bool] = Field(default={}, description="settings of the driver")
@@ -133,7 +134,9 @@ class Stop(Section):
     """When the campaign ends."""
 
     rounds: int = Field(default=1, ge=1, le=10_000)
-    budget_minutes: float | None = Field(default=None, gt=0, description="no new round begins after this much screening time")
+    budget_minutes: float | None = Field(
+        default=None, gt=0, description="no new round begins after this much screening time"
+    )
 
 
 class Schedule(Section):
@@ -147,6 +150,11 @@ class Schedule(Section):
         if (self.cron is None) == (self.every_minutes is None):
             raise ValueError("give either cron or every_minutes")
         return self
+
+    @property
+    def words(self) -> str:
+        """The schedule as people say it."""
+        return f"cron {self.cron}" if self.cron is not None else f"every {self.every_minutes:g} minutes"
 
 
 class CampaignSpec(Section):

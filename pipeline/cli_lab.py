@@ -79,7 +79,9 @@ def _default_by() -> str:
 
 
 @queue_app.command
-def approve(*request_ids: str, by: By = "", why: Why = "approved on the command line", store: Store = DEFAULT_STORE) -> None:
+def approve(
+    *request_ids: str, by: By = "", why: Why = "approved on the command line", store: Store = DEFAULT_STORE
+) -> None:
     """Approve proposed requests; the safety rules still have the last word."""
     queue = open_queue(store)
     for request_id in _some(request_ids):

@@ -123,7 +123,10 @@ def train(
 
 @reference_app.command
 def build(
-    *, datasets: Path | None = None, out: Path | None = None, minutes: Annotated[float, Parameter(validator=Number(gt=0))] = 60
+    *,
+    datasets: Path | None = None,
+    out: Path | None = None,
+    minutes: Annotated[float, Parameter(validator=Number(gt=0))] = 60,
 ) -> None:
     """Compute the reference energies and the table of known materials again; goes on where it stopped.
 

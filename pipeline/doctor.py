@@ -19,10 +19,20 @@ ASSETS = Path(data.__file__).parent / "assets"
 def checks(where: str) -> list[dict[str, object]]:
     """One row a check: what was checked, whether it is good, what was found, what to do."""
     return [
-        _row("python", platform.python_version_tuple() >= ("3", "11"), platform.python_version(), "use Python 3.11 or 3.12"),
+        _row(
+            "python",
+            platform.python_version_tuple() >= ("3", "11"),
+            platform.python_version(),
+            "use Python 3.11 or 3.12",
+        ),
         *[_package(name) for name in ("torch", "pymatgen", "ase", "chgnet", "prefect", "fastapi", "sqlalchemy")],
         *[_asset(name) for name in ("flow.safetensors", "reference_chgnet.parquet", "known_materials.parquet")],
-        _row("cores", (os.cpu_count() or 1) >= 2, f"{os.cpu_count()}", "screening uses every core; with one it takes twice as long"),
+        _row(
+            "cores",
+            (os.cpu_count() or 1) >= 2,
+            f"{os.cpu_count()}",
+            "screening uses every core; with one it takes twice as long",
+        ),
         _disk(),
         _store(where),
     ]

@@ -120,7 +120,7 @@ def read_compositions(path: Path) -> tuple[CellContent, ...]:
 
 
 def _multiples(formula: CellContent, n: int, max_atoms: int) -> tuple[CellContent, ...]:
-    """n cells of a formula: one, two, ... formula units in turn, as long as the cell stays small enough."""
+    """N cells of a formula: one, two, ... formula units in turn, as long as the cell stays small enough."""
     divisor = reduce(gcd, formula.values())
     unit = {z: count // divisor for z, count in formula.items()}
     most = max(1, max_atoms // sum(unit.values()))

@@ -39,7 +39,7 @@ def quiet_environment(home: Path) -> None:
 
 @contextmanager
 def server(timeout_s: float = 120.0) -> Iterator[str]:
-    """URL of the Prefect server's API: the one of PREFECT_API_URL, else one started on loopback for as long as this lasts.
+    """URL of the Prefect server's API: the one of PREFECT_API_URL, else of one started on loopback meanwhile.
 
     Raises:
         RedoxaError: the server did not come up in time.
@@ -79,7 +79,9 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], timeout_s: float) -> N
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:
         if process.poll() is not None:
-            raise RedoxaError(f"the Prefect server ended with exit code {process.returncode}; try `prefect server start`")
+            raise RedoxaError(
+                f"the Prefect server ended with exit code {process.returncode}; try `prefect server start`"
+            )
         try:
             with urllib.request.urlopen(f"{url}/health", timeout=2):
                 return

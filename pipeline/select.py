@@ -93,9 +93,7 @@ def score(
     utilities = np.array([[_utility(v[n], limits) for n, limits in objectives.items()] for v in values])
     fronts = pareto_fronts(utilities)
     chances = [math.prod(probability_within(v[n], limits) for n, limits in objectives.items()) for v in values]
-    return [
-        Scored(r, v, p, int(f)) for r, v, p, f in zip(usable, values, chances, fronts, strict=True)
-    ]
+    return [Scored(r, v, p, int(f)) for r, v, p, f in zip(usable, values, chances, fronts, strict=True)]
 
 
 def _utility(estimate: Estimate, limits: Range) -> float:
@@ -104,9 +102,7 @@ def _utility(estimate: Estimate, limits: Range) -> float:
     return estimate.value if limits.min is not None else -estimate.value
 
 
-def choose(
-    scored: Sequence[Scored], config: Select, taken: Mapping[str, int] | None = None
-) -> list[Choice]:
+def choose(scored: Sequence[Scored], config: Select, taken: Mapping[str, int] | None = None) -> list[Choice]:
     """The batch: by front, then by probability, at most `max_per_chemical_system` of one system.
 
     Args:

@@ -1,4 +1,4 @@
-"""A campaign opened for work: its spec, store, queue, laboratory and screening, made when first needed, once a process."""
+"""A campaign opened for work: spec, store, queue, laboratory and screening, made when first needed."""
 
 from __future__ import annotations
 
@@ -100,7 +100,9 @@ def open_driver(spec: CampaignSpec, folder: Path) -> Driver:
         first = error.errors()[0]
         known = ", ".join(kind.Config.model_fields)
         where = ".".join(str(x) for x in first["loc"])
-        raise InputError(f"lab.options.{where}: {first['msg']} for driver '{spec.lab.driver}'. Known: {known}") from None
+        raise InputError(
+            f"lab.options.{where}: {first['msg']} for driver '{spec.lab.driver}'. Known: {known}"
+        ) from None
     driver: Driver = kind(config, folder / "lab")
     return driver
 

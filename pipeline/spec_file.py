@@ -94,7 +94,9 @@ def _parse(text: str, path: Path) -> tuple[Any, _Marks]:
     except RecursionError:
         raise InputError(f"{path}: nested too deeply.") from None
     if not isinstance(data, dict):
-        raise InputError(f"{path}:1:1: a campaign file is a list of `key: value` lines; this holds a {type(data).__name__}.")
+        raise InputError(
+            f"{path}:1:1: a campaign file is a list of `key: value` lines; this holds a {type(data).__name__}."
+        )
     return data, marks
 
 

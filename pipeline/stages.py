@@ -19,7 +19,7 @@ from data.registry import load
 from data.store import Chunk, Cost, Selection
 from generators import GENERATORS
 from generators.base import Condition
-from pipeline.campaign import CampaignSpec, GenerateStep
+from pipeline.campaign import CampaignSpec
 from pipeline.feedback import Calibration, calibrate, compare
 from pipeline.select import chemical_system, choose, score
 from pipeline.session import Session, session_for
@@ -147,17 +147,13 @@ def select_round(where: str, campaign_id: str, round_: int) -> dict[str, Any]:
     return summary
 
 
-def _propose(
-    session: Session, round_: int, result: ScreeningResult, why: str, priority: int
-) -> tuple[str | None, str]:
+def _propose(session: Session, round_: int, result: ScreeningResult, why: str, priority: int) -> tuple[str | None, str]:
     """Plan a recipe and propose it; returns the request's id, or None and what stands in the way."""
     from robotics.recipe import plan_recipe
 
     crystal = result.crystals["discharged"]
     try:
-        recipe = plan_recipe(
-            crystal.composition, result.working_ion, result.estimates, session.spec.lab.target_mass_g
-        )
+        recipe = plan_recipe(crystal.composition, result.working_ion, result.estimates, session.spec.lab.target_mass_g)
         request = ExperimentRequest(
             campaign=session.campaign_id,
             round=round_,
@@ -255,5 +251,3 @@ def summary(where: str, campaign_id: str) -> dict[str, Any]:
         "report": str(session.folder / "report.html"),
         "seconds_by_stage": {k: round(v, 3) for k, v in seconds.items()},
     }
-
-

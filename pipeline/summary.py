@@ -11,7 +11,11 @@ from pipeline.tables import funnel_rows, top_rows
 def print_summary(summary: dict[str, Any]) -> None:
     """Funnel, chosen candidates and counts of a campaign, on stdout."""
     where, campaign_id = summary["store"], summary["campaign_id"]
-    table(f"Funnel of {summary['campaign']}", funnel_rows(where, campaign_id), ["stage", "entered", "passed", "seconds", "reasons"])
+    table(
+        f"Funnel of {summary['campaign']}",
+        funnel_rows(where, campaign_id),
+        ["stage", "entered", "passed", "seconds", "reasons"],
+    )
     if top := top_rows(where, campaign_id, 10):
         columns = list(dict.fromkeys(key for row in top for key in row))
         table("Chosen for the laboratory", top, columns)

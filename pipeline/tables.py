@@ -70,9 +70,7 @@ def funnel_rows(where: str, campaign_id: str) -> list[dict[str, Any]]:
 def top_rows(where: str, campaign_id: str, limit: int) -> list[dict[str, Any]]:
     """The chosen candidates with their main properties, best first."""
     session = session_for(where, campaign_id)
-    results = {
-        r.candidate_id: r for r in session.store.results(campaign_id, session.spec.screen.settings_hash)
-    }
+    results = {r.candidate_id: r for r in session.store.results(campaign_id, session.spec.screen.settings_hash)}
     rows = []
     for selection in session.store.selections(campaign_id)[:limit]:
         result = results[selection.candidate_id]

@@ -30,8 +30,8 @@ class JobReport(Record):
 class Driver(Protocol):
     """A laboratory, seen from the queue.
 
-    `check` moves nothing. `submit` is idempotent: the same request again changes nothing, so a lost reply is answered by
-    asking. `stop` may be called at any time and twice. A laboratory that cannot be reached raises
+    `check` moves nothing. `submit` is idempotent: the same request again changes nothing, so a lost reply is answered
+    by asking. `stop` may be called at any time and twice. A laboratory that cannot be reached raises
     `data.errors.DriverError`.
     """
 

@@ -1,0 +1,147 @@
+"""The store: written whole or not at all, once, in an order that stays."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from pathlib import Path
+
+import pytest
+from sqlalchemy import inspect
+
+from data import database
+from data.database import engine_name, open_engine, store_url, writing
+from data.errors import StoreError
+from data.records import Candidate, Crystal, Estimate, Origin, Reason, ScreeningResult, Verdict
+from data.schema import campaigns, metadata
+from data.store import Chunk, Cost, Selection, Store
+
+
+def crystal(a: float = 4.2, z: int = 3) -> Crystal:
+    return Crystal(numbers=[z, 8], frac_coords=[(0, 0, 0), (0.5, 0.5, 0.5)], lattice_A=[(a, 0, 0), (0, a, 0), (0, 0, a)])
+
+
+def candidate(a: float = 4.2, z: int = 3, generator: str = "flow") -> Candidate:
+    return Candidate(crystal=crystal(a, z), working_ion="Li", origin=Origin(generator=generator, seed=1))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    opened = Store.open(tmp_path / "redoxa.db")
+    opened.add_campaign("c1", "test", {"name": "test"})
+    return opened
+
+
+def result(of: Candidate, verdict: Verdict = Verdict.PASS, settings: str = "s1") -> ScreeningResult:
+    return ScreeningResult(
+        candidate_id=of.id,
+        formula=of.formula,
+        working_ion="Li",
+        verdict=verdict,
+        settings_hash=settings,
+        estimates={"average_voltage": Estimate(value=3.4, sigma=0.3, unit="V", method="m", model="x")},
+        reasons=(Reason(stage="relax", code="ok", text="fine", verdict=Verdict.PASS),),
+        crystals={"discharged": of.crystal},
+    )
+
+
+def test_a_chunk_written_twice_is_written_once(store: Store) -> None:
+    rows = [candidate(4.2), candidate(4.3), candidate(4.2)]
+    for _ in range(2):
+        store.add_chunk(Chunk("c1", 0, "flow", 0, 0), rows, 1.0)
+    assert [c.id for c in store.candidates("c1")] == [rows[0].id, rows[1].id]
+    assert store.chunks("c1", 0) == {("flow", 0)}
+    assert store.unscreened("c1", 0, "s1") == [rows[0].id, rows[1].id]
+
+
+def test_a_failed_transaction_leaves_nothing(store: Store) -> None:
+    with pytest.raises(RuntimeError), writing(store.engine) as connection:
+        connection.execute(campaigns.insert(), {"id": "c9", "name": "n", "spec": {}, "created_at": database_now()})
+        raise RuntimeError("killed")
+    assert [row["id"] for row in store.campaigns()] == ["c1"]
+
+
+def database_now() -> object:
+    from data.store import now
+
+    return now()
+
+
+def test_results_come_back_as_written_and_the_first_one_stays(store: Store) -> None:
+    a, b = candidate(4.2), candidate(4.3)
+    store.add_chunk(Chunk("c1", 0, "flow", 0, 0), [a, b], 1.0)
+    store.add_result(result(b))
+    store.add_result(result(a))
+    store.add_result(result(a, Verdict.FAIL))
+    assert store.results("c1", "s1") == [result(a), result(b)]
+    assert store.results("c1", "other settings") == []
+    assert store.unscreened("c1", 0, "s1") == []
+    assert store.unscreened("c1", 0, "s2") == [a.id, b.id]
+
+
+def test_only_crystals_that_came_before_count_as_earlier(store: Store) -> None:
+    a, b, c = candidate(4.2), candidate(4.3), candidate(4.4)
+    store.add_chunk(Chunk("c1", 0, "flow", 0, 0), [a, b, c], 1.0)
+    assert store.earlier(a.id, a.formula) == []
+    assert store.earlier(c.id, c.formula) == [a.crystal, b.crystal]
+    assert store.earlier(c.id, "Na2O") == []
+
+
+def test_a_candidate_keeps_its_first_origin(store: Store) -> None:
+    a = candidate(generator="flow")
+    store.add_chunk(Chunk("c1", 0, "flow", 0, 0), [a], 1.0)
+    store.add_chunk(Chunk("c1", 1, "substitution", 0, 0), [candidate(generator="substitution")], 1.0)
+    assert store.by_id([a.id])[a.id].origin.generator == "flow"
+    assert [c.origin.generator for c in store.candidates("c1", 1)] == ["substitution"]
+
+
+def test_stage_summaries_relaxations_selections_and_costs(store: Store) -> None:
+    a = candidate()
+    store.add_chunk(Chunk("c1", 0, "flow", 0, 0), [a], 1.0)
+    store.complete_stage("c1", 0, "select", {"selected": 1})
+    store.complete_stage("c1", 0, "select", {"selected": 9})
+    assert store.stage_summary("c1", 0, "select") == {"selected": 1}
+    assert store.stage_summary("c1", 1, "select") is None
+    store.put_relaxation("k", {"energy_eV": -1.5})
+    assert store.get_relaxation("k") == {"energy_eV": -1.5}
+    assert store.get_relaxation("other") is None
+    store.add_selections("c1", 0, [Selection(a.id, 1, "because", "r1")])
+    assert store.selections("c1") == [Selection(a.id, 1, "because", "r1", "")]
+    store.add_costs("c1", [Cost(0, "relax", 4, 3, 2.5), Cost(0, "relax", 2, 1, 1.5), Cost(0, "hull", 4, 4, 0.5)])
+    assert store.costs("c1") == [Cost(0, "relax", 6, 4, 4.0), Cost(0, "hull", 4, 4, 0.5)]
+
+
+def test_migrations_give_the_tables_that_the_code_declares(tmp_path: Path) -> None:
+    engine = open_engine(tmp_path / "x.db")
+    found = inspect(engine)
+    assert set(found.get_table_names()) - {"alembic_version"} == set(metadata.tables)
+    for name, table in metadata.tables.items():
+        assert {c["name"] for c in found.get_columns(name)} == {c.name for c in table.columns}, name
+        assert {i["name"] for i in found.get_indexes(name)} == {i.name for i in table.indexes}, name
+
+
+def test_head_is_the_newest_migration() -> None:
+    folder = Path(database.__file__).parent / "migrations" / "versions"
+    newest = max(re.match(r"(\d+)_", p.name)[1] for p in folder.glob("[0-9]*.py"))  # type: ignore[index]
+    assert newest == database.HEAD
+
+
+def test_a_store_of_a_newer_version_or_none_at_all_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "x.db"
+    with pytest.raises(StoreError, match="no store here yet"):
+        open_engine(file, create=False)
+    assert not file.exists()
+    open_engine(file).dispose()
+    with sqlite3.connect(file) as connection:
+        connection.execute("update alembic_version set version_num = '9999'")
+    with pytest.raises(StoreError, match="made by a newer Redoxa"):
+        open_engine(file)
+    broken = tmp_path / "broken.db"
+    broken.write_text("this is no database" * 100)
+    with pytest.raises(StoreError, match="cannot be opened"):
+        open_engine(broken)
+
+
+def test_passwords_do_not_reach_messages() -> None:
+    assert engine_name("postgresql+psycopg://me:secret@host/db") == "postgresql+psycopg://host/db"
+    assert store_url("postgres://me@host/db").startswith("postgresql+psycopg://")

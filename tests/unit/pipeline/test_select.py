@@ -1,0 +1,88 @@
+"""Selection: fronts, probabilities, diversity and the sentence."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from data.records import Estimate, ScreeningResult, Verdict
+from pipeline.campaign import Select
+from pipeline.select import choose, pareto_fronts, probability_within, score
+from screening.settings import Range
+
+OBJECTIVES = {"average_voltage": Range(min=3.0, max=4.0), "capacity_grav": Range(min=100)}
+
+
+def result(
+    name: str, formula: str, voltage: float, capacity: float, verdict: Verdict = Verdict.PASS, sigma: float = 0.3
+) -> ScreeningResult:
+    def estimate(value: float, s: float, unit: str) -> Estimate:
+        return Estimate(value=value, sigma=s, unit=unit, method="m", model="x")
+
+    return ScreeningResult(
+        candidate_id=name,
+        formula=formula,
+        working_ion="Li",
+        verdict=verdict,
+        settings_hash="s",
+        estimates={"average_voltage": estimate(voltage, sigma, "V"), "capacity_grav": estimate(capacity, 1, "mAh/g")},
+    )
+
+
+def test_probabilities_are_those_of_the_normal_distribution() -> None:
+    estimate = Estimate(value=3.5, sigma=0.5, unit="V", method="m", model="x")
+    assert probability_within(estimate, Range(min=3.0, max=4.0)) == pytest.approx(0.682689, abs=1e-6)
+    assert probability_within(estimate, Range(min=3.5)) == pytest.approx(0.5)
+    assert probability_within(estimate, Range(max=4.5)) == pytest.approx(0.977250, abs=1e-6)
+    exact = estimate.model_copy(update={"sigma": 0.0})
+    assert probability_within(exact, Range(min=3.5, max=3.5)) == 1.0
+    assert probability_within(exact, Range(min=3.6)) == 0.0
+
+
+def test_fronts_of_a_hand_made_set() -> None:
+    points = np.array([[1, 5], [3, 3], [5, 1], [2, 2], [3, 3], [0, 0]], dtype=float)
+    assert pareto_fronts(points).tolist() == [1, 1, 1, 2, 1, 3]
+
+
+@given(arrays(np.float64, st.tuples(st.integers(1, 25), st.integers(1, 3)), elements=st.integers(0, 4).map(float)))
+def test_no_point_of_the_first_front_is_dominated_and_all_others_are(points: np.ndarray) -> None:
+    fronts = pareto_fronts(points)
+    for i, point in enumerate(points):
+        dominated = any((other >= point).all() and (other > point).any() for other in points)
+        assert dominated == (fronts[i] > 1)
+
+
+def test_only_passing_complete_results_are_scored() -> None:
+    rows = [
+        result("a", "LiFePO4", 3.4, 170),
+        result("b", "LiCoO2", 3.4, 270, Verdict.FAIL),
+        result("c", "LiMnO2", 3.4, 280).model_copy(update={"estimates": {}}),
+    ]
+    assert [s.result.candidate_id for s in score(rows, OBJECTIVES)] == ["a"]
+
+
+def test_the_batch_is_diverse_and_says_why() -> None:
+    rows = [
+        result("a", "LiFePO4", 3.5, 170),
+        result("b", "Li2FeP2O7", 3.5, 160),
+        result("c", "LiFePO3", 3.5, 150),
+        result("d", "LiCoO2", 3.9, 270),
+        result("e", "LiTiS2", 1.0, 225, sigma=0.1),
+    ]
+    chosen = choose(score(rows, OBJECTIVES), Select(batch_size=4, max_per_chemical_system=2))
+    assert [c.scored.result.candidate_id for c in chosen] == ["a", "d", "b"]
+    assert chosen[0].why == (
+        "On the Pareto front: voltage 3.5 ± 0.3 V, capacity 170 ± 1 mAh/g. It has a 90 % chance of meeting every "
+        "objective and is the best of the Fe-Li-O-P system."
+    )
+    assert "number 2 of the Fe-Li-O-P system" in chosen[2].why
+
+
+def test_order_of_results_does_not_matter() -> None:
+    rows = [result(str(i), f"LiFeP{i}O4", 3.0 + 0.1 * i, 150) for i in range(1, 8)]
+    config = Select(batch_size=3)
+    forward = [c.scored.result.candidate_id for c in choose(score(rows, OBJECTIVES), config)]
+    assert forward == [c.scored.result.candidate_id for c in choose(score(rows[::-1], OBJECTIVES), config)]

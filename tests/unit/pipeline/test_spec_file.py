@@ -1,0 +1,99 @@
+"""Campaign files: good ones resolve, bad ones are refused with file, line, column and what to do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from data.errors import InputError
+from pipeline.campaign import CampaignSpec
+from pipeline.spec_file import read_spec
+
+ROOT = Path(__file__).parents[3]
+
+BAD: dict[str, tuple[str, str]] = {
+    "empty": ("", r":1:1: the file is empty"),
+    "not a mapping": ("- a\n- b\n", r":1:1: a campaign file is a list of `key: value` lines"),
+    "broken yaml": ("goal: {working_ion: Li\n", r":2:1: this is not valid YAML"),
+    "duplicate key": ("seed: 1\nseed: 2\n", r":2:1: 'seed' stands here a second time"),
+    "cyclic": ("goal: &a\n  objectives: *a\n", r":2:15: YAML aliases"),
+    "custom tag": ("seed: !!python/object/apply:os.system ['true']\n", r"not valid YAML: could not determine a constructor"),
+    "unknown key": ("golas: {}\n", r":1:1: 'golas' is not a key here\. Did you mean 'goal'\?"),
+    "unknown nested key": ("goal:\n  ion: Li\n", r":2:3: goal: 'ion' is not a key here"),
+    "unknown generator": ("generate:\n  - kind: flwo\n", r":2:11: generate\[0\]\.kind: 'flwo' is not a generator\. Did you mean 'flow'"),
+    "unknown ion": ("goal: {working_ion: Rb}\n", r":1:21: goal\.working_ion: 'Rb' is not possible here"),
+    "unknown property": ("goal: {objectives: {voltage: {min: 3}}}\n", r"'voltage' is not a property\. Did you mean 'average_voltage'"),
+    "wrong type": ("seed: many\n", r":1:7: seed: .*\(found 'many'\)"),
+    "negative count": ("generate: [{kind: flow, count: -4}]\n", r":1:32: generate\[0\]\.count: .*greater than or equal to 1"),
+    "inverted range": ("goal: {objectives: {capacity_grav: {min: 300, max: 100}}}\n", r":1:36: goal\.objectives\.capacity_grav: "),
+    "not an element": ("chemistry: {allowed: [Li, Xx]}\n", r":1:27: chemistry\.allowed\[1\]: 'Xx' is not an element symbol"),
+    "norway": ("chemistry: {allowed: [Li, No, O]}\n", r"chemistry\.allowed\[1\]: False is not an element symbol"),
+    "excluded ion": ("chemistry: {excluded: [Li]}\n", r"chemistry\.excluded holds the working ion Li"),
+    "outside the project": ("generate: [{kind: flow, checkpoint: ../../x.safetensors}]\n", r"lies outside the project folder"),
+    "unknown driver": ("lab: {driver: robot}\n", r":1:15: lab\.driver: 'robot' is not a driver"),
+    "two schedules": ("schedule: {cron: '* * * * *', every_minutes: 3}\n", r"give either cron or every_minutes"),
+    "not a number": ("goal: {objectives: {capacity_grav: {min: .nan}}}\n", r"capacity_grav\.min: .*finite"),
+}
+
+
+@pytest.mark.parametrize("case", BAD, ids=lambda case: case.replace(" ", "-"))
+def test_bad_files_say_where_and_what_to_do(case: str, tmp_path: Path) -> None:
+    text, pattern = BAD[case]
+    file = tmp_path / "campaign.yaml"
+    file.write_text(text)
+    with pytest.raises(InputError, match=pattern) as caught:
+        read_spec(file)
+    assert caught.value.exit_code == 2
+    assert str(caught.value).startswith(str(file))
+
+
+def test_binary_missing_and_huge_files_are_refused(tmp_path: Path) -> None:
+    binary = tmp_path / "binary.yaml"
+    binary.write_bytes(b"\x89PNG\xff\xfe")
+    with pytest.raises(InputError, match="not UTF-8"):
+        read_spec(binary)
+    with pytest.raises(InputError, match="no such file"):
+        read_spec(tmp_path / "none.yaml")
+    with pytest.raises(InputError, match="is a folder"):
+        read_spec(tmp_path)
+    huge = tmp_path / "huge.yaml"
+    huge.write_text("# " + "x" * 1_100_000)
+    with pytest.raises(InputError, match="larger than"):
+        read_spec(huge)
+
+
+def test_several_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("seed: -1\nstop: {rounds: 0}\nlab: {approvl: auto}\n")
+    with pytest.raises(InputError) as caught:
+        read_spec(file)
+    heads = [line.split(": ")[0] for line in str(caught.value).splitlines() if line.startswith(str(file))]
+    assert heads == [f"{file}:1:7", f"{file}:2:16", f"{file}:3:7"] or sorted(heads) == [
+        f"{file}:1:7",
+        f"{file}:2:16",
+        f"{file}:3:7",
+    ]
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "campaigns").glob("*.yaml")), ids=lambda p: p.stem)
+def test_examples_are_good_and_match_the_published_schema(file: Path) -> None:
+    spec = read_spec(file)
+    assert spec.goal.working_ion in spec.allowed_symbols
+    jsonschema.validate(yaml.safe_load(file.read_text()), CampaignSpec.model_json_schema())
+
+
+def test_the_template_states_the_defaults() -> None:
+    template = read_spec(ROOT / "pipeline" / "templates" / "campaign.yaml")
+    assert template == CampaignSpec(name="my-campaign")
+
+
+def test_identity_ignores_schedule_stop_and_machine_but_not_the_science() -> None:
+    base = CampaignSpec.model_validate({"name": "a"})
+    longer = CampaignSpec.model_validate({"name": "a", "stop": {"rounds": 3}, "schedule": {"every_minutes": 5}})
+    other = CampaignSpec.model_validate({"name": "a", "seed": 1})
+    assert base.id == longer.id != other.id
+    assert CampaignSpec.model_validate(json.loads(base.model_dump_json())).id == base.id
