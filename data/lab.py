@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -18,10 +19,16 @@ class Precursor(Record):
     mass_g: float = Field(gt=0)
     moles: float = Field(gt=0)
     excess_fraction: float = Field(ge=0, default=0.0)
+    purity: float = Field(gt=0, le=1, default=1.0)
+    """Mass fraction of the compound in the powder; `mass_g` is of the powder, `moles` of the compound."""
+
+
+Atmosphere = Literal["air", "oxygen", "argon", "argon/hydrogen 95/5", "nitrogen"]
+Vessel = Literal["alumina crucible", "nickel crucible", "sealed silica ampoule"]
 
 
 class FurnaceStep(Record):
-    """Ramp to a temperature and stay there."""
+    """Ramp (up or down) to a temperature and stay there."""
 
     temperature_C: float
     ramp_C_per_min: float = Field(gt=0)
@@ -38,9 +45,14 @@ class Synthesis(Record):
     reaction: str
     byproducts: dict[str, float] = {}
     """Moles of each gas set free per mole of target; a negative number is taken up."""
-    atmosphere: Literal["air", "oxygen", "argon", "argon/hydrogen 95/5"]
+    atmosphere: Atmosphere
     atmosphere_reason: str
     furnace: tuple[FurnaceStep, ...]
+    temperature_sigma_C: float = Field(ge=0, default=100.0)
+    """How far the firing temperature may be off: the rule behind it is a rule of thumb."""
+    vessel: Vessel = "alumina crucible"
+    handling: Literal["bench", "glovebox"] = "bench"
+    """Where the powders are weighed, ground and loaded."""
     grinding_min: float = 30.0
     warnings: tuple[str, ...] = ()
 
@@ -53,7 +65,7 @@ class Electrode(Record):
     binder_fraction: float = Field(ge=0, lt=1)
     binder: str
     solvent: str
-    collector: Literal["Al", "Cu"]
+    collector: Literal["Al", "Cu", "Ti", "Mo"]
     loading_mg_cm2: float = Field(gt=0)
     drying_C: float
     drying_h: float
@@ -100,11 +112,14 @@ CyclingStep = Annotated[ConstantCurrent | ConstantVoltage | Rest, Field(discrimi
 
 
 class Cycling(Record):
-    """What the cycler does; rates refer to `nominal_capacity_mAh_g`."""
+    """What the cycler does: `formation` once, then `steps` over and over. Rates refer to `nominal_capacity_mAh_g`."""
 
     nominal_capacity_mAh_g: float = Field(gt=0)
+    capacity_definition: str = "predicted"
+    """What the nominal capacity is: predicted by the screening, or theoretical."""
     min_voltage_V: float
     max_voltage_V: float
+    formation: tuple[CyclingStep, ...] = ()
     steps: tuple[CyclingStep, ...]
     cycles: int = Field(ge=1)
 
@@ -172,6 +187,43 @@ class Measurement(Record):
     values: dict[str, Estimate] = {}
     """By property name, e.g. `average_voltage`, `capacity_grav`; empty unless the cell worked."""
     phase_purity: Estimate | None = None
+    raw_files: dict[str, str] = {}
+    """sha256 of each raw file by its name."""
     raw_sha256: str = ""
+    """sha256 of the only raw file, or of the listing ``sha256  name`` of several."""
     simulated: bool
     note: str = ""
+
+
+class QueueItem(Record):
+    """One row of the laboratory queue."""
+
+    request_id: str
+    request: ExperimentRequest
+    state: RequestState
+    priority: int
+    safety: tuple[SafetyFinding, ...]
+    safety_rules: str
+    """Version of the rules that the findings are from."""
+    worker: str | None = None
+    lease_until: datetime | None = None
+    created_at: datetime
+    updated_at: datetime
+    measurement: Measurement | None = None
+
+    @property
+    def is_safe(self) -> bool:
+        """Whether every safety rule that was asked allowed the request."""
+        return bool(self.safety) and all(finding.ok for finding in self.safety)
+
+
+class QueueEvent(Record):
+    """One line of the audit trail: who did what to which request, when and why."""
+
+    request_id: str
+    at: datetime
+    actor: str
+    action: str
+    from_state: RequestState | None
+    to_state: RequestState
+    why: str
