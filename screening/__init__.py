@@ -1,1 +1,29 @@
 """The in-silico screening. Adding a property is a file here and a line in `PROPERTIES`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+GATES: Final = {
+    "validity": "screening.validity:Validity",
+    "redox": "screening.redox:Redox",
+    "hazard": "screening.hazard_cost:Hazard",
+    "novelty": "screening.novelty:Novelty",
+}
+"""What is checked without giving a number."""
+
+PROPERTIES: Final = {
+    "average_voltage": "screening.voltage:AverageVoltage",
+    "capacity_grav": "screening.capacity:CapacityGrav",
+    "capacity_vol": "screening.capacity:CapacityVol",
+    "energy_grav": "screening.energy:EnergyGrav",
+    "energy_vol": "screening.energy:EnergyVol",
+    "max_delta_volume": "screening.volume:MaxDeltaVolume",
+    "max_lattice_strain": "screening.volume:MaxLatticeStrain",
+    "max_voltage_step": "screening.voltage:MaxVoltageStep",
+    "stability_discharge": "screening.stability:StabilityDischarge",
+    "stability_charge": "screening.stability:StabilityCharge",
+    "raw_material_cost": "screening.hazard_cost:RawMaterialCost",
+    "min_abundance": "screening.hazard_cost:MinAbundance",
+}
+"""Name -> class of every number the screening gives; limits and objectives use these names."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Final, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from data.errors import PotentialError
 from data.registry import load
+from screening.potential_names import POTENTIALS
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -17,12 +18,6 @@ if TYPE_CHECKING:
     from data.records import Crystal
 
 FloatArray = npt.NDArray[np.float64]
-
-POTENTIALS: Final = {
-    "chgnet": "screening.chgnet:Chgnet",
-    "chgnet-r2scan": "screening.chgnet:ChgnetR2scan",
-}
-"""Name -> class. A potential is one file (imported only when asked for) and one line here."""
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ class RelaxSettings(Record):
 
 
 class Relaxation(Record):
-    """How a relaxation ended; `energy_eV` is of the whole cell. Unconverged ones say their `reason` and are no result."""
+    """How a relaxation ended (`energy_eV` of the whole cell). Unconverged ones say their `reason` and are no result."""
 
     crystal: Crystal
     energy_eV: float

@@ -1,0 +1,116 @@
+"""`ScreenSettings`: the `screen:` section of a campaign file. Light: no torch, no pymatgen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from data.errors import suggest
+from data.records import content_hash
+from screening import PROPERTIES
+from screening.potential_names import POTENTIALS
+
+METHOD_VERSION: Final = 1
+"""Raised whenever the screening would give other numbers for the same settings; enters `settings_hash`."""
+
+PROPERTY_NAMES: Final = tuple(PROPERTIES)
+"""Names that `limits` and a campaign's objectives may use."""
+
+
+class Range(BaseModel):
+    """A closed interval; either end may be open, not both."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    min: float | None = None
+    max: float | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Range:
+        if self.min is None and self.max is None:
+            raise ValueError("give min, max or both")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min:g} is larger than max {self.max:g}")
+        return self
+
+    def broken_limit(self, value: float) -> float | None:
+        """The end that `value` lies beyond, or None where it lies within."""
+        if self.min is not None and value < self.min:
+            return self.min
+        if self.max is not None and value > self.max:
+            return self.max
+        return None
+
+
+DEFAULT_LIMITS: Final[Mapping[str, Mapping[str, Range]]] = {
+    "cathode": {"average_voltage": Range(min=0.5, max=5.5)},
+    "anode": {"average_voltage": Range(min=0.0, max=2.5)},
+    "both": {
+        "capacity_grav": Range(min=60),
+        "stability_discharge": Range(max=0.15),
+        "stability_charge": Range(max=0.3),
+        "max_delta_volume": Range(max=0.4),
+    },
+}
+"""Wide on purpose: they stop what no noise of the potential can save. 0.15 eV/atom is twice its hull error."""
+
+Policy = Literal["reject", "warn"]
+
+
+class ScreenSettings(BaseModel):
+    """What the screening computes and what it rejects."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    potential: str = Field(default="chgnet", description="interatomic potential: chgnet or chgnet-r2scan")
+    role: Literal["cathode", "anode"] = Field(default="cathode", description="sets the default voltage limits")
+    fmax_eV_A: float = Field(default=0.05, ge=0.005, le=0.5, description="largest force at convergence")
+    max_steps: int = Field(default=300, ge=1, le=5000, description="relaxation steps before giving up (undetermined)")
+    max_atoms: int = Field(default=64, ge=1, le=500, description="larger cells are not relaxed (undetermined)")
+    workers: int = Field(default=0, ge=0, le=1024, description="processes; 0 means one for each core")
+    limits: dict[str, Range | None] = Field(
+        default={}, description="ranges by property name, over the default ones; null lifts a default"
+    )
+    charge_balance: Policy = Field(default="reject", description="cells no common oxidation states make neutral")
+    redox: Policy = Field(default="reject", description="cells without an element that can be oxidised")
+    radioactive: Policy = "reject"
+    toxic: Policy = Field(default="reject", description="Be, As, Cd, Hg, Tl, Pb and others")
+    duplicates: Policy = Field(default="reject", description="same crystal as an earlier candidate")
+    known: Policy = Field(default="reject", description="same crystal as a known material")
+
+    @field_validator("potential")
+    @classmethod
+    def _known_potential(cls, value: str) -> str:
+        if value not in POTENTIALS:
+            raise ValueError(f"'{value}' is not a potential. {suggest(value, POTENTIALS)}")
+        return value
+
+    @field_validator("limits")
+    @classmethod
+    def _known_names(cls, value: dict[str, Range | None]) -> dict[str, Range | None]:
+        for name in value:
+            if name not in PROPERTIES:
+                raise ValueError(f"'{name}' is not a property. {suggest(name, PROPERTIES)}")
+        return value
+
+    @property
+    def all_limits(self) -> dict[str, Range]:
+        """Default limits of the role under the given ones."""
+        merged: dict[str, Range | None] = {**DEFAULT_LIMITS["both"], **DEFAULT_LIMITS[self.role], **self.limits}
+        return {name: limits for name, limits in merged.items() if limits is not None}
+
+    @property
+    def settings_hash(self) -> str:
+        """Content hash of everything that decides a verdict; the number of workers does not."""
+        content: dict[str, Any] = self.model_dump(mode="json", exclude={"workers", "limits"})
+        content["limits"] = {name: x.model_dump(mode="json") for name, x in self.all_limits.items()}
+        return content_hash([METHOD_VERSION, content])
+
+    @classmethod
+    def permissive(cls, **changes: Any) -> ScreenSettings:
+        """Settings that compute everything and reject nothing on limits or policy."""
+        lifted = {name: None for kind in DEFAULT_LIMITS.values() for name in kind}
+        policies = dict.fromkeys(["charge_balance", "redox", "radioactive", "toxic", "duplicates", "known"], "warn")
+        return cls.model_validate({"limits": lifted, **policies, **changes})
