@@ -29,7 +29,7 @@ OXIDATION_STATES: Mapping[str, tuple[int, ...]] = {
     "Te": (-2, 4, 6), "I": (-1, 5, 7),
     "Cs": (1,), "Ba": (2,), "La": (3,), "Ce": (4, 3), "Pr": (3, 4), "Nd": (3,), "Pm": (3,), "Sm": (3,), "Eu": (3, 2),
     "Gd": (3,), "Tb": (3, 4), "Dy": (3,), "Ho": (3,), "Er": (3,), "Tm": (3,), "Yb": (3, 2), "Lu": (3,),
-    "Hf": (4,), "Ta": (5, 4), "W": (6, 5, 4), "Re": (7, 6, 4), "Os": (4, 8), "Ir": (4, 3, 5), "Pt": (4, 2),
+    "Hf": (4,), "Ta": (5, 4), "W": (6, 5, 4), "Re": (7, 6, 5, 4), "Os": (4, 8), "Ir": (4, 3, 5), "Pt": (4, 2),
     "Au": (3, 1), "Hg": (2, 1), "Tl": (1, 3), "Pb": (2, 4), "Bi": (3, 5),
     "Ac": (3,), "Th": (4,), "Pa": (5,), "U": (6, 4, 5), "Np": (5, 4), "Pu": (4, 3), "Am": (3,),
 }  # fmt: skip
@@ -203,7 +203,7 @@ def _is_peroxide(key: tuple[tuple[str, int], ...]) -> float | None:
     oxygen = counts.pop("O", 0)
     if not oxygen or len(counts) != 1 or not counts.keys() <= _S_BLOCK:
         return None
-    (metal, n), = counts.items()
+    ((metal, n),) = counts.items()
     state = -OXIDATION_STATES[metal][0] * n / oxygen
     return state if state in (-1.0, -0.5) else None
 
