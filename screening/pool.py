@@ -1,0 +1,314 @@
+"""Relaxations in worker processes: one torch thread each, all dead when the parent is, a dead one replaced.
+
+`WorkerPool` and `InlinePool` have the same four verbs: `submit`, `wait`, `len()` (jobs outstanding) and `close`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import json
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Protocol, Self
+
+from data.errors import PotentialError
+from data.records import Crystal
+from screening.relax import Relaxation, RelaxSettings
+from screening.worker import Job
+
+AHEAD = 2
+"""Jobs a worker holds: the one it computes and the next, so that it never waits for the parent."""
+
+MAX_FAILED_STARTS = 3
+
+SINGLE_THREAD = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NUMEXPR_NUM_THREADS": "1",
+    # Keep freed memory: tensors of a few MB come and go thousands of times; asking the system each time costs 5-10 %.
+    "MALLOC_TRIM_THRESHOLD_": "1000000000",
+    "MALLOC_MMAP_THRESHOLD_": "1000000000",
+}
+"""Set in the environment of a worker before it starts: many libraries read it once, at import."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A job that ended: with a relaxation, or with why there is none."""
+
+    job_id: str
+    relaxation: Relaxation | None
+    error: str = ""
+
+
+class Pool(Protocol):
+    """Where relaxations are computed."""
+
+    def submit(self, job_id: str, crystal: Crystal, settings: RelaxSettings, urgency: int = 0) -> None:
+        """Hand in a crystal; jobs of higher urgency go first, among equals the one handed in first."""
+        ...
+
+    def wait(self) -> Finished:
+        """Block until a job ends.
+
+        Raises:
+            IndexError: no job is outstanding.
+            PotentialError: the workers cannot be started.
+        """
+        ...
+
+    def __len__(self) -> int: ...
+
+    def close(self) -> None:
+        """End the workers, whatever they do. Safe twice."""
+        ...
+
+
+def open_pool(potential: str = "chgnet", workers: int = 0) -> Pool:
+    """A pool with so many processes (0: one for each core); with one worker the relaxations run in this process."""
+    count = workers or available_cores()
+    return InlinePool(potential) if count == 1 else WorkerPool(potential, count)
+
+
+def available_cores() -> int:
+    """Cores this process may use (a container or `taskset` may allow fewer than there are)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class _Heap:
+    """Jobs waiting, by urgency and then by order of arrival."""
+
+    def __init__(self) -> None:
+        self._items: list[tuple[int, int, Job]] = []
+        self._count = 0
+
+    def push(self, job: Job, urgency: int) -> None:
+        self._count += 1
+        heapq.heappush(self._items, (-urgency, self._count, job))
+
+    def pop(self) -> Job:
+        return heapq.heappop(self._items)[2]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+
+def _job(job_id: str, crystal: Crystal, settings: RelaxSettings) -> Job:
+    return Job(id=job_id, crystal=crystal, settings=settings.model_dump())
+
+
+class InlinePool:
+    """Computes in this process, when waited for."""
+
+    def __init__(self, potential: str) -> None:
+        from screening.potential import load_potential
+
+        self._potential = load_potential(potential)
+        self._waiting = _Heap()
+
+    def submit(self, job_id: str, crystal: Crystal, settings: RelaxSettings, urgency: int = 0) -> None:
+        """Keep the job until `wait`."""
+        self._waiting.push(_job(job_id, crystal, settings), urgency)
+
+    def wait(self) -> Finished:
+        """Compute the most urgent job."""
+        from screening.relax import relax
+
+        job = self._waiting.pop()
+        try:
+            return Finished(job.id, relax(job.crystal, self._potential, RelaxSettings.model_validate(job.settings)))
+        except PotentialError as error:
+            return Finished(job.id, None, str(error))
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def close(self) -> None:
+        """Forget what is waiting."""
+        self._waiting = _Heap()
+
+
+@dataclass
+class _Worker:
+    """One process as the parent sees it."""
+
+    process: subprocess.Popen[str]
+    errors: IO[bytes]
+    jobs: list[Job] = field(default_factory=list)
+    ready: bool = False
+
+    def send(self, job: Job) -> bool:
+        """Write a job; False where the process is gone (its end is dealt with when it is noticed)."""
+        self.jobs.append(job)
+        try:
+            _pipe(self.process.stdin).write(job.model_dump_json() + "\n")
+            _pipe(self.process.stdin).flush()
+        except OSError:
+            return False
+        return True
+
+    def last_words(self) -> str:
+        """End of what it wrote to stderr, on one line."""
+        self.errors.seek(0)
+        lines = self.errors.read().decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else ""
+
+    def end(self) -> None:
+        """Close its stdin, which ends it; insist after two seconds."""
+        with contextlib.suppress(OSError):
+            _pipe(self.process.stdin).close()
+        try:
+            self.process.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.errors.close()
+
+
+class WorkerPool:
+    """Processes that relax, fed one job ahead. A context manager; leaving it ends the processes."""
+
+    def __init__(self, potential: str, workers: int) -> None:
+        self._potential = potential
+        self._waiting = _Heap()
+        self._messages: queue.SimpleQueue[tuple[_Worker, str | None]] = queue.SimpleQueue()
+        self._failed_starts = 0
+        self._workers = [self._start() for _ in range(workers)]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return len(self._waiting) + sum(len(w.jobs) for w in self._workers)
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of the workers."""
+        return [w.process.pid for w in self._workers]
+
+    def submit(self, job_id: str, crystal: Crystal, settings: RelaxSettings, urgency: int = 0) -> None:
+        """Queue the job and feed the workers."""
+        self._waiting.push(_job(job_id, crystal, settings), urgency)
+        self._feed()
+
+    def wait(self) -> Finished:
+        """Block until a job ends; a worker that died gives its job back as failed and is replaced."""
+        if not len(self):
+            raise IndexError("no job is outstanding")
+        while True:
+            worker, line = self._messages.get()
+            finished = self._bury(worker) if line is None else self._read(worker, json.loads(line))
+            self._feed()
+            if finished is not None:
+                return finished
+
+    def close(self) -> None:
+        """End every process."""
+        for worker in self._workers:
+            worker.end()
+        self._workers = []
+        self._waiting = _Heap()
+
+    def _start(self) -> _Worker:
+        root = str(Path(__file__).resolve().parent.parent)
+        path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+        errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed with its worker)
+        # A process group of its own keeps Ctrl-C with the parent, which then closes the pool in order.
+        process = subprocess.Popen(
+            [sys.executable, "-m", "screening.worker", self._potential],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, encoding="utf-8",
+            env={**os.environ, **SINGLE_THREAD, "PYTHONPATH": path, "PYTHONWARNINGS": "ignore"},
+            process_group=0 if os.name == "posix" else None,
+        )  # fmt: skip
+        worker = _Worker(process, errors)
+        threading.Thread(target=_listen, args=(worker, self._messages), daemon=True).start()
+        return worker
+
+    def _feed(self) -> None:
+        """Give each worker up to `AHEAD` jobs, the least loaded first."""
+        while len(self._waiting):
+            worker = min(self._workers, key=lambda w: len(w.jobs))
+            if len(worker.jobs) >= AHEAD:
+                return
+            if not worker.send(self._waiting.pop()):
+                return
+
+    def _read(self, worker: _Worker, message: Mapping[str, object]) -> Finished | None:
+        if "fatal" in message:
+            raise PotentialError(str(message["fatal"]))
+        if "ready" in message:
+            worker.ready = True
+            self._failed_starts = 0
+            return None
+        worker.jobs = [job for job in worker.jobs if job.id != message["id"]]
+        if "error" in message:
+            return Finished(str(message["id"]), None, str(message["error"]))
+        return Finished(str(message["id"]), Relaxation.model_validate(message["relaxation"]))
+
+    def _bury(self, worker: _Worker) -> Finished | None:
+        """Replace a dead worker. The job it computed has failed; the next in its hand goes to another."""
+        if worker not in self._workers:
+            return None
+        code = worker.process.wait()
+        words = worker.last_words()
+        worker.end()
+        self._failed_starts += not worker.ready
+        if self._failed_starts >= MAX_FAILED_STARTS:
+            raise PotentialError(f"the relaxation workers do not start (exit code {code}): {words or 'no message'}")
+        self._workers[self._workers.index(worker)] = self._start()
+        lost = worker.jobs[:1] if worker.ready else []
+        for job in worker.jobs[len(lost) :]:
+            self._waiting.push(job, urgency=1_000_000)
+        if not lost:
+            return None
+        cause = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
+        return Finished(lost[0].id, None, f"the worker process died ({cause}). {words}".strip())
+
+
+def _pipe(stream: IO[str] | None) -> IO[str]:
+    """The pipe that `Popen` was asked for.
+
+    Raises:
+        OSError: there is none.
+    """
+    if stream is None:
+        raise OSError("the worker has no pipe")
+    return stream
+
+
+def _listen(worker: _Worker, messages: queue.SimpleQueue[tuple[_Worker, str | None]]) -> None:
+    """Forward a worker's lines; None when it ends."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in _pipe(worker.process.stdout):
+            if line.endswith("\n"):
+                messages.put((worker, line))
+    messages.put((worker, None))
+
+
+def relax_many(
+    crystals: Sequence[Crystal], settings: RelaxSettings | None = None, potential: str = "chgnet", workers: int = 0
+) -> Iterator[tuple[int, Finished]]:
+    """Relax crystals in parallel; yields (index, outcome) as they end, in no fixed order."""
+    pool = open_pool(potential, workers)
+    try:
+        for i, crystal in enumerate(crystals):
+            pool.submit(str(i), crystal, settings or RelaxSettings())
+        while len(pool):
+            finished = pool.wait()
+            yield int(finished.job_id), finished
+    finally:
+        pool.close()
