@@ -33,7 +33,10 @@ def read_crystals(path: Path) -> list[tuple[str, Crystal]]:
     if suffix in {".xyz", ".extxyz"}:
         crystals = _read_extxyz(path, text)
     else:
-        crystals = [from_structure(_read_structure(path, text, suffix))]
+        try:
+            crystals = [from_structure(_read_structure(path, text, suffix))]
+        except StructureError as error:
+            raise StructureError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
     for crystal in crystals:
         _check(path, crystal)
     if len(crystals) == 1:
@@ -93,7 +96,7 @@ def _read_extxyz(path: Path, text: str) -> list[Crystal]:
         raise StructureError(f"{path}: cannot be read as extended XYZ: {str(error)[:200]}") from None
     for i, frame in enumerate(frames):
         if not frame.pbc.all() or frame.cell.rank < 3:
-            raise StructureError(f"{path}#{i}: has no periodic cell; give Lattice=\"...\" and pbc=\"T T T\"")
+            raise StructureError(f'{path}#{i}: has no periodic cell; give Lattice="..." and pbc="T T T"')
         if not len(frame):
             raise StructureError(f"{path}#{i}: holds no atoms")
     return [from_atoms(frame) for frame in frames]

@@ -17,20 +17,23 @@ if TYPE_CHECKING:
 
 
 def to_structure(crystal: Crystal) -> Structure:
-    """pymatgen `Structure` without oxidation states."""
+    """Pymatgen `Structure` without oxidation states."""
     from pymatgen.core import Lattice, Structure
 
-    return Structure(
-        Lattice(crystal.lattice_A), [chemical_symbols[z] for z in crystal.numbers], crystal.frac_coords
-    )
+    return Structure(Lattice(crystal.lattice_A), [chemical_symbols[z] for z in crystal.numbers], crystal.frac_coords)
 
 
 def from_structure(structure: Structure) -> Crystal:
     """Record of an ordered pymatgen `Structure`.
 
     Raises:
-        StructureError: partial occupancies.
+        StructureError: partial occupancies, or a symbol that is no element.
     """
+    from pymatgen.core import DummySpecies
+
+    for species in structure.composition:
+        if isinstance(species, DummySpecies):
+            raise StructureError(f"'{species.symbol}' is not an element")
     if not structure.is_ordered:
         raise StructureError(
             f"{structure.composition.reduced_formula}: partial occupancies (disorder) cannot be screened; "
@@ -47,9 +50,7 @@ def to_atoms(crystal: Crystal) -> Atoms:
     """ASE `Atoms`, periodic in all directions."""
     from ase import Atoms
 
-    return Atoms(
-        numbers=crystal.numbers, scaled_positions=crystal.frac_coords, cell=crystal.lattice_A, pbc=True
-    )
+    return Atoms(numbers=crystal.numbers, scaled_positions=crystal.frac_coords, cell=crystal.lattice_A, pbc=True)
 
 
 def from_atoms(atoms: Atoms) -> Crystal:

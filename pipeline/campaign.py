@@ -182,7 +182,16 @@ class CampaignSpec(Section):
             raise ValueError(f"chemistry.excluded holds the working ion {self.goal.working_ion}")
         if not self.allowed_numbers - {atomic_numbers[self.goal.working_ion]}:
             raise ValueError("chemistry: nothing but the working ion is left after the exclusions")
+        if "role" in self.screen.model_fields_set and self.screen.role != self.goal.electrode:
+            raise ValueError(
+                f"screen.role is {self.screen.role} but goal.electrode is {self.goal.electrode}; leave role out"
+            )
         return self
+
+    @property
+    def screening(self) -> ScreenSettings:
+        """The screening settings for this goal."""
+        return self.screen.model_copy(update={"role": self.goal.electrode})
 
     @property
     def id(self) -> str:

@@ -67,7 +67,7 @@ def export(session: Session, path: Path) -> int:
 
 
 def _results(session: Session) -> list[ScreeningResult]:
-    return session.store.results(session.campaign_id, session.spec.screen.settings_hash)
+    return session.store.results(session.campaign_id, session.spec.screening.settings_hash)
 
 
 def _crystals(session: Session) -> list[tuple[str, str, Crystal]]:

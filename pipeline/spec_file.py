@@ -14,6 +14,7 @@ from data.errors import InputError, suggest
 from pipeline.campaign import CampaignSpec
 
 MAX_BYTES = 1_000_000
+TAGS = frozenset({"map", "seq", "str", "int", "float", "bool", "null", "timestamp"})
 Location = tuple[str | int, ...]
 
 
@@ -107,6 +108,8 @@ def _at(path: Path, mark: Any, text: str) -> InputError:
 
 def _build(node: yaml.Node, where: Location, marks: _Marks, loader: yaml.SafeLoader, path: Path) -> Any:
     marks.values[where] = (node.start_mark.line + 1, node.start_mark.column + 1)
+    if node.tag.removeprefix("tag:yaml.org,2002:") not in TAGS:
+        raise _at(path, node.start_mark, f"the tag {node.tag} is not used here. Write plain values.")
     if isinstance(node, yaml.MappingNode):
         result: dict[str, Any] = {}
         for key_node, value_node in node.value:

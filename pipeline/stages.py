@@ -94,7 +94,7 @@ def condition_of(spec: CampaignSpec) -> Condition:
 def pending_batches(where: str, campaign_id: str, round_: int) -> list[list[str]]:
     """Ids of the round's candidates without a result, in batches."""
     session = session_for(where, campaign_id)
-    ids = session.store.unscreened(campaign_id, round_, session.spec.screen.settings_hash)
+    ids = session.store.unscreened(campaign_id, round_, session.spec.screening.settings_hash)
     return [ids[i : i + BATCH] for i in range(0, len(ids), BATCH)]
 
 
@@ -107,7 +107,9 @@ def screen_batch(where: str, campaign_id: str, round_: int, ids: Sequence[str]) 
     stats = FunnelStats()
     verdicts: Counter[str] = Counter()
     try:
-        for result in screen([known[i] for i in ids], session.spec.screen, session.context, stats, session.on_progress):
+        for result in screen(
+            [known[i] for i in ids], session.spec.screening, session.context, stats, session.on_progress
+        ):
             session.store.add_result(result)
             verdicts[result.verdict.value] += 1
     finally:
@@ -126,7 +128,7 @@ def select_round(where: str, campaign_id: str, round_: int) -> dict[str, Any]:
     spec, store = session.spec, session.store
     if (done := store.stage_summary(campaign_id, round_, "select")) is not None:
         return done
-    results = store.results(campaign_id, spec.screen.settings_hash)
+    results = store.results(campaign_id, spec.screening.settings_hash)
     earlier = {x.candidate_id for r in range(round_) for x in store.selections(campaign_id, r)}
     taken = Counter(chemical_system(r) for r in results if r.candidate_id in earlier)
     scored = score(
@@ -225,7 +227,7 @@ def summary(where: str, campaign_id: str) -> dict[str, Any]:
     """Counts by stage, verdicts, requests and seconds of a campaign, for machines and for the last lines of a run."""
     session = session_for(where, campaign_id)
     store, spec = session.store, session.spec
-    results = store.results(campaign_id, spec.screen.settings_hash)
+    results = store.results(campaign_id, spec.screening.settings_hash)
     rows = session.queue.list(campaign=campaign_id)
     costs = store.costs(campaign_id)
     seconds: Counter[str] = Counter()

@@ -24,7 +24,7 @@ FRONT_PROPERTIES = (
 def results_frame(session: Session) -> pd.DataFrame:
     """One row a screened candidate: identity, origin, verdict, first reason, each property with its sigma."""
     candidates = {c.id: c for c in session.store.candidates(session.campaign_id)}
-    results = session.store.results(session.campaign_id, session.spec.screen.settings_hash)
+    results = session.store.results(session.campaign_id, session.spec.screening.settings_hash)
     return pd.DataFrame([_row(candidates[r.candidate_id], r) for r in results])
 
 
@@ -52,7 +52,7 @@ def funnel_rows(where: str, campaign_id: str) -> list[dict[str, Any]]:
     """One row a stage: how many entered, passed, what it took, and the commonest reasons to end there."""
     session = session_for(where, campaign_id)
     reasons: dict[str, Counter[str]] = {}
-    for result in session.store.results(campaign_id, session.spec.screen.settings_hash):
+    for result in session.store.results(campaign_id, session.spec.screening.settings_hash):
         for reason in result.reasons:
             if reason.verdict is result.verdict and result.verdict.value != "pass":
                 reasons.setdefault(reason.stage, Counter())[reason.code] += 1
@@ -70,7 +70,7 @@ def funnel_rows(where: str, campaign_id: str) -> list[dict[str, Any]]:
 def top_rows(where: str, campaign_id: str, limit: int) -> list[dict[str, Any]]:
     """The chosen candidates with their main properties, best first."""
     session = session_for(where, campaign_id)
-    results = {r.candidate_id: r for r in session.store.results(campaign_id, session.spec.screen.settings_hash)}
+    results = {r.candidate_id: r for r in session.store.results(campaign_id, session.spec.screening.settings_hash)}
     rows = []
     for selection in session.store.selections(campaign_id)[:limit]:
         result = results[selection.candidate_id]

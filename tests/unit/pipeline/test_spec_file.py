@@ -21,19 +21,40 @@ BAD: dict[str, tuple[str, str]] = {
     "broken yaml": ("goal: {working_ion: Li\n", r":2:1: this is not valid YAML"),
     "duplicate key": ("seed: 1\nseed: 2\n", r":2:1: 'seed' stands here a second time"),
     "cyclic": ("goal: &a\n  objectives: *a\n", r":2:15: YAML aliases"),
-    "custom tag": ("seed: !!python/object/apply:os.system ['true']\n", r"not valid YAML: could not determine a constructor"),
+    "custom tag": (
+        "seed: !!python/object/apply:os.system ['true']\n",
+        r":1:7: the tag tag:yaml.org,2002:python/object/apply:os.system is not used here",
+    ),
     "unknown key": ("golas: {}\n", r":1:1: 'golas' is not a key here\. Did you mean 'goal'\?"),
     "unknown nested key": ("goal:\n  ion: Li\n", r":2:3: goal: 'ion' is not a key here"),
-    "unknown generator": ("generate:\n  - kind: flwo\n", r":2:11: generate\[0\]\.kind: 'flwo' is not a generator\. Did you mean 'flow'"),
+    "unknown generator": (
+        "generate:\n  - kind: flwo\n",
+        r":2:11: generate\[0\]\.kind: 'flwo' is not a generator\. Did you mean 'flow'",
+    ),
     "unknown ion": ("goal: {working_ion: Rb}\n", r":1:21: goal\.working_ion: 'Rb' is not possible here"),
-    "unknown property": ("goal: {objectives: {voltage: {min: 3}}}\n", r"'voltage' is not a property\. Did you mean 'average_voltage'"),
+    "unknown property": (
+        "goal: {objectives: {voltage: {min: 3}}}\n",
+        r"'voltage' is not a property\. Did you mean 'average_voltage'",
+    ),
     "wrong type": ("seed: many\n", r":1:7: seed: .*\(found 'many'\)"),
-    "negative count": ("generate: [{kind: flow, count: -4}]\n", r":1:32: generate\[0\]\.count: .*greater than or equal to 1"),
-    "inverted range": ("goal: {objectives: {capacity_grav: {min: 300, max: 100}}}\n", r":1:36: goal\.objectives\.capacity_grav: "),
-    "not an element": ("chemistry: {allowed: [Li, Xx]}\n", r":1:27: chemistry\.allowed\[1\]: 'Xx' is not an element symbol"),
+    "negative count": (
+        "generate: [{kind: flow, count: -4}]\n",
+        r":1:32: generate\[0\]\.count: .*greater than or equal to 1",
+    ),
+    "inverted range": (
+        "goal: {objectives: {capacity_grav: {min: 300, max: 100}}}\n",
+        r":1:36: goal\.objectives\.capacity_grav: ",
+    ),
+    "not an element": (
+        "chemistry: {allowed: [Li, Xx]}\n",
+        r":1:27: chemistry\.allowed\[1\]: 'Xx' is not an element symbol",
+    ),
     "norway": ("chemistry: {allowed: [Li, No, O]}\n", r"chemistry\.allowed\[1\]: False is not an element symbol"),
     "excluded ion": ("chemistry: {excluded: [Li]}\n", r"chemistry\.excluded holds the working ion Li"),
-    "outside the project": ("generate: [{kind: flow, checkpoint: ../../x.safetensors}]\n", r"lies outside the project folder"),
+    "outside the project": (
+        "generate: [{kind: flow, checkpoint: ../../x.safetensors}]\n",
+        r"lies outside the project folder",
+    ),
     "unknown driver": ("lab: {driver: robot}\n", r":1:15: lab\.driver: 'robot' is not a driver"),
     "two schedules": ("schedule: {cron: '* * * * *', every_minutes: 3}\n", r"give either cron or every_minutes"),
     "not a number": ("goal: {objectives: {capacity_grav: {min: .nan}}}\n", r"capacity_grav\.min: .*finite"),
@@ -72,11 +93,7 @@ def test_several_mistakes_are_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         read_spec(file)
     heads = [line.split(": ")[0] for line in str(caught.value).splitlines() if line.startswith(str(file))]
-    assert heads == [f"{file}:1:7", f"{file}:2:16", f"{file}:3:7"] or sorted(heads) == [
-        f"{file}:1:7",
-        f"{file}:2:16",
-        f"{file}:3:7",
-    ]
+    assert sorted(heads) == [f"{file}:1:7", f"{file}:2:16", f"{file}:3:7"]
 
 
 @pytest.mark.parametrize("file", sorted((ROOT / "campaigns").glob("*.yaml")), ids=lambda p: p.stem)

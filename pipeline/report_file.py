@@ -1,0 +1,182 @@
+"""Filling the report from the store and writing it to the campaign's folder."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import yaml
+
+from data.records import ScreeningResult
+from data.store import now
+from pipeline import stages
+from pipeline.feedback import compare
+from pipeline.report.build import build_report
+from pipeline.report.model import (
+    CalibrationRow,
+    Correction,
+    FunnelStage,
+    HistoryEvent,
+    Objective,
+    Provenance,
+    ReasonCount,
+    ReportData,
+    RequestRow,
+    ResultRow,
+    Spend,
+)
+from pipeline.select import score
+from pipeline.session import Session, session_for
+from pipeline.tables import funnel_rows
+
+VERSIONS = ("redoxa", "torch", "chgnet", "pymatgen", "ase", "prefect", "numpy")
+
+
+def write_report(where: str, campaign_id: str, ended: str, out: Path | None = None) -> str:
+    """Write the campaign's report, whole or not at all; returns its path."""
+    session = session_for(where, campaign_id)
+    path = out or session.folder / "report.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".html.part")
+    draft.write_text(build_report(report_data(session, ended)), encoding="utf-8")
+    draft.replace(path)
+    return str(path)
+
+
+def report_data(session: Session, ended: str) -> ReportData:
+    """Everything the report shows, from the store."""
+    spec, store = session.spec, session.store
+    results = store.results(session.campaign_id, spec.screening.settings_hash)
+    pairs = stages.measured(session)
+    learned = stages.learned(session)
+    scored = score(results, spec.goal.objectives, learned)
+    completed = {row["round"] for row in store.completed_stages(session.campaign_id)}
+    return ReportData(
+        name=spec.name,
+        working_ion=spec.goal.working_ion,
+        electrode=spec.goal.electrode,
+        objectives=tuple(Objective(name=n, min=r.min, max=r.max) for n, r in spec.goal.objectives.items()),
+        allowed_elements=spec.allowed_symbols,
+        spec_yaml=yaml.safe_dump(spec.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True),
+        rounds_done=len(completed),
+        rounds_planned=spec.stop.rounds,
+        stop_reason=ended,
+        spend=_spend(session),
+        funnel=_funnel(session, results),
+        results=_result_rows(session, results),
+        front_ids=tuple(s.result.candidate_id for s in scored if s.front == 1),
+        requests=_requests(session),
+        measurements=tuple(m for _, m in pairs),
+        calibration=tuple(
+            CalibrationRow(
+                candidate_id=c.candidate_id,
+                formula=c.formula,
+                name=c.name,
+                predicted=c.predicted,
+                measured=c.measured,
+                simulated=c.simulated,
+            )
+            for c in compare(pairs)
+        ),
+        corrections=tuple(
+            Correction(name=name, bias=c.bias, scale=c.scale, count=c.count) for name, c in learned.items()
+        ),
+        provenance=_provenance(session),
+    )
+
+
+def _spend(session: Session) -> Spend:
+    seconds: Counter[str] = Counter()
+    for cost in session.store.costs(session.campaign_id):
+        seconds[cost.stage] += cost.seconds
+    return Spend(seconds_by_stage=dict(seconds), cpu=f"{os.cpu_count()} cores, {platform.machine()}")
+
+
+def _funnel(session: Session, results: list[ScreeningResult]) -> tuple[FunnelStage, ...]:
+    texts: dict[str, Counter[str]] = {}
+    for result in results:
+        for reason in result.reasons:
+            if reason.verdict is result.verdict and result.verdict.value != "pass":
+                texts.setdefault(reason.stage, Counter())[reason.code.replace("_", " ")] += 1
+    return tuple(
+        FunnelStage(
+            name=row["stage"],
+            entered=row["entered"],
+            passed=row["passed"],
+            seconds=row["seconds"],
+            reasons=tuple(ReasonCount(text=t, count=n) for t, n in texts.get(row["stage"], Counter()).most_common(5)),
+        )
+        for row in funnel_rows(session.where, session.campaign_id)
+    )
+
+
+def _result_rows(session: Session, results: list[ScreeningResult]) -> tuple[ResultRow, ...]:
+    candidates = {c.id: c for c in session.store.candidates(session.campaign_id)}
+    chosen = {x.candidate_id: x for x in session.store.selections(session.campaign_id)}
+    rows = []
+    for result in results:
+        selection = chosen.get(result.candidate_id)
+        rows.append(
+            ResultRow(
+                candidate=candidates[result.candidate_id],
+                result=result,
+                rank=selection.rank if selection else None,
+                why=selection.why if selection else "",
+                no_request=selection.note if selection else "",
+                novelty=result.notes.get("novelty", ""),
+            )
+        )
+    return tuple(rows)
+
+
+def _requests(session: Session) -> tuple[RequestRow, ...]:
+    return tuple(
+        RequestRow(
+            request_id=row.request_id,
+            request=row.request,
+            state=row.state,
+            safety=row.safety,
+            history=tuple(
+                HistoryEvent(at=e.at, state=e.to_state, by=e.by, text=e.why)
+                for e in session.queue.history(row.request_id)
+            ),
+        )
+        for row in session.queue.list(campaign=session.campaign_id)
+    )
+
+
+def _provenance(session: Session) -> Provenance:
+    spec = session.spec
+    checkpoints = {
+        c.origin.generator: c.origin.checkpoint_sha256
+        for c in session.store.candidates(session.campaign_id)
+        if c.origin.checkpoint_sha256
+    }
+    return Provenance(
+        created_at=now(),
+        campaign_id=session.campaign_id,
+        settings_hash=spec.screening.settings_hash,
+        seed=spec.seed,
+        versions={"python": platform.python_version(), **{n: importlib.metadata.version(n) for n in VERSIONS}},
+        checkpoints={**checkpoints, "potential": spec.screen.potential},
+        git_sha=_git_sha(),
+        reference=_reference_facts(),
+    )
+
+
+def _git_sha() -> str | None:
+    """Commit of the checkout that runs, where there is one."""
+    here = Path(__file__).resolve().parents[1]
+    if not (here / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=5
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,76 @@
+"""Running the real command in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, inspect, text
+
+ROOT = Path(__file__).parents[2]
+TINY = Path(__file__).parent / "tiny.yaml"
+
+
+@dataclass
+class Finished:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The JSON of the last line of stdout."""
+        parsed: dict[str, Any] = json.loads(self.out.strip().splitlines()[-1])
+        return parsed
+
+
+def command(*args: object) -> list[str]:
+    """The `redoxa` command of this interpreter, without relying on the PATH."""
+    return [sys.executable, "-c", "from pipeline.cli import main; main()", *map(str, args)]
+
+
+def redoxa(*args: object, cwd: Path, env: dict[str, str] | None = None, timeout: float = 900) -> Finished:
+    """Run `redoxa` in a folder."""
+    done = subprocess.run(
+        command(*args), cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, text=True, timeout=timeout
+    )
+    return Finished(done.returncode, done.stdout, done.stderr)
+
+
+def contents(store: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """Everything of a store that must not depend on when or how often a campaign was interrupted."""
+    skip = {"created_at", "seconds", "record", "at", "updated_at", "lease_until", "lease_expires_at", "id", "seq"}
+    engine = create_engine(f"sqlite:///{store}")
+    tables = {}
+    with engine.connect() as connection:
+        for table in ("candidates", "proposals", "chunks", "results", "selections", "requests", "measurements"):
+            columns = [c["name"] for c in inspect(engine).get_columns(table)]
+            keep = [c for c in columns if c not in skip or (c == "id" and table == "candidates")]
+            if table in {"results", "measurements"}:
+                keep = [*keep, "record"]
+            rows = connection.execute(text(f"select {', '.join(keep)} from {table}"))
+            tables[table] = sorted(tuple(str(x) for x in row) for row in rows)
+        keys = connection.execute(text("select key from relaxations order by key"))
+        tables["relaxations"] = [tuple(row) for row in keys]
+    return tables
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Finished]:
+    """A finished undisturbed run of the tiny campaign under Prefect, with the network blocked."""
+    folder = tmp_path_factory.mktemp("tiny")
+    log = folder / "network.log"
+    env = {
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent / "offline"), str(ROOT)]),
+        "REDOXA_TEST_NETWORK_LOG": str(log),
+    }
+    done = redoxa("run", TINY, "--json", cwd=folder, env=env)
+    return folder, done

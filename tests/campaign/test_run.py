@@ -1,0 +1,58 @@
+"""A whole campaign through the real command: generator, potential, queue, simulated laboratory, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.campaign.conftest import TINY, Finished, contents, redoxa
+
+
+def test_a_campaign_runs_to_its_end(tiny_run: tuple[Path, Finished]) -> None:
+    folder, done = tiny_run
+    assert done.code == 0, done.err
+    summary = done.summary
+    counts = summary["counts"]
+    assert counts["generated"] == 28
+    assert counts["screened"] == counts["candidates"] <= 28
+    assert counts["relaxed_both_states"] >= 3
+    assert summary["queued"] >= 1
+    assert summary["measured"] == summary["queued"]
+    assert (folder / summary["report"]).stat().st_size > 50_000
+    assert summary["ended"] == "all 2 rounds are complete"
+
+
+def test_a_normal_run_is_quiet_and_asks_the_network_for_nothing(tiny_run: tuple[Path, Finished]) -> None:
+    folder, done = tiny_run
+    assert not (folder / "network.log").exists(), (folder / "network.log").read_text()
+    assert done.err == ""
+    assert len(done.out.strip().splitlines()) == 1
+
+
+def test_a_second_run_adds_and_repeats_nothing(tiny_run: tuple[Path, Finished]) -> None:
+    folder, done = tiny_run
+    before = contents(folder / "runs" / "redoxa.db")
+    again = redoxa("run", TINY, "--json", "--no-prefect", cwd=folder)
+    assert again.code == 0, again.err
+    assert contents(folder / "runs" / "redoxa.db") == before
+    assert again.summary["seconds_by_stage"] == done.summary["seconds_by_stage"]
+
+
+def test_what_the_run_left_can_be_looked_at(tiny_run: tuple[Path, Finished]) -> None:
+    folder, done = tiny_run
+    status = redoxa("status", "--json", cwd=folder)
+    assert status.code == 0
+    assert '"campaign": "tiny"' in status.out
+    for name in ("x.csv", "x.json", "x.parquet", "x.zip", "x.extxyz"):
+        written = redoxa("export", "tiny", name, cwd=folder)
+        assert written.code == 0, written.err
+        assert (folder / name).stat().st_size > 100
+    queue = redoxa("queue", "list", "--json", cwd=folder)
+    assert queue.out.count('"done"') == done.summary["measured"]
+
+
+def test_a_mistyped_campaign_name_is_explained(tiny_run: tuple[Path, Finished]) -> None:
+    folder, _ = tiny_run
+    done = redoxa("report", "tyni", cwd=folder)
+    assert done.code == 2
+    assert "Did you mean 'tiny'" in done.err
+    assert "Traceback" not in done.err
