@@ -25,12 +25,16 @@ app = App(
     help="Discovery campaigns for battery electrode materials: generate, screen, queue, measure, learn.",
     version_flags=["--version"],
 )
-app.command("pipeline.cli_science:generate")
-app.command("pipeline.cli_science:screen")
-app.command("pipeline.cli_science:train")
-app.command("pipeline.cli_science:reference_app", name="reference")
-app.command("pipeline.cli_lab:queue_app", name="queue")
-app.command("pipeline.cli_lab:lab_app", name="lab")
+# Named by text, so that `--help` loads none of them.
+for _target, _name, _help in (
+    ("pipeline.cli_science:generate", "generate", "Sample crystals into a folder of CIF files."),
+    ("pipeline.cli_science:screen", "screen", "Assess structure files as electrodes."),
+    ("pipeline.cli_science:train", "train", "Train the flow generator; goes on where it stopped."),
+    ("pipeline.cli_science:reference_app", "reference", "Reference energies and known materials: build, add, show."),
+    ("pipeline.cli_lab:queue_app", "queue", "Look at the laboratory queue; approve, hold, release, cancel."),
+    ("pipeline.cli_lab:lab_app", "lab", "Work the queue through a campaign's laboratory, or stop it."),
+):
+    app.command(_target, name=_name, help=_help)
 
 
 def main() -> None:

@@ -102,8 +102,7 @@ def train(
     *,
     data: Path,
     out: Path = Path("runs/train"),
-    epochs: Annotated[int, Parameter(validator=Number(gte=1))] = 100,
-    device: str = "cpu",
+    steps: Annotated[int, Parameter(validator=Number(gte=1))] = 30_000,
     seed: int = 0,
     resume: bool = True,
 ) -> None:
@@ -112,13 +111,13 @@ def train(
     Args:
         data: structures (.parquet, as in the shared data sets) or a tensor file prepared from them (.safetensors).
         out: folder for checkpoints and the log (JSON lines).
-        epochs: passes over the data.
-        device: cpu or cuda.
+        steps: optimiser steps in all.
+        seed: of weights, data order and noise.
         resume: --no-resume starts anew.
     """
     from pipeline.train import train_to_folder
 
-    train_to_folder(data, out, epochs=epochs, device=device, seed=seed, resume=resume)
+    train_to_folder(data, out, steps=steps, seed=seed, resume=resume)
 
 
 @reference_app.command

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import yaml
 
+from data.provenance import read_provenance
 from data.records import ScreeningResult
 from data.store import now
 from pipeline import stages
+from pipeline.doctor import ASSETS
 from pipeline.feedback import compare
 from pipeline.report.build import build_report
 from pipeline.report.model import (
@@ -180,3 +182,15 @@ def _git_sha() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()
+
+
+def _reference_facts() -> dict[str, str]:
+    """What the hull and the novelty check know, from the records that ship beside their tables."""
+    facts = {}
+    for title, file in (("hull", "reference_chgnet.parquet"), ("known materials", "known_materials.parquet")):
+        record = read_provenance(ASSETS / file)
+        sources = "; ".join(dict.fromkeys(source.attribution for source in record.sources))
+        facts[title] = (
+            f"{file}, sha256 {record.sha256[:12]}, made {record.created[:10]} by `{record.command}` from {sources}"
+        )
+    return facts
