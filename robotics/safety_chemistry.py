@@ -1,0 +1,213 @@
+"""Safety rules about substances: elements, precursors, gases, vessel."""
+
+from __future__ import annotations
+
+from robotics.formula import molar_mass_g_mol
+from robotics.safety_base import Subject
+
+RADIOACTIVE = frozenset({43, 61, *range(84, 119)})
+TOXIC = frozenset({"Be", "As", "Cd", "Hg", "Tl", "Pb", "Os"})
+
+HARMLESS_GASES = frozenset({"CO2", "H2O", "O2", "N2"})
+TOXIC_GASES = frozenset({"CO", "NH3", "NO2", "SO2", "HF", "HCl"})
+"""Allowed into an exhaust. Any gas on neither list is refused."""
+
+BURNING = frozenset({"air", "oxygen"})
+FURNACE_GASES = {"O2": BURNING, "N2": frozenset({"nitrogen"}), "H2": frozenset({"argon/hydrogen 95/5"})}
+"""Gases that a reaction may take up, and the furnace gases that bring them."""
+
+BURNING_PAIRS = {"oxidiser": {"fuel", "metal_fuel", "flammable", "H2S"}, "metal_oxidiser": {"metal_fuel"}}
+"""What must not be mixed with what, by hazard."""
+
+MASS_TOLERANCE = 0.005
+STOICHIOMETRY_TOLERANCE = 0.02
+MAX_EXCESS = 0.2
+
+
+def radioactive(subject: Subject) -> list[str]:
+    """S001."""
+    from ase.data import atomic_numbers
+
+    return [
+        f"radioactive {e} in {place}"
+        for place, elements in subject.elements_by_place.items()
+        for e in sorted(elements)
+        if atomic_numbers[e] in RADIOACTIVE
+    ]
+
+
+def toxic(subject: Subject) -> list[str]:
+    """S002."""
+    return [
+        f"highly toxic {e} in {place}"
+        for place, elements in subject.elements_by_place.items()
+        for e in sorted(elements & TOXIC)
+    ]
+
+
+def oxidiser_with_fuel(subject: Subject) -> list[str]:
+    """S003."""
+    problems = _cannot_judge(subject)
+    for oxidiser, fuels in BURNING_PAIRS.items():
+        giving = [p.formula for p, _ in subject.powders if oxidiser in p.hazards]
+        burning = [p.formula for p, _ in subject.powders if fuels & set(p.hazards) and p.formula not in giving]
+        if giving and burning:
+            problems.append(f"{', '.join(giving)} with {', '.join(burning)} may deflagrate")
+    limit_g = subject.limits.max_metal_powder_g
+    metal_g = sum(n * p.molar_mass_g_mol for p, n in subject.powders if "metal_fuel" in p.hazards)
+    if metal_g > limit_g:
+        problems.append(f"{metal_g:.2f} g of metal powder, limit {limit_g:g} g")
+    return problems
+
+
+def gas_amount(subject: Subject) -> list[str]:
+    """S004."""
+    problems = _cannot_judge(subject)
+    total = sum(subject.gases_mol.values())
+    if total > subject.limits.max_gas_mol:
+        problems.append(f"{total:.3f} mol of gas from one vessel, limit {subject.limits.max_gas_mol:g} mol")
+    return problems
+
+
+def air_sensitive(subject: Subject) -> list[str]:
+    """S005."""
+    problems = _cannot_judge(subject)
+    synthesis = subject.request.recipe.synthesis
+    sensitive = [p.formula for p, _ in subject.powders if p.sensitive]
+    if subject.target is not None and "O" not in subject.target:
+        sensitive.append(synthesis.target_formula)
+    if not sensitive:
+        return problems
+    names = ", ".join(sensitive)
+    if synthesis.handling != "glovebox":
+        problems.append(f"{names} handled in air")
+    elif not subject.limits.glovebox:
+        problems.append(f"{names} needs a glovebox, and there is none")
+    burns = [p.formula for p, _ in subject.powders if "air" in p.sensitive]
+    if burns and synthesis.atmosphere in BURNING:
+        problems.append(f"{', '.join(burns)} fired in {synthesis.atmosphere}")
+    return problems
+
+
+def known_precursors(subject: Subject) -> list[str]:
+    """S010."""
+    problems = [f"{formula} is not in the catalogue" for formula in subject.unknown]
+    if not subject.request.recipe.synthesis.precursors:
+        problems.append("no precursors are listed")
+    return problems
+
+
+def toxic_gas(subject: Subject) -> list[str]:
+    """S011."""
+    problems = _cannot_judge(subject)
+    declared = {gas for gas, n in subject.request.recipe.synthesis.byproducts.items() if n > 0}
+    gases = declared | subject.gases_mol.keys()
+    problems += [f"{gas} is not an assessed gas" for gas in sorted(gases - HARMLESS_GASES - TOXIC_GASES)]
+    dangerous = sorted(gases & TOXIC_GASES)
+    amount = sum(subject.gases_mol.get(gas, 0.0) for gas in dangerous)
+    if dangerous and not subject.limits.exhaust:
+        problems.append(f"{', '.join(dangerous)} without an exhaust")
+    if amount > subject.limits.max_toxic_gas_mol:
+        problems.append(
+            f"{amount:.3f} mol of {', '.join(dangerous)}, limit {subject.limits.max_toxic_gas_mol:g} mol"
+        )
+    return problems
+
+
+def furnace_gas(subject: Subject) -> list[str]:
+    """S012."""
+    problems = _cannot_judge(subject)
+    synthesis = subject.request.recipe.synthesis
+    if synthesis.atmosphere not in subject.limits.atmospheres:
+        problems.append(f"{synthesis.atmosphere} is not available")
+    fuels = {"metal_fuel", "flammable", "H2S"}
+    burning = [p.formula for p, _ in subject.powders if fuels & set(p.hazards) or p.reductant]
+    if burning and synthesis.atmosphere in BURNING:
+        problems.append(f"{', '.join(burning)} would burn in {synthesis.atmosphere}")
+    oxidising = [p.formula for p, _ in subject.powders if "oxidiser" in p.hazards]
+    if oxidising and "hydrogen" in synthesis.atmosphere:
+        problems.append(f"{', '.join(oxidising)} in hydrogen")
+    for gas in (gas for gas, n in synthesis.byproducts.items() if n < 0):
+        if synthesis.atmosphere not in FURNACE_GASES.get(gas, frozenset()):
+            problems.append(f"{gas} is to be taken up, which {synthesis.atmosphere} does not bring")
+    return problems
+
+
+def vessel(subject: Subject) -> list[str]:
+    """S013."""
+    problems = _cannot_judge(subject)
+    synthesis, target = subject.request.recipe.synthesis, subject.target or {}
+    if synthesis.vessel not in subject.limits.vessels:
+        problems.append(f"{synthesis.vessel} is not available")
+    gases = {gas: n for gas, n in subject.gases_mol.items() if n > 1e-6}
+    sulfide = "S" in target and "O" not in target
+    if synthesis.vessel == "sealed silica ampoule":
+        if gases:
+            problems.append(f"{', '.join(sorted(gases))} set free in a sealed ampoule")
+        if "hydrogen" in synthesis.atmosphere:
+            problems.append("hydrogen in a sealed ampoule")
+        sulfur = sum(n for p, n in subject.powders if p.formula == "S")
+        if sulfur > subject.limits.max_sulfur_mol:
+            problems.append(f"{sulfur:.3f} mol of free sulfur, limit {subject.limits.max_sulfur_mol:g} mol")
+    elif sulfide:
+        problems.append(f"a sulfide in a {synthesis.vessel}: sulfur escapes")
+    if synthesis.vessel == "alumina crucible" and target.keys() & {"F", "Cl"} and not target.keys() & {"O", "N"}:
+        problems.append("a molten halide in alumina")
+    if synthesis.vessel == "nickel crucible" and synthesis.atmosphere in BURNING:
+        problems.append(f"nickel burns through in {synthesis.atmosphere}")
+    return problems
+
+
+def bookkeeping(subject: Subject) -> list[str]:
+    """S014: moles against masses, and powders against the target, element by element."""
+    problems = _cannot_judge(subject)
+    synthesis = subject.request.recipe.synthesis
+    if subject.target is None:
+        return [*problems, f"'{synthesis.target_formula}' is not a formula"]
+    total: dict[str, float] = {}
+    catalogue = {p.formula: p for p, _ in subject.powders}
+    for weighed in synthesis.precursors:
+        known = catalogue.get(weighed.formula)
+        if known is None:
+            continue
+        expected_g = weighed.moles * molar_mass_g_mol(known.amounts) / weighed.purity
+        if abs(expected_g - weighed.mass_g) > MASS_TOLERANCE * expected_g:
+            problems.append(f"{weighed.formula}: {weighed.mass_g:g} g; {weighed.moles:g} mol are {expected_g:.4g} g")
+        if weighed.excess_fraction > MAX_EXCESS:
+            problems.append(f"{weighed.formula}: {weighed.excess_fraction:.0%} excess, limit {MAX_EXCESS:.0%}")
+        for element, n in known.solid.items():
+            total[element] = total.get(element, 0.0) + float(n) * weighed.moles / (1 + weighed.excess_fraction)
+    gas_phase = "O" if "O" in subject.target else "N"
+    for element in sorted((total.keys() | subject.target.keys()) - {gas_phase}):
+        wanted = float(subject.target.get(element, 0)) * subject.moles_target
+        brought = total.get(element, 0.0)
+        if abs(brought - wanted) > STOICHIOMETRY_TOLERANCE * max(wanted, 1e-9):
+            problems.append(f"{brought * 1e3:.4g} mmol {element} are weighed in, the target holds {wanted * 1e3:.4g}")
+    return problems
+
+
+def energetic(subject: Subject) -> list[str]:
+    """S017."""
+    target = subject.target
+    if target is None:
+        return ["the target cannot be read"]
+    problems = []
+    if "H" in target:
+        problems.append("a hydride, hydroxide or hydrate is not made by firing")
+    if {"N", "O"} <= target.keys():
+        problems.append("nitrogen with oxygen: may be a nitrate or nitrite")
+    if target.keys() & {"Cl", "Br", "I"} and "O" in target and target["O"] >= 2 * sum(
+        target.get(x, 0) for x in ("Cl", "Br", "I")
+    ) and not target.keys() & {"P", "S", "Si", "B", "Mo", "W", "V"}:
+        problems.append("a halogen with much oxygen: may be a chlorate or perchlorate")
+    if {"C", "N"} <= target.keys() or target.get("N", 0) >= 3 * sum(n for e, n in target.items() if e != "N"):
+        problems.append("cyanide, azide or other energetic nitrogen compound")
+    metals = sum(n for e, n in target.items() if e in {"Li", "Na", "K", "Rb", "Cs"})
+    if target.keys() <= {"Li", "Na", "K", "Rb", "Cs", "O"} and target.get("O", 0) >= metals > 0:
+        problems.append("a peroxide or superoxide")
+    return problems
+
+
+def _cannot_judge(subject: Subject) -> list[str]:
+    """Unknown powders make every rule about powders refuse: what cannot be judged is not allowed."""
+    return [f"cannot be judged: {formula} is not in the catalogue" for formula in subject.unknown]

@@ -1,0 +1,123 @@
+"""Safety rules about procedures: furnace, amounts, electrode, cell, cycling."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from robotics.cells import CELL_SYSTEMS, find_system
+from robotics.cycling import check_steps, longest_time_s
+from robotics.formula import Amounts
+from robotics.safety_base import Subject, read_formula
+
+BINDERS = frozenset({"PVDF", "CMC", "CMC/SBR", "PAA", "PTFE"})
+SOLVENTS = {"NMP": 130.0, "water": 120.0, "isopropanol": 80.0}
+"""Highest drying temperature in C for each solvent."""
+
+ROOM_C = 15.0
+MAX_ELECTROLYTE_UL = 500.0
+
+
+def furnace(subject: Subject) -> list[str]:
+    """S006."""
+    limits, steps = subject.limits, subject.request.recipe.synthesis.furnace
+    problems = [] if steps else ["there are no furnace steps"]
+    for i, step in enumerate(steps, start=1):
+        if not ROOM_C <= step.temperature_C <= limits.max_temperature_C:
+            problems.append(f"step {i}: {step.temperature_C:g} C, limit {limits.max_temperature_C:g} C")
+        if step.ramp_C_per_min > limits.max_ramp_C_per_min:
+            problems.append(f"step {i}: ramp {step.ramp_C_per_min:g} C/min, limit {limits.max_ramp_C_per_min:g}")
+        if step.dwell_h > limits.max_dwell_h:
+            problems.append(f"step {i}: dwell {step.dwell_h:g} h, limit {limits.max_dwell_h:g} h")
+    return problems
+
+
+def amounts(subject: Subject) -> list[str]:
+    """S007."""
+    limits, recipe = subject.limits, subject.request.recipe
+    problems = []
+    if recipe.synthesis.target_mass_g > limits.max_target_g:
+        problems.append(f"target of {recipe.synthesis.target_mass_g:g} g, limit {limits.max_target_g:g} g")
+    powder_g = sum(p.mass_g for p in recipe.synthesis.precursors)
+    if powder_g > limits.max_powder_g:
+        problems.append(f"{powder_g:.1f} g of powder in one vessel, limit {limits.max_powder_g:g} g")
+    if recipe.cell.replicates > limits.max_replicates:
+        problems.append(f"{recipe.cell.replicates} cells, limit {limits.max_replicates}")
+    if recipe.cell.electrolyte_uL > MAX_ELECTROLYTE_UL:
+        problems.append(f"{recipe.cell.electrolyte_uL:g} uL of electrolyte per cell, limit {MAX_ELECTROLYTE_UL:g} uL")
+    if recipe.electrode.loading_mg_cm2 > limits.max_loading_mg_cm2:
+        problems.append(f"loading {recipe.electrode.loading_mg_cm2:g} mg/cm2, limit {limits.max_loading_mg_cm2:g}")
+    return problems
+
+
+def voltage_window(subject: Subject) -> list[str]:
+    """S008."""
+    request = subject.request
+    cycling, electrolyte = request.recipe.cycling, request.recipe.cell.electrolyte
+    system = find_system(request.working_ion, electrolyte)
+    if system is None:
+        return [f"no limits are known for '{electrolyte}' with {request.working_ion}"]
+    problems = []
+    if cycling.max_voltage_V > system.max_V:
+        problems.append(f"charged to {cycling.max_voltage_V:g} V, {electrolyte} stands {system.max_V:g} V")
+    if cycling.min_voltage_V < system.min_V:
+        problems.append(f"discharged to {cycling.min_voltage_V:g} V, {electrolyte} stands {system.min_V:g} V")
+    return problems
+
+
+def cycling_steps(subject: Subject) -> list[str]:
+    """S009."""
+    cycling, limits = subject.request.recipe.cycling, subject.limits
+    problems = check_steps(cycling, limits.max_rate_C)
+    days = longest_time_s(cycling) / 86400
+    if days > limits.max_cycling_days:
+        problems.append(f"may take {days:.0f} days, limit {limits.max_cycling_days:g} days")
+    return problems
+
+
+def cell_materials(subject: Subject) -> list[str]:
+    """S015."""
+    recipe, ion = subject.request.recipe, subject.request.working_ion
+    electrode, cell = recipe.electrode, recipe.cell
+    problems = []
+    if electrode.binder not in BINDERS:
+        problems.append(f"binder '{electrode.binder}' is not on the list")
+    if electrode.solvent not in SOLVENTS:
+        problems.append(f"solvent '{electrode.solvent}' is not on the list")
+    elif electrode.drying_C > SOLVENTS[electrode.solvent]:
+        limit_C = SOLVENTS[electrode.solvent]
+        problems.append(f"{electrode.solvent} dried at {electrode.drying_C:g} C, limit {limit_C:g} C")
+    total = electrode.active_fraction + electrode.carbon_fraction + electrode.binder_fraction
+    if abs(total - 1) > 1e-6:
+        problems.append(f"the fractions of the electrode add up to {total:g}")
+    if electrode.collector == "Al" and ion == "Li" and recipe.cycling.min_voltage_V < 0.3:
+        problems.append("lithium alloys with an aluminium collector below 0.3 V")
+    system = find_system(ion, cell.electrolyte)
+    if system is None:
+        problems.append(f"electrolyte '{cell.electrolyte}' is not known for {ion}")
+    elif (cell.counter, cell.casing) != (system.counter, system.casing):
+        problems.append(f"'{cell.counter}' in '{cell.casing}' is not the cell for {cell.electrolyte}")
+    if cell.separator not in {s.separator for systems in CELL_SYSTEMS.values() for s in systems}:
+        problems.append(f"separator '{cell.separator}' is not on the list")
+    return problems
+
+
+def identity(subject: Subject) -> list[str]:
+    """S016."""
+    request, target = subject.request, subject.target
+    if target is None:
+        return [f"'{request.recipe.synthesis.target_formula}' is not a formula"]
+    problems = []
+    crystal = {e: Fraction(n) for e, n in request.crystal.composition.items()}
+    if _normal(crystal) != _normal(target):
+        problems.append(f"the recipe makes {request.recipe.synthesis.target_formula}, the crystal is another compound")
+    stated = read_formula(request.formula)
+    if stated is None or _normal(stated) != _normal(target):
+        problems.append(f"the candidate is called {request.formula}, the recipe makes another compound")
+    if request.working_ion not in target:
+        problems.append(f"the compound holds no {request.working_ion}, so it is not the discharged phase")
+    return problems
+
+
+def _normal(amounts_: Amounts) -> dict[str, Fraction]:
+    total = sum(amounts_.values())
+    return {e: n / total for e, n in amounts_.items()}
