@@ -8,7 +8,10 @@ GATES: Final = {
     "validity": "screening.validity:Validity",
     "redox": "screening.redox:Redox",
     "hazard": "screening.hazard_cost:Hazard",
+    "duplicates": "screening.novelty:Duplicates",
     "novelty": "screening.novelty:Novelty",
+    "novelty_relaxed": "screening.novelty:NoveltyRelaxed",
+    "topotactic": "screening.volume:Topotactic",
 }
 """What is checked without giving a number."""
 

@@ -79,6 +79,8 @@ class ScreenSettings(BaseModel):
     toxic: Policy = Field(default="reject", description="Be, As, Cd, Hg, Tl, Pb and others")
     duplicates: Policy = Field(default="reject", description="same crystal as an earlier candidate")
     known: Policy = Field(default="reject", description="same crystal as a known material")
+    topotactic: Policy = Field(default="reject", description="hosts that change their structure when the ions leave")
+    profile_states: int = Field(default=0, ge=0, le=7, description="states of partial charge to compute as well")
 
     @field_validator("potential")
     @classmethod
@@ -94,6 +96,12 @@ class ScreenSettings(BaseModel):
             if name not in PROPERTIES:
                 raise ValueError(f"'{name}' is not a property. {suggest(name, PROPERTIES)}")
         return value
+
+    @model_validator(mode="after")
+    def _profile(self) -> ScreenSettings:
+        if self.limits.get("max_voltage_step") is not None and not self.profile_states:
+            raise ValueError("limits.max_voltage_step needs profile_states of 1 or more")
+        return self
 
     @property
     def all_limits(self) -> dict[str, Range]:
@@ -112,5 +120,5 @@ class ScreenSettings(BaseModel):
     def permissive(cls, **changes: Any) -> ScreenSettings:
         """Settings that compute everything and reject nothing on limits or policy."""
         lifted = {name: None for kind in DEFAULT_LIMITS.values() for name in kind}
-        policies = dict.fromkeys(["charge_balance", "redox", "radioactive", "toxic", "duplicates", "known"], "warn")
-        return cls.model_validate({"limits": lifted, **policies, **changes})
+        names = ["charge_balance", "redox", "radioactive", "toxic", "duplicates", "known", "topotactic"]
+        return cls.model_validate({"limits": lifted, **dict.fromkeys(names, "warn"), **changes})

@@ -1,0 +1,82 @@
+"""Average voltage against the metal of the working ion, and the steps of its profile."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from data.errors import InputError
+from data.records import Estimate, Reason, Verdict
+from screening.base import Findings, Needs, Subject, Surroundings
+from screening.electrode import ElectrodeError, Performance, State, performance
+
+VOLTAGE_SIGMA_V = 0.5
+"""Root mean square error of CHGNet 0.3.0 against measured average voltages (docs/benchmarks.md), before calibration."""
+
+
+class AverageVoltage:
+    """Average voltage of the full removal, from the relaxed states."""
+
+    name: ClassVar[str] = "average_voltage"
+    summary: ClassVar[str] = "average voltage against the metal of the working ion"
+    unit: ClassVar[str] = "V"
+    stage: ClassVar[str] = "voltage"
+    needs: ClassVar[Needs] = Needs.CHARGED
+    cost: ClassVar[float] = 0.19
+
+    def evaluate(self, subject: Subject, around: Surroundings) -> Findings:
+        """Energies of the relaxed states and of the ion's metal, all of one potential."""
+        done = _performance(subject, around)
+        if isinstance(done, Findings):
+            return done
+        return Findings(
+            Estimate(
+                value=done.average_voltage_V,
+                sigma=VOLTAGE_SIGMA_V,
+                unit=self.unit,
+                method="relaxed end members, metal reference of the same potential; "
+                "sigma 0.5 V: RMS error against measured voltages, not calibrated",
+                model=around.model.id,
+            ),
+            notes={
+                "voltage_range": f"{subject.ion} {done.x_discharge:.3g} to {done.x_charge:.3g} per host formula",
+                "voltage_steps": ", ".join(f"{v:.2f} V" for v in done.voltages_V),
+            },
+        )
+
+
+class MaxVoltageStep:
+    """Largest jump between plateaus; 0 where all stable states lie on one."""
+
+    name: ClassVar[str] = "max_voltage_step"
+    summary: ClassVar[str] = "largest jump between voltage plateaus (needs screen.profile_states)"
+    unit: ClassVar[str] = "V"
+    stage: ClassVar[str] = "voltage"
+    needs: ClassVar[Needs] = Needs.CHARGED
+    cost: ClassVar[float] = 0.2
+
+    def evaluate(self, subject: Subject, around: Surroundings) -> Findings:
+        """Steps between stable states of partial charge; nothing to say where none were computed."""
+        if not subject.between:
+            return Findings()
+        done = _performance(subject, around)
+        if isinstance(done, Findings):
+            return done
+        return Findings(
+            Estimate(
+                value=done.max_voltage_step_V,
+                sigma=VOLTAGE_SIGMA_V,
+                unit=self.unit,
+                method=f"{len(subject.between)} states of partial charge, one ordering each",
+                model=around.model.id,
+            )
+        )
+
+
+def _performance(subject: Subject, around: Surroundings) -> Performance | Findings:
+    discharged, charged = subject.both
+    states = [State(r.crystal, r.energy_eV) for r in (discharged, *subject.between, charged)]
+    try:
+        return performance(states, subject.ion, around.reference.ion_metal_energy(subject.ion))
+    except (ElectrodeError, InputError) as error:
+        reason = Reason(stage="voltage", code="no_voltage", text=str(error), verdict=Verdict.UNDETERMINED)
+        return Findings(reasons=[reason])
