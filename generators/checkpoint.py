@@ -1,0 +1,81 @@
+"""Checkpoints: weights in safetensors, settings beside them as JSON in the same file's header. Never pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from data.errors import InputError
+from generators.backbone import Backbone, BackboneConfig
+
+FORMAT = "redoxa-flow-1"
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def write_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file so that at every moment the path holds a whole file, the old one or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    save_file({name: t.detach().contiguous().clone() for name, t in tensors.items()}, partial, metadata=metadata)
+    partial.replace(path)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Read a safetensors file and its header.
+
+    Raises:
+        InputError: missing or unreadable.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: cannot be read as a checkpoint ({error})") from error
+
+
+def save_network(path: Path, network: Backbone, weights: dict[str, torch.Tensor], sizes: torch.Tensor) -> None:
+    """Write a network for sampling: weights in half precision, buffers in full.
+
+    Args:
+        path: file to write.
+        network: gives the settings and the buffers.
+        weights: by parameter name, the averaged weights.
+        sizes: how often each number of atoms occurs in the training data [max_atoms + 1].
+    """
+    tensors = {name: weights[name].half() for name, _ in network.named_parameters()}
+    tensors |= {name: b for name, b in network.named_buffers() if name in network.state_dict()}
+    tensors["sizes"] = sizes
+    header = {"format": FORMAT, "backbone": json.dumps(asdict(network.config), sort_keys=True)}
+    write_tensors(path, tensors, header)
+
+
+def load_network(path: Path) -> tuple[Backbone, torch.Tensor]:
+    """Read a network for sampling, and how often each number of atoms occurred in its training data.
+
+    Raises:
+        InputError: not a checkpoint of this program.
+    """
+    tensors, header = read_tensors(path)
+    if header.get("format") != FORMAT:
+        raise InputError(f"{path}: format {header.get('format')!r} is not {FORMAT!r}")
+    settings = json.loads(header["backbone"])
+    known = {field.name for field in fields(BackboneConfig)}
+    if set(settings) != known:
+        raise InputError(f"{path}: settings {sorted(set(settings) ^ known)} do not fit this program")
+    network = Backbone(BackboneConfig(**settings))
+    sizes = tensors.pop("sizes")
+    try:
+        network.load_state_dict({name: t.float() for name, t in tensors.items()})
+    except RuntimeError as error:
+        raise InputError(f"{path}: weights do not fit the network: {error}") from error
+    return network.eval(), sizes
