@@ -172,6 +172,47 @@ def ionic_radius_A(element: str, state: int, coordination: int = 6) -> float:
     return float(entry["ionic_radius"])
 
 
+def radius_scale(old: Mapping[str, int], new: Mapping[str, int]) -> float:
+    """Factor by which the lattice lengths of `old` are to be scaled when `new` takes over its structure.
+
+    The ratio of the mean cation-anion distance, the sum of the ionic radii, each cation counting once per atom. Alloys,
+    and what cannot be balanced, go by covalent radii averaged over all atoms.
+
+    Args:
+        old: atoms by element symbol of the known compound.
+        new: the same for the compound that is put in its place.
+    """
+    lengths = [_mean_bond_A(c) for c in (old, new)]
+    if None in lengths:
+        lengths = [_mean_covalent_radius_A(c) for c in (old, new)]
+    before, after = (float(x or 1.0) for x in lengths)
+    return after / before
+
+
+_TETRAHEDRAL = frozenset(["B", "C", "N", "Si", "P", "S", "Be", "Cl", "As", "Ge"])
+
+
+def _mean_bond_A(composition: Mapping[str, int]) -> float | None:
+    """Mean over the cations of their radius plus the mean anion radius; None for alloys."""
+    states = oxidation_states(composition)
+    if states is None or not any(states.values()):
+        return None
+    sums = {True: [0.0, 0], False: [0.0, 0]}
+    for element, state in states.items():
+        coordination = 4 if state > 0 and element in _TETRAHEDRAL else 6
+        radius = ionic_radius_A(element, round(state) or (1 if state > 0 else -1), coordination)
+        sums[state > 0][0] += composition[element] * radius
+        sums[state > 0][1] += composition[element]
+    return sum(total / count for total, count in sums.values() if count)
+
+
+def _mean_covalent_radius_A(composition: Mapping[str, int]) -> float:
+    from ase.data import atomic_numbers, covalent_radii
+
+    total = sum(n * float(covalent_radii[atomic_numbers[e]]) for e, n in composition.items())
+    return total / sum(composition.values())
+
+
 def _arabic(roman: str) -> int:
     """Value of the Roman coordination number of Shannon's table (``IVSQ`` and the like lose their suffix)."""
     values = {"I": 1, "V": 5, "X": 10}

@@ -1,0 +1,116 @@
+"""The competing phases of the hull: structure types of `data/library/reference.yaml` filled with elements (no torch)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic import ConfigDict, Field
+
+from data.chemistry import radius_scale
+from data.errors import InputError
+from data.prototypes import Site, build_crystal, read_library
+from data.records import Crystal, Record
+
+PLACEHOLDERS = ("A", "M", "T", "X", "Z")
+"""Site labels that stand for an element; none of them is one."""
+
+SIMPLE_METALS: dict[str, tuple[str, ...]] = {
+    "bcc": ("Li", "Na", "K", "Rb", "Cs", "Ba", "V", "Cr", "Fe", "Nb", "Mo", "Ta", "W", "Eu"),
+    "fcc": ("Al", "Ca", "Ni", "Cu", "Sr", "Rh", "Pd", "Ag", "Ir", "Pt", "Au", "Pb", "Yb", "Ce"),
+    "hcp": ("Be", "Mg", "Sc", "Ti", "Co", "Zn", "Y", "Zr", "Tc", "Ru", "Cd", "Gd", "Tb", "Dy", "Ho", "Er", "Tm", "Lu",
+            "Hf", "Re", "Os", "Tl"),
+    "diamond": ("Si", "Ge", "C"),
+}  # fmt: skip
+"""Elements whose cells are those of `ase.data.reference_states`."""
+
+
+class Family(Record):
+    """One structure type and the compounds that take it, as typed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    type: str
+    source: str
+    space_group: str
+    cell: tuple[float, float, float, float, float, float]
+    sites: tuple[Site, ...] = Field(min_length=1)
+    of: tuple[tuple[str | float, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class _Filling:
+    """What fills a family: an element for every placeholder, and lattice lengths where they are known."""
+
+    elements: dict[str, str]
+    lengths_A: tuple[float, ...]
+
+
+def load_reference_structures() -> Iterator[tuple[str, Crystal]]:
+    """Yield every reference phase as (name, primitive cell), e.g. ``rock salt MgO``; names are unique.
+
+    Raises:
+        InputError: an entry of the library cannot be read; the message names it.
+    """
+    yield from _simple_elements()
+    for raw in read_library("reference"):
+        family = Family.model_validate(raw)
+        try:
+            yield from _compounds(family)
+        except (InputError, KeyError, ValueError) as error:
+            raise InputError(f"reference phase {family.type}: {error}") from error
+
+
+def _simple_elements() -> Iterator[tuple[str, Crystal]]:
+    from ase.build import bulk
+
+    from data.structures import from_atoms
+
+    for structure, symbols in SIMPLE_METALS.items():
+        for symbol in symbols:
+            extra = {"a": 3.567} if (symbol, structure) == ("C", "diamond") else {}
+            yield f"{structure} {symbol}", from_atoms(bulk(symbol, structure, **extra))
+
+
+def _compounds(family: Family) -> Iterator[tuple[str, Crystal]]:
+    placeholders = list(dict.fromkeys(s.label for s in family.sites if s.label in PLACEHOLDERS))
+    typed: dict[str, int] | None = None
+    for row in family.of or ((),):
+        filling = _read_row(row, placeholders)
+        labels = [filling.elements.get(s.label, s.label) for s in family.sites]
+        coords = [s.coords for s in family.sites]
+        crystal, _ = build_crystal(family.space_group, _cell(family.cell, filling.lengths_A), labels, coords)
+        typed = typed or crystal.composition
+        if not filling.lengths_A:
+            scale = radius_scale(typed, crystal.composition)
+            crystal = crystal.model_copy(update={"lattice_A": _scaled(crystal.lattice_A, scale)})
+        yield f"{family.type} {crystal.formula}", crystal
+
+
+def _read_row(row: Sequence[str | float], placeholders: Sequence[str]) -> _Filling:
+    symbols = [str(x) for x in row if isinstance(x, str)]
+    lengths = tuple(float(x) for x in row if not isinstance(x, str))
+    if len(symbols) != len(placeholders):
+        raise InputError(f"{list(row)} names {len(symbols)} elements for the placeholders {list(placeholders)}")
+    return _Filling(dict(zip(placeholders, symbols, strict=True)), lengths)
+
+
+def _cell(typed: Sequence[float], lengths_A: tuple[float, ...]) -> tuple[float, ...]:
+    """Cell with the given lengths (none, a, a and c, or a, b and c) and the typed angles."""
+    a, b, c, *angles = typed
+    match lengths_A:
+        case ():
+            return tuple(typed)
+        case (x,):
+            return (x, b * x / a, c * x / a, *angles)
+        case (x, z):
+            return (x, x, z, *angles)
+        case (x, y, z):
+            return (x, y, z, *angles)
+        case _:
+            raise InputError(f"one to three lattice lengths are expected, got {list(lengths_A)}")
+
+
+def _scaled(lattice_A: Sequence[Sequence[float]], scale: float) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(round(float(x), 6) for x in row) for row in np.asarray(lattice_A) * scale)
