@@ -43,11 +43,12 @@ SINGLE_THREAD = {
 
 @dataclass(frozen=True)
 class Finished:
-    """A job that ended: with a relaxation, or with why there is none."""
+    """A job that ended: with a relaxation, or with why there is none; `died` where its process was lost."""
 
     job_id: str
     relaxation: Relaxation | None
     error: str = ""
+    died: bool = False
 
 
 class Pool(Protocol):
@@ -276,7 +277,7 @@ class WorkerPool:
         if not lost:
             return None
         cause = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
-        return Finished(lost[0].id, None, f"the worker process died ({cause}). {words}".strip())
+        return Finished(lost[0].id, None, f"the worker process died ({cause}). {words}".strip(), died=True)
 
 
 def _pipe(stream: IO[str] | None) -> IO[str]:

@@ -58,6 +58,16 @@ class Potential(Protocol):
         ...
 
 
+def potential_class(name: str) -> type[Potential]:
+    """The class of a registered potential, with its model and scale, without loading weights.
+
+    Raises:
+        data.errors.UnknownKindError: no such potential.
+    """
+    kind: type[Potential] = load(POTENTIALS, "potential", name)
+    return kind
+
+
 def load_potential(name: str = "chgnet") -> Potential:
     """Load a registered potential.
 
@@ -65,9 +75,7 @@ def load_potential(name: str = "chgnet") -> Potential:
         data.errors.UnknownKindError: no such potential.
         data.errors.PotentialError: its package or its weights are missing.
     """
-    kind = load(POTENTIALS, "potential", name)
-    potential: Potential = kind()
-    return potential
+    return potential_class(name)()
 
 
 def check_finite(result: PointResult, what: str) -> PointResult:

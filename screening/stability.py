@@ -1,7 +1,7 @@
 """Energy above the hull of competing phases, of the discharged and of the charged state.
 
 The hull is what the reference knows, without the candidate itself: a negative distance means that the candidate lies
-below every known combination of its composition. An incomplete hull gives a lower bound, so coverage is always reported.
+below every known combination of its composition. An incomplete hull gives a lower bound, so its coverage is reported.
 """
 
 from __future__ import annotations
@@ -114,7 +114,8 @@ def _stability(state: Relaxation, around: Surroundings, name: str, stage: str) -
     role = "discharge" if name == "stability_discharge" else "charge"
     if found is None:
         text = around.reference.coverage(composition).text
-        return Findings(reasons=[Reason(stage=stage, code="no_hull", text=text, verdict=Verdict.UNDETERMINED)])
+        verdict = Verdict.UNDETERMINED if name in around.settings.all_limits else Verdict.PASS
+        return Findings(reasons=[Reason(stage=stage, code="no_hull", text=text, verdict=verdict)])
     value = found.value_eV_per_atom
     return Findings(
         Estimate(

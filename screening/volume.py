@@ -15,7 +15,7 @@ STRAIN_SIGMA = 0.015
 
 
 class Topotactic:
-    """The host keeps its structure when the ions leave; else it is a conversion, with the voltage of another reaction."""
+    """The host keeps its structure when the ions leave; else it is a conversion, another reaction."""
 
     name: ClassVar[str] = "topotactic"
     summary: ClassVar[str] = "the host is the same crystal before and after the ions left"
