@@ -79,7 +79,9 @@ class Store:
     def add_campaign(self, campaign_id: str, name: str, spec: dict[str, Any]) -> None:
         """Record a resolved spec under its content hash."""
         with writing(self.engine) as connection:
-            self._insert(connection, s.campaigns, [{"id": campaign_id, "name": name, "spec": spec, "created_at": now()}])
+            self._insert(
+                connection, s.campaigns, [{"id": campaign_id, "name": name, "spec": spec, "created_at": now()}]
+            )
 
     def campaigns(self, name: str | None = None) -> list[dict[str, Any]]:
         """Rows of `campaigns`, oldest first."""
@@ -95,9 +97,7 @@ class Store:
     def stage_summary(self, campaign_id: str, round_: int, stage: str) -> dict[str, Any] | None:
         """Summary of a complete stage, or None while it is not complete."""
         c = s.rounds.c
-        rows = self._rows(
-            select(c.summary).where(c.campaign_id == campaign_id, c.round == round_, c.stage == stage)
-        )
+        rows = self._rows(select(c.summary).where(c.campaign_id == campaign_id, c.round == round_, c.stage == stage))
         return rows[0]["summary"] if rows else None
 
     def completed_stages(self, campaign_id: str) -> list[dict[str, Any]]:
@@ -120,12 +120,6 @@ class Store:
             self._insert(connection, s.candidates, [candidate_row(c, stamp) for c in candidates])
             self._insert(connection, s.chunks, [header])
             self._insert(connection, s.proposals, proposals)
-
-    def add_candidates(self, candidates: Sequence[Candidate]) -> None:
-        """Write candidates that belong to no campaign (structures of a user)."""
-        stamp = now()
-        with writing(self.engine) as connection:
-            self._insert(connection, s.candidates, [candidate_row(c, stamp) for c in candidates])
 
     def chunks(self, campaign_id: str, round_: int) -> set[tuple[str, int]]:
         """(generator, chunk) pairs that are written."""
@@ -161,12 +155,15 @@ class Store:
             found |= {candidate.id: candidate for candidate in _distinct_candidates(self._rows(query))}
         return found
 
-    def earlier(self, candidate_id: str, formula: str) -> list[Crystal]:
-        """Crystals of this formula that arrived in the store before the candidate, oldest first."""
-        c = s.candidates.c
-        seq = select(c.seq).where(c.id == candidate_id).scalar_subquery()
-        rows = self._rows(select(c.crystal).where(c.formula == formula, c.seq < seq).order_by(c.seq))
-        return [Crystal.model_validate(row["crystal"]) for row in rows]
+    def all_candidates(self) -> list[Candidate]:
+        """Every candidate of every campaign in order of arrival, each with its first origin."""
+        p, c = s.proposals.c, s.candidates.c
+        query = (
+            select(c.id, c.crystal, c.working_ion, p.origin)
+            .join(s.proposals, p.candidate_id == c.id)
+            .order_by(c.seq, p.round, p.generator, p.sample)
+        )
+        return _distinct_candidates(self._rows(query))
 
     # -- results -------------------------------------------------------------------------------------------------------
 

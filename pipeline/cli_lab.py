@@ -67,7 +67,7 @@ def show(request_id: str, *, store: Store = DEFAULT_STORE) -> None:
                 "state": row.state.value,
                 "request": row.request.model_dump(mode="json"),
                 "safety": [finding.model_dump(mode="json") for finding in row.safety],
-                "history": [event.model_dump(mode="json") for event in queue.history(request_id)],
+                "history": [event.model_dump(mode="json") for event in queue.events(request_id)],
             },
             indent=1,
         )

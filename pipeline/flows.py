@@ -24,7 +24,7 @@ RETRIES = {
     stages.generate_chunk: 1,
     stages.screen_batch: 1,
     stages.select_round: 1,
-    stages.approve_round: 0,
+    stages.approve: 0,
     stages.work_laboratory: 0,
     write_report: 1,
 }

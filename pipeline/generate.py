@@ -95,6 +95,8 @@ def parse_formula(text: str, where: str) -> CellContent:
         amounts = Composition(text).get_el_amt_dict()
     except (ValueError, KeyError) as error:
         raise InputError(f"{where}: '{text}' is not a formula: {error}") from None
+    if unknown := [symbol for symbol in amounts if atomic_numbers.get(symbol, 0) < 1]:
+        raise InputError(f"{where}: '{text}': {unknown[0]} is not an element")
     if not amounts or any(x != int(x) or x < 1 for x in amounts.values()):
         raise InputError(f"{where}: '{text}' must hold whole numbers of atoms")
     content = {atomic_numbers[symbol]: int(count) for symbol, count in amounts.items()}

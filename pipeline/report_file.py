@@ -143,8 +143,8 @@ def _requests(session: Session) -> tuple[RequestRow, ...]:
             state=row.state,
             safety=row.safety,
             history=tuple(
-                HistoryEvent(at=e.at, state=e.to_state, by=e.by, text=e.why)
-                for e in session.queue.history(row.request_id)
+                HistoryEvent(at=e.at, state=e.to_state, by=e.actor, text=e.why)
+                for e in session.queue.events(row.request_id)
             ),
         )
         for row in session.queue.list(campaign=session.campaign_id)

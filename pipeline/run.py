@@ -59,7 +59,7 @@ def _round(session: Session, call: Call, round_: int) -> str:
     for ids in stages.pending_batches(*key):
         call(stages.screen_batch, *key, ids)
     call(stages.select_round, *key)
-    call(stages.approve_round, *key)
+    call(stages.approve, *key[:2])
     call(stages.work_laboratory, *key)
     if stages.round_is_open(*key):
         if session.spec.lab.approval == "person":

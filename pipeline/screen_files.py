@@ -10,6 +10,7 @@ from data.errors import StructureError
 from data.io import read_crystals
 from data.records import Candidate, Origin, Reason, ScreeningResult, Verdict
 from pipeline.console import progress_bars, table
+from pipeline.session import DEFAULT_STORE, runs_folder
 from pipeline.tables import FRONT_PROPERTIES
 from screening.settings import ScreenSettings
 
@@ -80,7 +81,7 @@ def _screen(candidates: Sequence[Candidate], settings: ScreenSettings, store: st
     from screening.funnel import FunnelStats, screen
 
     opened = Store.open(store) if store is not None else None
-    context = open_context(opened, settings)
+    context = open_context(opened, runs_folder(store or DEFAULT_STORE))
     try:
         with progress_bars() as on_progress:
             yield from screen(candidates, settings, context, FunnelStats(), on_progress)

@@ -73,7 +73,7 @@ class Session:
         """Known materials, reference energies, relaxation cache and worker processes of the screening."""
         from pipeline.screening_context import open_context
 
-        return open_context(self.store, self.spec.screening)
+        return open_context(self.store, runs_folder(self.where))
 
     def close(self) -> None:
         """Stop the workers and give the connections back."""

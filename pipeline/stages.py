@@ -23,6 +23,7 @@ from pipeline.campaign import CampaignSpec
 from pipeline.feedback import Calibration, calibrate, compare
 from pipeline.select import chemical_system, choose, score
 from pipeline.session import Session, session_for
+from robotics.queue import ApprovalPolicy
 
 CHUNK = 64
 """Samples that are generated and stored together; part of what makes a seed reproducible."""
@@ -106,10 +107,12 @@ def screen_batch(where: str, campaign_id: str, round_: int, ids: Sequence[str]) 
     known = session.store.by_id(ids)
     stats = FunnelStats()
     verdicts: Counter[str] = Counter()
+
+    def on_progress(_stage: str, done: int, total: int) -> None:
+        session.on_progress("screen", done, total)
+
     try:
-        for result in screen(
-            [known[i] for i in ids], session.spec.screening, session.context, stats, session.on_progress
-        ):
+        for result in screen([known[i] for i in ids], session.spec.screening, session.context, stats, on_progress):
             session.store.add_result(result)
             verdicts[result.verdict.value] += 1
     finally:
@@ -173,17 +176,10 @@ def _propose(session: Session, round_: int, result: ScreeningResult, why: str, p
         return None, str(error)
 
 
-def approve_round(where: str, campaign_id: str, round_: int) -> int:
+def approve(where: str, campaign_id: str) -> int:
     """Let the policy approve what the safety rules allow; with `approval: person` nothing happens here."""
     session = session_for(where, campaign_id)
-    if session.spec.lab.approval != "auto":
-        return 0
-    approved = 0
-    for row in session.queue.list(campaign=campaign_id):
-        if row.request.round == round_ and row.state is RequestState.PROPOSED and row.is_safe:
-            session.queue.approve(row.request_id, by="policy:auto", why="every safety rule allows it")
-            approved += 1
-    return approved
+    return len(session.queue.apply_policy(ApprovalPolicy(session.spec.lab.approval), campaign_id))
 
 
 def work_laboratory(where: str, campaign_id: str, round_: int) -> dict[str, int]:
@@ -247,7 +243,7 @@ def summary(where: str, campaign_id: str) -> dict[str, Any]:
             **{f"verdict_{v.value}": verdicts.get(v.value, 0) for v in Verdict},
             "selected": len(store.selections(campaign_id)),
         },
-        "queued": len(rows),
+        "queued": sum(x.request_id is not None for x in store.selections(campaign_id)),
         "waiting_for_approval": sum(row.state is RequestState.PROPOSED for row in rows),
         "measured": len(measured(session)),
         "report": str(session.folder / "report.html"),

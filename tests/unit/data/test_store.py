@@ -18,7 +18,9 @@ from data.store import Chunk, Cost, Selection, Store
 
 
 def crystal(a: float = 4.2, z: int = 3) -> Crystal:
-    return Crystal(numbers=[z, 8], frac_coords=[(0, 0, 0), (0.5, 0.5, 0.5)], lattice_A=[(a, 0, 0), (0, a, 0), (0, 0, a)])
+    return Crystal(
+        numbers=[z, 8], frac_coords=[(0, 0, 0), (0.5, 0.5, 0.5)], lattice_A=[(a, 0, 0), (0, a, 0), (0, 0, a)]
+    )
 
 
 def candidate(a: float = 4.2, z: int = 3, generator: str = "flow") -> Candidate:
@@ -79,12 +81,13 @@ def test_results_come_back_as_written_and_the_first_one_stays(store: Store) -> N
     assert store.unscreened("c1", 0, "s2") == [a.id, b.id]
 
 
-def test_only_crystals_that_came_before_count_as_earlier(store: Store) -> None:
+def test_all_candidates_keep_the_order_of_arrival_across_campaigns(store: Store) -> None:
     a, b, c = candidate(4.2), candidate(4.3), candidate(4.4)
-    store.add_chunk(Chunk("c1", 0, "flow", 0, 0), [a, b, c], 1.0)
-    assert store.earlier(a.id, a.formula) == []
-    assert store.earlier(c.id, c.formula) == [a.crystal, b.crystal]
-    assert store.earlier(c.id, "Na2O") == []
+    store.add_campaign("c2", "other", {})
+    store.add_chunk(Chunk("c1", 0, "flow", 0, 0), [b], 1.0)
+    store.add_chunk(Chunk("c2", 0, "flow", 0, 0), [c, b], 1.0)
+    store.add_chunk(Chunk("c1", 1, "flow", 0, 0), [a, c], 1.0)
+    assert [x.id for x in store.all_candidates()] == [b.id, c.id, a.id]
 
 
 def test_a_candidate_keeps_its_first_origin(store: Store) -> None:

@@ -1,0 +1,52 @@
+"""What the screening works with, opened from a store: reference, known materials, duplicates, relaxation cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from data.reference import Reference, load_reference
+from data.store import Store
+from data.tables import load_known_materials
+from screening.funnel import Context, MemoryCache
+from screening.novelty import DuplicateIndex
+from screening.relax import Relaxation
+
+USER_REFERENCE = "reference_user.parquet"
+"""File beside the store that `redoxa reference add` writes."""
+
+
+class StoreCache:
+    """Relaxations in the store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def get(self, key: str) -> Relaxation | None:
+        """A finished relaxation, or None."""
+        found = self._store.get_relaxation(key)
+        return None if found is None else Relaxation.model_validate(found)
+
+    def put(self, key: str, relaxation: Relaxation) -> None:
+        """Keep a relaxation."""
+        self._store.put_relaxation(key, relaxation.model_dump(mode="json"))
+
+
+def open_reference(folder: Path) -> Reference:
+    """The shipped reference with what the user added in this folder."""
+    added = folder / USER_REFERENCE
+    return load_reference(extra=[added] if added.exists() else [])
+
+
+def open_context(store: Store | None, folder: Path = Path("runs")) -> Context:
+    """Context of the screening; without a store, relaxations are kept in memory and nothing counts as a duplicate.
+
+    Args:
+        store: the store whose candidates and relaxations count.
+        folder: where the user's own reference lies.
+    """
+    return Context(
+        reference=open_reference(folder),
+        known=load_known_materials(),
+        cache=StoreCache(store) if store is not None else MemoryCache(),
+        earlier=DuplicateIndex(store.all_candidates() if store is not None else ()),
+    )
