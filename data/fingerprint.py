@@ -1,0 +1,146 @@
+"""Structure fingerprints: find duplicates and known materials without comparing all pairs. Light: no torch.
+
+A fingerprint holds, for every element, the mean distances to its neighbours of chosen ranks, of any species and of
+its own, in units of the cube root of the volume per atom. It does not depend on cell choice, supercell, origin, atom
+order, rotation or uniform strain, and moves continuously with the atoms: the average minimum distances of Widdowson
+et al. (MATCH Commun. Math. Comput. Chem. 87, 529, 2022, arXiv:2009.02488), here resolved by element. Only crystals of
+equal reduced formula are ever compared, so a lookup costs one bucket.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from ase.geometry import minkowski_reduce
+
+from data.errors import StructureError
+from data.records import Crystal
+
+Floats = npt.NDArray[np.float64]
+
+ANY_RANKS = np.array([1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 18, 20, 24, 28, 32, 36, 40])
+"""Which nearest neighbours of any species enter. Forty reach the shell in which stacking sequences begin to differ."""
+
+LIKE_RANKS = np.array([1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 18, 21, 24])
+"""Which nearest neighbours of the same species enter: they tell cation orders apart (layered from spinel, say)."""
+
+WIDTH = len(ANY_RANKS) + len(LIKE_RANKS)
+"""Numbers an element."""
+
+STEP = 0.0125
+"""Resolution of a packed vector; an eighth of the tolerance."""
+
+SAME = 0.12
+"""Tolerance for two relaxed crystals."""
+
+SAME_UNRELAXED = 0.20
+"""Tolerance where at least one of the two is not relaxed yet."""
+
+SYMPREC_A = 0.1
+"""Loose on purpose: half-relaxed crystals still show the symmetry they are about to reach."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fingerprint:
+    """Identity of a crystal up to small distortions.
+
+    Attributes:
+        formula: reduced formula, the bucket: fingerprints of different formulas are never compared.
+        vector: [n_elements * WIDTH], elements by atomic number, dimensionless.
+        spacegroup: international number at `SYMPREC_A`; 0 where it was not asked for or not found. For people: it
+            jumps under distortions that leave the crystal the same, so it does not decide a match.
+    """
+
+    formula: str
+    vector: Floats
+    spacegroup: int = 0
+
+    def packed(self) -> bytes:
+        """The vector in steps of `STEP`, one byte a number."""
+        return np.clip(np.rint(self.vector / STEP), 0, 255).astype(np.uint8).tobytes()
+
+    @classmethod
+    def unpack(cls, formula: str, data: bytes, spacegroup: int = 0) -> Fingerprint:
+        """The inverse of `packed`, to within half a `STEP`."""
+        return cls(formula, np.frombuffer(data, dtype=np.uint8).astype(np.float64) * STEP, spacegroup)
+
+
+def distance(a: Fingerprint, b: Fingerprint) -> float:
+    """Largest difference between two vectors; infinite between different formulas."""
+    if a.formula != b.formula or a.vector.shape != b.vector.shape:
+        return math.inf
+    return float(np.abs(np.minimum(a.vector, 255 * STEP) - np.minimum(b.vector, 255 * STEP)).max())
+
+
+def fingerprint(crystal: Crystal, symmetry: bool = False) -> Fingerprint:
+    """Fingerprint of a crystal: a few milliseconds for twenty atoms; `symmetry` (the space group) adds as much again.
+
+    Raises:
+        StructureError: the cell is so flat that it cannot be reduced.
+    """
+    lattice = np.asarray(crystal.lattice_A, dtype=float)
+    try:
+        cell, _ = minkowski_reduce(lattice)
+    except (RuntimeError, ValueError, np.linalg.LinAlgError) as error:
+        raise StructureError(f"{crystal.formula}: the cell cannot be reduced ({error})") from error
+    numbers = np.asarray(crystal.numbers)
+    positions = ((np.asarray(crystal.frac_coords, dtype=float) @ lattice @ np.linalg.inv(cell)) % 1.0) @ cell
+    volume_per_atom = crystal.volume_A3 / crystal.n_atoms
+    parts = []
+    for z in np.unique(numbers):
+        own = positions[numbers == z]
+        # Like distances count in the spacing of their own sublattice, so that a rare element weighs as much as any.
+        own_scale = (volume_per_atom * len(numbers) / len(own)) ** (1 / 3)
+        parts.append(mean_neighbour_distances(own, positions, cell, ANY_RANKS) / volume_per_atom ** (1 / 3))
+        parts.append(mean_neighbour_distances(own, own, cell, LIKE_RANKS) / own_scale)
+    return Fingerprint(crystal.formula, np.concatenate(parts), spacegroup(crystal) if symmetry else 0)
+
+
+def mean_neighbour_distances(centres: Floats, targets: Floats, cell: Floats, ranks: npt.NDArray[np.int64]) -> Floats:
+    """Mean over `centres` [C,3] of the distance to the neighbours of given ranks among all images of `targets` [T,3].
+
+    Exact: the farthest neighbour found within a first guess bounds the true distance from above, and the images out
+    to that bound hold every nearer one.
+
+    Args:
+        centres: Cartesian positions inside the cell, each also one of the targets (it is not its own neighbour).
+        targets: Cartesian positions inside the cell.
+        cell: reduced row vectors in Angstrom [3,3].
+        ranks: ascending; 1 is the nearest neighbour.
+
+    Returns:
+        Mean distances in Angstrom [len(ranks)].
+    """
+    volume = float(abs(np.linalg.det(cell)))
+    heights = volume / np.linalg.norm(np.cross(cell[[1, 2, 0]], cell[[2, 0, 1]]), axis=1)
+    last = int(ranks[-1])
+    radius = 1.3 * (3 * (last + 1) * volume / (4 * math.pi * len(targets))) ** (1 / 3)
+    while True:
+        reach = np.ceil(radius / heights).astype(int)
+        shifts = np.stack(np.meshgrid(*[np.arange(-n, n + 1) for n in reach], indexing="ij"), axis=-1).reshape(-1, 3)
+        images = (targets[None] + (shifts @ cell)[:, None]).reshape(-1, 3)
+        if len(images) > last:
+            squared = (centres**2).sum(1)[:, None] + (images**2).sum(1)[None] - 2 * centres @ images.T
+            squared.partition(last, axis=1)
+            nearest = np.sqrt(np.maximum(np.sort(squared[:, : last + 1], axis=1), 0.0))
+            farthest = float(nearest[:, -1].max())
+            if farthest <= radius:
+                return np.asarray(nearest[:, ranks].mean(axis=0))
+            radius = farthest * (1 + 1e-9)
+        else:
+            radius *= 1.5
+
+
+def spacegroup(crystal: Crystal, symprec_A: float = SYMPREC_A) -> int:
+    """International space-group number; 0 where spglib finds none."""
+    import spglib
+
+    try:
+        cell = (crystal.lattice_A, crystal.frac_coords, crystal.numbers)
+        found = spglib.get_symmetry_dataset(cell, symprec=symprec_A)
+    except spglib.SpglibError:
+        return 0
+    return int(found.number) if found is not None else 0

@@ -1,0 +1,183 @@
+"""Extend the reference by a user's own phases: structures to compute, or energies of the very same potential."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, cast, get_args
+
+from data.errors import InputError
+from data.io import read_crystals
+from data.reference import EnergyKind, Reference, ReferenceEntry, mixed_scales, read_table, write_table
+from data.structures import from_structure
+from screening.reference_build import Parts, reference_entries, run, scale_of
+from screening.reference_tasks import Task, dataset_tasks
+
+if TYPE_CHECKING:
+    from screening.potential import Potential
+
+MAX_ATOMS = 200
+
+
+def add_files(
+    files: Sequence[Path],
+    table: Path,
+    potential: Potential,
+    on_step: Callable[[int, int], None] | None = None,
+) -> Reference:
+    """Compute or read the phases in `files` and merge them into the user's table; return that table.
+
+    Structures are relaxed with the potential, whatever energies their file holds. Results rest beside the table in a
+    `.parts.jsonl` file, so that an interrupted call goes on when it is repeated.
+
+    Args:
+        files: CIF, POSCAR, extended XYZ or pymatgen JSON; parquet with `atomic_numbers`, `frac_coords`, `cell` and
+            `material_id`; a Materials Project snapshot (JSON list with `structure`s); or a CSV or JSON list of
+            energies (`read_energies`).
+        table: parquet, made where it is missing.
+        potential: computes the energies.
+        on_step: called with (done, total).
+
+    Raises:
+        InputError: a file cannot be used, or is on another scale than the potential; nothing is written.
+    """
+    scale = scale_of(potential)
+    known = Reference([], scale)
+    if table.exists():
+        entries, table_scale = read_table(table)
+        known.require_scale(table_scale)
+        known = Reference(entries, scale)
+    tasks: list[Task] = []
+    given: list[ReferenceEntry] = []
+    for path in files:
+        energies = read_energies(path, scale)
+        given += energies or []
+        tasks += structure_tasks(path) if energies is None else []
+    merged = known.merged(Reference([*given, *compute_tasks(tasks, table, potential, on_step)], scale))
+    write_table(table, merged, scale)
+    return merged
+
+
+def compute_tasks(
+    tasks: Sequence[Task], table: Path, potential: Potential, on_step: Callable[[int, int], None] | None = None
+) -> list[ReferenceEntry]:
+    """Entries of these tasks, computed where the work file beside `table` lacks them.
+
+    Raises:
+        InputError: a structure that the potential cannot relax.
+    """
+    parts = Parts(table.with_suffix(".parts.jsonl"))
+    run(tasks, parts, potential, on_step=on_step)
+    hashes = {task.crystal_hash: task.name for task in tasks}
+    rows = [row for row in parts.rows.values() if row.crystal_hash in hashes]
+    failed = [f"{r.name} ({r.error or 'no energy'})" for r in rows if r.energy_eV_per_atom is None or not r.usable]
+    if failed:
+        raise InputError(f"no reference energy for {'; '.join(failed)}; leave these structures out")
+    return reference_entries(rows)
+
+
+def structure_tasks(path: Path) -> list[Task]:
+    """Relaxation tasks of the structures in a file.
+
+    Raises:
+        InputError: the file holds no structure that can be read.
+    """
+    if path.suffix == ".parquet":
+        try:
+            return [replace(task, kind="relaxed", source="user") for task in dataset_tasks(path)]
+        except (OSError, KeyError, ValueError) as error:
+            raise InputError(f"{path}: cannot be read as a table of crystals ({error})") from error
+    snapshot = _json_list(path)
+    if snapshot is not None:
+        return [_snapshot_task(f"{path}[{i}]", row) for i, row in enumerate(snapshot)]
+    return [Task(crystal, name, "user", "relaxed") for name, crystal in read_crystals(path)]
+
+
+def materials_project_tasks(elements: Iterable[str], api_key: str) -> list[Task]:
+    """Relaxation tasks of all Materials Project entries of a chemical system; asks the network.
+
+    Their own energies are not taken over: they are DFT's, and the reference is the potential's.
+
+    Raises:
+        InputError: the Materials Project cannot be asked.
+    """
+    from pymatgen.ext.matproj import MPRester, MPRestError
+    from requests.exceptions import RequestException
+
+    try:
+        with MPRester(api_key) as client:
+            entries = client.get_entries_in_chemsys(sorted(elements))
+    except (MPRestError, RequestException, ValueError) as error:
+        raise InputError(f"the Materials Project cannot be asked ({error}); check the key and the network") from error
+    return [_snapshot_task(str(e.entry_id), {"structure": e.structure, "material_id": e.entry_id}) for e in entries]
+
+
+def read_energies(path: Path, scale: str) -> list[ReferenceEntry] | None:
+    """Energies computed elsewhere with the very same potential; None where the file is no list of energies.
+
+    A CSV file, or a JSON list of objects: `formula`, `energy_eV_per_atom`, `energy_scale`, and optionally `name` and
+    `kind`.
+
+    Raises:
+        InputError: an unreadable row, or one on another scale; the message says which.
+    """
+    rows: list[dict[str, object]] | None
+    if path.suffix == ".csv":
+        try:
+            with path.open(encoding="utf-8", newline="") as file:
+                rows = [dict(row) for row in csv.DictReader(file)]
+        except (OSError, ValueError, csv.Error) as error:
+            raise InputError(f"{path}: cannot be read as a list of energies ({error})") from error
+    else:
+        rows = _json_list(path)
+    if rows is None or (path.suffix != ".csv" and not any("energy_eV_per_atom" in row for row in rows)):
+        return None
+    return [_read_energy(f"{path}, row {i}", row, scale) for i, row in enumerate(rows, start=1)]
+
+
+def _read_energy(where: str, row: dict[str, object], scale: str) -> ReferenceEntry:
+    from pymatgen.core import Composition
+
+    if row.get("energy_scale") != scale:
+        raise InputError(mixed_scales(f"{where}: this energy is", str(row.get("energy_scale") or "not stated"), scale))
+    kind = row.get("kind") or "relaxed"
+    if kind not in get_args(EnergyKind):
+        raise InputError(f"{where}: kind must be one of {', '.join(get_args(EnergyKind))}, not '{kind}'")
+    try:
+        formula = str(Composition(str(row["formula"]), strict=True).reduced_formula)
+        energy = float(str(row["energy_eV_per_atom"]))
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{where}: formula or energy_eV_per_atom is missing or unreadable ({error})") from error
+    if not -20 < energy < 10:
+        raise InputError(f"{where}: {energy} eV/atom for {formula} cannot be an energy by atom")
+    return ReferenceEntry(formula, energy, str(row.get("name") or formula), "user", cast(EnergyKind, kind))
+
+
+def _json_list(path: Path) -> list[dict[str, object]] | None:
+    """A JSON file's list of objects; None where it is another kind of file."""
+    if path.suffix != ".json":
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as JSON ({error})") from error
+    if not isinstance(content, list) or not content or not all(isinstance(row, dict) for row in content):
+        return None
+    return content
+
+
+def _snapshot_task(where: str, row: dict[str, object]) -> Task:
+    from pymatgen.core import Structure
+
+    raw = row.get("structure")
+    try:
+        structure = raw if isinstance(raw, Structure) else Structure.from_dict(raw)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{where}: holds no pymatgen structure ({error})") from error
+    if len(structure) > MAX_ATOMS:
+        raise InputError(f"{where}: {len(structure)} atoms; at most {MAX_ATOMS} can be relaxed")
+    name = row.get("material_id") or row.get("entry_id") or structure.composition.reduced_formula
+    return Task(from_structure(structure), str(name), "user", "relaxed")

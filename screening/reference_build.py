@@ -1,0 +1,263 @@
+"""Compute the reference energies; stop and go on at any point.
+
+Every energy is one line of an append-only JSONL file, keyed by the hash of crystal, kind, model and settings. Resume
+means run again: what is in the file is not computed twice, and a line cut short by a kill is dropped. The table that
+ships is made from those lines; it holds formulas and energies, no positions.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from pydantic import JsonValue
+
+from data.errors import PotentialError
+from data.reference import EnergyKind, Reference, ReferenceEntry, energy_scale, write_table
+from screening.reference_hull import hull_distances
+from screening.reference_tasks import (
+    Task,
+    by_relevance,
+    dataset_tasks,
+    element_tasks,
+    prototype_tasks,
+    relevance,
+)
+from screening.relax import RelaxSettings, relax
+
+if TYPE_CHECKING:
+    from screening.potential import Potential
+
+OnStep = Callable[[str, int, int], None]
+"""Called with (what, done, total)."""
+
+BUILD_SETTINGS = RelaxSettings(max_steps=60)
+"""As in screening, but given up sooner: the geometries come relaxed by DFT, so few need more."""
+
+NEAR_HULL_eV_PER_ATOM = 0.02
+"""Phases this close to the hull by single points are relaxed: those that can decide a hull distance."""
+
+LEAST_RELEVANCE = 2
+"""Of `reference_tasks.relevance`: crystals below it are not relaxed."""
+
+LARGEST_DROP_eV_PER_ATOM = 0.25
+"""A relaxation that lowers the energy further has left its crystal (or fallen into a hole of the potential); the single
+point stands instead."""
+
+MOLECULAR_ELEMENTS = {"F2": "mp-561203", "Cl2": "mp-22848", "Se": "mp-14"}
+"""Elements that stand with the single point of their DFT ground state: CHGNet overbinds these molecules on relaxation.
+
+Measured against the elemental energies that CHGNet's compounds imply (its energy minus the listed formation energy,
+fitted over 20,000 crystals): F -5 meV/atom unrelaxed and -62 relaxed, Cl -26 and -60, Se -13 and -60. Oxygen is the
+other way round, solid O2 +18 unrelaxed and -3 relaxed (-4.935 eV/atom; the Materials Project's own is -4.947), so it
+is relaxed like all others.
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One computed energy; `error` says why there is none (kept, so that it is not tried again)."""
+
+    key: str
+    crystal_hash: str
+    formula: str
+    n_atoms: int
+    name: str
+    source: str
+    kind: EnergyKind
+    energy_eV_per_atom: float | None
+    error: str = ""
+    converged: bool = True
+    steps: int = 0
+    crystal: dict[str, JsonValue] | None = None
+    """Relaxed geometry, for the work file only."""
+
+    @property
+    def usable(self) -> bool:
+        """A relaxation that converged, or only ran out of steps; not one that exploded."""
+        return self.converged or self.steps >= BUILD_SETTINGS.max_steps
+
+
+class Parts:
+    """The append-only file of results. One writer at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: dict[str, Row] = {}
+        if path.exists():
+            data = path.read_bytes()
+            end = data.rfind(b"\n") + 1
+            if end < len(data):  # the last line was cut by a kill
+                with path.open("r+b") as file:
+                    file.truncate(end)
+            for line in data[:end].splitlines():
+                row = Row(**json.loads(line))
+                self.rows[row.key] = row
+
+    def append(self, row: Row) -> None:
+        """Write one result and hand it to the system at once."""
+        self.rows[row.key] = row
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("ab") as file:
+            file.write(json.dumps(asdict(row), separators=(",", ":")).encode() + b"\n")
+
+
+def compute(task: Task, potential: Potential, settings: RelaxSettings = BUILD_SETTINGS) -> Row:
+    """Compute one energy; a structure that the potential cannot take gives a row with its error."""
+    row = Row(
+        key=task.key(potential.model_id, settings.content_hash),
+        crystal_hash=task.crystal_hash,
+        formula=task.crystal.formula,
+        n_atoms=task.crystal.n_atoms,
+        name=task.name,
+        source=task.source,
+        kind=task.kind,
+        energy_eV_per_atom=None,
+    )
+    try:
+        if task.kind == "single_point":
+            energy = potential.compute(task.crystal, forces=False).energy_eV / task.crystal.n_atoms
+            return replace(row, energy_eV_per_atom=energy)
+        done = relax(task.crystal, potential, settings)
+    except PotentialError as problem:
+        return replace(row, error=str(problem), converged=False)
+    return replace(
+        row,
+        energy_eV_per_atom=done.energy_eV_per_atom,
+        error="" if done.converged else done.reason,
+        converged=done.converged,
+        steps=done.steps,
+        crystal=done.crystal.model_dump(mode="json"),
+    )
+
+
+def run(
+    tasks: Sequence[Task],
+    parts: Parts,
+    potential: Potential,
+    deadline_s: float = float("inf"),
+    on_step: Callable[[int, int], None] | None = None,
+) -> int:
+    """Compute what `parts` lacks, in order, until `time.monotonic()` passes the deadline; return how many are open."""
+    for i, task in enumerate(tasks):
+        if task.key(potential.model_id, BUILD_SETTINGS.content_hash) not in parts.rows:
+            if time.monotonic() > deadline_s:
+                return len(tasks) - i
+            parts.append(compute(task, potential))
+        if on_step is not None:
+            on_step(i + 1, len(tasks))
+    return 0
+
+
+def near_hull(
+    tasks: Iterable[Task], rows: Mapping[str, Row], potential: Potential, within_eV_per_atom: float
+) -> list[Task]:
+    """Relaxation tasks of the dataset's crystals that lie on or near the hull and matter to an electrode.
+
+    The hull is that of the single points and of the relaxed elements and prototypes. Relaxed dataset crystals do not
+    enter, so that the choice is the same after every interruption.
+    """
+    fixed = [r for r in rows.values() if r.kind == "single_point" or r.source in ("elements", "prototypes")]
+    hull = Reference(reference_entries(fixed), scale_of(potential))
+    known: list[tuple[Task, Row, float]] = []
+    for task in tasks:
+        row = rows.get(task.key(potential.model_id, ""))
+        if row is None or row.energy_eV_per_atom is None or relevance(task.crystal.numbers) < LEAST_RELEVANCE:
+            continue
+        known.append((task, row, row.energy_eV_per_atom))
+    distances = hull_distances(hull, [(row.formula, energy) for _, row, energy in known])
+    near = [t for (t, _, _), d in zip(known, distances, strict=True) if d is not None and d <= within_eV_per_atom]
+    return by_relevance(replace(task, kind="relaxed") for task in near)
+
+
+def reference_entries(rows: Iterable[Row]) -> list[ReferenceEntry]:
+    """One entry a crystal: its relaxed energy where there is a sound one, else its single point."""
+    by_crystal: dict[str, dict[EnergyKind, Row]] = defaultdict(dict)
+    for row in rows:
+        if row.energy_eV_per_atom is not None:
+            by_crystal[row.crystal_hash][row.kind] = row
+    chosen = (_choose(group.get("single_point"), group.get("relaxed")) for group in by_crystal.values())
+    entries = [entry for entry in chosen if entry is not None]
+    settled = {e.formula for e in entries if _ground_state(e)}
+    return [e for e in entries if e.formula not in settled or _ground_state(e)]
+
+
+def _choose(point: Row | None, relaxed: Row | None) -> ReferenceEntry | None:
+    row, kind = point, "single_point"
+    if relaxed is not None and relaxed.energy_eV_per_atom is not None and relaxed.usable:
+        drop = 0.0 if point is None or point.energy_eV_per_atom is None else _drop(point, relaxed)
+        if 0 <= drop <= LARGEST_DROP_eV_PER_ATOM:
+            row, kind = relaxed, "relaxed" if relaxed.converged else "partly_relaxed"
+    if row is None or row.energy_eV_per_atom is None:
+        return None
+    return ReferenceEntry(row.formula, row.energy_eV_per_atom, row.name, row.source, cast(EnergyKind, kind))
+
+
+def _drop(point: Row, relaxed: Row) -> float:
+    """How far relaxation lowered the energy in eV/atom; rounding noise counts as none."""
+    drop = (point.energy_eV_per_atom or 0.0) - (relaxed.energy_eV_per_atom or 0.0)
+    return 0.0 if -1e-4 < drop < 0 else drop
+
+
+def _ground_state(entry: ReferenceEntry) -> bool:
+    return entry.kind == "single_point" and MOLECULAR_ELEMENTS.get(entry.formula) == entry.name
+
+
+def scale_of(potential: Potential) -> str:
+    """The scale on which a potential's energies stand."""
+    return energy_scale(potential.energy_scale, potential.model_id)
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """What a build wrote, and how many energies it left open when its time was up."""
+
+    entries: int
+    open_tasks: int
+    rows: tuple[Row, ...]
+
+
+def build_reference(
+    out: Path,
+    datasets: Sequence[Path],
+    potential: Potential,
+    work: Path,
+    budget_s: float = float("inf"),
+    on_step: OnStep | None = None,
+) -> BuildResult:
+    """Compute reference energies as far as the budget allows and write the table; run again to go on.
+
+    In order: elements, published prototypes, single points of the datasets, then relaxation of what lies near the hull.
+
+    Args:
+        out: table to write (parquet); the old one is replaced at the end, at once.
+        datasets: parquet files of crystals (`reference_tasks.dataset_tasks`); without any, elements and prototypes
+            alone.
+        potential: computes every energy.
+        work: append-only file of results (JSONL), kept between runs.
+        budget_s: no further energy is begun after this many seconds.
+        on_step: called with (stage, done, total).
+    """
+    deadline = time.monotonic() + budget_s
+    parts = Parts(work)
+
+    def stage(name: str, tasks: Sequence[Task]) -> int:
+        return run(tasks, parts, potential, deadline, None if on_step is None else partial(on_step, name))
+
+    points = by_relevance(task for path in datasets for task in dataset_tasks(path))
+    elements = [replace(t, kind="relaxed") for t in points if len(set(t.crystal.numbers)) == 1]
+    still_open = stage("elements", [*element_tasks(), *elements])
+    still_open += stage("prototypes", list(prototype_tasks()))
+    still_open += stage("single points", points)
+    near = near_hull(points, parts.rows, potential, NEAR_HULL_eV_PER_ATOM)
+    still_open += stage("relaxations", near)
+    rows = tuple(parts.rows.values())
+    reference = Reference(reference_entries(rows), scale_of(potential))
+    write_table(out, reference, reference.scale)
+    return BuildResult(len(reference), still_open, rows)
