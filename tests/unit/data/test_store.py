@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import inspect
 
-from data import database
+from data import database, schema_lab  # noqa: F401  (declares the tables of the queue)
 from data.database import engine_name, open_engine, store_url, writing
 from data.errors import StoreError
 from data.records import Candidate, Crystal, Estimate, Origin, Reason, ScreeningResult, Verdict
