@@ -40,7 +40,7 @@ for _target, _name, _help in (
 def main() -> None:
     """Run the command; a user's mistake gives one clear message and exit code 2, never a traceback."""
     try:
-        code = app(exit_on_error=False, print_error=False, result_action="return_value")
+        code = app(sys.argv[1:], exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
         _fail(f"{error}\nSee `redoxa --help`.", 2)
     except RedoxaError as error:

@@ -1,0 +1,121 @@
+"""Relaxation: convergence with the cell, honest flags, early stops."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import cubic, distorted
+
+from data.errors import PotentialError
+from data.prototypes import prototype
+from data.structures import to_atoms
+from screening.potential import PointResult
+from screening.relax import Relaxation, RelaxSettings, min_distance_A, relax, relaxation_key
+
+
+class Spring:
+    """A potential made of one number: every atom is pulled to the origin of its cell, the cell to a volume."""
+
+    name = model_id = energy_scale = "spring"
+    energy_mae_eV_per_atom = 0.0
+
+    def __init__(self, pressure: float = 0.0, fail_after: int = 10**9) -> None:
+        self.pressure, self.fail_after, self.calls = pressure, fail_after, 0
+
+    def compute(self, crystal, forces=True):
+        self.calls += 1
+        if self.calls > self.fail_after:
+            raise PotentialError("not finite")
+        x = crystal.positions if hasattr(crystal, "positions") else to_atoms(crystal).positions
+        volume = crystal.get_volume() if hasattr(crystal, "positions") else crystal.volume_A3
+        energy = 0.5 * float((x**2).sum()) - self.pressure * volume
+        stress = (x.T @ x) / volume - self.pressure * np.eye(3)
+        return PointResult(energy, -x, stress)
+
+
+@pytest.fixture(scope="module")
+def relaxed(chgnet) -> Relaxation:
+    return relax(distorted(prototype("O3 LiCoO2").crystal, 5), chgnet)
+
+
+def test_forces_and_cell_are_converged(chgnet, relaxed):
+    point = chgnet.compute(relaxed.crystal)
+    assert relaxed.converged
+    assert relaxed.reason == ""
+    assert np.linalg.norm(point.forces_eV_A, axis=1).max() <= 0.055
+    # The Frechet filter's force on the cell is the virial by atom.
+    assert np.abs(point.stress_eV_A3).max() * relaxed.crystal.volume_A3 / 4 <= 0.055
+    assert relaxed.energy_eV == pytest.approx(point.energy_eV, abs=1e-4)
+    assert relaxed.model == "chgnet-0.3.0"
+
+
+def test_it_finds_the_known_crystal_again(relaxed):
+    # LiCoO2: a = 2.816, c = 14.05 A, so 32.2 A^3 per formula unit; PBE+U is a little larger.
+    assert relaxed.crystal.volume_A3 == pytest.approx(32.2, rel=0.04)
+
+
+def test_equal_to_the_stock_optimizer(relaxed):
+    import contextlib
+    import io
+    import warnings
+
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from chgnet.model import StructOptimizer
+
+        start = to_atoms(distorted(prototype("O3 LiCoO2").crystal, 5))
+        stock = StructOptimizer(use_device="cpu").relax(start, fmax=0.05, verbose=False)
+    assert relaxed.energy_eV_per_atom == pytest.approx(float(stock["trajectory"].energies[-1]) / 4, abs=2e-3)
+
+
+def test_too_few_steps_is_no_result(chgnet):
+    short = relax(distorted(prototype("O3 LiCoO2").crystal, 5), chgnet, RelaxSettings(max_steps=2))
+    assert not short.converged
+    assert short.steps == 2
+    assert "2 steps" in short.reason
+
+
+def test_a_growing_cell_is_stopped():
+    done = relax(cubic([3], [[0, 0, 0]], 3.0), Spring(pressure=1.0))
+    assert not done.converged
+    assert done.reason.startswith("exploded: the volume")
+    assert done.steps < 40
+
+
+def test_atoms_that_meet_are_stopped():
+    done = relax(cubic([3, 3], [[0, 0, 0], [0.4, 0, 0]], 8.0), Spring())
+    assert not done.converged
+    assert done.reason.startswith("collapsed: two atoms")
+
+
+def test_a_potential_that_gives_up_half_way():
+    done = relax(cubic([3, 3], [[0, 0, 0], [0.4, 0, 0]], 8.0), Spring(fail_after=3))
+    assert not done.converged
+    assert done.reason == "the potential gave up: not finite"
+    assert done.force_calls == 4
+
+
+def test_a_potential_that_refuses_the_first_geometry_raises():
+    with pytest.raises(PotentialError):
+        relax(cubic([3], [[0, 0, 0]], 3.0), Spring(fail_after=0))
+
+
+def test_the_key_depends_on_everything_that_decides():
+    crystal = cubic([3], [[0, 0, 0]], 3.0)
+    keys = {
+        relaxation_key(crystal, "a", RelaxSettings()),
+        relaxation_key(crystal, "b", RelaxSettings()),
+        relaxation_key(crystal, "a", RelaxSettings(fmax_eV_A=0.1)),
+        relaxation_key(cubic([3], [[0, 0, 0]], 3.1), "a", RelaxSettings()),
+    }
+    assert len(keys) == 4
+    assert relaxation_key(crystal, "a", RelaxSettings()) in keys
+
+
+def test_survives_json(relaxed):
+    assert Relaxation.model_validate_json(relaxed.model_dump_json()) == relaxed
+
+
+def test_min_distance_sees_images():
+    assert min_distance_A(np.array([[0.05, 0, 0], [0.95, 0, 0]]), np.eye(3) * 5) == pytest.approx(0.5)
+    assert min_distance_A(np.array([[0.0, 0, 0]]), np.diag([2.0, 3.0, 4.0])) == pytest.approx(2.0)
