@@ -194,6 +194,12 @@ class Measurement(Record):
     simulated: bool
     note: str = ""
 
+    @property
+    def summary(self) -> str:
+        """The outcome in a line, saying so where it is simulated."""
+        values = ", ".join(f"{name} {e.value:.4g} {e.unit}" for name, e in sorted(self.values.items()))
+        return f"{self.outcome.value}{' (simulated)' if self.simulated else ''}{': ' + values if values else ''}"
+
 
 class QueueItem(Record):
     """One row of the laboratory queue."""

@@ -33,10 +33,14 @@ class Driver(Protocol):
     `check` moves nothing. `submit` is idempotent: the same request again changes nothing, so a lost reply is answered
     by asking. `stop` may be called at any time and twice. A laboratory that cannot be reached raises
     `data.errors.DriverError`.
+
+    `patience_s` is how long a run waits for the jobs of this laboratory before it goes on and comes back another time:
+    0 for people, who take days. Drivers are made from a pydantic `Config` and a folder for their state.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
+    patience_s: float
     simulated: bool
 
     def check(self, request: ExperimentRequest) -> list[str]:

@@ -22,7 +22,8 @@ from robotics import safety_process as process
 from robotics.safety_base import Limits, Rule
 from robotics.safety_base import Subject as _Subject
 
-__all__ = ["RULES", "Limits", "RuleText", "check", "ensure_allowed", "is_allowed", "rule_texts", "rules_version"]
+__all__ = ["RULES", "Limits", "RuleText", "check", "ensure_allowed", "is_allowed", "refusals",
+    "rule_texts", "rules_version"]
 
 RULES: Final[dict[str, Rule]] = {
     "S001": chemistry.radioactive,
@@ -79,8 +80,13 @@ def ensure_allowed(request: ExperimentRequest, findings: Sequence[SafetyFinding]
     """
     if is_allowed(findings):
         return
-    refusals = [f"{f.rule} {f.text}" for f in findings if not f.ok] or ["not every safety rule was asked"]
-    raise SafetyError(f"{request.formula}: refused by the safety rules: {'; '.join(refusals)}")
+    raise SafetyError(f"{request.formula}: refused by the safety rules: {refusals(findings)}")
+
+
+def refusals(findings: Sequence[SafetyFinding]) -> str:
+    """What the rules refuse, each with its id."""
+    texts = [f"{f.rule} {f.text}" for f in findings if not f.ok]
+    return "; ".join(texts) or "not every safety rule was asked"
 
 
 @lru_cache(maxsize=1)

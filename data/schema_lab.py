@@ -1,0 +1,56 @@
+"""Tables of the laboratory queue. Rows of `queue_events` and `measurements` are only ever appended."""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, Boolean, Column, DateTime, ForeignKey, Index, Integer, String, Table, Text
+
+from data.schema import metadata
+
+requests = Table(
+    "requests",
+    metadata,
+    Column("id", String(64), primary_key=True, comment="idempotency key: the content hash unless the client made one"),
+    Column("payload_hash", String(16), nullable=False, comment="content hash of the request"),
+    Column("campaign", String(80), nullable=False, index=True),
+    Column("round", Integer, nullable=False),
+    Column("candidate_id", String(16), nullable=False, index=True),
+    Column("formula", String(120), nullable=False),
+    Column("working_ion", String(2), nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("request", JSON, nullable=False),
+    Column("safety", JSON, nullable=False, comment="findings of the safety rules when they were last asked"),
+    Column("safety_rules", String(40), nullable=False, comment="version of the rules that were asked"),
+    Column("worker", String(120), nullable=True),
+    Column("lease_until", DateTime(timezone=True), nullable=True),
+    Column("attempts", Integer, nullable=False, default=0, comment="times a worker has claimed it"),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("updated_at", DateTime(timezone=True), nullable=False),
+)
+Index("ix_requests_next", requests.c.state, requests.c.priority.desc(), requests.c.created_at)
+
+queue_events = Table(
+    "queue_events",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("request_id", String(64), ForeignKey("requests.id"), nullable=False, index=True),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("actor", String(120), nullable=False, comment="person, policy or worker"),
+    Column("action", String(20), nullable=False),
+    Column("from_state", String(12), nullable=True),
+    Column("to_state", String(12), nullable=False),
+    Column("why", Text, nullable=False),
+)
+
+measurements = Table(
+    "measurements",
+    metadata,
+    Column("request_id", String(64), ForeignKey("requests.id"), primary_key=True, comment="one measurement a request"),
+    Column("candidate_id", String(16), nullable=False, index=True),
+    Column("campaign", String(80), nullable=False, index=True),
+    Column("outcome", String(20), nullable=False),
+    Column("simulated", Boolean, nullable=False),
+    Column("payload_hash", String(16), nullable=False),
+    Column("measurement", JSON, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+)

@@ -1,0 +1,215 @@
+"""A laboratory of people: work lists go into one folder, results come back in another.
+
+- ``outbox/ID.json``: the whole request, for machines
+- ``outbox/ID.csv``: the work list, for people
+- ``outbox/ID.template.json``: the answer, to be filled in and put into ``inbox/``
+- ``inbox/*.json, *.csv``: results (see `robotics.result_files`); raw data under ``inbox/raw/``
+- ``inbox/processed/``: results that were taken
+- ``inbox/rejected/``: results that were not, each with ``NAME.reason.txt``
+- ``results/ID.json``: what was taken, once
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from data.errors import DriverError
+from data.lab import Atmosphere, ExperimentRequest
+from robotics.base import JobReport, JobState
+from robotics.files import create_atomic, listing_sha256, safe_name, sha256_of, write_atomic
+from robotics.result_files import Result, ResultError, read_results, to_measurement
+from robotics.work_order import work_list_csv
+
+STOP_FILE = "STOP.txt"
+STOP_TEXT = "STOP. Stop all work on the requests in this folder. Remove this file to let new work begin.\n"
+
+
+class FileDropLab:
+    """Work lists out, results in.
+
+    A result file is taken whole or rejected whole, with the reason beside it. A second, different result for a request
+    is rejected: the first one may already be in the campaign.
+
+    Args:
+        config: folders and what the laboratory has.
+        folder: where ``outbox``, ``inbox`` and ``results`` lie.
+        clock: seconds since 1970.
+    """
+
+    name: ClassVar[str] = "file_drop"
+    summary: ClassVar[str] = "a laboratory of people: JSON and CSV work lists out, results in"
+    patience_s: float = 0.0
+    simulated: bool = False
+
+    class Config(BaseModel):
+        """What the laboratory has, and how it hands over."""
+
+        model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+        settle_s: float = Field(default=2, ge=0, description="a result younger than this may still be being written")
+        max_temperature_C: float = Field(default=1050, description="of its furnace")
+        hydrogen: bool = Field(default=True, description="argon with 5 % hydrogen is available")
+        glovebox: bool = Field(default=True, description="a glovebox is available")
+
+    def __init__(self, config: Config, folder: Path, clock: Callable[[], float] = time.time) -> None:
+        self.config = config
+        self.folder = folder
+        self.outbox, self.inbox, self.results = folder / "outbox", folder / "inbox", folder / "results"
+        self._clock = clock
+
+    def check(self, request: ExperimentRequest) -> list[str]:
+        """Obstacles: what the recipe needs and the laboratory has not got."""
+        synthesis, obstacles = request.recipe.synthesis, []
+        hottest_C = max((step.temperature_C for step in synthesis.furnace), default=0.0)
+        if hottest_C > self.config.max_temperature_C:
+            limit_C = self.config.max_temperature_C
+            obstacles.append(f"the furnace reaches {limit_C:g} C, {hottest_C:g} C are wanted")
+        reducing: Atmosphere = "argon/hydrogen 95/5"
+        if synthesis.atmosphere == reducing and not self.config.hydrogen:
+            obstacles.append(f"{reducing} is not available")
+        if synthesis.handling == "glovebox" and not self.config.glovebox:
+            obstacles.append("a glovebox is needed")
+        return obstacles
+
+    def submit(self, request_id: str, request: ExperimentRequest) -> None:
+        """Write the work list, once.
+
+        Raises:
+            DriverError: the laboratory is stopped, the key is taken, or the folder cannot be written.
+        """
+        order = self._order_path(request_id)
+        try:
+            if order.exists():
+                self._same_or_raise(request_id, request)
+                return
+            if (self.outbox / STOP_FILE).exists():
+                raise DriverError(f"the laboratory is stopped; remove {self.outbox / STOP_FILE} to go on")
+            for name in ("raw", "processed", "rejected"):
+                (self.inbox / name).mkdir(parents=True, exist_ok=True)
+            write_atomic(self.outbox / f"{request_id}.csv", work_list_csv(request_id, request))
+            write_atomic(self.outbox / f"{request_id}.template.json", _template(request_id))
+            # The order itself comes last: where it is, everything is.
+            if not create_atomic(order, request.model_dump_json(indent=1)):
+                self._same_or_raise(request_id, request)
+        except OSError as error:
+            raise DriverError(f"{self.outbox} cannot be written: {error}") from error
+
+    def poll(self, request_id: str) -> JobReport:
+        """Take what has come in, then say how this request stands."""
+        if not self._order_path(request_id).exists():
+            return JobReport(state=JobState.UNKNOWN)
+        try:
+            self._take_in()
+        except OSError as error:
+            raise DriverError(f"{self.inbox} cannot be read: {error}") from error
+        with suppress(FileNotFoundError):
+            return JobReport.model_validate_json(self._result_path(request_id).read_text(encoding="utf-8"))
+        return JobReport(state=JobState.WAITING, text=f"no result in {self.inbox} yet")
+
+    def stop(self) -> None:
+        """Put a stop notice into the outbox; nothing new is handed over until a person removes it."""
+        write_atomic(self.outbox / STOP_FILE, STOP_TEXT)
+
+    # -- inbox ---------------------------------------------------------------------------------------------------------
+
+    def _take_in(self) -> None:
+        """Take or reject every result file that has settled."""
+        if not self.inbox.is_dir():
+            return
+        for path in sorted(self.inbox.iterdir()):
+            if path.name.startswith(".") or path.suffix.lower() not in (".json", ".csv") or path.is_dir():
+                continue
+            with suppress(FileNotFoundError):  # another process took it meanwhile
+                if not path.is_symlink() and self._clock() - path.stat().st_mtime < self.config.settle_s:
+                    continue
+                self._take_file(path)
+
+    def _take_file(self, path: Path) -> None:
+        try:
+            if path.is_symlink():
+                raise ResultError("a link; put the file itself here")
+            reports = [(result.request_id, self._report(result)) for result in read_results(path)]
+            for request_id, report in reports:
+                self._check_first(request_id, report)
+            for request_id, report in reports:
+                if not create_atomic(self._result_path(request_id), report.model_dump_json(indent=1)):
+                    self._check_first(request_id, report)
+        except (ResultError, DriverError) as error:
+            self._reject(path, str(error))
+            return
+        _move(path, self.inbox / "processed")
+
+    def _report(self, result: Result) -> JobReport:
+        """What a result says of its request."""
+        order = self._order_path(result.request_id)
+        if not order.exists():
+            raise ResultError(f"request '{result.request_id}' was never handed over here")
+        if result.outcome == "failed":
+            return JobReport(state=JobState.FAILED, text=result.note)
+        hashes = {name: sha256_of(self._raw_path(name)) for name in result.raw_files}
+        request = ExperimentRequest.model_validate_json(order.read_text(encoding="utf-8"))
+        measurement = to_measurement(result, request.candidate_id, hashes, listing_sha256(hashes))
+        return JobReport(state=JobState.DONE, measurement=measurement, text=result.note)
+
+    def _raw_path(self, name: str) -> Path:
+        """Path of a raw file, which must lie in ``inbox/raw`` itself."""
+        path = self.inbox / "raw" / safe_name(name)
+        if path.is_symlink() or not path.is_file():
+            raise ResultError(f"raw file '{name}' is not in {self.inbox / 'raw'}")
+        return path
+
+    def _check_first(self, request_id: str, report: JobReport) -> None:
+        with suppress(FileNotFoundError):
+            known = JobReport.model_validate_json(self._result_path(request_id).read_text(encoding="utf-8"))
+            if known != report:
+                raise ResultError(f"request '{request_id}' has another result already; correct it by a new request")
+
+    def _reject(self, path: Path, reason: str) -> None:
+        moved = _move(path, self.inbox / "rejected")
+        write_atomic(moved.with_name(f"{moved.name}.reason.txt"), f"{reason}\n")
+
+    # -- paths ---------------------------------------------------------------------------------------------------------
+
+    def _order_path(self, request_id: str) -> Path:
+        return self.outbox / f"{safe_name(request_id)}.json"
+
+    def _result_path(self, request_id: str) -> Path:
+        return self.results / f"{safe_name(request_id)}.json"
+
+    def _same_or_raise(self, request_id: str, request: ExperimentRequest) -> None:
+        text = self._order_path(request_id).read_text(encoding="utf-8")
+        known = ExperimentRequest.model_validate_json(text)
+        if known.content_hash != request.content_hash:
+            raise DriverError(f"{request_id} is taken by another request, for {known.formula}")
+
+
+def _move(path: Path, folder: Path) -> Path:
+    """Move a file into a folder under a name that is free there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    target, n = folder / path.name, 1
+    while target.exists():
+        target, n = folder / f"{path.stem}.{n}{path.suffix}", n + 1
+    os.replace(path, target)
+    return target
+
+
+def _template(request_id: str) -> str:
+    """The answer to be filled in; as it stands it would be rejected, not taken for a result."""
+    return (
+        "{\n"
+        f' "request_id": "{request_id}",\n'
+        ' "outcome": "success | target_not_formed | cell_failure | failed",\n'
+        ' "values": {"average_voltage": {"value": null, "sigma": null},\n'
+        '            "capacity_grav": {"value": null, "sigma": null}},\n'
+        ' "phase_purity": {"value": null, "sigma": null},\n'
+        ' "raw_files": [],\n'
+        ' "note": ""\n'
+        "}\n"
+    )

@@ -1,0 +1,307 @@
+"""The laboratory queue: durable rows, one table of transitions, an audit line for every step.
+
+Guarantees, for any number of processes on one SQLite file or PostgreSQL database:
+
+- Every change of state and its audit line are one transaction. A killed process leaves the row before or after it.
+- `propose` under the same key twice makes one row; the same key with another content is a `ConflictError`.
+- `claim` hands a request to one worker only. What a worker does with it afterwards is fenced by its name: once another
+  worker has taken over, the first gets a `LeaseError`.
+- A lease that runs out before anything was sent puts the request back. Once `start` is recorded (which comes before
+  anything is sent) it stays `running` until a worker has asked the laboratory (`adopt`, then poll).
+- A request has at most one measurement, written in the transaction that makes it `done`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Engine, select
+from sqlalchemy.exc import IntegrityError
+
+from data.database import writing
+from data.errors import InputError, StoreError
+from data.lab import ExperimentRequest, Measurement, QueueEvent, QueueItem, RequestState, SafetyFinding
+from data.schema_lab import queue_events, requests
+from robotics.errors import ConflictError
+from robotics.queue_rows import NO_LEASE, Rows, items_query, stored_findings, to_event, to_item
+from robotics.safety import Limits, check, ensure_allowed, is_allowed, refusals, rules_version
+from robotics.transitions import target_of
+
+KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""What an idempotency key may look like: drivers use it in file names."""
+
+
+class ApprovalPolicy(StrEnum):
+    """Who approves: a person, or the safety rules alone (recorded as ``policy:auto``)."""
+
+    PERSON = "person"
+    AUTO = "auto"
+
+
+def utc_now() -> datetime:
+    """The time, in UTC."""
+    return datetime.now(UTC)
+
+
+def nobody_is_gone(_worker: str) -> bool:
+    """Trust every lease until it runs out."""
+    return False
+
+
+class LabQueue:
+    """The queue in a store's database.
+
+    Args:
+        engine: of a database that holds the tables of `data.schema_lab` (see `data.database.open_engine`).
+        limits: of the station, for the safety rules.
+        clock: gives the time in UTC.
+    """
+
+    def __init__(self, engine: Engine, limits: Limits | None = None, clock: Callable[[], datetime] = utc_now) -> None:
+        self.engine = engine
+        self.limits = limits or Limits()
+        self._clock = clock
+
+    # -- people and programs that want something made ------------------------------------------------------------------
+
+    def propose(self, request: ExperimentRequest, by: str = "campaign", key: str | None = None) -> str:
+        """Enter a request, once, and return its key.
+
+        A request that the safety rules refuse is recorded too, as cancelled, with the rules that refused it.
+
+        Args:
+            request: what is wanted.
+            by: who wants it.
+            key: idempotency key; the request's content hash by default.
+
+        Raises:
+            SafetyError: a safety rule refuses the request.
+            ConflictError: the key is taken by another request.
+            InputError: the key is not fit for a file name.
+        """
+        key = key or request.content_hash
+        if not KEY.fullmatch(key):
+            raise InputError(f"'{key}' cannot be a request key: letters, digits, '.', '_' and '-' only, at most 64")
+        findings = check(request, self.limits)
+        try:
+            findings = self._enter(key, request, findings, by)
+        except IntegrityError:
+            # Another process entered the same key between our look and our write (PostgreSQL): look again.
+            findings = self._enter(key, request, findings, by)
+        ensure_allowed(request, findings)
+        return key
+
+    def approve(self, request_id: str, by: str, why: str) -> None:
+        """Approve a proposed request; the safety rules are asked again, as they stand now.
+
+        Raises:
+            SafetyError: a rule refuses; the request stays proposed and the refusal is recorded.
+            TransitionError: it is not proposed.
+        """
+        with self._writing() as rows:
+            row = rows.get(request_id)
+            target_of("approve", RequestState(row["state"]), request_id)
+            request = ExperimentRequest.model_validate(row["request"])
+            findings = check(request, self.limits)
+            rows.change(row, self._safety_columns(findings))
+            if is_allowed(findings):
+                rows.move(row, "approve", by, why)
+            else:
+                rows.note(row, by, f"approval refused: {refusals(findings)}")
+        ensure_allowed(request, findings)
+
+    def apply_policy(self, policy: ApprovalPolicy, campaign: str | None = None) -> Sequence[str]:
+        """Approve what the policy may approve; returns the keys. `person` approves nothing."""
+        if policy is ApprovalPolicy.PERSON:
+            return []
+        waiting = [item.request_id for item in self.list(campaign, RequestState.PROPOSED) if item.is_safe]
+        for request_id in waiting:
+            self.approve(request_id, by="policy:auto", why="every safety rule allows it")
+        return waiting
+
+    def hold(self, request_id: str, by: str, why: str) -> None:
+        """Keep a request from running until it is released."""
+        self._act("hold", request_id, by, why)
+
+    def release(self, request_id: str, by: str, why: str) -> None:
+        """Let a held request go on; it has to be approved again."""
+        self._act("release", request_id, by, why)
+
+    def cancel(self, request_id: str, by: str, why: str) -> None:
+        """Take a request that is not with a worker out of the queue."""
+        self._act("cancel", request_id, by, why)
+
+    # -- workers -------------------------------------------------------------------------------------------------------
+
+    def claim(self, worker: str, lease_s: float, campaign: str | None = None) -> QueueItem | None:
+        """Take the next approved request: highest priority first, then the oldest. None when there is none."""
+        with self._writing() as rows:
+            row = rows.next_approved(campaign)
+            if row is None:
+                return None
+            lease = {**rows.lease(worker, lease_s), "attempts": row["attempts"] + 1}
+            rows.move(row, "claim", worker, "next in the queue", lease)
+        return self.get(row["id"])
+
+    def give_back(self, request_id: str, worker: str, why: str) -> None:
+        """Return a claimed request to the queue; nothing was sent."""
+        self._act("give_back", request_id, worker, why, holder=worker)
+
+    def start(self, request_id: str, worker: str, lease_s: float) -> None:
+        """Record that the request is about to be sent. Call it before sending anything."""
+        with self._writing() as rows:
+            row = rows.get(request_id, holder=worker)
+            rows.move(row, "start", worker, "about to be sent", rows.lease(worker, lease_s))
+
+    def heartbeat(self, request_id: str, worker: str, lease_s: float) -> None:
+        """Lengthen the lease.
+
+        Raises:
+            LeaseError: somebody else has taken over.
+        """
+        with self._writing() as rows:
+            rows.change(rows.get(request_id, holder=worker), rows.lease(worker, lease_s))
+
+    def park(self, request_id: str, worker: str) -> None:
+        """Stop watching a running request; it goes on in the laboratory and may be adopted at once."""
+        with self._writing() as rows:
+            rows.change(rows.get(request_id, holder=worker), NO_LEASE)
+
+    def expire(self, is_gone: Callable[[str], bool] = nobody_is_gone) -> Sequence[str]:
+        """Put claimed requests back whose lease ran out, or whose worker is known to be gone."""
+        with self._writing() as rows:
+            found = rows.abandoned(RequestState.CLAIMED, None, is_gone)
+            for row in found:
+                why = f"the lease of {row['worker']} ended before anything was sent"
+                rows.move(row, "expire", "queue", why, NO_LEASE)
+        return [row["id"] for row in found]
+
+    def adopt(
+        self,
+        worker: str,
+        lease_s: float,
+        campaign: str | None = None,
+        is_gone: Callable[[str], bool] = nobody_is_gone,
+    ) -> Sequence[QueueItem]:
+        """Take over running requests that nobody watches: parked, lease run out, or worker known to be gone.
+
+        What became of each must be asked of the laboratory before anything is sent.
+        """
+        with self._writing() as rows:
+            found = rows.abandoned(RequestState.RUNNING, campaign, is_gone)
+            for row in found:
+                lease = rows.lease(worker, lease_s)
+                if row["worker"] is None:
+                    rows.change(row, lease)
+                else:
+                    rows.move(row, "adopt", worker, f"{row['worker']} was interrupted; the laboratory is asked", lease)
+        return [self.get(row["id"]) for row in found]
+
+    def finish(self, request_id: str, worker: str, measurement: Measurement) -> None:
+        """Write the measurement and close the request, in one transaction. The same measurement again changes nothing.
+
+        Raises:
+            ConflictError: there is another measurement, or it is of another request or candidate.
+            LeaseError: somebody else has taken over.
+        """
+        with self._writing() as rows:
+            row = rows.get(request_id)
+            if (measurement.request_id, measurement.candidate_id) != (request_id, row["candidate_id"]):
+                raise ConflictError(
+                    f"the measurement is of request {measurement.request_id} and candidate {measurement.candidate_id}, "
+                    f"not of {request_id} and {row['candidate_id']}"
+                )
+            if row["state"] == RequestState.DONE.value:
+                if rows.measurement_hash(request_id) != measurement.content_hash:
+                    raise ConflictError(f"request {request_id} has another measurement already")
+                return
+            row = rows.get(request_id, holder=worker)
+            rows.move(row, "finish", worker, measurement.summary, NO_LEASE)
+            rows.add_measurement(row, measurement)
+
+    def fail(self, request_id: str, worker: str, why: str) -> None:
+        """Close a request that gave no measurement, with the reason."""
+        self._act("fail", request_id, worker, why, holder=worker)
+
+    def note(self, request_id: str, by: str, why: str) -> None:
+        """Write a line to the audit trail without changing anything."""
+        with self._writing() as rows:
+            rows.note(rows.get(request_id), by, why)
+
+    # -- looking -------------------------------------------------------------------------------------------------------
+
+    def get(self, request_id: str) -> QueueItem:
+        """One row.
+
+        Raises:
+            StoreError: there is no such request.
+        """
+        with self.engine.connect() as connection:
+            row = connection.execute(items_query().where(requests.c.id == request_id)).mappings().first()
+        if row is None:
+            raise StoreError(f"there is no request '{request_id}' in the queue")
+        return to_item(row)
+
+    def list(self, campaign: str | None = None, state: RequestState | None = None) -> Sequence[QueueItem]:
+        """Rows of a campaign, or all, in the order in which they are taken."""
+        query = items_query(campaign)
+        if state is not None:
+            query = query.where(requests.c.state == state.value)
+        with self.engine.connect() as connection:
+            return [to_item(row) for row in connection.execute(query).mappings()]
+
+    def events(self, request_id: str | None = None, campaign: str | None = None) -> Sequence[QueueEvent]:
+        """The audit trail, oldest first."""
+        e = queue_events.c
+        query = select(queue_events).order_by(e.id)
+        if request_id is not None:
+            query = query.where(e.request_id == request_id)
+        if campaign is not None:
+            query = query.where(e.request_id.in_(select(requests.c.id).where(requests.c.campaign == campaign)))
+        with self.engine.connect() as connection:
+            return [to_event(row) for row in connection.execute(query).mappings()]
+
+    def measured(self, campaign: str | None = None) -> Sequence[tuple[ExperimentRequest, Measurement]]:
+        """Requests that came back, with their measurements, in the order in which they were proposed."""
+        done = sorted(self.list(campaign, RequestState.DONE), key=lambda item: (item.created_at, item.request_id))
+        return [(item.request, item.measurement) for item in done if item.measurement is not None]
+
+    # -- inside --------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _writing(self) -> Iterator[Rows]:
+        with writing(self.engine) as connection:
+            yield Rows(connection, self._clock())
+
+    def _enter(
+        self, key: str, request: ExperimentRequest, findings: tuple[SafetyFinding, ...], by: str
+    ) -> tuple[SafetyFinding, ...]:
+        """Write the row unless it is there; returns the findings that hold for it."""
+        with self._writing() as rows:
+            row = rows.find(key)
+            if row is None:
+                row = rows.add(key, request, self._safety_columns(findings), by)
+                if not is_allowed(findings):
+                    rows.move(row, "refuse", "safety rules", refusals(findings))
+                return findings
+        if row["payload_hash"] != request.content_hash:
+            raise ConflictError(f"request key '{key}' is taken by another request (for {row['formula']})")
+        stored = stored_findings(row)
+        was_refused = row["state"] == RequestState.CANCELLED.value and not is_allowed(stored)
+        return stored if was_refused else findings
+
+    def _act(self, action: str, request_id: str, by: str, why: str, holder: str | None = None) -> None:
+        """One transition that ends the lease; `holder` must hold the row."""
+        with self._writing() as rows:
+            rows.move(rows.get(request_id, holder), action, by, why, NO_LEASE)
+
+    def _safety_columns(self, findings: tuple[SafetyFinding, ...]) -> dict[str, Any]:
+        return {
+            "safety": [f.model_dump(mode="json") for f in findings],
+            "safety_rules": rules_version(self.limits),
+        }

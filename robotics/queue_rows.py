@@ -1,0 +1,184 @@
+"""Rows of the queue inside one transaction: reading with a lock, moving along the table of transitions, audit lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, Select, insert, select, update
+
+from data.errors import StoreError
+from data.lab import ExperimentRequest, Measurement, QueueEvent, QueueItem, RequestState, SafetyFinding
+from data.schema_lab import measurements, queue_events, requests
+from robotics.errors import LeaseError
+from robotics.transitions import target_of
+
+NO_LEASE: Mapping[str, Any] = {"worker": None, "lease_until": None}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """An open write transaction on the queue.
+
+    Attributes:
+        connection: of the transaction.
+        now: the time that everything in it is stamped with.
+    """
+
+    connection: Connection
+    now: datetime
+
+    def find(self, request_id: str) -> RowMapping | None:
+        """The row, locked until the transaction ends, or None."""
+        query = select(requests).where(requests.c.id == request_id).with_for_update()
+        return self.connection.execute(query).mappings().first()
+
+    def get(self, request_id: str, holder: str | None = None) -> RowMapping:
+        """The row, locked; with `holder` it must be held by that worker.
+
+        Raises:
+            StoreError: there is none.
+            LeaseError: another worker holds it, or nobody does.
+        """
+        row = self.find(request_id)
+        if row is None:
+            raise StoreError(f"there is no request '{request_id}' in the queue")
+        if holder is not None and row["worker"] != holder:
+            held_by = row["worker"] or "nobody"
+            raise LeaseError(f"request {request_id} is {row['state']} and held by {held_by}, not by {holder}")
+        return row
+
+    def next_approved(self, campaign: str | None) -> RowMapping | None:
+        """The approved row that comes next, locked; rows that other transactions have locked are passed over."""
+        query = by_turn(select(requests), campaign).where(requests.c.state == RequestState.APPROVED.value)
+        return self.connection.execute(query.limit(1).with_for_update(skip_locked=True)).mappings().first()
+
+    def abandoned(
+        self, state: RequestState, campaign: str | None, is_gone: Callable[[str], bool]
+    ) -> Sequence[RowMapping]:
+        """Rows in a state whose lease has ended or whose worker is gone, locked."""
+        query = by_turn(select(requests), campaign).where(requests.c.state == state.value)
+        rows = self.connection.execute(query.with_for_update(skip_locked=True)).mappings().all()
+        return [row for row in rows if self._is_free(row) or is_gone(row["worker"])]
+
+    def _is_free(self, row: RowMapping) -> bool:
+        return row["worker"] is None or row["lease_until"] is None or aware(row["lease_until"]) <= self.now
+
+    def move(
+        self, row: RowMapping, action: str, by: str, why: str, values: Mapping[str, Any] | None = None
+    ) -> None:
+        """Take a transition of the table and write its audit line.
+
+        Raises:
+            TransitionError: the table does not hold it.
+        """
+        target = target_of(action, RequestState(row["state"]), row["id"])
+        self.change(row, {"state": target.value, "updated_at": self.now, **(values or {})})
+        self._log(row["id"], action, (row["state"], target.value), by, why)
+
+    def change(self, row: RowMapping, values: Mapping[str, Any]) -> None:
+        """Write columns without an audit line (leases, safety findings)."""
+        self.connection.execute(update(requests).where(requests.c.id == row["id"]).values(**values))
+
+    def note(self, row: RowMapping, by: str, why: str) -> None:
+        """An audit line without a change of state."""
+        self._log(row["id"], "note", (row["state"], row["state"]), by, why)
+
+    def add(
+        self, key: str, request: ExperimentRequest, safety: Mapping[str, Any], by: str
+    ) -> RowMapping:
+        """Write a new row as proposed."""
+        values = {
+            "id": key,
+            "payload_hash": request.content_hash,
+            "campaign": request.campaign,
+            "round": request.round,
+            "candidate_id": request.candidate_id,
+            "formula": request.formula,
+            "working_ion": request.working_ion,
+            "priority": request.priority,
+            "state": RequestState.PROPOSED.value,
+            "request": request.model_dump(mode="json"),
+            "attempts": 0,
+            "created_at": self.now,
+            "updated_at": self.now,
+            **safety,
+        }
+        self.connection.execute(insert(requests).values(**values))
+        self._log(key, "propose", (None, RequestState.PROPOSED.value), by, request.why)
+        return self.get(key)
+
+    def add_measurement(self, row: RowMapping, measurement: Measurement) -> None:
+        """Write the measurement of a request."""
+        values = {
+            "request_id": measurement.request_id,
+            "candidate_id": measurement.candidate_id,
+            "campaign": row["campaign"],
+            "outcome": measurement.outcome.value,
+            "simulated": measurement.simulated,
+            "payload_hash": measurement.content_hash,
+            "measurement": measurement.model_dump(mode="json"),
+            "created_at": self.now,
+        }
+        self.connection.execute(insert(measurements).values(**values))
+
+    def measurement_hash(self, request_id: str) -> str:
+        """Content hash of the measurement that is written."""
+        query = select(measurements.c.payload_hash).where(measurements.c.request_id == request_id)
+        return str(self.connection.execute(query).scalar_one())
+
+    def lease(self, worker: str, lease_s: float) -> dict[str, Any]:
+        """Columns of a lease that begins now."""
+        return {"worker": worker, "lease_until": self.now + timedelta(seconds=lease_s)}
+
+    def _log(self, request_id: str, action: str, states: tuple[str | None, str], by: str, why: str) -> None:
+        values = {
+            "request_id": request_id,
+            "at": self.now,
+            "actor": by,
+            "action": action,
+            "from_state": states[0],
+            "to_state": states[1],
+            "why": why,
+        }
+        self.connection.execute(insert(queue_events).values(**values))
+
+
+def by_turn(query: Select[Any], campaign: str | None) -> Select[Any]:
+    """Order in which requests are taken: highest priority, then oldest; of one campaign, or of all."""
+    c = requests.c
+    query = query.order_by(c.priority.desc(), c.created_at, c.id)
+    return query if campaign is None else query.where(c.campaign == campaign)
+
+
+def items_query(campaign: str | None = None) -> Select[Any]:
+    """Rows with their measurements, in turn."""
+    joined = requests.outerjoin(measurements, measurements.c.request_id == requests.c.id)
+    return by_turn(select(requests, measurements.c.measurement).select_from(joined), campaign)
+
+
+def to_item(row: RowMapping) -> QueueItem:
+    """Record of a row of `items_query`."""
+    fields = {name: row[name] for name in QueueItem.model_fields if name != "request_id"}
+    return QueueItem.model_validate({**_with_zone(fields), "request_id": row["id"]})
+
+
+def to_event(row: RowMapping) -> QueueEvent:
+    """Record of a row of `queue_events`."""
+    return QueueEvent.model_validate(_with_zone({name: row[name] for name in QueueEvent.model_fields}))
+
+
+def stored_findings(row: RowMapping) -> tuple[SafetyFinding, ...]:
+    """Safety findings as they were written."""
+    return tuple(SafetyFinding.model_validate(finding) for finding in row["safety"])
+
+
+def aware(value: datetime) -> datetime:
+    """The time with its zone: SQLite keeps none, and everything that is written is UTC."""
+    return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+
+
+def _with_zone(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: aware(value) if isinstance(value, datetime) else value for name, value in row.items()}

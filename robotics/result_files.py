@@ -1,0 +1,186 @@
+"""Results that people type or export: JSON or CSV in, checked measurements out. Nothing in them is ever executed.
+
+JSON, one request a file: ``{"request_id": "...", "outcome": "success", "values": {"average_voltage": {"value": 3.41,
+"sigma": 0.01}, "capacity_grav": {"value": 152}}, "phase_purity": {"value": 0.97}, "raw_files": ["cell-1.csv"], "note":
+"..."}``.
+
+CSV, any number of requests, one value a line: ``request_id,outcome,property,value,sigma,unit,raw_file,note``.
+
+`outcome` is success, target_not_formed, cell_failure, or failed (it was not carried out; `note` says why).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from data.lab import Measurement, Outcome
+from data.records import Estimate
+
+ASSUMED_RSD = 0.02
+"""Relative uncertainty of a value that came without one (ODACell, doi:10.1039/D3DD00058C)."""
+
+MAX_BYTES = 1 << 20
+COLUMNS = ("request_id", "outcome", "property", "value", "sigma", "unit", "raw_file", "note")
+PURITY = "phase_purity"
+
+KNOWN: Mapping[str, tuple[str, float, float]] = {
+    "average_voltage": ("V", 0, 6),
+    "capacity_grav": ("mAh/g", 0, 5000),
+    "capacity_vol": ("mAh/cm3", 0, 12000),
+    "energy_grav": ("Wh/kg", 0, 12000),
+    "energy_vol": ("Wh/l", 0, 30000),
+    "max_delta_volume": ("", 0, 10),
+    PURITY: ("", 0, 1),
+}
+"""Properties that can be reported: unit, and the range outside which a value is a slip (millivolts for volts)."""
+
+
+class ResultError(Exception):
+    """A result file that cannot be taken, and why."""
+
+
+class Value(BaseModel):
+    """A reported number."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    value: float
+    sigma: float | None = Field(default=None, ge=0)
+    unit: str | None = None
+
+
+class Result(BaseModel):
+    """What a person reports of one request."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    request_id: str = Field(min_length=1, max_length=64)
+    outcome: Literal["success", "target_not_formed", "cell_failure", "failed"]
+    values: dict[str, Value] = {}
+    phase_purity: Value | None = None
+    raw_files: tuple[str, ...] = ()
+    note: str = Field(default="", max_length=2000)
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Result:
+        if (self.outcome == "success") != bool(self.values):
+            raise ValueError("values are given with outcome 'success', and only then")
+        if self.outcome == "failed" and not self.note:
+            raise ValueError("outcome 'failed' needs a note that says why")
+        for name, value in self.values.items():
+            _check_value(name, value)
+        if self.phase_purity is not None:
+            _check_value(PURITY, self.phase_purity)
+        return self
+
+
+def read_results(path: Path) -> list[Result]:
+    """Results of a file, all of them sound.
+
+    Raises:
+        ResultError: with the first thing that is wrong, for the person who wrote it.
+    """
+    if path.stat().st_size > MAX_BYTES:
+        raise ResultError(f"larger than {MAX_BYTES} bytes: cycler data belong in raw/, named under raw_files")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise ResultError("not a text file in UTF-8") from None
+    try:
+        return [Result.model_validate_json(text)] if path.suffix.lower() == ".json" else _from_csv(text)
+    except csv.Error as error:
+        raise ResultError(f"not a CSV file: {error}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ResultError(f"{where}: {first['msg']}" if where else str(first["msg"])) from None
+
+
+def to_measurement(result: Result, candidate_id: str, raw_files: dict[str, str], raw_sha256: str) -> Measurement:
+    """Measurement of a result that has one (`outcome` other than failed)."""
+    return Measurement(
+        request_id=result.request_id,
+        candidate_id=candidate_id,
+        outcome=Outcome(result.outcome),
+        values={name: _estimate(name, value) for name, value in sorted(result.values.items())},
+        phase_purity=None if result.phase_purity is None else _estimate(PURITY, result.phase_purity),
+        raw_files=raw_files,
+        raw_sha256=raw_sha256,
+        simulated=False,
+        note=result.note,
+    )
+
+
+def _check_value(name: str, value: Value) -> None:
+    if name not in KNOWN or (name == PURITY and value.unit not in (None, "")):
+        raise ValueError(f"'{name}' is not a property that can be reported. Known: {', '.join(sorted(KNOWN))}")
+    unit, low, high = KNOWN[name]
+    if value.unit not in (None, unit):
+        raise ValueError(f"{name} is reported in {unit or 'no unit'}, not in {value.unit}")
+    if not low <= value.value <= high:
+        raise ValueError(f"{name} {value.value:g} {unit} is not plausible ({low:g} to {high:g} {unit})")
+
+
+def _estimate(name: str, value: Value) -> Estimate:
+    assumed = value.sigma is None
+    sigma = ASSUMED_RSD * abs(value.value) if value.sigma is None else value.sigma
+    method = "reported by the laboratory" + (", sigma assumed 2 %" if assumed else "")
+    return Estimate(value=value.value, sigma=sigma, unit=KNOWN[name][0], method=method, model="laboratory")
+
+
+def _from_csv(text: str) -> list[Result]:
+    first_line = text.partition("\n")[0]
+    # Spreadsheets of half of Europe write semicolons.
+    delimiter = ";" if first_line.count(";") > first_line.count(",") else ","
+    reader = csv.DictReader(io.StringIO(text), delimiter=delimiter)
+    missing = {"request_id", "outcome"} - set(reader.fieldnames or ())
+    unknown = set(reader.fieldnames or ()) - set(COLUMNS)
+    if missing or unknown:
+        wrong = ", ".join(sorted(str(name) for name in missing or unknown))
+        raise ResultError(f"{'missing' if missing else 'unknown'} columns: {wrong}. Columns are {','.join(COLUMNS)}")
+    rows: dict[str, list[tuple[int, dict[str, str]]]] = {}
+    for line, row in enumerate(reader, start=2):
+        if None in row or None in row.values():
+            raise ResultError(f"line {line}: has another number of columns than the header")
+        cells = {name: cell.strip() for name, cell in row.items()}
+        if any(cells.values()):
+            rows.setdefault(cells["request_id"], []).append((line, cells))
+    if not rows:
+        raise ResultError("holds no results")
+    return [_join(request_id, group) for request_id, group in rows.items()]
+
+
+def _join(request_id: str, group: list[tuple[int, dict[str, str]]]) -> Result:
+    """One result from the lines of one request."""
+    outcomes = {cells["outcome"] for _, cells in group}
+    if len(outcomes) > 1:
+        raise ResultError(f"request {request_id} has several outcomes: {', '.join(sorted(outcomes))}")
+    values: dict[str, Value] = {}
+    for line, cells in group:
+        name = cells.get("property", "")
+        if not name:
+            continue
+        if name in values:
+            raise ResultError(f"line {line}: {name} of request {request_id} is given twice")
+        values[name] = _number(line, cells)
+    purity = values.pop(PURITY, None)
+    raw_files = tuple(dict.fromkeys(cells["raw_file"] for _, cells in group if cells.get("raw_file")))
+    notes = dict.fromkeys(cells["note"] for _, cells in group if cells.get("note"))
+    fields = {"request_id": request_id, "outcome": outcomes.pop(), "values": values, "phase_purity": purity}
+    return Result.model_validate({**fields, "raw_files": raw_files, "note": "; ".join(notes)})
+
+
+def _number(line: int, cells: Mapping[str, str]) -> Value:
+    try:
+        sigma = cells.get("sigma", "")
+        unit = cells.get("unit") or None
+        return Value(value=float(cells.get("value", "")), sigma=float(sigma) if sigma else None, unit=unit)
+    except ValueError:
+        text = f"value '{cells.get('value', '')}' or sigma '{cells.get('sigma', '')}'"
+        raise ResultError(f"line {line}: {text} is not a number that can be taken") from None

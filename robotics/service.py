@@ -1,0 +1,242 @@
+"""Working the queue: claim, check, send, ask, write down. Safe to kill at any point and to run again.
+
+Before anything is sent the intent is recorded (`LabQueue.start`), and the laboratory is asked whether it knows the
+request already. So an interrupted run never sends twice: on the next run the request is adopted and the laboratory is
+asked first; only what it has never heard of is sent, under the same key.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from data.errors import DriverError
+from data.lab import QueueItem
+from robotics.base import Driver, JobReport, JobState
+from robotics.errors import ConflictError, LeaseError
+from robotics.safety import check, is_allowed, refusals
+
+if TYPE_CHECKING:
+    from robotics.queue import LabQueue
+
+OnProgress = Callable[[str, int, int], None]
+"""Called with (what, done, total)."""
+
+MAX_SENDS = 3
+"""Times a request is sent in one run while the laboratory keeps saying that it does not know it."""
+
+
+@dataclass(frozen=True)
+class ServiceOptions:
+    """How a run works the queue.
+
+    Attributes:
+        lease_s: a worker that is silent for this long has lost its requests.
+        poll_s: pause between two rounds of asking.
+        deadline_s: longest time to wait for the laboratory; the driver's own patience by default.
+        slots: requests that may be with the laboratory at once.
+        clock: seconds, monotonic.
+        sleep: waits for seconds.
+    """
+
+    lease_s: float = 60.0
+    poll_s: float = 0.2
+    deadline_s: float | None = None
+    slots: int = 256
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+
+@dataclass
+class ServiceReport:
+    """What a run did: request keys by what became of them, and what went wrong on the way."""
+
+    measured: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    """Taken over by another worker meanwhile."""
+    troubles: list[str] = field(default_factory=list)
+
+
+def run_queue(
+    queue: LabQueue,
+    driver: Driver,
+    *,
+    campaign: str | None = None,
+    worker: str | None = None,
+    on_progress: OnProgress | None = None,
+    options: ServiceOptions | None = None,
+) -> ServiceReport:
+    """Take back what was interrupted, send what is approved, and wait for results until the deadline.
+
+    Args:
+        queue: where requests come from and measurements go.
+        driver: the laboratory.
+        campaign: only this campaign's requests; all by default.
+        worker: a name that no other living process uses; host and process id by default.
+        on_progress: is told how many requests are finished, of how many.
+        options: leases, pauses, deadline.
+
+    Returns:
+        What was measured, what failed, and what is still with the laboratory; that is asked again by the next run.
+    """
+    run = _Run(queue, driver, campaign, worker or this_worker(), options or ServiceOptions())
+    return run.work(on_progress or (lambda _what, _done, _total: None))
+
+
+def this_worker() -> str:
+    """Name of this process: ``host:pid``."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def has_died(worker: str) -> bool:
+    """Whether a worker named by `this_worker` ran on this host and is no longer there (its lease need not run out)."""
+    host, _, pid = worker.rpartition(":")
+    if host != socket.gethostname() or not pid.isdigit() or int(pid) == os.getpid():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+class _Run:
+    """One run over the queue."""
+
+    def __init__(
+        self, queue: LabQueue, driver: Driver, campaign: str | None, worker: str, options: ServiceOptions
+    ) -> None:
+        self.queue, self.driver, self.campaign, self.worker, self.options = queue, driver, campaign, worker, options
+        self.active: dict[str, QueueItem] = {}
+        self.sends: dict[str, int] = {}
+        self.report = ServiceReport()
+        self.reachable = True
+
+    def work(self, on_progress: OnProgress) -> ServiceReport:
+        """Run until nothing is left, the laboratory cannot be reached, or the time is up."""
+        patience_s = self.driver.patience_s if self.options.deadline_s is None else self.options.deadline_s
+        end = self.options.clock() + patience_s
+        self.queue.expire(has_died)
+        adopted = self.queue.adopt(self.worker, self.options.lease_s, self.campaign, has_died)
+        self.active = {item.request_id: item for item in adopted}
+        try:
+            while True:
+                self._take()
+                for item in list(self.active.values()):
+                    self._ask(item)
+                    done = len(self.report.measured) + len(self.report.failed)
+                    on_progress("laboratory", done, done + len(self.active))
+                if not self.active or self.options.clock() >= end:
+                    break
+                self.options.sleep(self.options.poll_s)
+        finally:
+            self._park()
+        return self.report
+
+    def _take(self) -> None:
+        while self.reachable and len(self.active) < self.options.slots:
+            item = self.queue.claim(self.worker, self.options.lease_s, self.campaign)
+            if item is None:
+                return
+            self._begin(item)
+
+    def _begin(self, item: QueueItem) -> None:
+        """Last look at a claimed request before its start is recorded."""
+        try:
+            obstacles = self.driver.check(item.request)
+        except DriverError as error:
+            self.reachable = False
+            self._trouble(item.request_id, f"the laboratory cannot be reached: {error}")
+            self.queue.give_back(item.request_id, self.worker, str(error))
+            return
+        findings = check(item.request, self.queue.limits)
+        if not is_allowed(findings):
+            self.queue.hold(item.request_id, self.worker, f"no longer allowed: {refusals(findings)}")
+            self._trouble(item.request_id, f"held: {refusals(findings)}")
+        elif obstacles:
+            self._fail(item, f"the laboratory cannot: {'; '.join(obstacles)}")
+        else:
+            self.queue.start(item.request_id, self.worker, self.options.lease_s)
+            self.active[item.request_id] = item
+
+    def _ask(self, item: QueueItem) -> None:
+        """Ask how one request goes, and act on the answer."""
+        try:
+            self.queue.heartbeat(item.request_id, self.worker, self.options.lease_s)
+            report = self._poll(item.request_id)
+            if report is None:
+                return
+            if report.state is JobState.UNKNOWN:
+                report = self._poll(item.request_id) if self._send(item) else None
+            if report is not None and report.state is JobState.DONE:
+                self._finish(item, report)
+            elif report is not None and report.state is JobState.FAILED:
+                self._fail(item, report.text or "the laboratory gave no reason")
+        except LeaseError as error:
+            self._trouble(item.request_id, str(error), write=False)
+            self.report.lost.append(item.request_id)
+            del self.active[item.request_id]
+
+    def _poll(self, request_id: str) -> JobReport | None:
+        """The laboratory's answer; None when it gave none that can be used, with the reason on the audit trail."""
+        try:
+            return self.driver.poll(request_id)
+        except Exception as error:  # noqa: BLE001 - one bad answer must not lose the others; the reason is kept
+            self._trouble(request_id, f"no answer: {type(error).__name__}: {error}")
+            return None
+
+    def _send(self, item: QueueItem) -> bool:
+        """Send a request that the laboratory does not know; False when that has been tried too often."""
+        sent = self.sends.get(item.request_id, 0)
+        if sent >= MAX_SENDS:
+            self._fail(item, f"sent {sent} times, and the laboratory still does not know it")
+            return False
+        self.sends[item.request_id] = sent + 1
+        try:
+            self.driver.submit(item.request_id, item.request)
+        except DriverError as error:
+            # The reply may be lost while the request arrived: the next poll tells.
+            self._trouble(item.request_id, f"sending: {error}")
+        return True
+
+    def _finish(self, item: QueueItem, report: JobReport) -> None:
+        if report.measurement is None:
+            self._fail(item, "the laboratory says it is done, and gave no measurement")
+            return
+        try:
+            self.queue.finish(item.request_id, self.worker, report.measurement)
+        except ConflictError as error:
+            self._fail(item, f"the measurement cannot be taken: {error}")
+            return
+        self.report.measured.append(item.request_id)
+        self.active.pop(item.request_id, None)
+
+    def _fail(self, item: QueueItem, why: str) -> None:
+        self.queue.fail(item.request_id, self.worker, why)
+        self.report.failed.append(item.request_id)
+        self.active.pop(item.request_id, None)
+
+    def _park(self) -> None:
+        """Leave what is still running so that the next run can adopt it at once."""
+        for request_id in list(self.active):
+            try:
+                self.queue.park(request_id, self.worker)
+            except LeaseError:
+                self.report.lost.append(request_id)
+                continue
+            self.report.waiting.append(request_id)
+
+    def _trouble(self, request_id: str, text: str, write: bool = True) -> None:
+        line = f"{request_id}: {text}"
+        if line not in self.report.troubles:
+            self.report.troubles.append(line)
+            if write:
+                self.queue.note(request_id, self.worker, text)

@@ -1,0 +1,52 @@
+"""The one table of what may happen to a request in the queue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from data.errors import TransitionError
+from data.lab import RequestState as State
+
+
+@dataclass(frozen=True)
+class Transition:
+    """An action: from which states, to which state."""
+
+    sources: frozenset[State]
+    target: State
+
+
+TRANSITIONS: Final[Mapping[str, Transition]] = {
+    "approve": Transition(frozenset({State.PROPOSED}), State.APPROVED),
+    "refuse": Transition(frozenset({State.PROPOSED}), State.CANCELLED),
+    "hold": Transition(frozenset({State.PROPOSED, State.APPROVED, State.CLAIMED}), State.HELD),
+    "release": Transition(frozenset({State.HELD}), State.PROPOSED),
+    "cancel": Transition(frozenset({State.PROPOSED, State.APPROVED, State.HELD}), State.CANCELLED),
+    "claim": Transition(frozenset({State.APPROVED}), State.CLAIMED),
+    "give_back": Transition(frozenset({State.CLAIMED}), State.APPROVED),
+    "expire": Transition(frozenset({State.CLAIMED}), State.APPROVED),
+    "start": Transition(frozenset({State.CLAIMED}), State.RUNNING),
+    "adopt": Transition(frozenset({State.RUNNING}), State.RUNNING),
+    "finish": Transition(frozenset({State.RUNNING}), State.DONE),
+    "fail": Transition(frozenset({State.CLAIMED, State.RUNNING}), State.FAILED),
+}
+"""Actions by name. `running` means that something may have been sent to the laboratory: it never goes back to
+`approved`, so that nothing is sent twice. A released request has to be approved again."""
+
+FINAL: Final = frozenset({State.DONE, State.FAILED, State.CANCELLED})
+"""States that nothing leaves."""
+
+
+def target_of(action: str, state: State, request_id: str) -> State:
+    """State after an action.
+
+    Raises:
+        TransitionError: the table does not hold it.
+    """
+    transition = TRANSITIONS[action]
+    if state not in transition.sources:
+        allowed = ", ".join(sorted(s.value for s in transition.sources))
+        raise TransitionError(f"request {request_id} is {state.value}; '{action}' needs one that is {allowed}")
+    return transition.target
