@@ -141,7 +141,7 @@ def work(campaign: str, *, store: Store = DEFAULT_STORE) -> None:
     """
     from pipeline.lookup import find_campaign
     from pipeline.session import session_for
-    from robotics.queue import run_queue
+    from robotics.service import run_queue
 
     session = session_for(store, find_campaign(store, campaign))
     run_queue(session.queue, session.driver, campaign=session.campaign_id)

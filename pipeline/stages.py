@@ -184,7 +184,7 @@ def approve(where: str, campaign_id: str) -> int:
 
 def work_laboratory(where: str, campaign_id: str, round_: int) -> dict[str, int]:
     """Run what is approved through the laboratory; returns how many requests of the round stand in each state."""
-    from robotics.queue import run_queue
+    from robotics.service import run_queue
 
     session = session_for(where, campaign_id)
     run_queue(session.queue, session.driver, campaign=campaign_id, on_progress=session.on_progress)
