@@ -152,14 +152,10 @@ def build_crystal(
         InputError: unknown space group, a cell that it forbids, or two sites in one place.
     """
     from ase.data import atomic_numbers
-    from ase.geometry import cellpar_to_cell
 
     rotations, translations = _operations(space_group)
-    lattice: Floats = np.asarray(cellpar_to_cell(cell))
-    metric = lattice @ lattice.T
-    if np.abs(np.einsum("nji,jk,nkl->nil", rotations, metric, rotations) - metric).max() > 1e-2:
-        raise InputError(f"a cell of {tuple(cell)} is not compatible with {space_group}")
-    primitive = np.array(_CENTRING["P" if space_group.endswith(":R") else space_group[0]])
+    lattice_A = primitive_lattice(space_group, cell)
+    primitive = _primitive_vectors(space_group)
     numbers: list[int] = []
     origins: list[int] = []
     placed: Floats = np.empty((0, 3))
@@ -171,8 +167,28 @@ def build_crystal(
         placed = np.vstack([placed, orbit])
         numbers += [atomic_numbers[label]] * len(orbit)
         origins += [index] * len(orbit)
-    crystal = Crystal(numbers=tuple(numbers), frac_coords=placed.tolist(), lattice_A=(primitive @ lattice).tolist())
+    crystal = Crystal(numbers=tuple(numbers), frac_coords=placed.tolist(), lattice_A=lattice_A.tolist())
     return crystal, origins
+
+
+def primitive_lattice(space_group: str, cell: Sequence[float]) -> Floats:
+    """Row vectors [3,3] in Angstrom of the primitive cell that belongs to a conventional one.
+
+    Raises:
+        InputError: unknown space group, or a cell that it forbids.
+    """
+    from ase.geometry import cellpar_to_cell
+
+    rotations, _ = _operations(space_group)
+    lattice: Floats = np.asarray(cellpar_to_cell(cell))
+    metric = lattice @ lattice.T
+    if np.abs(np.einsum("nji,jk,nkl->nil", rotations, metric, rotations) - metric).max() > 1e-2:
+        raise InputError(f"a cell of {tuple(cell)} is not compatible with {space_group}")
+    return np.asarray(_primitive_vectors(space_group) @ lattice)
+
+
+def _primitive_vectors(space_group: str) -> Floats:
+    return np.array(_CENTRING["P" if space_group.endswith(":R") else space_group[0]])
 
 
 @cache

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 
 from data.chemistry import radius_scale
 from data.errors import InputError
-from data.prototypes import Site, build_crystal, read_library
+from data.prototypes import Site, build_crystal, primitive_lattice, read_library
 from data.records import Crystal, Record
 
 PLACEHOLDERS = ("A", "M", "T", "X", "Z")
@@ -74,17 +74,20 @@ def _simple_elements() -> Iterator[tuple[str, Crystal]]:
 
 
 def _compounds(family: Family) -> Iterator[tuple[str, Crystal]]:
+    from ase.data import atomic_numbers
+
     placeholders = list(dict.fromkeys(s.label for s in family.sites if s.label in PLACEHOLDERS))
-    typed: dict[str, int] | None = None
-    for row in family.of or ((),):
-        filling = _read_row(row, placeholders)
-        labels = [filling.elements.get(s.label, s.label) for s in family.sites]
-        coords = [s.coords for s in family.sites]
-        crystal, _ = build_crystal(family.space_group, _cell(family.cell, filling.lengths_A), labels, coords)
-        typed = typed or crystal.composition
-        if not filling.lengths_A:
-            scale = radius_scale(typed, crystal.composition)
-            crystal = crystal.model_copy(update={"lattice_A": _scaled(crystal.lattice_A, scale)})
+    rows = [_read_row(row, placeholders) for row in family.of or ((),)]
+    labels = [[filling.elements.get(s.label, s.label) for s in family.sites] for filling in rows]
+    # Fractional coordinates do not depend on the filling: the symmetry is applied once a family.
+    first, origins = build_crystal(family.space_group, family.cell, labels[0], [s.coords for s in family.sites])
+    for filling, elements in zip(rows, labels, strict=True):
+        crystal = first.model_copy(update={"numbers": tuple(atomic_numbers[elements[o]] for o in origins)})
+        if filling.lengths_A:
+            lattice = primitive_lattice(family.space_group, _cell(family.cell, filling.lengths_A))
+        else:
+            lattice = np.asarray(first.lattice_A) * radius_scale(first.composition, crystal.composition)
+        crystal = Crystal(numbers=crystal.numbers, frac_coords=crystal.frac_coords, lattice_A=lattice.tolist())
         yield f"{family.type} {crystal.formula}", crystal
 
 
@@ -110,7 +113,3 @@ def _cell(typed: Sequence[float], lengths_A: tuple[float, ...]) -> tuple[float, 
             return (x, y, z, *angles)
         case _:
             raise InputError(f"one to three lattice lengths are expected, got {list(lengths_A)}")
-
-
-def _scaled(lattice_A: Sequence[Sequence[float]], scale: float) -> tuple[tuple[float, ...], ...]:
-    return tuple(tuple(round(float(x), 6) for x in row) for row in np.asarray(lattice_A) * scale)
