@@ -138,9 +138,13 @@ class Estimate(Record):
     method: str
     model: str
 
-    def scaled(self, factor: float, offset: float = 0.0) -> Estimate:
-        """Return ``factor * value + offset`` with sigma scaled alike."""
-        return self.model_copy(update={"value": factor * self.value + offset, "sigma": abs(factor) * self.sigma})
+    @property
+    def text(self) -> str:
+        """Value and sigma to the decimals that sigma's two leading digits call for: ``3.43 ± 0.50``, ``168 ± 17``."""
+        if self.sigma == 0:
+            return f"{self.value:.4g}"
+        decimals = max(0, 1 - math.floor(math.log10(self.sigma)))
+        return f"{self.value:.{decimals}f} ± {self.sigma:.{decimals}f}"
 
 
 class Verdict(StrEnum):
@@ -179,8 +183,3 @@ class ScreeningResult(Record):
     """Short facts that are not numbers: decomposition products, hull coverage, duplicate of ..."""
     stages: tuple[str, ...] = ()
     """Stages passed or ended in, in order."""
-
-
-def finite(value: float) -> bool:
-    """True for an ordinary number."""
-    return math.isfinite(value)

@@ -8,10 +8,10 @@ from typing import Any
 
 from data.errors import StructureError
 from data.io import read_crystals
-from data.records import Candidate, Origin, Reason, ScreeningResult, Verdict
+from data.records import Candidate, Estimate, Origin, Reason, ScreeningResult, Verdict
 from pipeline.console import progress_bars, table
 from pipeline.session import DEFAULT_STORE, runs_folder
-from pipeline.tables import FRONT_PROPERTIES
+from pipeline.tables import short_columns
 from screening.settings import ScreenSettings
 
 Row = dict[str, Any]
@@ -126,9 +126,7 @@ def print_table(rows: Sequence[Row]) -> None:
     shown = []
     for row in rows:
         line: dict[str, object] = {"file": row["file"], "formula": row["formula"] or "", "verdict": row["verdict"]}
-        for name in FRONT_PROPERTIES:
-            if (p := row["properties"].get(name)) is not None:
-                line[name] = f"{p['value']:.3g} ± {p['sigma']:.2g} {p['unit']}"
+        line |= short_columns({n: Estimate(**p, model="") for n, p in row["properties"].items()})
         line["reason"] = "; ".join(r["text"] for r in row["reasons"] if r["verdict"] != "pass")
         shown.append(line)
     columns = list(dict.fromkeys(key for line in shown for key in line))

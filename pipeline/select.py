@@ -136,7 +136,7 @@ def chemical_system(result: ScreeningResult) -> str:
 
 
 def _sentence(item: Scored, system: str, nth: int) -> str:
-    facts = ", ".join(f"{_words(name)} {e.value:.3g} ± {e.sigma:.2g} {e.unit}" for name, e in item.values.items())
+    facts = ", ".join(f"{_words(name)} {e.text} {e.unit}" for name, e in item.values.items())
     place = "On the Pareto front" if item.front == 1 else f"On front {item.front}, after better ones"
     which = "the best of" if nth == 1 else f"number {nth} of"
     return (

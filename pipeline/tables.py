@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from data.records import Candidate, ScreeningResult
+from data.records import Candidate, Estimate, ScreeningResult
 from pipeline.session import Session, session_for
 
-FRONT_PROPERTIES = (
-    "average_voltage",
-    "capacity_grav",
-    "energy_grav",
-    "stability_discharge",
-    "stability_charge",
-    "max_delta_volume",
-)
-"""Properties that short tables show."""
+FRONT_PROPERTIES = {
+    "average_voltage": "voltage",
+    "capacity_grav": "capacity",
+    "energy_grav": "energy",
+    "stability_discharge": "above hull",
+    "stability_charge": "charged, above hull",
+    "max_delta_volume": "volume change",
+}
+"""Properties that short tables show, and the words they use."""
+
+
+def short_columns(estimates: Mapping[str, Estimate]) -> dict[str, str]:
+    """The front properties as ``{"voltage (V)": "3.43 ± 0.50"}``."""
+    return {
+        f"{words} ({e.unit})" if e.unit != "1" else words: e.text
+        for name, words in FRONT_PROPERTIES.items()
+        if (e := estimates.get(name)) is not None
+    }
 
 
 def results_frame(session: Session) -> pd.DataFrame:
@@ -75,8 +85,6 @@ def top_rows(where: str, campaign_id: str, limit: int) -> list[dict[str, Any]]:
     for selection in session.store.selections(campaign_id)[:limit]:
         result = results[selection.candidate_id]
         row: dict[str, Any] = {"candidate": result.candidate_id, "formula": result.formula}
-        for name in FRONT_PROPERTIES:
-            if (estimate := result.estimates.get(name)) is not None:
-                row[name] = f"{estimate.value:.3g} ± {estimate.sigma:.2g} {estimate.unit}"
+        row |= short_columns(result.estimates)
         rows.append({**row, "request": selection.request_id or selection.note})
     return rows

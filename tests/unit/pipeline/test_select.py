@@ -75,7 +75,7 @@ def test_the_batch_is_diverse_and_says_why() -> None:
     chosen = choose(score(rows, OBJECTIVES), Select(batch_size=4, max_per_chemical_system=2))
     assert [c.scored.result.candidate_id for c in chosen] == ["a", "d", "b"]
     assert chosen[0].why == (
-        "On the Pareto front: voltage 3.5 ± 0.3 V, capacity 170 ± 1 mAh/g. It has a 90 % chance of meeting every "
+        "On the Pareto front: voltage 3.50 ± 0.30 V, capacity 170.0 ± 1.0 mAh/g. It has a 90 % chance of meeting every "
         "objective and is the best of the Fe-Li-O-P system."
     )
     assert "number 2 of the Fe-Li-O-P system" in chosen[2].why

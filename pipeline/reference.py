@@ -1,0 +1,100 @@
+"""`redoxa reference`: rebuild the shipped tables, add a user's own phases, show a chemical system."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from ase.data import atomic_numbers
+
+from data.datasets import shared_dir
+from data.errors import InputError
+from data.provenance import CHGNET, MATERIALS_PROJECT, Source, sha256_of, write_provenance
+from data.tables import load_known_materials
+from pipeline.console import note, progress_bars, say, table
+from pipeline.doctor import ASSETS
+from pipeline.screening_context import USER_REFERENCE, open_reference
+from pipeline.session import runs_folder
+
+STRUCTURES = ("mp_structures.parquet", "li_electrodes.parquet")
+COMPOSITIONS = ("mp20_train_compositions.parquet",)
+
+
+def build_tables(datasets: Path | None, out: Path | None, minutes: float) -> None:
+    """Compute reference energies and fingerprints as far as the time allows, and write both with their records.
+
+    Raises:
+        InputError: the data sets are not where they should be.
+    """
+    from data.reference import SHIPPED, load_reference
+    from screening.potential import load_potential
+    from screening.reference_build import build_reference
+    from screening.reference_check import reference_facts
+    from screening.reference_known import build_known_materials
+
+    shared = shared_dir()
+    folder = datasets or (shared / "datasets" if shared is not None else None)
+    if folder is None or not (folder / STRUCTURES[0]).exists():
+        raise InputError(
+            f"{folder or '../shared/datasets'}: no crystal data sets here; name their folder with --datasets"
+        )
+    target = out or ASSETS
+    target.mkdir(parents=True, exist_ok=True)
+    structures = [folder / name for name in STRUCTURES]
+    energies, known = target / SHIPPED, target / "known_materials.parquet"
+    with progress_bars() as on_progress:
+        work = runs_folder("runs/redoxa.db") / "reference.parts.jsonl"
+        built = build_reference(energies, structures, load_potential(), work, 60 * minutes, on_progress)
+        build_known_materials(known, structures, [folder / name for name in COMPOSITIONS], on_progress)
+    command = "redoxa reference build"
+    sources = tuple(Source(name=p.name, attribution=MATERIALS_PROJECT, sha256=sha256_of(p)) for p in structures)
+    write_provenance(known, command, sources, ("redoxa", "spglib", "numpy"))
+    facts = reference_facts(load_reference(energies), built.rows, structures[0], load_known_materials(known))
+    potential = Source(name="CHGNet 0.3.0", attribution=CHGNET)
+    write_provenance(energies, command, (*sources, potential), ("redoxa", "chgnet", "torch"), {"checks": facts})
+    note(f"{built.entries} formulas in {energies}; {built.open_tasks} energies left to compute (run again to go on)")
+
+
+def add_file(file: Path, store: str) -> None:
+    """Add a user's phases to the table beside the store."""
+    from screening.potential import load_potential
+    from screening.reference_add import add_files
+
+    target = runs_folder(store) / USER_REFERENCE
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with progress_bars() as on_progress:
+        step: Callable[[int, int], None] = lambda done, total: on_progress("reference", done, total)  # noqa: E731
+        merged = add_files([file], target, load_potential(), step)
+    say(f"{target}: {len(merged)} phases of yours now count in every hull")
+
+
+def show_system(system: str, store: str, *, as_json: bool) -> None:
+    """Print the competing phases of a chemical system and how they were computed.
+
+    Raises:
+        InputError: the system names something that is no element.
+    """
+    elements = [x.strip() for x in system.split("-")]
+    for element in elements:
+        if atomic_numbers.get(element, 0) < 1:
+            raise InputError(f"'{element}' is not an element symbol; write for example Li-Fe-P-O")
+    reference = open_reference(runs_folder(store))
+    rows = [
+        {
+            "formula": e.formula,
+            "energy (eV/atom)": e.energy_eV_per_atom,
+            "kind": e.kind,
+            "name": e.name,
+            "source": e.source,
+        }
+        for e in reference.entries(elements)
+    ]
+    if as_json:
+        say(json.dumps({"scale": reference.scale, "phases": rows}))
+        return
+    table(
+        f"{reference.coverage(elements).text}; energies on the scale {reference.scale}",
+        rows,
+        list(rows[0]) if rows else [],
+    )
