@@ -1,0 +1,84 @@
+"""A scheduled deployment on a real Prefect server: registered, run when asked for, one run at a time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import httpx
+import yaml
+
+from tests.campaign.conftest import TINY, command, redoxa
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _until(what: str, seconds: float, check: object) -> object:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            if found := check():  # type: ignore[operator]
+                return found
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.5)
+    raise AssertionError(f"{what}: not within {seconds} s")
+
+
+def test_a_served_campaign_runs_on_a_real_server(tmp_path: Path) -> None:
+    spec = yaml.safe_load(TINY.read_text())
+    spec |= {"schedule": {"every_minutes": 600}, "stop": {"rounds": 1}, "generate": [{"kind": "substitution", "count": 3}]}
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(spec))
+    port = _free_port()
+    api = f"http://127.0.0.1:{port}/api"
+    quiet = {
+        "PREFECT_HOME": str(tmp_path / "prefect"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+    }
+    env = {**os.environ, **quiet}
+    sink = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "stdin": subprocess.DEVNULL}
+    server = subprocess.Popen(
+        [command()[0], "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)], env=env, **sink
+    )
+    served = None
+    try:
+        _until("server", 120, lambda: httpx.get(f"{api}/health").status_code == 200)
+        served = subprocess.Popen(
+            command("serve", "tiny.yaml"), cwd=tmp_path, env={**env, "PREFECT_API_URL": api}, **sink
+        )
+        found = _until(
+            "deployment", 90, lambda: httpx.get(f"{api}/deployments/name/discovery-campaign/tiny").raise_for_status().json()
+        )
+        deployment = dict(found)  # type: ignore[call-overload]
+        assert deployment["schedules"][0]["schedule"]["interval"] == 36_000
+        assert deployment["global_concurrency_limit"]["limit"] == 1
+        run = httpx.post(f"{api}/deployments/{deployment['id']}/create_flow_run", json={}).json()
+        final = _until(
+            "flow run", 240, lambda: _final(httpx.get(f"{api}/flow_runs/{run['id']}").json())
+        )
+        assert final == "COMPLETED"
+        artifacts = httpx.post(f"{api}/artifacts/latest/filter", json={}).json()
+        assert {a["key"] for a in artifacts} >= {"tiny-funnel", "tiny-report"}
+    finally:
+        for process in (served, server):
+            if process is not None:
+                process.send_signal(signal.SIGINT)
+                try:
+                    process.wait(20)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+    status = redoxa("status", "--json", cwd=tmp_path)
+    assert '"screened": 3' in status.out, status.err
+
+
+def _final(run: dict[str, object]) -> object:
+    return run["state_type"] if run["state_type"] in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"} else None

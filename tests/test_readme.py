@@ -1,0 +1,48 @@
+"""What the README shows is true: its campaign validates, its commands and links exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli import app
+from pipeline.spec_file import read_spec
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text()
+
+
+def test_the_campaign_validates_and_is_short(tmp_path: Path) -> None:
+    [block] = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
+    file = tmp_path / "readme.yaml"
+    file.write_text(block)
+    assert read_spec(file).goal.working_ion == "Na"
+    assert len(block.strip().splitlines()) <= 12
+
+
+COMMANDS = [c.split("#")[0].strip() for c in re.findall(r"redoxa (?:[a-z]+ )+[^#`\n]*?(?=\s{2,}|#|$|`)", TEXT, re.MULTILINE)]
+
+
+@pytest.mark.parametrize("command", sorted(set(COMMANDS)))
+def test_commands_parse(command: str, tmp_path: Path) -> None:
+    tokens = shlex.split(command)[1:]
+    function, _, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
+    assert callable(function)
+
+
+def test_there_are_commands_to_test() -> None:
+    assert len(COMMANDS) >= 8
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\(((?!http)[^)]+)\)", TEXT))
+def test_links_lead_somewhere(link: str) -> None:
+    assert (ROOT / link).exists()
+
+
+def test_make_has_the_two_commands() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"^    make (\w+)", TEXT, re.MULTILINE):
+        assert f"\n{target}:" in makefile
