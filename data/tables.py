@@ -86,7 +86,7 @@ class KnownMaterials:
 
     def add(self, crystal: Crystal | Fingerprint, name: str, source: str) -> None:
         """Make a crystal known, for this process only."""
-        mark = crystal if isinstance(crystal, Fingerprint) else fingerprint(crystal, symmetry=True)
+        mark = crystal if isinstance(crystal, Fingerprint) else fingerprint(crystal)
         material = KnownMaterial(mark.formula, name, source, mark.spacegroup, mark.packed())
         self._by_formula.setdefault(mark.formula, []).append(material)
 

@@ -13,7 +13,7 @@ from data.errors import InputError
 from data.io import read_crystals
 from data.reference import EnergyKind, Reference, ReferenceEntry, mixed_scales, read_table, write_table
 from data.structures import from_structure
-from screening.reference_build import Parts, reference_entries, run, scale_of
+from screening.reference_build import LIBRARY_SETTINGS, Parts, reference_entries, run, scale_of
 from screening.reference_tasks import Task, dataset_tasks
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def compute_tasks(
         InputError: a structure that the potential cannot relax.
     """
     parts = Parts(table.with_suffix(".parts.jsonl"))
-    run(tasks, parts, potential, on_step=on_step)
+    run(tasks, parts, potential, LIBRARY_SETTINGS, on_step=on_step)
     hashes = {task.crystal_hash: task.name for task in tasks}
     rows = [row for row in parts.rows.values() if row.crystal_hash in hashes]
     failed = [f"{r.name} ({r.error or 'no energy'})" for r in rows if r.energy_eV_per_atom is None or not r.usable]

@@ -25,8 +25,7 @@ from screening.reference_tasks import (
     Task,
     by_relevance,
     dataset_tasks,
-    element_tasks,
-    prototype_tasks,
+    library_tasks,
     relevance,
 )
 from screening.relax import RelaxSettings, relax
@@ -37,11 +36,17 @@ if TYPE_CHECKING:
 OnStep = Callable[[str, int, int], None]
 """Called with (what, done, total)."""
 
-BUILD_SETTINGS = RelaxSettings(max_steps=60)
-"""As in screening, but given up sooner: the geometries come relaxed by DFT, so few need more."""
+LIBRARY_SETTINGS = RelaxSettings()
+"""As in screening: cells of the library are typed, or scaled by ionic radii."""
+
+DATASET_SETTINGS = RelaxSettings(max_steps=60)
+"""As in screening, but given up sooner: these geometries come relaxed by DFT, so few need more."""
 
 NEAR_HULL_eV_PER_ATOM = 0.02
 """Phases this close to the hull by single points are relaxed: those that can decide a hull distance."""
+
+LIBRARIES = ("reference_phases", "prototypes")
+"""Sources of published phases that are relaxed whatever their energy."""
 
 LEAST_RELEVANCE = 2
 """Of `reference_tasks.relevance`: crystals below it are not relaxed."""
@@ -81,7 +86,7 @@ class Row:
     @property
     def usable(self) -> bool:
         """A relaxation that converged, or only ran out of steps; not one that exploded."""
-        return self.converged or self.steps >= BUILD_SETTINGS.max_steps
+        return self.converged or self.steps >= DATASET_SETTINGS.max_steps
 
 
 class Parts:
@@ -108,7 +113,7 @@ class Parts:
             file.write(json.dumps(asdict(row), separators=(",", ":")).encode() + b"\n")
 
 
-def compute(task: Task, potential: Potential, settings: RelaxSettings = BUILD_SETTINGS) -> Row:
+def compute(task: Task, potential: Potential, settings: RelaxSettings) -> Row:
     """Compute one energy; a structure that the potential cannot take gives a row with its error."""
     row = Row(
         key=task.key(potential.model_id, settings.content_hash),
@@ -141,15 +146,16 @@ def run(
     tasks: Sequence[Task],
     parts: Parts,
     potential: Potential,
+    settings: RelaxSettings,
     deadline_s: float = float("inf"),
     on_step: Callable[[int, int], None] | None = None,
 ) -> int:
     """Compute what `parts` lacks, in order, until `time.monotonic()` passes the deadline; return how many are open."""
     for i, task in enumerate(tasks):
-        if task.key(potential.model_id, BUILD_SETTINGS.content_hash) not in parts.rows:
+        if task.key(potential.model_id, settings.content_hash) not in parts.rows:
             if time.monotonic() > deadline_s:
                 return len(tasks) - i
-            parts.append(compute(task, potential))
+            parts.append(compute(task, potential, settings))
         if on_step is not None:
             on_step(i + 1, len(tasks))
     return 0
@@ -160,10 +166,10 @@ def near_hull(
 ) -> list[Task]:
     """Relaxation tasks of the dataset's crystals that lie on or near the hull and matter to an electrode.
 
-    The hull is that of the single points and of the relaxed elements and prototypes. Relaxed dataset crystals do not
+    The hull is that of the single points and of the relaxed published phases. Relaxed dataset crystals do not
     enter, so that the choice is the same after every interruption.
     """
-    fixed = [r for r in rows.values() if r.kind == "single_point" or r.source in ("elements", "prototypes")]
+    fixed = [r for r in rows.values() if r.kind == "single_point" or r.source in LIBRARIES]
     hull = Reference(reference_entries(fixed), scale_of(potential))
     known: list[tuple[Task, Row, float]] = []
     for task in tasks:
@@ -233,11 +239,12 @@ def build_reference(
 ) -> BuildResult:
     """Compute reference energies as far as the budget allows and write the table; run again to go on.
 
-    In order: elements, published prototypes, single points of the datasets, then relaxation of what lies near the hull.
+    In order: published phases, single points of the datasets, then relaxation of their elements and of what lies near
+    the hull.
 
     Args:
         out: table to write (parquet); the old one is replaced at the end, at once.
-        datasets: parquet files of crystals (`reference_tasks.dataset_tasks`); without any, elements and prototypes
+        datasets: parquet files of crystals (`reference_tasks.dataset_tasks`); without any, the published phases
             alone.
         potential: computes every energy.
         work: append-only file of results (JSONL), kept between runs.
@@ -247,16 +254,17 @@ def build_reference(
     deadline = time.monotonic() + budget_s
     parts = Parts(work)
 
-    def stage(name: str, tasks: Sequence[Task]) -> int:
-        return run(tasks, parts, potential, deadline, None if on_step is None else partial(on_step, name))
+    def stage(name: str, tasks: Sequence[Task], settings: RelaxSettings) -> int:
+        tick = None if on_step is None else partial(on_step, name)
+        return run(tasks, parts, potential, settings, deadline, tick)
 
+    still_open = stage("published phases", list(library_tasks()), LIBRARY_SETTINGS)
     points = by_relevance(task for path in datasets for task in dataset_tasks(path))
+    still_open += stage("single points", points, DATASET_SETTINGS)
     elements = [replace(t, kind="relaxed") for t in points if len(set(t.crystal.numbers)) == 1]
-    still_open = stage("elements", [*element_tasks(), *elements])
-    still_open += stage("prototypes", list(prototype_tasks()))
-    still_open += stage("single points", points)
-    near = near_hull(points, parts.rows, potential, NEAR_HULL_eV_PER_ATOM)
-    still_open += stage("relaxations", near)
+    still_open += stage("elements", elements, DATASET_SETTINGS)
+    near = [] if still_open else near_hull(points, parts.rows, potential, NEAR_HULL_eV_PER_ATOM)
+    still_open += stage("relaxations", near, DATASET_SETTINGS)
     rows = tuple(parts.rows.values())
     reference = Reference(reference_entries(rows), scale_of(potential))
     write_table(out, reference, reference.scale)

@@ -62,7 +62,7 @@ class Agreement:
     mean_abs_difference: float
     median_abs_difference: float
     bias: float
-    both_within_0_1: float
+    same_side_of_0_1: float
     """Share of structures on the same side of 0.1 eV/atom."""
 
 
@@ -75,5 +75,5 @@ def agreement(ours: Sequence[float], listed: Sequence[float]) -> Agreement:
         mean_abs_difference=float(np.abs(gap).mean()),
         median_abs_difference=float(np.median(np.abs(gap))),
         bias=float(gap.mean()),
-        both_within_0_1=float(((a <= 0.1) == (b <= 0.1)).mean()),
+        same_side_of_0_1=float(((a <= 0.1) == (b <= 0.1)).mean()),
     )

@@ -1,18 +1,16 @@
-"""What the reference table is computed from: elements, published prototypes, and the crystals of the shared data."""
+"""What the reference is computed from: published simple phases and electrodes, and the crystals of the shared data."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ase.data import atomic_numbers, reference_states
+from ase.data import atomic_numbers
 
-from data.prototypes import build_crystal
 from data.records import Crystal, content_hash
 from data.reference import EnergyKind
-from data.structures import from_atoms
 from data.units import ION_VALENCE
 
 WORKING_IONS = frozenset(atomic_numbers[e] for e in ION_VALENCE)
@@ -22,46 +20,6 @@ COMMON_ANION_FORMERS = frozenset({5, 8, 9, 14, 15, 16})  # B O F Si P S
 ANION_FORMERS = COMMON_ANION_FORMERS | {1, 6, 7, 17, 34}  # H C N Cl Se
 RARE = frozenset({2, 10, 18, 36, 54, 43, 61, *range(84, 119)})
 """Noble gases and elements without a stable isotope."""
-
-# Ground states that ASE's table of simple lattices lacks: space group, cell, sites, source.
-_ELEMENT_CELLS: Mapping[str, tuple[str, tuple[float, ...], tuple[tuple[float, float, float], ...], str]] = {
-    "Mn": (
-        "I-43m",
-        (8.9125, 8.9125, 8.9125, 90, 90, 90),
-        ((0, 0, 0), (0.3176, 0.3176, 0.3176), (0.3570, 0.3570, 0.0342), (0.0895, 0.0895, 0.2818)),
-        "alpha-Mn, J. A. Oberteuffer, J. A. Ibers, Acta Cryst. B 26, 1499 (1970)",
-    ),
-    "C": (
-        "P6_3/mmc",
-        (2.464, 2.464, 6.711, 90, 90, 120),
-        ((0, 0, 0.25), (1 / 3, 2 / 3, 0.25)),
-        "graphite, P. Trucano, R. Chen, Nature 258, 136 (1975)",
-    ),
-    "Bi": (
-        "R-3m:H",
-        (4.546, 4.546, 11.862, 90, 90, 120),
-        ((0, 0, 0.23389),),
-        "rhombohedral Bi, P. Cucka, C. S. Barrett, Acta Cryst. 15, 865 (1962)",
-    ),
-    "Sn": (
-        "Fd-3m:1",
-        (6.4892, 6.4892, 6.4892, 90, 90, 90),
-        ((0, 0, 0),),
-        "grey Sn, J. Thewlis, A. R. Davey, Nature 174, 1011 (1954)",
-    ),
-    "In": (
-        "I4/mmm",
-        (3.2523, 3.2523, 4.9461, 90, 90, 90),
-        ((0, 0, 0),),
-        "tetragonal In, J. Graham, A. Moore, G. V. Raynor, J. Inst. Met. 84, 86 (1955)",
-    ),
-    "I": (
-        "Cmce",
-        (7.136, 4.686, 9.784, 90, 90, 90),
-        ((0, 0.15434, 0.11741),),
-        "iodine, F. van Bolhuis, P. B. Koster, T. Migchelsen, Acta Cryst. 23, 90 (1967)",
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -106,27 +64,15 @@ def dataset_tasks(path: Path) -> Iterator[Task]:
         yield Task(crystal, name + suffix, path.stem)
 
 
-def element_tasks() -> Iterator[Task]:
-    """Relaxation tasks of the elements in their simple published lattices, and of a few that are not simple."""
-    from ase.build import bulk
+def library_tasks() -> Iterator[Task]:
+    """Relaxation tasks of the published simple phases (elements included) and of the published electrodes."""
+    from data.prototypes import load_prototypes
+    from data.reference_phases import load_reference_structures
 
-    for symbol, z in atomic_numbers.items():
-        state = reference_states[z] if 0 < z < len(reference_states) and z not in RARE else None
-        if symbol in _ELEMENT_CELLS:
-            group, cell, sites, source = _ELEMENT_CELLS[symbol]
-            crystal, _ = build_crystal(group, cell, [symbol] * len(sites), sites)
-            yield Task(crystal, source.partition(",")[0], "elements", "relaxed")
-        elif state and state["symmetry"] in ("fcc", "bcc", "hcp", "diamond") and "basis" not in state:
-            yield Task(from_atoms(bulk(symbol)), f"{state['symmetry']} {symbol}", "elements", "relaxed")
-
-
-def prototype_tasks() -> Iterator[Task]:
-    """Relaxation tasks of the published electrodes and of the simple phases they compete with."""
-    from data import prototypes
-
-    for library in prototypes.LIBRARIES:
-        for entry in prototypes.load_prototypes(library):
-            yield Task(entry.crystal, entry.name, "prototypes", "relaxed")
+    for name, crystal in load_reference_structures():
+        yield Task(crystal, name, "reference_phases", "relaxed")
+    for entry in load_prototypes():
+        yield Task(entry.crystal, entry.name, "prototypes", "relaxed")
 
 
 def relevance(numbers: Iterable[int]) -> int:

@@ -1,0 +1,65 @@
+"""Build the table of known materials: fingerprints of published crystals, formulas of those without positions."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from data.errors import StructureError
+from data.fingerprint import fingerprint
+from data.records import reduced_formula
+from data.tables import KnownMaterial, write_known_materials
+from screening.reference_tasks import Task, dataset_tasks, library_tasks
+
+
+def build_known_materials(
+    out: Path,
+    datasets: Sequence[Path],
+    compositions: Sequence[Path] = (),
+    on_step: Callable[[str, int, int], None] | None = None,
+) -> int:
+    """Write the table of known materials (minutes) and return its number of rows.
+
+    Args:
+        out: table to write (parquet); the old one is replaced at the end, at once.
+        datasets: parquet files of crystals (`reference_tasks.dataset_tasks`), beside the published phases.
+        compositions: parquet files with `material_id` and `atomic_numbers` alone, known by formula.
+        on_step: called with (stage, done, total).
+    """
+    tasks = [*library_tasks(), *(task for path in datasets for task in dataset_tasks(path))]
+    materials = []
+    for i, task in enumerate(tasks):
+        materials.append(known_material(task))
+        if on_step is not None:
+            on_step("fingerprints", i + 1, len(tasks))
+    formulas = (row for path in compositions for row in known_formulas(path))
+    return write_known_materials(out, [*one_of_each(materials), *formulas])
+
+
+def known_material(task: Task) -> KnownMaterial:
+    """Fingerprint of a task's crystal; formula alone where the cell has none."""
+    try:
+        mark = fingerprint(task.crystal, symmetry=True)
+    except StructureError:
+        return KnownMaterial(task.crystal.formula, task.name, task.source)
+    return KnownMaterial(mark.formula, task.name, task.source, mark.spacegroup, mark.packed())
+
+
+def one_of_each(materials: Iterable[KnownMaterial]) -> list[KnownMaterial]:
+    """Drop materials whose packed fingerprint is exactly that of an earlier one (two benchmark sets share crystals)."""
+    kept: dict[tuple[str, bytes | None], KnownMaterial] = {}
+    for material in materials:
+        kept.setdefault((material.formula, material.fingerprint), material)
+    return list(kept.values())
+
+
+def known_formulas(path: Path) -> Iterator[KnownMaterial]:
+    """Formula-only materials of a table with `material_id` and `atomic_numbers`."""
+    import pandas as pd
+    from ase.data import chemical_symbols
+
+    frame = pd.read_parquet(path, columns=["material_id", "atomic_numbers"])
+    for name, numbers in zip(frame["material_id"], frame["atomic_numbers"], strict=True):
+        composition = Counter(chemical_symbols[z] for z in numbers)
+        yield KnownMaterial(reduced_formula(dict(composition)), name, path.stem)
