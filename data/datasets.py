@@ -89,7 +89,9 @@ def load(path: Path) -> CrystalData:
     try:
         arrays = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: cannot be read as a prepared data file ({error}); make one with `prepare`") from error
+        raise InputError(
+            f"{path}: cannot be read as a prepared data file ({error}); make one with `prepare`"
+        ) from error
     missing = {"numbers", "frac_coords", "cells", "start", "held_out"} - set(arrays)
     if missing:
         raise InputError(f"{path}: lacks {', '.join(sorted(missing))}; make it with `prepare`")

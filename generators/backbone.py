@@ -1,9 +1,10 @@
 """The network: messages over the fully connected periodic graph, dense.
 
-A crystal of N atoms is [N, ...] for the atoms and [N, N, ...] for the edges, and a batch holds crystals of one N only. So there
-is no padding, no gather and no scatter: on a CPU this trains 2.5 to 4 times as many crystals a second as the usual
-flat edge list with `scatter` (torch-geometric's layout, which `CrystalBatch.to_pyg()` gives to any model that wants
-it). The first edge layer is factored: W [h_i, h_j, e_ij] = A h_i + B h_j + C e_ij, so that only C is applied per edge.
+A crystal of N atoms is [N, ...] for the atoms and [N, N, ...] for the edges, and a batch holds crystals of one N
+only. So there is no padding, no gather and no scatter: on a CPU this trains 2.5 to 4 times as many crystals a second
+as the usual flat edge list with `scatter` (torch-geometric's layout, which `CrystalBatch.to_pyg()` gives to any
+model that wants it). The first edge layer is factored: W [h_i, h_j, e_ij] = A h_i + B h_j + C e_ij, so that only C
+is applied per edge.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class BackboneConfig:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the network says of a state: type logits [B,N,N_TYPES], coordinate velocity [B,N,3], lattice velocity [B,6]."""
+    """What the network says of a state: type logits [B,N,N_TYPES], velocities of coordinates [B,N,3], lattice [B,6]."""
 
     types: torch.Tensor
     coords: torch.Tensor
@@ -51,7 +52,7 @@ class Prediction:
 
 
 def element_features() -> torch.Tensor:
-    """Place in the periodic table, float [N_TYPES, 28]: period (7), group (18), f block, is metal-like, unknown."""
+    """Place in the periodic table, float [N_TYPES, 28]: period (7), group (18), f block, place in it, unknown."""
     table = torch.zeros(N_TYPES, 28)
     table[MASK, 27] = 1.0
     for z in range(1, N_TYPES):
@@ -63,7 +64,7 @@ def element_features() -> torch.Tensor:
             table[z, 7 + 2] = 1.0
             table[z, 26] = place / 16.0
         else:
-            group = place if place <= 2 else 18 - (length - place)
+            group = place if place <= min(2, length // 2) else 18 - (length - place)
             table[z, 7 + min(group, 18) - 1] = 1.0
     return table
 
@@ -93,9 +94,9 @@ class Layer(nn.Module):
 class Backbone(nn.Module):
     """Velocity of coordinates and lattice, and type logits, of a batch of crystals with equally many atoms.
 
-    Nothing depends on the order of the atoms, on the origin, or on the cell's orientation. The buffers hold what the data
-    say of elements and cells: `volumes` (cubic Angstrom per atom of each element), and `lattice_mean`, `lattice_std` of the
-    log lattice relative to that volume.
+    Nothing depends on the order of the atoms, on the origin, or on the cell's orientation. The buffers hold what the
+    data say of elements and cells: `volumes` (cubic Angstrom per atom of each element), and `lattice_mean`,
+    `lattice_std` of the log lattice relative to that volume.
     """
 
     element_table: torch.Tensor

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 
 from data.errors import InputError
 from generators.backbone import Backbone, BackboneConfig
+from generators.stoichiometry import Stoichiometry
 
 FORMAT = "redoxa-flow-1"
 
@@ -43,24 +44,24 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         raise InputError(f"{path}: cannot be read as a checkpoint ({error})") from error
 
 
-def save_network(path: Path, network: Backbone, weights: dict[str, torch.Tensor], sizes: torch.Tensor) -> None:
+def save_network(path: Path, network: Backbone, weights: dict[str, torch.Tensor], statistics: Stoichiometry) -> None:
     """Write a network for sampling: weights in half precision, buffers in full.
 
     Args:
         path: file to write.
         network: gives the settings and the buffers.
         weights: by parameter name, the averaged weights.
-        sizes: how often each number of atoms occurs in the training data [max_atoms + 1].
+        statistics: of the training data.
     """
     tensors = {name: weights[name].half() for name, _ in network.named_parameters()}
     tensors |= {name: b for name, b in network.named_buffers() if name in network.state_dict()}
-    tensors["sizes"] = sizes
+    tensors |= {f"statistics.{name}": t for name, t in statistics.tensors().items()}
     header = {"format": FORMAT, "backbone": json.dumps(asdict(network.config), sort_keys=True)}
     write_tensors(path, tensors, header)
 
 
-def load_network(path: Path) -> tuple[Backbone, torch.Tensor]:
-    """Read a network for sampling, and how often each number of atoms occurred in its training data.
+def load_network(path: Path) -> tuple[Backbone, Stoichiometry]:
+    """Read a network for sampling, and the statistics of its training data.
 
     Raises:
         InputError: not a checkpoint of this program.
@@ -72,10 +73,12 @@ def load_network(path: Path) -> tuple[Backbone, torch.Tensor]:
     known = {field.name for field in fields(BackboneConfig)}
     if set(settings) != known:
         raise InputError(f"{path}: settings {sorted(set(settings) ^ known)} do not fit this program")
-    network = Backbone(BackboneConfig(**settings))
-    sizes = tensors.pop("sizes")
+    statistics = {name.removeprefix("statistics."): t for name, t in tensors.items() if name.startswith("statistics.")}
+    weights = {name: t.float() for name, t in tensors.items() if not name.startswith("statistics.")}
+    with torch.random.fork_rng(devices=[]):  # reading a file must not move the caller's randomness
+        network = Backbone(BackboneConfig(**settings))
     try:
-        network.load_state_dict({name: t.float() for name, t in tensors.items()})
-    except RuntimeError as error:
+        network.load_state_dict(weights)
+        return network.eval(), Stoichiometry(**statistics)
+    except (RuntimeError, TypeError) as error:
         raise InputError(f"{path}: weights do not fit the network: {error}") from error
-    return network.eval(), sizes

@@ -1,9 +1,9 @@
 """Interpolants and noise: masked types, the torus of coordinates, and the lattice.
 
-The lattice is held as S = 1/2 log(L L^T): symmetric, free of rotation, and additive where lattices multiply. Its trace is the
-logarithm of the volume, which is measured from a volume per atom of each element, so the flow starts at a cell of the
-right size for its composition (rotation-free lattices: DiffCSP, arXiv:2309.04475, and EquiCSP; informed base: OMatG,
-arXiv:2502.02582).
+The lattice is held as S = 1/2 log(L L^T): symmetric, free of rotation, and additive where lattices multiply. Its
+trace is the logarithm of the volume, which is measured from a volume per atom of each element, so the flow starts at
+a cell of the right size for its composition (rotation-free lattices: DiffCSP, arXiv:2309.04475, and EquiCSP;
+informed base: OMatG, arXiv:2502.02582).
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def log_to_lattice(log: torch.Tensor) -> torch.Tensor:
     yy = xx + d
     s = torch.stack([xx, xy, xz, xy, yy, yz, xz, yz, zz], dim=1).reshape(-1, 3, 3)
     values, vectors = torch.linalg.eigh(s)
-    return (vectors * values.clamp(-3.0, 5.0).exp().unsqueeze(1)) @ vectors.transpose(1, 2)
+    lattice: torch.Tensor = (vectors * values.clamp(-3.0, 5.0).exp().unsqueeze(1)) @ vectors.transpose(1, 2)
+    return lattice
 
 
 def fit_volumes(numbers: torch.Tensor, batch: torch.Tensor, volumes: torch.Tensor, ridge: float = 3.0) -> torch.Tensor:
@@ -59,7 +60,7 @@ def fit_volumes(numbers: torch.Tensor, batch: torch.Tensor, volumes: torch.Tenso
     # Relative residual: sum_z rows_z v_z - 1; solved for v = mean + delta so that unseen elements get the mean.
     target = 1.0 - rows.sum(1) * mean
     gram = rows.T @ rows + ridge * (rows.mean() ** 2 + 1e-6) * torch.eye(N_TYPES, dtype=torch.float64)
-    fitted = mean + torch.linalg.solve(gram, rows.T @ target)
+    fitted: torch.Tensor = mean + torch.linalg.solve(gram, rows.T @ target)
     fitted[MASK] = mean
     return fitted.clamp_min(2.0).float()
 
@@ -79,8 +80,8 @@ def mask_types(numbers: torch.Tensor, known: torch.Tensor, generator: torch.Gene
 def pair_same_type(noise: torch.Tensor, frac_coords: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
     """Reorder noise so that it lies near the atoms it will flow to: optimal transport within each element.
 
-    Starts from the given order and takes the best exchange of two atoms of one element, up to 2 N times; on the torus this
-    ends within a few per cent of the Hungarian optimum and runs for the whole batch at once.
+    Starts from the given order and takes the best exchange of two atoms of one element, up to 2 N times; on the
+    torus this ends within a few per cent of the Hungarian optimum and runs for the whole batch at once.
 
     Args:
         noise: [B,N,3].

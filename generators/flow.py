@@ -1,0 +1,214 @@
+"""`flow`: joint flow matching of atom types, fractional coordinates and lattice, on elements or exact contents."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+from data.crystal import CrystalBatch
+from data.errors import GenerationError
+from generators.base import Condition, OnStep
+from generators.checkpoint import load_network, sha256
+from generators.compositions import CompositionCounts, CompositionSource, rows_for, source_for
+from generators.paths import log_to_lattice
+from generators.samplers import SamplerSettings, euler, noise_for
+from generators.sanity import SanityLimits, contacts, is_sane
+from generators.symmetry import Floats, symmetrise
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class FlowSettings:
+    """How the generator samples.
+
+    Attributes:
+        sampler: steps, annealing, temperature.
+        limits: a crystal outside them is drawn again.
+        tries: most geometries per sample; a sample whose composition was drawn gets a new one at half of them.
+        symmetry_tolerances_A: tried in order; empty leaves crystals as the network made them.
+        edges_per_batch: crystals flow together in batches of about this many edges.
+    """
+
+    sampler: SamplerSettings = field(default_factory=SamplerSettings)
+    limits: SanityLimits = field(default_factory=SanityLimits)
+    tries: int = 8
+    symmetry_tolerances_A: tuple[float, ...] = (0.3, 0.2, 0.1)
+    edges_per_batch: int = 9216
+
+
+@dataclass
+class FlowReport:
+    """What sampling cost: acceptance at every gate.
+
+    Attributes:
+        compositions_drawn: compositions the network completed.
+        compositions_unbalanced: of these, refused for their charge.
+        geometries: geometries that flowed.
+        refused: of these, drawn again for contacts or density.
+        kept_strained: samples returned outside the limits because every try failed.
+        symmetrised: samples snapped to a space group above P1.
+    """
+
+    compositions_drawn: int = 0
+    compositions_unbalanced: int = 0
+    geometries: int = 0
+    refused: int = 0
+    kept_strained: int = 0
+    symmetrised: int = 0
+
+
+@dataclass
+class _Slot:
+    """One sample on its way: its types, and the best geometry so far."""
+
+    types: torch.Tensor
+    tries: int = 0
+    sane: bool = False
+    score: float = -1.0
+    coords: torch.Tensor = field(default_factory=lambda: torch.empty(0))
+    lattice: torch.Tensor = field(default_factory=lambda: torch.empty(0))
+
+
+def shipped_checkpoint() -> Path:
+    """The checkpoint that comes with the package."""
+    return Path(str(files("data") / "assets" / "flow.safetensors"))
+
+
+class FlowGenerator:
+    """Crystals from noise by a trained flow over the fully connected periodic graph."""
+
+    name: ClassVar[str] = "flow"
+    summary: ClassVar[str] = "joint flow matching of types, coordinates and lattice on the periodic graph"
+
+    def __init__(self, checkpoint: Path | None = None, settings: FlowSettings | None = None) -> None:
+        path = checkpoint or shipped_checkpoint()
+        self.settings = settings or FlowSettings()
+        self.network, self.statistics = load_network(path)
+        self.checkpoint_sha256: str | None = sha256(path)
+
+    def sample(
+        self, n: int, condition: Condition, rng: np.random.Generator, on_step: OnStep | None = None
+    ) -> tuple[CrystalBatch, list[str]]:
+        """Return n crystals and their labels; see `generators.base.Generator`.
+
+        A label is "" or, where every try was refused and the best is given, "close contacts".
+
+        Raises:
+            GenerationError: the condition cannot be met.
+        """
+        batch, labels, report = self.sample_with_report(n, condition, rng, on_step)
+        logger.info("flow: %s", report)
+        return batch, labels
+
+    def sample_with_report(
+        self, n: int, condition: Condition, rng: np.random.Generator, on_step: OnStep | None = None
+    ) -> tuple[CrystalBatch, list[str], FlowReport]:
+        """As `sample`, with the acceptance at every gate.
+
+        Raises:
+            GenerationError: the condition cannot be met.
+        """
+        if condition.contents and len(condition.contents) != n:
+            raise GenerationError(f"{len(condition.contents)} contents were given for {n} samples")
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        report, counts = FlowReport(), CompositionCounts()
+        if n == 0:
+            return CrystalBatch.from_crystals([]), [], report
+        source = None
+        if condition.contents:
+            rows = rows_for(condition.contents, condition)
+        else:
+            source = source_for(self.network, self.settings.sampler, condition, self.statistics)
+            rows = source.fill(n, generator, counts)
+        slots = [_Slot(row) for row in rows]
+        self._fill_geometry(slots, source, generator, (report, counts), on_step)
+        report.compositions_drawn, report.compositions_unbalanced = counts.drawn, counts.unbalanced
+        report.kept_strained = sum(not slot.sane for slot in slots)
+        batch = self._finish(slots, report)
+        return batch, ["" if slot.sane else "close contacts" for slot in slots], report
+
+    def _fill_geometry(
+        self,
+        slots: list[_Slot],
+        source: CompositionSource | None,
+        generator: torch.Generator,
+        books: tuple[FlowReport, CompositionCounts],
+        on_step: OnStep | None,
+    ) -> None:
+        """Let geometries flow, and again for those that are refused, until all are sane or out of tries."""
+        report, counts = books
+        pending = list(slots)
+        while pending:
+            for size in sorted({len(slot.types) for slot in pending}):
+                group = [slot for slot in pending if len(slot.types) == size]
+                width = max(1, min(128, self.settings.edges_per_batch // size**2))
+                for start in range(0, len(group), width):
+                    self._flow(group[start : start + width], generator, report)
+                    if on_step is not None:
+                        on_step(sum(slot.sane for slot in slots), len(slots))
+            pending = [slot for slot in pending if not slot.sane and slot.tries < self.settings.tries]
+            stuck = [slot for slot in pending if slot.tries == self.settings.tries // 2]
+            if source is not None and stuck:
+                for slot, row in zip(stuck, source.draw(2 * len(stuck), generator, counts), strict=False):
+                    slot.types, slot.score = row, -1.0
+        if on_step is not None:
+            on_step(len(slots), len(slots))
+
+    def _flow(self, slots: list[_Slot], generator: torch.Generator, report: FlowReport) -> None:
+        """One geometry for each slot (equal sizes), kept where it is sane or the best so far."""
+        types = torch.stack([slot.types for slot in slots])
+        with torch.inference_mode():
+            start = noise_for(self.network, types, self.settings.sampler, generator)
+            end = euler(self.network, start, self.settings.sampler, generator)
+            lattice = log_to_lattice(end.lattice)
+            sane = is_sane(types, end.coords, lattice, self.settings.limits).tolist()
+            scores = contacts(types, end.coords, lattice).tolist()
+        report.geometries += len(slots)
+        report.refused += len(slots) - sum(sane)
+        for i, slot in enumerate(slots):
+            slot.tries += 1
+            if sane[i] or scores[i] > slot.score:
+                slot.sane, slot.score = sane[i], scores[i]
+                slot.coords, slot.lattice = end.coords[i], lattice[i]
+
+    def _finish(self, slots: list[_Slot], report: FlowReport) -> CrystalBatch:
+        """Snap to symmetry where that is near, and stack."""
+        coords, cells = [], []
+        for slot in slots:
+            frac, cell = slot.coords.double().numpy(), slot.lattice.double().numpy()
+            cell = np.linalg.cholesky(cell @ cell.T)
+            snapped = self._snap(slot, frac, cell)
+            if snapped is not None:
+                frac, cell = snapped
+                report.symmetrised += 1
+            coords.append(torch.from_numpy(frac))
+            cells.append(torch.from_numpy(cell))
+        sizes = torch.tensor([len(slot.types) for slot in slots])
+        return CrystalBatch(
+            numbers=torch.cat([slot.types for slot in slots]),
+            frac_coords=torch.cat(coords).float(),
+            lattice=torch.stack(cells).float(),
+            batch=torch.repeat_interleave(torch.arange(len(slots)), sizes),
+        )
+
+    def _snap(self, slot: _Slot, frac: Floats, cell: Floats) -> tuple[Floats, Floats] | None:
+        """The symmetric form of a crystal, where there is one nearby and it is as sane as before."""
+        if not self.settings.symmetry_tolerances_A:
+            return None
+        found = symmetrise(cell, frac, slot.types.numpy(), self.settings.symmetry_tolerances_A)
+        if found is None:
+            return None
+        sane = is_sane(
+            slot.types[None],
+            torch.from_numpy(found.frac_coords).float()[None],
+            torch.from_numpy(found.lattice).float()[None],
+            self.settings.limits,
+        )
+        return (found.frac_coords, found.lattice) if bool(sane[0]) or not slot.sane else None

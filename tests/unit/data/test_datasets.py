@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from data.datasets import load, prepare, reduce_cell, shared_dir, split_by_formula
+from data.errors import InputError
+
+RNG = np.random.default_rng(0)
+
+
+def random_skewed_cell() -> tuple[np.ndarray, np.ndarray]:
+    """A reasonable cell and the same lattice in long, skewed vectors."""
+    cell = np.diag(RNG.uniform(3, 8, 3)) + RNG.uniform(-1, 1, (3, 3))
+    skew = np.eye(3)
+    for _ in range(6):
+        i, j = RNG.permutation(3)[:2]
+        skew[i] += RNG.integers(-1, 2) * skew[j]
+    return cell, skew @ cell
+
+
+@pytest.mark.parametrize("_", range(10))
+def test_reduced_cell_is_the_same_crystal_in_shorter_vectors(_):
+    from pymatgen.core import Lattice, Structure
+
+    cell, skewed = random_skewed_cell()
+    frac = RNG.random((3, 3))
+    reduced, moved = reduce_cell(skewed, frac)
+    before = Structure(Lattice(skewed), ["Li", "Co", "O"], frac)
+    after = Structure(Lattice(reduced), ["Li", "Co", "O"], moved)
+    assert np.linalg.det(reduced) == pytest.approx(abs(np.linalg.det(cell)))
+    lengths = np.linalg.norm(reduced, axis=1)
+    assert (np.diff(lengths) > -1e-3).all()
+    niggli = np.sort(before.lattice.get_niggli_reduced_lattice().abc)
+    assert lengths == pytest.approx(niggli, abs=0.02)
+    assert after.distance_matrix == pytest.approx(before.distance_matrix, abs=1e-6)
+
+
+def test_reduced_angles_are_all_acute_or_all_obtuse():
+    for _ in range(20):
+        _, skewed = random_skewed_cell()
+        reduced, _ = reduce_cell(skewed, np.zeros((1, 3)))
+        gram = reduced @ reduced.T
+        dots = np.array([gram[0, 1], gram[0, 2], gram[1, 2]])
+        assert (dots >= -0.1).all() or (dots <= 0.1).all()
+        assert np.linalg.det(reduced) > 0
+
+
+def test_split_keeps_every_formula_on_one_side_and_meets_the_count():
+    formulas = [f"F{i}" for i in RNG.integers(0, 60, 300)]
+    held_out = split_by_formula(formulas, 40, seed=3)
+    inside = {f for f, h in zip(formulas, held_out, strict=True) if h}
+    outside = {f for f, h in zip(formulas, held_out, strict=True) if not h}
+    assert not inside & outside
+    assert held_out.sum() == 40
+    assert (held_out == split_by_formula(formulas, 40, seed=3)).all()
+    assert (held_out != split_by_formula(formulas, 40, seed=4)).any()
+
+
+def source_frame() -> pd.DataFrame:
+    rows = []
+    for i, (numbers, formula, above) in enumerate(
+        [
+            ([3, 8], "LiO", 0.0),
+            ([11, 8, 8], "NaO2", 0.1),
+            ([3] * 30, "Li", 0.0),
+            ([26, 8], "FeO", 2.0),
+            ([26], "Fe", None),
+        ]
+    ):
+        cell = np.eye(3) * (4 + i)
+        rows.append(
+            {
+                "atomic_numbers": numbers,
+                "frac_coords": np.linspace(0, 1.5, 3 * len(numbers)).astype(np.float32),
+                "cell": cell.ravel(),
+                "energy_above_hull": above,
+                "n_atoms": len(numbers),
+                "formula": formula,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def test_prepare_leaves_out_large_and_unstable_crystals_and_reads_back(tmp_path):
+    source, out = tmp_path / "source.parquet", tmp_path / "data.safetensors"
+    source_frame().to_parquet(source)
+    made = prepare(source, out, holdout=1, seed=0)
+    read = load(out)
+    assert read.counts.tolist() == [2, 3, 1]
+    assert read.numbers.tolist() == [3, 8, 11, 8, 8, 26]
+    assert read.held_out.sum() == 1
+    assert (read.frac_coords == made.frac_coords).all()
+    assert (read.frac_coords >= 0).all()
+    assert (read.frac_coords < 1).all()
+    kept = read.subset(~read.held_out)
+    assert len(kept) == 2
+    assert sum(len(numbers) for numbers, _, _ in kept) == kept.start[-1]
+    assert [p.name for p in tmp_path.iterdir() if "partial" in p.name] == []
+
+
+@pytest.mark.parametrize("content", [b"", b"not a tensor file", None])
+def test_unreadable_data_is_an_input_error(tmp_path, content):
+    path = tmp_path / "data.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=r"data\.safetensors"):
+        load(path)
+
+
+def test_unreadable_source_is_an_input_error(tmp_path):
+    source = tmp_path / "source.parquet"
+    source_frame().drop(columns=["cell"]).to_parquet(source)
+    with pytest.raises(InputError, match=r"source\.parquet"):
+        prepare(source, tmp_path / "out.safetensors")
+
+
+def test_shared_folder_follows_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("REDOXA_SHARED", str(tmp_path))
+    assert shared_dir() is None
+    (tmp_path / "datasets").mkdir()
+    assert shared_dir() == tmp_path
