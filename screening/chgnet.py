@@ -144,7 +144,6 @@ def edge_index(
     legs = np.flatnonzero(rank[undirected] >= 0)
     left, right = angle_pairs(center[legs])
     bond = rank[undirected[legs]]
-    stored = np.where(first[undirected[legs]] == legs, 1.0, -1.0)
     return EdgeIndex(
         center=torch.as_tensor(center),
         neighbor=torch.as_tensor(neighbor),
@@ -154,11 +153,13 @@ def edge_index(
         bond_image=torch.as_tensor(image[first], dtype=torch.float32),
         short=torch.as_tensor(short),
         leg_center=torch.as_tensor(center[legs]),
+        leg_neighbor=torch.as_tensor(neighbor[legs]),
+        leg_image=torch.as_tensor(image[legs], dtype=torch.float32),
         leg_bond=torch.as_tensor(bond),
         angle_leg=torch.as_tensor(left),
+        angle_other=torch.as_tensor(right),
         angle_i=torch.as_tensor(bond[left]),
         angle_j=torch.as_tensor(bond[right]),
-        angle_sign=torch.as_tensor(stored[left] * stored[right], dtype=torch.float32),
     )
 
 

@@ -221,22 +221,29 @@ class _Run:
 
     def _advance(self, assessment: Assessment, steps: Iterator[RelaxationRequest]) -> ScreeningResult | None:
         """Walk on until a relaxation has to be waited for (None) or the end."""
+        walk = self._walk_on(assessment, steps)
+        if walk is not None:
+            self._ask(walk)
+            return None
+        self.done += 1
+        self._tell(assessment.stage, self.done)
+        return assessment.result(self.settings.settings_hash)
+
+    def _walk_on(self, assessment: Assessment, steps: Iterator[RelaxationRequest]) -> _Walk | None:
+        """Walk on to the next relaxation that the cache does not hold; None at the end of the way."""
         try:
             for request in steps:
                 key = relaxation_key(request.crystal, self.around.model.id, self.relax_settings)
-                if (known := self.context.cache.get(key)) is not None:
-                    self.stats.cached += 1
-                    request.outcome = Finished(key, known)
-                    continue
-                self._ask(_Walk(assessment, steps, request, key))
-                return None
+                known = self.context.cache.get(key)
+                if known is None:
+                    return _Walk(assessment, steps, request, key)
+                self.stats.cached += 1
+                request.outcome = Finished(key, known)
         except Stopped:
             pass
         except Exception as error:  # noqa: BLE001  (the declared guard: one candidate must not end the campaign)
             assessment.reasons.append(_broken(error, assessment.stage))
-        self.done += 1
-        self._tell(assessment.stage, self.done)
-        return assessment.result(self.settings.settings_hash)
+        return None
 
     def _ask(self, walk: _Walk) -> None:
         waiting = self.walking.setdefault(walk.key, [])

@@ -19,8 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Protocol, Self
 
-from data.errors import PotentialError
+from data.errors import PotentialError, UnknownKindError
 from data.records import Crystal
+from screening.potential_names import POTENTIALS
 from screening.relax import Relaxation, RelaxSettings
 from screening.worker import Job
 
@@ -181,6 +182,8 @@ class WorkerPool:
     """Processes that relax, fed one job ahead. A context manager; leaving it ends the processes."""
 
     def __init__(self, potential: str, workers: int) -> None:
+        if potential not in POTENTIALS:
+            raise UnknownKindError("potential", potential, POTENTIALS)
         self._potential = potential
         self._waiting = _Heap()
         self._messages: queue.SimpleQueue[tuple[_Worker, str | None]] = queue.SimpleQueue()

@@ -76,7 +76,9 @@ def pair_energies(crystal: Crystal, ion: str) -> FloatArray:
     """
     from pymatgen.analysis.ewald import EwaldSummation
 
-    states = oxidation_states(crystal.composition) or {ion: float(ION_VALENCE[ion])}
+    states = oxidation_states(crystal.composition) or {}
+    if not states.get(ion):
+        states = {ion: float(ION_VALENCE[ion])}
     structure = to_structure(crystal)
     structure.add_oxidation_state_by_element({e: states.get(e, 0.0) for e in crystal.composition})
     return np.asarray(EwaldSummation(structure).total_energy_matrix, dtype=float)

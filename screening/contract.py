@@ -1,0 +1,95 @@
+"""The executable contract of properties, gates and potentials: ships with the package, for third parties to run."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import numpy as np
+
+from data.records import Crystal, Verdict
+from screening.base import Findings, Gate, Needs, Subject, Surroundings
+from screening.potential import PointResult, Potential
+
+
+class ContractError(Exception):
+    """A property, gate or potential broke its contract."""
+
+
+def check_gate(gate: Gate, subject: Subject, around: Surroundings) -> Findings:
+    """Evaluate a gate or property on a subject that has what it needs, and hold it against the contract.
+
+    Args:
+        gate: an instance.
+        subject: a candidate that passes the gate; it is not changed.
+        around: tables and settings.
+
+    Returns:
+        What was found.
+
+    Raises:
+        ContractError: which clause was broken.
+    """
+    for attribute in ("name", "summary", "stage"):
+        if not isinstance(getattr(gate, attribute, None), str) or not getattr(gate, attribute):
+            raise ContractError(f"{type(gate).__name__} has no {attribute}")
+    if not isinstance(gate.needs, Needs) or not gate.cost > 0:
+        raise ContractError(f"{gate.name}: `needs` must be a Needs and `cost` positive seconds")
+    before = subject.candidate.content_hash
+    found = gate.evaluate(copy.copy(subject), around)
+    again = gate.evaluate(copy.copy(subject), around)
+    if found != again:
+        raise ContractError(f"{gate.name}: the same subject gave other findings the second time")
+    if subject.candidate.content_hash != before:
+        raise ContractError(f"{gate.name}: changed the candidate")
+    for reason in found.reasons:
+        if not reason.text or not reason.code or not reason.stage:
+            raise ContractError(f"{gate.name}: a reason needs stage, code and text")
+    _check_estimate(gate, found)
+    return found
+
+
+def _check_estimate(gate: Gate, found: Findings) -> None:
+    unit = getattr(gate, "unit", None)
+    estimate = found.estimate
+    if unit is None and estimate is not None:
+        raise ContractError(f"{gate.name}: a gate without unit gave a number")
+    if unit is None or estimate is None:
+        return
+    if found.verdict in (Verdict.UNDETERMINED, Verdict.ERROR):
+        raise ContractError(f"{gate.name}: what is undetermined must not carry a number")
+    if estimate.unit != unit:
+        raise ContractError(f"{gate.name}: declared in {unit}, estimated in {estimate.unit}")
+    if not math.isfinite(estimate.value) or not estimate.method or not estimate.model:
+        raise ContractError(f"{gate.name}: an estimate needs a finite value, its method and its model")
+
+
+def check_potential(potential: Potential, crystal: Crystal, step_A: float = 5e-3) -> PointResult:
+    """Hold a potential against the contract at one geometry with low symmetry.
+
+    Forces must be the negative gradient of the energy (central differences), the stress symmetric, and energy-only
+    calls equal to full ones.
+
+    Raises:
+        ContractError: which clause was broken.
+    """
+    from data.structures import to_atoms
+
+    point = potential.compute(crystal)
+    n_atoms = crystal.n_atoms
+    if point.forces_eV_A is None or point.forces_eV_A.shape != (n_atoms, 3):
+        raise ContractError("forces must have shape [N,3]")
+    if point.stress_eV_A3 is None or not np.allclose(point.stress_eV_A3, point.stress_eV_A3.T, atol=1e-6):
+        raise ContractError("the stress must be a symmetric [3,3]")
+    if abs(potential.compute(crystal, forces=False).energy_eV - point.energy_eV) > 1e-5 * n_atoms:
+        raise ContractError("energy-only and full calls differ")
+    atoms = to_atoms(crystal)
+    energies = []
+    for sign in (1, -1):
+        moved = atoms.copy()
+        moved.positions[0, 0] += sign * step_A
+        energies.append(potential.compute(moved, forces=False).energy_eV)
+    slope = (energies[0] - energies[1]) / (2 * step_A)
+    if abs(slope + point.forces_eV_A[0, 0]) > 0.02 + 0.02 * abs(slope):
+        raise ContractError(f"force {point.forces_eV_A[0, 0]:.4f} eV/A against slope {-slope:.4f} of the energy")
+    return point
