@@ -1,7 +1,8 @@
-"""The competing phases of the hull: structure types of `data/library/reference.yaml` filled with elements (no torch)."""
+"""Competing phases of the hull: structure types of `data/library/reference.yaml` filled with elements (no torch)."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,13 @@ SIMPLE_METALS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Elements whose cells are those of `ase.data.reference_states`."""
 
+_SIMPLE_STRUCTURES = {
+    "bcc": ("Im-3m", (0.0, 0.0, 0.0)),
+    "fcc": ("Fm-3m", (0.0, 0.0, 0.0)),
+    "hcp": ("P6_3/mmc", (1 / 3, 2 / 3, 1 / 4)),
+    "diamond": ("Fd-3m:1", (0.0, 0.0, 0.0)),
+}
+
 
 class Family(Record):
     """One structure type and the compounds that take it, as typed."""
@@ -47,30 +55,35 @@ class _Filling:
     lengths_A: tuple[float, ...]
 
 
-def load_reference_structures() -> Iterator[tuple[str, Crystal]]:
+def load_reference_structures(first_of_type: bool = False) -> Iterator[tuple[str, Crystal]]:
     """Yield every reference phase as (name, primitive cell), e.g. ``rock salt MgO``; names are unique.
+
+    Args:
+        first_of_type: only one compound of each structure type, that whose cell and coordinates were typed.
 
     Raises:
         InputError: an entry of the library cannot be read; the message names it.
     """
-    yield from _simple_elements()
+    yield from _simple_elements(first_of_type)
     for raw in read_library("reference"):
         family = Family.model_validate(raw)
         try:
-            yield from _compounds(family)
+            yield from itertools.islice(_compounds(family), 1 if first_of_type else None)
         except (InputError, KeyError, ValueError) as error:
             raise InputError(f"reference phase {family.type}: {error}") from error
 
 
-def _simple_elements() -> Iterator[tuple[str, Crystal]]:
-    from ase.build import bulk
-
-    from data.structures import from_atoms
+def _simple_elements(first_of_type: bool) -> Iterator[tuple[str, Crystal]]:
+    from ase.data import atomic_numbers, reference_states
 
     for structure, symbols in SIMPLE_METALS.items():
-        for symbol in symbols:
-            extra = {"a": 3.567} if (symbol, structure) == ("C", "diamond") else {}
-            yield f"{structure} {symbol}", from_atoms(bulk(symbol, structure, **extra))
+        space_group, site = _SIMPLE_STRUCTURES[structure]
+        for symbol in symbols[:1] if first_of_type else symbols:
+            state = reference_states[atomic_numbers[symbol]]
+            a = 3.567 if symbol == "C" else float(state["a"])
+            angle = 120.0 if structure == "hcp" else 90.0
+            cell = (a, a, a * float(state["c/a"]) if structure == "hcp" else a, 90.0, 90.0, angle)
+            yield f"{structure} {symbol}", build_crystal(space_group, cell, [symbol], [site])[0]
 
 
 def _compounds(family: Family) -> Iterator[tuple[str, Crystal]]:
