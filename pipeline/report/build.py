@@ -1,0 +1,156 @@
+"""`build_report`: a pure function from records to one HTML file.
+
+The page forbids itself every request: its content security policy allows no source but its own style sheet and scripts,
+each by its sha256, so that text which came from a user could not run even if it escaped the escaping.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from data.errors import RedoxaError
+from pipeline.report import summary
+from pipeline.report.cards import CardView, build_cards
+from pipeline.report.downloads import csv_text, file_stem, json_text, packed
+from pipeline.report.elements import colour
+from pipeline.report.figures import by_property, parity_plot
+from pipeline.report.model import CalibrationRow, ReportData
+from pipeline.report.panels import columns, pareto_panels, table_rows, targets
+from pipeline.report.periodic_table import count_elements, periodic_table
+from pipeline.report.projection import gradients
+from pipeline.report.text import (
+    count,
+    display_scale,
+    duration,
+    formula_html,
+    humanise,
+    label,
+    number,
+    short_label,
+    shown,
+    timestamp,
+)
+
+STYLES: Final = ("base.css", "figures.css", "cards.css", "print.css")
+SCRIPTS: Final = ("ui.js", "table.js", "viewer.js", "downloads.js")
+VIEWER: Final = "3Dmol-min.js"
+
+
+def build_report(data: ReportData) -> str:
+    """The report as one HTML text, at most 2 MB for a few hundred candidates; the same records give the same text."""
+    cards = build_cards(data)
+    rows = table_rows(data, cards)
+    style = "\n".join(_asset("templates", name) for name in STYLES)
+    script = "\n".join(_asset("templates", name) for name in SCRIPTS)
+    viewer = _asset("static", VIEWER) if cards else ""
+    elements = count_elements(data.results)
+    page = _environment().get_template("report.html.j2")
+    return page.render(
+        data=data,
+        cards=cards,
+        rows=rows,
+        columns=columns(data.results),
+        panels=pareto_panels(data, rows),
+        targets=targets(data),
+        facts=summary.facts(data),
+        headline=summary.headline(data),
+        summary=summary,
+        elements=elements,
+        element_table=periodic_table(elements, data.allowed_elements, data.working_ion),
+        parity=[Parity(name, group) for name, group in by_property(data.calibration).items()],
+        corrections={c.name: c for c in data.corrections},
+        widest=max((s.entered for s in data.funnel), default=1) or 1,
+        gradients=gradients({s for c in cards for scene in c.scenes.values() for s in scene.symbols}),
+        csv_packed=packed(csv_text(data)),
+        json_packed=packed(json_text(data, {c.row.candidate.id for c in cards})),
+        stem=file_stem(data.name),
+        policy=_policy([style], [viewer, script] if viewer else [script]),
+        style=Markup(style),
+        viewer=Markup(viewer),
+        script=Markup(script),
+        licence=_asset("static", "3Dmol-LICENSE.txt"),
+        simulated=any(m.simulated for m in data.measurements) or any(r.simulated for r in data.calibration),
+    )
+
+
+class Parity:
+    """One property of the calibration section: its plot, its rows, and how the residuals fall."""
+
+    def __init__(self, name: str, rows: list[CalibrationRow]) -> None:
+        self.name = name
+        self.rows = rows
+        self.svg = parity_plot(rows)
+        self.factor, self.unit = display_scale(name, rows[0].measured.unit)
+        size = max(abs(self.factor * r.measured.value) for r in rows)
+        self.decimals = 1 if size >= 10 else 3
+
+    def residual(self, row: CalibrationRow) -> float:
+        """Measured less predicted, in shown units."""
+        return self.factor * (row.measured.value - row.predicted.value)
+
+    def sigmas(self, row: CalibrationRow) -> float | None:
+        """The residual in units of the two sigmas together; None where both are zero."""
+        spread = (row.predicted.sigma**2 + row.measured.sigma**2) ** 0.5
+        return (row.measured.value - row.predicted.value) / spread if spread > 0 else None
+
+    @property
+    def bias(self) -> float:
+        """Mean residual in shown units."""
+        return sum(self.residual(r) for r in self.rows) / len(self.rows)
+
+    @property
+    def within(self) -> int:
+        """How many residuals lie within one joint sigma."""
+        return sum((z := self.sigmas(r)) is not None and abs(z) <= 1 for r in self.rows)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("pipeline", "report/templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    filters = (count, duration, formula_html, humanise, label, number, short_label, timestamp, colour)
+    environment.filters.update({f.__name__: f for f in filters})
+    environment.globals.update(shown=shown, scene_json=_scene_json)
+    return environment
+
+
+def _scene_json(card: CardView) -> dict[str, object]:
+    return {name: scene.to_json() for name, scene in card.scenes.items()}
+
+
+@cache
+def _asset(folder: str, name: str) -> str:
+    """Text of a file that ships with the report.
+
+    Raises:
+        RedoxaError: the file would end the element it is put into.
+    """
+    text = (files("pipeline.report") / folder / name).read_text(encoding="utf-8")
+    if "</script" in text.lower() or "</style" in text.lower():
+        raise RedoxaError(f"pipeline/report/{folder}/{name} holds a closing tag and cannot be put into a page")
+    return text
+
+
+def _policy(styles: list[str], scripts: list[str]) -> str:
+    """Content security policy: nothing from anywhere, save these inline texts and images inside the page."""
+    return (
+        f"default-src 'none'; style-src {_hashes(styles)}; script-src {_hashes(scripts)}; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hashes(texts: list[str]) -> str:
+    digests = (base64.b64encode(hashlib.sha256(t.encode()).digest()).decode() for t in texts)
+    return " ".join(f"'sha256-{d}'" for d in digests)

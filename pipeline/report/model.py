@@ -1,0 +1,152 @@
+"""What the report shows, as plain records. Whoever fills them needs the store; whoever draws them needs nothing."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from data.lab import ExperimentRequest, Measurement, RequestState, SafetyFinding
+from data.records import Candidate, Estimate, Record, ScreeningResult, WorkingIon
+
+
+class Objective(Record):
+    """One objective of the campaign: a property and the range that candidates should lie in."""
+
+    name: str
+    min: float | None = None
+    max: float | None = None
+
+    @property
+    def direction(self) -> Literal["higher is better", "lower is better", "inside the range"]:
+        """Where the selection pushes: away from the single limit, or into the range of two."""
+        if self.min is not None and self.max is not None:
+            return "inside the range"
+        return "lower is better" if self.max is not None else "higher is better"
+
+
+class Spend(Record):
+    """What the campaign has cost so far."""
+
+    seconds_by_stage: dict[str, float] = {}
+    cpu: str = ""
+    """Processor and cores, e.g. ``2 cores, AMD EPYC 7763``."""
+
+    @property
+    def seconds(self) -> float:
+        """Computing time over all stages."""
+        return sum(self.seconds_by_stage.values())
+
+
+class ReasonCount(Record):
+    """How many candidates ended for one reason."""
+
+    text: str
+    count: int = Field(ge=0)
+
+
+class FunnelStage(Record):
+    """One stage of the funnel: how many came in, how many went on, and why the others ended."""
+
+    name: str
+    entered: int = Field(ge=0)
+    passed: int = Field(ge=0)
+    seconds: float = Field(ge=0)
+    reasons: tuple[ReasonCount, ...] = ()
+    """Most frequent first."""
+
+
+class ResultRow(Record):
+    """One screened candidate, and its selection where it was chosen."""
+
+    candidate: Candidate
+    result: ScreeningResult
+    rank: int | None = None
+    """Place among the chosen of its round, 1 being the best; None where it was not chosen."""
+    why: str = ""
+    """The sentence of the selection."""
+    no_request: str = ""
+    """Why a chosen candidate has no request in the queue; empty where it has one."""
+    novelty: str = ""
+    """E.g. ``not among 39 512 known materials``."""
+
+
+class HistoryEvent(Record):
+    """One line of the audit trail of a request."""
+
+    at: datetime
+    state: RequestState
+    by: str
+    text: str = ""
+
+
+class RequestRow(Record):
+    """A request of the queue, where it stands and how it came there."""
+
+    request_id: str
+    request: ExperimentRequest
+    state: RequestState
+    safety: tuple[SafetyFinding, ...] = ()
+    history: tuple[HistoryEvent, ...] = ()
+
+
+class CalibrationRow(Record):
+    """A predicted and a measured value of one property of one candidate."""
+
+    candidate_id: str
+    formula: str
+    name: str
+    predicted: Estimate
+    measured: Estimate
+    simulated: bool
+
+
+class Correction(Record):
+    """What the measurements taught about a property: add `bias`, multiply sigma by `scale`."""
+
+    name: str
+    bias: float
+    scale: float
+    count: int
+
+
+class Provenance(Record):
+    """Enough to make everything again."""
+
+    created_at: datetime
+    campaign_id: str
+    settings_hash: str
+    seed: int
+    versions: dict[str, str] = {}
+    """Package -> version, Redoxa itself and Python among them."""
+    checkpoints: dict[str, str] = {}
+    """Generator or potential -> sha256 of its weights, or its model id."""
+    git_sha: str | None = None
+    reference: dict[str, str] = {}
+    """What the hull and the novelty check know: coverage, energy scale, where the structures came from."""
+
+
+class ReportData(Record):
+    """Everything the report shows."""
+
+    name: str
+    working_ion: WorkingIon
+    electrode: Literal["cathode", "anode"]
+    objectives: tuple[Objective, ...]
+    allowed_elements: tuple[str, ...] = ()
+    spec_yaml: str
+    """The resolved campaign file."""
+    rounds_done: int = Field(ge=0)
+    rounds_planned: int = Field(ge=1)
+    stop_reason: str
+    spend: Spend = Spend()
+    funnel: tuple[FunnelStage, ...] = ()
+    results: tuple[ResultRow, ...] = ()
+    front_ids: tuple[str, ...] = ()
+    """Candidates on the Pareto front of all objectives."""
+    requests: tuple[RequestRow, ...] = ()
+    measurements: tuple[Measurement, ...] = ()
+    calibration: tuple[CalibrationRow, ...] = ()
+    corrections: tuple[Correction, ...] = ()
+    provenance: Provenance

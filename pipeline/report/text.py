@@ -1,0 +1,199 @@
+"""Numbers, units, names and formulas as people read them. Everything that returns `Markup` has escaped its input."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from markupsafe import Markup, escape
+
+from data.records import Estimate, ScreeningResult
+
+MINUS: Final = "\u2212"
+THIN: Final = "\u202f"
+"""Narrow no-break space between groups of digits."""
+
+DASH: Final = "\u2013"
+
+
+@dataclass(frozen=True)
+class PropertyLabel:
+    """How a property is called: in a card, and where there is little room."""
+
+    long: str
+    short: str
+
+
+LABELS: Final[dict[str, PropertyLabel]] = {
+    "average_voltage": PropertyLabel("Average voltage", "Voltage"),
+    "max_voltage_step": PropertyLabel("Largest voltage step", "Voltage step"),
+    "capacity_grav": PropertyLabel("Gravimetric capacity", "Capacity"),
+    "capacity_vol": PropertyLabel("Volumetric capacity", "Capacity (vol.)"),
+    "energy_grav": PropertyLabel("Specific energy", "Energy"),
+    "energy_vol": PropertyLabel("Energy density", "Energy (vol.)"),
+    "max_delta_volume": PropertyLabel("Volume change", "Volume change"),
+    # Never "stability": the hull is one of known phases, and a distance to it is a lower bound.
+    "stability_discharge": PropertyLabel("Above the hull, as made", "Above hull"),
+    "stability_charge": PropertyLabel("Above the hull, charged", "Charged, above hull"),
+}
+
+NOTE_LABELS: Final[dict[str, str]] = {
+    "decomposition": "Decomposes to",
+    "decomposition_discharge": "Decomposes to, as made",
+    "decomposition_charge": "Decomposes to, charged",
+    "duplicate_of": "Duplicate of",
+}
+
+_UNITS: Final[dict[str, str]] = {
+    "mAh/cm3": "mAh/cm³",
+    "g/cm3": "g/cm³",
+    "A^3": "Å³",
+    "1": "",
+    "fraction": "",
+    "dimensionless": "",
+}
+_LOW: Final = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+_SUBSCRIPT: Final = re.compile(r"(?<=[A-Za-z)\]])(\d+(?:\.\d+)?)")
+
+
+def label(name: str) -> str:
+    """Full name of a property, e.g. ``Average voltage``."""
+    return LABELS[name].long if name in LABELS else humanise(name)
+
+
+def short_label(name: str) -> str:
+    """Short name of a property for axes and table heads."""
+    return LABELS[name].short if name in LABELS else humanise(name)
+
+
+def note_label(name: str) -> str:
+    """Name of a note of a screening result."""
+    return NOTE_LABELS.get(name, humanise(name))
+
+
+def humanise(name: str) -> str:
+    """``target_not_formed`` as ``Target not formed``."""
+    words = name.replace("_", " ").strip()
+    return words[:1].upper() + words[1:]
+
+
+def display_scale(name: str, unit: str) -> tuple[float, str]:
+    """Factor and unit in which a property is shown: volume changes in percent, cubes with a superscript."""
+    if name == "max_delta_volume" and unit in ("", "1", "fraction", "dimensionless"):
+        return 100.0, "%"
+    return 1.0, _UNITS.get(unit, unit)
+
+
+def number(value: float, decimals: int | None = None) -> str:
+    """A number with a true minus and thin spaces between thousands.
+
+    Unless told the decimals: at most four significant digits, no zeros at the end.
+    """
+    if decimals is None:
+        text = f"{value:,.{_significant_decimals(value, 4)}f}"
+        text = (text.rstrip("0").rstrip(".") if "." in text else text).replace(",", THIN)
+    else:
+        text = f"{value:,.{decimals}f}".replace(",", THIN)
+    if float(text.replace(THIN, "")) == 0:
+        text = text.lstrip("-")
+    return text.replace("-", MINUS)
+
+
+def _significant_decimals(value: float, digits: int) -> int:
+    if value == 0 or not math.isfinite(value):
+        return 0
+    return min(6, max(0, digits - 1 - math.floor(math.log10(abs(value)))))
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An estimate ready to print. `sigma` is empty where the value is exact."""
+
+    value: str
+    sigma: str
+    unit: str
+    method: str
+    number: float
+    spread: float
+
+    @property
+    def text(self) -> str:
+        """``3.43 ± 0.25 V`` on one line."""
+        spread = f" ± {self.sigma}" if self.sigma else ""
+        return f"{self.value}{spread} {self.unit}".strip()
+
+
+def shown(name: str, estimate: Estimate) -> Shown:
+    """Round an estimate to two significant digits of its sigma."""
+    factor, unit = display_scale(name, estimate.unit)
+    value, sigma = factor * estimate.value, factor * estimate.sigma
+    if sigma > 0:
+        decimals = min(4, max(0, 1 - math.floor(math.log10(sigma))))
+        texts = number(value, decimals), number(sigma, decimals)
+        if float(f"{sigma:.{decimals}f}") == 0:
+            texts = texts[0], f"<{number(10.0**-decimals, decimals)}"
+    else:
+        texts = number(value), ""
+    return Shown(*texts, unit, f"{estimate.method} · {estimate.model}", value, sigma)
+
+
+def duration(seconds: float) -> str:
+    """``48 s``, ``3 min 12 s``, ``2 h 05 min``; below ten seconds with a decimal."""
+    if seconds < 0.95:
+        return f"{seconds:.2f} s"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min"
+
+
+def timestamp(moment: datetime) -> str:
+    """``2026-11-21 09:05:33 UTC``; a time without a zone is taken as UTC."""
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return aware.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def formula_html(formula: str) -> Markup:
+    """Formula with its counts as subscripts; whatever else it holds is escaped."""
+    return Markup(_SUBSCRIPT.sub(r"<sub>\1</sub>", str(escape(formula))))
+
+
+def formula_text(formula: str) -> str:
+    """Formula with Unicode subscripts, for places that take no markup: figures and tooltips."""
+    return _SUBSCRIPT.sub(lambda m: m.group(1).translate(_LOW), formula)
+
+
+def count(n: int, singular: str, plural: str = "") -> str:
+    """``1 candidate``, ``12 candidates``, ``no candidates``."""
+    many = plural or f"{singular}s"
+    if n == 0:
+        return f"no {many}"
+    return f"{number(n, 0)} {singular if n == 1 else many}"
+
+
+def hull_sentence(result: ScreeningResult, state: str = "discharge") -> str:
+    """``0.03 ± 0.03 eV/atom above a hull of 17 known phases``; empty where it was not computed.
+
+    The coverage is the note ``hull_coverage_<state>`` or ``hull_coverage``: a number of phases, or a phrase.
+    """
+    estimate = result.estimates.get(f"stability_{state}")
+    if estimate is None:
+        return ""
+    seen = shown(f"stability_{state}", estimate)
+    place = "below" if estimate.value < 0 else "above"
+    size = f"{seen.value.lstrip(MINUS)} ± {seen.sigma}" if seen.sigma else seen.value.lstrip(MINUS)
+    coverage = result.notes.get(f"hull_coverage_{state}", result.notes.get("hull_coverage", "")).strip()
+    if coverage.isdigit():
+        return f"{size} {seen.unit} {place} a hull of {count(int(coverage), 'known phase')}"
+    if coverage:
+        return f"{size} {seen.unit} {place} the hull ({coverage})"
+    return f"{size} {seen.unit} {place} the hull; its coverage was not recorded"
