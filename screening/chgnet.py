@@ -6,9 +6,9 @@ Here one backward pass gives both, through fractional coordinates and lattice, w
 
 from __future__ import annotations
 
-import contextlib
-import io
-import warnings
+from importlib.util import find_spec
+from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -23,8 +23,6 @@ from screening.potential import FloatArray, PointResult, check_finite
 
 if TYPE_CHECKING:
     from ase import Atoms
-    from chgnet.model import CHGNet
-
 IntArray = npt.NDArray[np.int64]
 
 MAX_ATOMIC_NUMBER = 94
@@ -44,10 +42,7 @@ class Chgnet:
     checkpoint: ClassVar[str] = "0.3.0"
 
     def __init__(self) -> None:
-        model = _load(self.checkpoint)
-        self._network = ChgnetNetwork(model)
-        self._atom_cutoff_A = float(model.graph_converter.atom_graph_cutoff)
-        self._bond_cutoff_A = float(model.graph_converter.bond_graph_cutoff)
+        self._network = load_network(self.checkpoint)
 
     def compute(self, crystal: Crystal | Atoms, forces: bool = True) -> PointResult:
         """Energy of the cell; with `forces` also forces and stress from one joint backward pass.
@@ -57,7 +52,7 @@ class Chgnet:
         """
         numbers, frac, lattice = _arrays(crystal)
         what = f"{len(numbers)} atoms with Z in {sorted(set(numbers.tolist()))}"
-        edges = edge_index(numbers, frac, lattice, self._atom_cutoff_A, self._bond_cutoff_A)
+        edges = edge_index(numbers, frac, lattice, self._network.atom_cutoff_A, self._network.bond_cutoff_A)
         coords = torch.tensor(frac, dtype=torch.float32, requires_grad=forces)
         cell = torch.tensor(lattice, dtype=torch.float32, requires_grad=forces)
         with torch.set_grad_enabled(forces):
@@ -84,19 +79,22 @@ class ChgnetR2scan(Chgnet):
     checkpoint: ClassVar[str] = "r2scan"
 
 
-def _load(checkpoint: str) -> CHGNet:
-    """Load weights from CHGNet's wheel, without its greetings, and freeze them."""
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            from chgnet.model import CHGNet
+def load_network(checkpoint: str) -> ChgnetNetwork:
+    """Load weights from CHGNet's wheel, as plain tensors; CHGNet itself is not imported (it takes longer than torch).
 
-            model = CHGNet.load(model_name=checkpoint, use_device="cpu", verbose=False)
-    except (ImportError, OSError) as error:
-        raise PotentialError(f"CHGNet {checkpoint} cannot be loaded ({error}); run `pip install chgnet`") from error
-    model.eval()
-    model.requires_grad_(False)
-    return model
+    Raises:
+        PotentialError: the package or the checkpoint is missing, or of another architecture.
+    """
+    package = find_spec("chgnet")
+    folders = list(package.submodule_search_locations or ()) if package is not None else []
+    files = [f for folder in folders for f in Path(folder, "pretrained", checkpoint).glob("*.pth.tar")]
+    if len(files) != 1:
+        raise PotentialError(f"CHGNet {checkpoint} is not installed; run `pip install chgnet`")
+    try:
+        model = torch.load(files[0], map_location="cpu", weights_only=True)["model"]
+        return ChgnetNetwork(model["state_dict"], model["model_args"])
+    except (OSError, RuntimeError, KeyError, ValueError, UnpicklingError) as error:
+        raise PotentialError(f"CHGNet {checkpoint} cannot be loaded from {files[0]}: {error}") from error
 
 
 def _arrays(crystal: Crystal | Atoms) -> tuple[IntArray, FloatArray, FloatArray]:

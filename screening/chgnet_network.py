@@ -8,16 +8,19 @@ last angle update, whose result nothing reads, is left out.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Final
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-if TYPE_CHECKING:
-    from chgnet.model import CHGNet
-    from chgnet.model.functions import GatedMLP
+ARCHITECTURE: Final[Mapping[str, object]] = {
+    "non_linearity": "silu", "gMLP_norm": "layer", "readout_norm": "layer", "mlp_first": True, "read_out": "ave",
+    "is_intensive": True, "update_bond": True, "update_angle": True, "angle_layer_hidden_dim": 0,
+}  # fmt: skip
+"""What this file rearranges; CHGNet 0.3.0 and r2scan are built so."""
 
 
 @dataclass(frozen=True)
@@ -59,29 +62,32 @@ class EdgeIndex:
     angle_j: Tensor
 
 
+Weights = Mapping[str, Tensor]
+
+
 class _Branch:
     """Core or gate of a gated perceptron, its first map split by the blocks of its input."""
 
-    def __init__(self, mlp: torch.nn.Module, norm: torch.nn.LayerNorm, blocks: int) -> None:
-        first, *rest = [layer for layer in mlp.modules() if isinstance(layer, torch.nn.Linear)]
-        self.blocks = [w.T.contiguous() for w in first.weight.chunk(blocks, dim=1)]
-        self.bias = first.bias
-        self.second = (rest[0].weight, rest[0].bias) if rest else None
-        self.norm = (norm.normalized_shape, norm.weight, norm.bias, norm.eps)
+    def __init__(self, weights: Weights, mlp: str, norm: str, blocks: int) -> None:
+        first, *rest = _linears(weights, mlp)
+        self.blocks = [w.T.contiguous() for w in first[0].chunk(blocks, dim=1)]
+        self.bias = first[1]
+        self.second = rest[0] if rest else None
+        self.norm = (weights[f"{norm}.weight"], weights[f"{norm}.bias"])
 
     def finish(self, mixed: Tensor) -> Tensor:
         """From the summed block products (bias included) to the normalised output [n,d]."""
         if self.second:
             mixed = functional.linear(functional.silu(mixed), *self.second)
-        return functional.layer_norm(mixed, *self.norm)
+        return functional.layer_norm(mixed, mixed.shape[1:], *self.norm)
 
 
 class _Gate:
     """Gated perceptron: silu(core) * sigmoid(gate)."""
 
-    def __init__(self, layer: GatedMLP, blocks: int) -> None:
-        self.core = _Branch(layer.mlp_core, layer.bn1, blocks)
-        self.gate = _Branch(layer.mlp_gate, layer.bn2, blocks)
+    def __init__(self, weights: Weights, name: str, blocks: int) -> None:
+        self.core = _Branch(weights, f"{name}.mlp_core", f"{name}.bn1", blocks)
+        self.gate = _Branch(weights, f"{name}.mlp_gate", f"{name}.bn2", blocks)
 
     def over_edges(self, atoms: Tensor, bonds: Tensor, edges: EdgeIndex) -> Tensor:
         """On centre, bond and neighbour of each directed edge [E,d]."""
@@ -110,29 +116,41 @@ class _Gate:
 
 
 class ChgnetNetwork:
-    """Energy and magnetic moments of one crystal from a loaded, frozen CHGNet.
+    """Energy and magnetic moments of one crystal from a checkpoint of CHGNet.
+
+    Args:
+        weights: state of the model, as its checkpoint holds it.
+        arguments: constructor arguments of the model, from the same checkpoint.
 
     Raises:
         ValueError: a checkpoint of another architecture than CHGNet 0.3.0's.
     """
 
-    def __init__(self, model: CHGNet) -> None:
-        _check_architecture(model)
-        self.embedding = model.atom_embedding.embedding.weight
-        self.reference = model.composition_model.fc.weight.reshape(-1).double()
-        basis = model.bond_basis_expansion
-        self.radial = [_Radial(basis.rbf_expansion_ag), _Radial(basis.rbf_expansion_bg)]
-        self.angular = model.angle_basis_expansion.fourier_expansion.frequencies
-        self.bond_embedding = model.bond_embedding.weight
-        self.atom_weights = model.bond_weights_ag.weight
-        self.bond_weights = model.bond_weights_bg.weight
-        self.angle_embedding = model.angle_embedding.weight
-        self.atom_layers = [(_Gate(x.twoBody_atom, 3), _linears(x.mlp_out)[0].weight) for x in model.atom_conv_layers]
-        self.bond_layers = [(_Gate(x.twoBody_bond, 4), _linears(x.mlp_out)[0].weight) for x in model.bond_conv_layers]
-        self.angle_layers = [_Gate(x.twoBody_bond, 4) for x in model.angle_layers][:-1]
-        self.site_wise = model.site_wise
-        self.readout_norm = model.readout_norm
-        self.mlp = model.mlp
+    def __init__(self, weights: Weights, arguments: Mapping[str, object]) -> None:
+        if other := {k: arguments.get(k) for k, v in ARCHITECTURE.items() if arguments.get(k) != v}:
+            raise ValueError(f"a CHGNet of another architecture: {other}")
+        if any("mlp_out" in key and key.endswith("bias") for key in weights):
+            raise ValueError("a CHGNet of another architecture: output maps with bias (0.2.0 and older)")
+        self.atom_cutoff_A, self.bond_cutoff_A = (float(str(arguments[f"{x}_graph_cutoff"])) for x in ("atom", "bond"))
+        power = int(str(arguments["cutoff_coeff"]))
+        self.embedding = weights["atom_embedding.embedding.weight"]
+        self.reference = weights["composition_model.fc.weight"].reshape(-1).double()
+        radial = "bond_basis_expansion.rbf_expansion_{}.frequencies"
+        self.radial_atoms = _Radial(weights[radial.format("ag")], self.atom_cutoff_A, power)
+        self.radial_bonds = _Radial(weights[radial.format("bg")], self.bond_cutoff_A, power)
+        self.angular = weights["angle_basis_expansion.fourier_expansion.frequencies"]
+        self.bond_embedding = weights["bond_embedding.weight"]
+        self.atom_weights = weights["bond_weights_ag.weight"]
+        self.bond_weights = weights["bond_weights_bg.weight"]
+        self.angle_embedding = weights["angle_embedding.weight"]
+        atoms, bonds, angles = (f"{x}_layers.{{}}" for x in ("atom_conv", "bond_conv", "angle"))
+        steps = int(str(arguments["n_conv"]))
+        self.atom_layers = [_layer(weights, atoms.format(i), "twoBody_atom", 3) for i in range(steps)]
+        self.bond_layers = [_layer(weights, bonds.format(i), "twoBody_bond", 4) for i in range(steps - 1)]
+        self.angle_layers = [_Gate(weights, f"{angles.format(i)}.twoBody_bond", 4) for i in range(steps - 2)]
+        self.site_wise = weights["site_wise.weight"], weights["site_wise.bias"]
+        self.readout_norm = weights["readout_norm.weight"], weights["readout_norm.bias"]
+        self.readout = _linears(weights, "mlp")
 
     def __call__(
         self, numbers: Tensor, frac: Tensor, lattice: Tensor, edges: EdgeIndex
@@ -151,7 +169,7 @@ class ChgnetNetwork:
         """
         positions = frac @ lattice
         lengths = _vectors(positions, lattice, edges.bond_center, edges.bond_neighbor, edges.bond_image).norm(dim=1)
-        radial = self.radial[0](lengths)
+        radial = self.radial_atoms(lengths)
         bonds = functional.linear(radial, self.bond_embedding)
         weights = functional.linear(radial, self.atom_weights).index_select(0, edges.undirected)
         atoms = self.embedding.index_select(0, numbers - 1)
@@ -169,9 +187,12 @@ class ChgnetNetwork:
                 following = self.angle_layers[step]
                 short = bonds.index_select(0, edges.short)
                 angles = angles + following.over_angles(atoms, short, angles, edges)
-        magmoms = self.site_wise(atoms).abs().reshape(-1)
+        magmoms = functional.linear(atoms, *self.site_wise).abs().reshape(-1)
         atoms = self._atom_step(len(self.bond_layers), atoms, bonds, weights, edges)
-        energy = self.mlp(self.readout_norm(atoms)).sum()
+        atoms = functional.layer_norm(atoms, atoms.shape[1:], *self.readout_norm)
+        for weight, bias in self.readout[:-1]:
+            atoms = functional.silu(functional.linear(atoms, weight, bias))
+        energy = functional.linear(atoms, *self.readout[-1]).sum()
         return energy, magmoms, float(self.reference[numbers - 1].sum())
 
     def _angles(self, positions: Tensor, lattice: Tensor, lengths: Tensor, edges: EdgeIndex) -> tuple[Tensor, Tensor]:
@@ -182,7 +203,7 @@ class ChgnetNetwork:
         phase = torch.outer(torch.acos(cosine * (1 - 1e-6)), self.angular)
         constant = phase.new_full((len(phase), 1), 1 / math.sqrt(2))
         basis = torch.cat([constant, torch.sin(phase), torch.cos(phase)], dim=1) / math.sqrt(math.pi)
-        weights = functional.linear(self.radial[1](lengths.index_select(0, edges.short)), self.bond_weights)
+        weights = functional.linear(self.radial_bonds(lengths.index_select(0, edges.short)), self.bond_weights)
         pair = weights.index_select(0, edges.angle_i) * weights.index_select(0, edges.angle_j)
         return functional.linear(basis, self.angle_embedding), pair
 
@@ -197,11 +218,9 @@ class ChgnetNetwork:
 class _Radial:
     """Bessel functions under a polynomial envelope (arXiv:2003.03123) [n] -> [n, num_radial]."""
 
-    def __init__(self, expansion: torch.nn.Module) -> None:
-        self.frequencies: Tensor = expansion.frequencies  # type: ignore[assignment]
-        self.cutoff_A = 1 / float(expansion.inv_cutoff)  # type: ignore[arg-type]
-        self.norm = math.sqrt(2 / self.cutoff_A)
-        self.power = int(expansion.smooth_cutoff.p)  # type: ignore[union-attr,arg-type]
+    def __init__(self, frequencies: Tensor, cutoff_A: float, power: int) -> None:
+        self.frequencies, self.cutoff_A, self.power = frequencies, cutoff_A, power
+        self.norm = math.sqrt(2 / cutoff_A)
 
     def __call__(self, lengths: Tensor) -> Tensor:
         x, p = lengths[:, None] / self.cutoff_A, self.power
@@ -219,16 +238,13 @@ def _vectors(positions: Tensor, lattice: Tensor, center: Tensor, neighbor: Tenso
     return positions.index_select(0, center) - (positions.index_select(0, neighbor) + image @ lattice)
 
 
-def _linears(mlp: torch.nn.Module) -> list[torch.nn.Linear]:
-    return [layer for layer in mlp.modules() if isinstance(layer, torch.nn.Linear)]
+def _layer(weights: Weights, name: str, gate: str, blocks: int) -> tuple[_Gate, Tensor]:
+    """Gate and output map of a convolution."""
+    return _Gate(weights, f"{name}.{gate}", blocks), weights[f"{name}.mlp_out.layers.1.weight"]
 
 
-def _check_architecture(model: CHGNet) -> None:
-    """Raise where the checkpoint differs from what this file rearranges."""
-    wanted = {
-        "non_linearity": "silu", "gMLP_norm": "layer", "readout_norm": "layer", "mlp_first": True, "read_out": "ave",
-        "is_intensive": True, "update_bond": True, "update_angle": True, "mlp_out_bias": False, "conv_dropout": 0,
-    }  # fmt: skip
-    other = {key: model.model_args.get(key) for key, value in wanted.items() if model.model_args.get(key) != value}
-    if other:
-        raise ValueError(f"a CHGNet of another architecture: {other}")
+def _linears(weights: Weights, mlp: str) -> list[tuple[Tensor, Tensor]]:
+    """Weight and bias of a perceptron's linear maps, in order."""
+    prefix, suffix = f"{mlp}.layers.", ".weight"
+    places = sorted(int(k[len(prefix) : -len(suffix)]) for k in weights if k.startswith(prefix) and k.endswith(suffix))
+    return [(weights[f"{prefix}{i}.weight"], weights[f"{prefix}{i}.bias"]) for i in places]
