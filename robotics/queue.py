@@ -13,8 +13,9 @@ Guarantees, for any number of processes on one SQLite file or PostgreSQL databas
 
 from __future__ import annotations
 
+import builtins
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -115,7 +116,7 @@ class LabQueue:
                 rows.note(row, by, f"approval refused: {refusals(findings)}")
         ensure_allowed(request, findings)
 
-    def apply_policy(self, policy: ApprovalPolicy, campaign: str | None = None) -> Sequence[str]:
+    def apply_policy(self, policy: ApprovalPolicy, campaign: str | None = None) -> builtins.list[str]:
         """Approve what the policy may approve; returns the keys. `person` approves nothing."""
         if policy is ApprovalPolicy.PERSON:
             return []
@@ -172,7 +173,7 @@ class LabQueue:
         with self._writing() as rows:
             rows.change(rows.get(request_id, holder=worker), NO_LEASE)
 
-    def expire(self, is_gone: Callable[[str], bool] = nobody_is_gone) -> Sequence[str]:
+    def expire(self, is_gone: Callable[[str], bool] = nobody_is_gone) -> builtins.list[str]:
         """Put claimed requests back whose lease ran out, or whose worker is known to be gone."""
         with self._writing() as rows:
             found = rows.abandoned(RequestState.CLAIMED, None, is_gone)
@@ -187,7 +188,7 @@ class LabQueue:
         lease_s: float,
         campaign: str | None = None,
         is_gone: Callable[[str], bool] = nobody_is_gone,
-    ) -> Sequence[QueueItem]:
+    ) -> builtins.list[QueueItem]:
         """Take over running requests that nobody watches: parked, lease run out, or worker known to be gone.
 
         What became of each must be asked of the laboratory before anything is sent.
@@ -247,7 +248,7 @@ class LabQueue:
             raise StoreError(f"there is no request '{request_id}' in the queue")
         return to_item(row)
 
-    def list(self, campaign: str | None = None, state: RequestState | None = None) -> Sequence[QueueItem]:
+    def list(self, campaign: str | None = None, state: RequestState | None = None) -> builtins.list[QueueItem]:
         """Rows of a campaign, or all, in the order in which they are taken."""
         query = items_query(campaign)
         if state is not None:
@@ -255,7 +256,7 @@ class LabQueue:
         with self.engine.connect() as connection:
             return [to_item(row) for row in connection.execute(query).mappings()]
 
-    def events(self, request_id: str | None = None, campaign: str | None = None) -> Sequence[QueueEvent]:
+    def events(self, request_id: str | None = None, campaign: str | None = None) -> builtins.list[QueueEvent]:
         """The audit trail, oldest first."""
         e = queue_events.c
         query = select(queue_events).order_by(e.id)
@@ -266,7 +267,7 @@ class LabQueue:
         with self.engine.connect() as connection:
             return [to_event(row) for row in connection.execute(query).mappings()]
 
-    def measured(self, campaign: str | None = None) -> Sequence[tuple[ExperimentRequest, Measurement]]:
+    def measured(self, campaign: str | None = None) -> builtins.list[tuple[ExperimentRequest, Measurement]]:
         """Requests that came back, with their measurements, in the order in which they were proposed."""
         done = sorted(self.list(campaign, RequestState.DONE), key=lambda item: (item.created_at, item.request_id))
         return [(item.request, item.measurement) for item in done if item.measurement is not None]

@@ -66,9 +66,7 @@ class Rows:
     def _is_free(self, row: RowMapping) -> bool:
         return row["worker"] is None or row["lease_until"] is None or aware(row["lease_until"]) <= self.now
 
-    def move(
-        self, row: RowMapping, action: str, by: str, why: str, values: Mapping[str, Any] | None = None
-    ) -> None:
+    def move(self, row: RowMapping, action: str, by: str, why: str, values: Mapping[str, Any] | None = None) -> None:
         """Take a transition of the table and write its audit line.
 
         Raises:
@@ -86,9 +84,7 @@ class Rows:
         """An audit line without a change of state."""
         self._log(row["id"], "note", (row["state"], row["state"]), by, why)
 
-    def add(
-        self, key: str, request: ExperimentRequest, safety: Mapping[str, Any], by: str
-    ) -> RowMapping:
+    def add(self, key: str, request: ExperimentRequest, safety: Mapping[str, Any], by: str) -> RowMapping:
         """Write a new row as proposed."""
         values = {
             "id": key,

@@ -22,8 +22,17 @@ from robotics import safety_process as process
 from robotics.safety_base import Limits, Rule
 from robotics.safety_base import Subject as _Subject
 
-__all__ = ["RULES", "Limits", "RuleText", "check", "ensure_allowed", "is_allowed", "refusals",
-    "rule_texts", "rules_version"]
+__all__ = [
+    "RULES",
+    "Limits",
+    "RuleText",
+    "check",
+    "ensure_allowed",
+    "is_allowed",
+    "refusals",
+    "rule_texts",
+    "rules_version",
+]
 
 RULES: Final[dict[str, Rule]] = {
     "S001": chemistry.radioactive,
@@ -59,11 +68,12 @@ class RuleText(BaseModel):
 
 def check(request: ExperimentRequest, limits: Limits | None = None) -> tuple[SafetyFinding, ...]:
     """Ask every rule about a request; each answers ok or says what it refuses."""
+    titles = rule_texts()
     subject = _Subject(request, limits or Limits())
     findings = []
     for rule, ask in RULES.items():
         problems = ask(subject)
-        findings.append(SafetyFinding(rule=rule, ok=not problems, text="; ".join(problems) or rule_texts()[rule].title))
+        findings.append(SafetyFinding(rule=rule, ok=not problems, text="; ".join(problems) or titles[rule].title))
     return tuple(findings)
 
 
@@ -89,21 +99,31 @@ def refusals(findings: Sequence[SafetyFinding]) -> str:
     return "; ".join(texts) or "not every safety rule was asked"
 
 
+class RuleBook(BaseModel):
+    """The rule file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: int
+    rules: tuple[RuleText, ...]
+
+
 @lru_cache(maxsize=1)
+def rule_book() -> RuleBook:
+    """The rules that ship with Redoxa, read once."""
+    text = Path(__file__).with_name("safety_rules.yaml").read_text(encoding="utf-8")
+    return RuleBook.model_validate(yaml.safe_load(text))
+
+
 def rule_texts() -> dict[str, RuleText]:
     """Titles, reasons and sources of the rules by id."""
-    rows = yaml.safe_load(_rules_file().read_text(encoding="utf-8"))["rules"]
-    return {row["id"]: RuleText.model_validate(row) for row in rows}
+    return {rule.id: rule for rule in rule_book().rules}
 
 
 def rules_version(limits: Limits | None = None) -> str:
     """Version of rules and limits together, e.g. ``1-4f2a90c1``; a change of either changes it."""
-    text = _rules_file().read_text(encoding="utf-8")
     values = (limits or Limits()).model_dump(mode="json")
     # Sets have no order of their own: sort them, so that every process gives the same version.
     values = {name: sorted(v) if isinstance(v, list) else v for name, v in values.items()}
-    return f"{yaml.safe_load(text)['version']}-{content_hash([text, values])[:8]}"
-
-
-def _rules_file() -> Path:
-    return Path(__file__).with_name("safety_rules.yaml")
+    book = rule_book()
+    return f"{book.version}-{content_hash([book.model_dump(mode='json'), values])[:8]}"

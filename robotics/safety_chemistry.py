@@ -108,9 +108,7 @@ def toxic_gas(subject: Subject) -> list[str]:
     if dangerous and not subject.limits.exhaust:
         problems.append(f"{', '.join(dangerous)} without an exhaust")
     if amount > subject.limits.max_toxic_gas_mol:
-        problems.append(
-            f"{amount:.3f} mol of {', '.join(dangerous)}, limit {subject.limits.max_toxic_gas_mol:g} mol"
-        )
+        problems.append(f"{amount:.3f} mol of {', '.join(dangerous)}, limit {subject.limits.max_toxic_gas_mol:g} mol")
     return problems
 
 
@@ -196,9 +194,12 @@ def energetic(subject: Subject) -> list[str]:
         problems.append("a hydride, hydroxide or hydrate is not made by firing")
     if {"N", "O"} <= target.keys():
         problems.append("nitrogen with oxygen: may be a nitrate or nitrite")
-    if target.keys() & {"Cl", "Br", "I"} and "O" in target and target["O"] >= 2 * sum(
-        target.get(x, 0) for x in ("Cl", "Br", "I")
-    ) and not target.keys() & {"P", "S", "Si", "B", "Mo", "W", "V"}:
+    if (
+        target.keys() & {"Cl", "Br", "I"}
+        and "O" in target
+        and target["O"] >= 2 * sum(target.get(x, 0) for x in ("Cl", "Br", "I"))
+        and not target.keys() & {"P", "S", "Si", "B", "Mo", "W", "V"}
+    ):
         problems.append("a halogen with much oxygen: may be a chlorate or perchlorate")
     if {"C", "N"} <= target.keys() or target.get("N", 0) >= 3 * sum(n for e, n in target.items() if e != "N"):
         problems.append("cyanide, azide or other energetic nitrogen compound")

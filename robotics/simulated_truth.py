@@ -145,9 +145,7 @@ def _values(
     return values
 
 
-def _measurement(
-    request_id: str, request: ExperimentRequest, seed: int, found: _Finding, raw: str
-) -> Measurement:
+def _measurement(request_id: str, request: ExperimentRequest, seed: int, found: _Finding, raw: str) -> Measurement:
     hashes = {f"{request_id}.csv": hashlib.sha256(raw.encode()).hexdigest()}
     return Measurement(
         request_id=request_id,

@@ -1,0 +1,55 @@
+"""Requests that the tests of the laboratory share. Crystals are placeholders: only their composition matters here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ase.data import atomic_numbers
+from sqlalchemy import Engine
+
+from data.database import open_engine
+from data.lab import ExperimentRequest
+from data.records import Crystal, Estimate, WorkingIon
+from robotics.formula import parse_formula
+from robotics.recipe import plan_recipe
+
+VOLTAGE_V = {"LiFePO4": 3.4, "LiCoO2": 3.9, "LiMn2O4": 4.0, "Na3V2(PO4)3": 3.4, "NaMnO2": 2.7}
+"""Five good requests: formula and average voltage."""
+
+
+def estimate(value: float, sigma: float = 0.2, unit: str = "V") -> Estimate:
+    return Estimate(value=value, sigma=sigma, unit=unit, method="test", model="test")
+
+
+def crystal_of(formula: str) -> Crystal:
+    numbers = [atomic_numbers[e] for e, n in parse_formula(formula).items() for _ in range(int(n))]
+    spots = [(i / len(numbers), 0.0, 0.0) for i in range(len(numbers))]
+    return Crystal(numbers=numbers, frac_coords=spots, lattice_A=((20, 0, 0), (0, 4, 0), (0, 0, 4)))
+
+
+def make_request(
+    formula: str = "LiFePO4", ion: WorkingIon | None = None, mass_g: float = 2.0, tag: str = "a", **fields: Any
+) -> ExperimentRequest:
+    """A planned request; `tag` makes it another candidate."""
+    working_ion: WorkingIon = ion or ("Na" if formula.startswith("Na") else "Li")
+    predictions = {
+        "average_voltage": estimate({**VOLTAGE_V, "ZnMn2O4": 1.3}.get(formula, 2.5)),
+        "stability_discharge": estimate(0.0, 0.02, "eV/atom"),
+    }
+    values: dict[str, Any] = {
+        "campaign": "campaign",
+        "round": 0,
+        "candidate_id": f"candidate-{tag}",
+        "formula": formula,
+        "working_ion": working_ion,
+        "crystal": crystal_of(formula),
+        "recipe": plan_recipe(formula, working_ion, predictions, mass_g),
+        "predictions": predictions,
+        "why": "test",
+    }
+    return ExperimentRequest(**{**values, **fields})
+
+
+def new_engine(folder: Path) -> Engine:
+    return open_engine(folder / "redoxa.db")

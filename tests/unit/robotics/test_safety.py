@@ -1,0 +1,223 @@
+"""Every good recipe is allowed; every unsafe one is refused, by the right rule."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from data.errors import SafetyError
+from data.lab import ConstantCurrent, ExperimentRequest, FurnaceStep, Precursor, SafetyFinding, Synthesis
+from robotics.precursors import default_catalogue
+from robotics.safety import RULES, Limits, check, ensure_allowed, is_allowed, rule_texts, rules_version
+from tests.unit.robotics.samples import VOLTAGE_V, crystal_of, make_request
+
+
+def powder(formula: str, moles: float, **fields: Any) -> Precursor:
+    known = default_catalogue().get(formula)
+    molar_mass = 100.0 if known is None else known.molar_mass_g_mol
+    return Precursor(formula=formula, name=formula, moles=moles, mass_g=moles * molar_mass, **fields)
+
+
+def with_synthesis(request: ExperimentRequest, **fields: Any) -> ExperimentRequest:
+    # Validated again, so that a test cannot build what a client could not send.
+    synthesis = Synthesis.model_validate({**request.recipe.synthesis.model_dump(), **fields})
+    return _with_recipe(request, synthesis=synthesis)
+
+
+def with_cycling(request: ExperimentRequest, **fields: Any) -> ExperimentRequest:
+    return _with_recipe(request, cycling=request.recipe.cycling.model_copy(update=fields))
+
+
+def with_electrode(request: ExperimentRequest, **fields: Any) -> ExperimentRequest:
+    return _with_recipe(request, electrode=request.recipe.electrode.model_copy(update=fields))
+
+
+def with_cell(request: ExperimentRequest, **fields: Any) -> ExperimentRequest:
+    return _with_recipe(request, cell=request.recipe.cell.model_copy(update=fields))
+
+
+def _with_recipe(request: ExperimentRequest, **fields: Any) -> ExperimentRequest:
+    return request.model_copy(update={"recipe": request.recipe.model_copy(update=fields)})
+
+
+def replace_powder(request: ExperimentRequest, formula: str, *others: Precursor) -> ExperimentRequest:
+    kept = tuple(p for p in request.recipe.synthesis.precursors if p.formula != formula)
+    return with_synthesis(request, precursors=(*kept, *others))
+
+
+LFP, LCO, LTS = make_request("LiFePO4"), make_request("LiCoO2"), make_request("LiTiS2")
+NICKELATE = make_request("LiNiO2")
+FLUORIDE = make_request("Li3FeF6")
+
+
+def furnace(*steps: tuple[float, float, float]) -> tuple[FurnaceStep, ...]:
+    return tuple(FurnaceStep(temperature_C=t, ramp_C_per_min=r, dwell_h=h) for t, r, h in steps)
+
+
+def rename(request: ExperimentRequest, formula: str) -> ExperimentRequest:
+    """The same recipe for another compound, consistent in name, crystal and target."""
+    changed = with_synthesis(request, target_formula=formula)
+    return changed.model_copy(update={"formula": formula, "crystal": crystal_of(formula)})
+
+
+STEP = ConstantCurrent(rate_C=0.1, until_voltage_V=3.5, time_limit_s=72000)
+BIG = make_request("LiFePO4", mass_g=15.0)
+
+UNSAFE: list[tuple[str, str, ExperimentRequest]] = [
+    ("S001", "uranium in the target", rename(LCO, "LiUO3")),
+    ("S001", "technetium oxide", rename(LCO, "LiTcO2")),
+    ("S001", "polonium among the powders", replace_powder(LCO, "Co3O4", powder("PoO2", 0.01))),
+    ("S001", "radon set free", with_synthesis(LCO, byproducts={"Rn": 0.1})),
+    ("S002", "lead in the target", rename(LCO, "LiPbO2")),
+    ("S002", "cadmium among the powders", replace_powder(LCO, "Co3O4", powder("CdO", 0.01))),
+    ("S002", "arsine set free", with_synthesis(LCO, byproducts={"AsH3": 0.5})),
+    ("S002", "arsenic only in the crystal", LCO.model_copy(update={"crystal": crystal_of("LiAsO2")})),
+    ("S003", "nitrate with oxalate", replace_powder(LFP, "Li2CO3", powder("LiNO3", 0.0127))),
+    ("S003", "nitrate with carbon", replace_powder(LCO, "Li2CO3", powder("LiNO3", 0.02), powder("C", 0.01))),
+    ("S003", "sulfur with titanium powder", replace_powder(LTS, "TiS2", powder("S", 0.03), powder("Ti", 0.015))),
+    ("S003", "much metal powder", replace_powder(LTS, "Ti", powder("Ti", 0.1))),
+    ("S004", "a litre of gas a gram", make_request("LiFePO4", mass_g=19.0)),
+    ("S005", "sulfide on the bench", with_synthesis(LTS, handling="bench")),
+    ("S005", "sulfide fired in air", with_synthesis(LTS, atmosphere="air")),
+    ("S006", "beyond the furnace", with_synthesis(LCO, furnace=furnace((1200, 5, 12)))),
+    ("S006", "too fast", with_synthesis(LCO, furnace=furnace((800, 40, 12)))),
+    ("S006", "too long", with_synthesis(LCO, furnace=furnace((800, 5, 400)))),
+    ("S006", "no programme", with_synthesis(LCO, furnace=())),
+    ("S006", "below room temperature", with_synthesis(LCO, furnace=furnace((-80, 5, 1)))),
+    ("S007", "too much target", make_request("LiCoO2", mass_g=30.0)),
+    ("S007", "too many cells", with_cell(LCO, replicates=64)),
+    ("S007", "too much electrolyte", with_cell(LCO, electrolyte_uL=5000)),
+    ("S008", "charged beyond the electrolyte", with_cycling(LCO, max_voltage_V=5.0)),
+    ("S008", "discharged below it", with_cycling(make_request("ZnMn2O4", "Zn"), min_voltage_V=-0.5)),
+    ("S008", "electrolyte of another ion", with_cell(LCO, electrolyte="2 M ZnSO4 in water")),
+    ("S009", "a step out of the window", with_cycling(LCO, steps=(STEP.model_copy(update={"until_voltage_V": 9.0}),))),
+    ("S009", "a step without end", with_cycling(LFP, steps=(STEP.model_copy(update={"time_limit_s": 1e9}),))),
+    ("S009", "fast charging", with_cycling(LFP, steps=(STEP.model_copy(update={"rate_C": 20.0}),))),
+    ("S009", "years of cycling", with_cycling(LFP, cycles=100_000)),
+    ("S010", "a powder nobody knows", replace_powder(LCO, "Co3O4", powder("Co(NO3)2·6H2O", 0.02))),
+    ("S010", "no powders at all", with_synthesis(LCO, precursors=())),
+    ("S010", "a powder under a false formula", replace_powder(LCO, "Co3O4", powder("cobalt", 0.02))),
+    ("S011", "hydrogen cyanide", with_synthesis(LCO, byproducts={"HCN": 1.0})),
+    ("S011", "phosgene", with_synthesis(LCO, byproducts={"COCl2": 0.1})),
+    ("S012", "metal powder in oxygen", with_synthesis(LTS, atmosphere="oxygen")),
+    ("S012", "nitrate in hydrogen", with_synthesis(
+        replace_powder(NICKELATE, "Li2CO3", powder("LiNO3", 0.0205)), atmosphere="argon/hydrogen 95/5")),
+    ("S012", "oxygen taken from argon", with_synthesis(LCO, atmosphere="argon")),
+    ("S013", "gas in a sealed ampoule", with_synthesis(LCO, vessel="sealed silica ampoule")),
+    ("S013", "a sulfide in an open crucible", with_synthesis(LTS, vessel="alumina crucible")),
+    ("S013", "a fluoride melt in alumina", with_synthesis(FLUORIDE, vessel="alumina crucible")),
+    ("S013", "nickel in air", with_synthesis(LCO, vessel="nickel crucible")),
+    ("S014", "grams for milligrams", with_synthesis(LCO, precursors=tuple(
+        p.model_copy(update={"mass_g": p.mass_g * 10}) for p in LCO.recipe.synthesis.precursors))),
+    ("S014", "powders of another compound", replace_powder(LCO, "Co3O4", powder("Mn2O3", 0.01))),
+    ("S014", "half the cobalt", replace_powder(LCO, "Co3O4", powder("Co3O4", 0.0034))),
+    ("S014", "a monstrous excess", replace_powder(LCO, "Li2CO3", powder("Li2CO3", 0.0153, excess_fraction=0.5))),
+    ("S015", "an unknown solvent", with_electrode(LCO, solvent="benzene")),
+    ("S015", "an unknown binder", with_electrode(LCO, binder="nitrocellulose")),
+    ("S015", "drying beyond the flash point", with_electrode(LCO, drying_C=300.0)),
+    ("S015", "fractions beyond one", with_electrode(LCO, carbon_fraction=0.5)),
+    ("S015", "another counter electrode", with_cell(LCO, counter="sodium disc, 15 mm")),
+    ("S015", "lithium on aluminium at 10 mV", with_cycling(LCO, min_voltage_V=0.01)),
+    ("S016", "a recipe for another compound", LCO.model_copy(update={"recipe": LFP.recipe})),
+    ("S016", "a candidate by another name", LCO.model_copy(update={"formula": "LiNiO2"})),
+    ("S016", "no working ion inside", LCO.model_copy(update={"working_ion": "Na"})),
+    ("S017", "a nitrate", rename(LCO, "LiNO3")),
+    ("S017", "an azide", rename(LCO, "LiN3")),
+    ("S017", "a perchlorate", rename(LCO, "LiClO4")),
+    ("S017", "a peroxide", rename(LCO, "Li2O2")),
+    ("S017", "a hydride", rename(LCO, "LiAlH4")),
+    ("S017", "a cyanide", rename(LCO, "LiCN")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("formula", [*VOLTAGE_V, "LiTiS2", "LiNiO2", "Li3FeF6", "NaCrO2", "Na2FePO4F"])
+def test_good_recipes_are_allowed(formula: str) -> None:
+    findings = check(make_request(formula))
+    assert is_allowed(findings), [f for f in findings if not f.ok]
+    assert [f.rule for f in findings] == sorted(RULES)
+
+
+@pytest.mark.parametrize(("rule", "request_"), [pytest.param(r, q, id=f"{r} {t}") for r, t, q in UNSAFE])
+def test_unsafe_requests_are_refused_by_the_right_rule(rule: str, request_: ExperimentRequest) -> None:
+    findings = check(request_)
+    assert rule in {f.rule for f in findings if not f.ok}
+    assert not is_allowed(findings)
+    with pytest.raises(SafetyError, match=rule):
+        ensure_allowed(request_, findings)
+
+
+def test_every_rule_is_shown_to_refuse_something() -> None:
+    assert {rule for rule, _, _ in UNSAFE} == set(RULES)
+
+
+def only(rule: str, request: ExperimentRequest, limits: Limits | None = None) -> bool:
+    return {f.rule for f in check(request, limits) if not f.ok} == {rule}
+
+
+@pytest.mark.parametrize(
+    ("rule", "change"),
+    [
+        ("S006", lambda r: with_synthesis(r, furnace=furnace((1200, 5, 12)))),
+        ("S008", lambda r: with_cycling(r, max_voltage_V=4.6)),
+        ("S009", lambda r: with_cycling(r, cycles=100_000)),
+        ("S014", lambda r: replace_powder(r, "Co3O4", powder("Co3O4", 0.0034))),
+        ("S015", lambda r: with_electrode(r, solvent="benzene")),
+        ("S016", lambda r: r.model_copy(update={"formula": "LiNiO2"})),
+    ],
+)
+def test_one_fault_is_refused_by_one_rule(
+    rule: str, change: Callable[[ExperimentRequest], ExperimentRequest]
+) -> None:
+    assert only(rule, change(LCO))
+
+
+def test_what_was_not_asked_is_not_allowed() -> None:
+    findings = check(LCO)
+    assert not is_allowed(())
+    assert not is_allowed(findings[:-1])
+    assert not is_allowed((*findings[:-1], findings[0]))
+    assert not is_allowed((*findings, SafetyFinding(rule="S999", ok=True, text="invented")))
+    with pytest.raises(SafetyError, match="not every"):
+        ensure_allowed(LCO, ())
+
+
+def test_an_unknown_powder_makes_every_rule_about_powders_refuse() -> None:
+    refused = {f.rule for f in check(replace_powder(LCO, "Co3O4", powder("mystery", 0.01))) if not f.ok}
+    assert refused >= {"S003", "S004", "S005", "S010", "S011", "S012", "S013", "S014"}
+
+
+def test_the_station_decides() -> None:
+    assert only("S005", LTS, Limits(glovebox=False))
+    assert only("S011", LFP, Limits(exhaust=False))
+    assert only("S012", LFP, Limits(atmospheres=frozenset({"air"})))
+    assert only("S006", LCO, Limits(max_temperature_C=700))
+    assert is_allowed(check(with_synthesis(LCO, furnace=furnace((1200, 5, 12))), Limits(max_temperature_C=1400)))
+
+
+def test_the_planner_is_not_trusted() -> None:
+    # The record claims that nothing but water is set free; the rules count what the powders hold.
+    lying = with_synthesis(BIG, byproducts={"H2O": 1.0})
+    text = next(f.text for f in check(lying, Limits(max_gas_mol=0.1)) if f.rule == "S004")
+    # 15 g / 157.755 g/mol = 0.09508 mol; 7 mol of gas for each, and 0.01 mol CO2 from the excess: 0.6665 mol
+    assert "0.667 mol" in text
+    assert "S011" in {f.rule for f in check(lying, Limits(max_toxic_gas_mol=0.1)) if not f.ok}
+
+
+def test_every_rule_has_a_text_a_reason_and_a_source() -> None:
+    texts = rule_texts()
+    assert list(texts) == list(RULES)
+    assert all(t.title and t.reason and t.source for t in texts.values())
+
+
+def test_the_version_changes_with_rules_and_limits_and_with_nothing_else() -> None:
+    assert rules_version() == rules_version(Limits())
+    assert rules_version(Limits(max_target_g=5)) != rules_version()
+    code = "from robotics.safety import rules_version; print(rules_version())"
+    other = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "7"}
+    )
+    assert other.stdout.strip() == rules_version()

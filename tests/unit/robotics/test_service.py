@@ -1,0 +1,251 @@
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from data.errors import DriverError
+from data.lab import RequestState
+from robotics.base import JobReport, JobState
+from robotics.queue import LabQueue
+from robotics.safety import Limits
+from robotics.service import MAX_SENDS, ServiceOptions, has_died, run_queue, this_worker
+from robotics.simulated import SimulatedLab
+from tests.unit.robotics.conftest import Clock
+from tests.unit.robotics.labs import CountingLab, Fate, Killed, Mortal
+from tests.unit.robotics.samples import make_request, new_engine
+
+AT_ONCE = ServiceOptions(sleep=lambda _s: None)
+GONE = f"{socket.gethostname()}:{2**22 + 1}"
+"""A worker on this host whose process cannot exist (beyond the largest process id)."""
+
+
+BASE = make_request("LiCoO2")
+
+
+def fill(queue: LabQueue, n: int = 3, tag: str = "") -> list[str]:
+    keys = [queue.propose(BASE.model_copy(update={"candidate_id": f"c-{tag}{i}"})) for i in range(n)]
+    for key in keys:
+        queue.approve(key, by="Ada", why="good")
+    return keys
+
+
+def states(queue: LabQueue) -> list[RequestState]:
+    return [item.state for item in queue.list()]
+
+
+def test_everything_approved_is_sent_once_and_measured(queue: LabQueue) -> None:
+    keys, lab = fill(queue), CountingLab()
+    waits = queue.propose(make_request("LiFePO4", tag="waits"))
+    seen: list[tuple[str, int, int]] = []
+    report = run_queue(queue, lab, options=AT_ONCE, on_progress=lambda *args: seen.append(args))
+    assert report.measured == keys
+    assert (report.failed, report.waiting, report.troubles) == ([], [], [])
+    assert lab.arrivals == dict.fromkeys(keys, 1)
+    assert queue.get(waits).state is RequestState.PROPOSED
+    assert seen[-1] == ("laboratory", 3, 3)
+    assert [m.request_id for _, m in queue.measured()] == keys
+
+
+def test_running_again_does_nothing(queue: LabQueue) -> None:
+    fill(queue)
+    lab = CountingLab()
+    run_queue(queue, lab, options=AT_ONCE)
+    before = queue.events()
+    report = run_queue(queue, lab, options=AT_ONCE)
+    assert (report.measured, queue.events()) == ([], before)
+
+
+def total_calls(queue: LabQueue, lab: CountingLab) -> int:
+    fate = Fate(10**9, after=False)
+    run_queue(Mortal(queue, fate), Mortal(lab, fate), worker=GONE, options=AT_ONCE)
+    return 10**9 - fate.left
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before-the-call", "after-the-call"])
+def test_killed_at_every_single_call_nothing_is_lost_and_nothing_sent_twice(queue: LabQueue, after: bool) -> None:
+    """The process dies at call 0, 1, 2 ... of queue and laboratory; each time a plain rerun finishes the work."""
+    fill(queue, 2)
+    calls = total_calls(queue, CountingLab())
+    assert calls > 15
+    for k in range(calls):
+        keys = fill(queue, 2, f"{k}-{after}-")
+        lab, fate = CountingLab(), Fate(k, after)
+        with pytest.raises(Killed):
+            run_queue(Mortal(queue, fate), Mortal(lab, fate), worker=GONE, options=AT_ONCE)
+        run_queue(queue, lab, options=AT_ONCE)
+        assert lab.arrivals == dict.fromkeys(keys, 1), f"killed at call {k}"
+        assert [queue.get(key).state for key in keys] == [RequestState.DONE] * 2, f"killed at call {k}"
+        for key in keys:
+            assert [e.action for e in queue.events(key)].count("start") == 1
+
+
+def test_a_lost_reply_is_answered_by_asking(queue: LabQueue) -> None:
+    keys, lab = fill(queue), CountingLab()
+    lab.lose_reply = True
+    report = run_queue(queue, lab, options=AT_ONCE)
+    assert report.measured == keys
+    assert lab.arrivals == dict.fromkeys(keys, 1)
+    assert len(report.troubles) == 3
+    assert any("connection reset" in e.why for e in queue.events(keys[0]) if e.action == "note")
+
+
+def test_what_never_arrives_is_given_up(queue: LabQueue) -> None:
+    (key,), lab = fill(queue, 1), CountingLab()
+    lab.drop = True
+    report = run_queue(queue, lab, options=AT_ONCE)
+    assert report.failed == [key]
+    assert f"sent {MAX_SENDS} times" in queue.events(key)[-1].why
+
+
+def test_obstacles_close_the_request_with_their_reason(queue: LabQueue) -> None:
+    (key,), lab = fill(queue, 1), CountingLab()
+    lab.obstacles = ["no furnace"]
+    run_queue(queue, lab, options=AT_ONCE)
+    assert queue.get(key).state is RequestState.FAILED
+    assert queue.events(key)[-1].why == "the laboratory cannot: no furnace"
+    assert not lab.arrivals
+
+
+def test_a_laboratory_out_of_reach_leaves_the_queue_as_it_was(queue: LabQueue) -> None:
+    fill(queue)
+    lab = CountingLab()
+
+    def unreachable(_request: object) -> list[str]:
+        raise DriverError("no route to host")
+
+    lab.check = unreachable  # type: ignore[method-assign,assignment]
+    report = run_queue(queue, lab, options=AT_ONCE)
+    assert states(queue) == [RequestState.APPROVED] * 3
+    assert "no route to host" in report.troubles[0]
+
+
+def test_rules_that_tightened_after_approval_hold_the_request(queue: LabQueue, clock: Clock) -> None:
+    (key,) = fill(queue, 1)
+    strict, lab = LabQueue(queue.engine, Limits(max_temperature_C=700), clock), CountingLab()
+    run_queue(strict, lab, options=AT_ONCE)
+    assert queue.get(key).state is RequestState.HELD
+    assert "S006" in queue.events(key)[-2].why
+    assert not lab.arrivals
+
+
+def test_a_failure_of_the_laboratory_keeps_its_words(queue: LabQueue) -> None:
+    (key,), lab = fill(queue, 1), CountingLab()
+    lab.answer = lambda _key: JobReport(state=JobState.FAILED, text="the crucible broke")
+    run_queue(queue, lab, options=AT_ONCE)
+    assert queue.get(key).state is RequestState.FAILED
+    assert queue.events(key)[-1].why == "the crucible broke"
+
+
+@pytest.mark.parametrize("broken", ["nothing", "another"])
+def test_a_result_that_cannot_be_taken_fails_with_the_reason(queue: LabQueue, broken: str) -> None:
+    keys, lab = fill(queue, 2), CountingLab()
+
+    def answer(key: str) -> JobReport:
+        good = lab.measurement(key)
+        wrong = None if broken == "nothing" else good.model_copy(update={"candidate_id": "other"})
+        return JobReport(state=JobState.DONE, measurement=wrong if key == keys[0] else good)
+
+    lab.answer = answer
+    run_queue(queue, lab, options=AT_ONCE)
+    assert [queue.get(key).state for key in keys] == [RequestState.FAILED, RequestState.DONE]
+    assert "measurement" in queue.events(keys[0])[-1].why
+
+
+def test_one_bad_answer_does_not_lose_the_others(queue: LabQueue) -> None:
+    keys, lab = fill(queue, 2), CountingLab()
+
+    def answer(key: str) -> JobReport:
+        if key == keys[0]:
+            raise KeyError("state")
+        return JobReport(state=JobState.DONE, measurement=lab.measurement(key))
+
+    lab.answer = answer
+    report = run_queue(queue, lab, options=replace(AT_ONCE, deadline_s=0))
+    assert (report.measured, report.waiting) == ([keys[1]], [keys[0]])
+    assert queue.get(keys[0]).state is RequestState.RUNNING
+    assert sum("KeyError" in e.why for e in queue.events(keys[0])) == 1
+
+
+def test_what_takes_longer_is_left_and_taken_back_by_the_next_run(queue: LabQueue) -> None:
+    keys, lab = fill(queue), CountingLab()
+    lab.polls_until_done = 5
+    first = run_queue(queue, lab, options=replace(AT_ONCE, deadline_s=0))
+    assert first.waiting == keys
+    assert all(item.worker is None and item.state is RequestState.RUNNING for item in queue.list())
+    second = run_queue(queue, lab, options=AT_ONCE)
+    assert second.measured == keys
+    assert lab.arrivals == dict.fromkeys(keys, 1)
+
+
+def test_slots_limit_what_is_with_the_laboratory_at_once(queue: LabQueue) -> None:
+    keys, lab = fill(queue, 4), CountingLab()
+    run_queue(queue, lab, options=replace(AT_ONCE, deadline_s=0, slots=3))
+    assert sum(lab.arrivals.values()) == 3
+    assert run_queue(queue, lab, options=AT_ONCE).measured == keys
+
+
+def test_a_request_taken_over_meanwhile_is_let_go(queue: LabQueue) -> None:
+    (key,), lab = fill(queue, 1), CountingLab()
+
+    def taken_over(_key: str) -> JobReport:
+        queue.adopt("somebody else", 60, is_gone=lambda _worker: True)
+        return JobReport(state=JobState.DONE, measurement=lab.measurement(key))
+
+    lab.answer = taken_over
+    report = run_queue(queue, lab, options=AT_ONCE)
+    assert (report.lost, report.measured) == ([key], [])
+    assert queue.get(key).worker == "somebody else"
+
+
+def test_workers_know_the_dead_of_their_own_host_only() -> None:
+    assert has_died(GONE)
+    assert not has_died(this_worker())
+    assert not has_died(f"{socket.gethostname()}:{os.getppid()}")
+    assert not has_died(f"another-host:{2**22 + 1}")
+    assert not has_died("Ada")
+
+
+WORKER = """
+import sys
+from pathlib import Path
+from data.database import open_engine
+from robotics.queue import LabQueue
+from robotics.service import ServiceOptions, run_queue
+from robotics.simulated import SimulatedLab
+folder = Path(sys.argv[1])
+lab = SimulatedLab(SimulatedLab.Config(seed=1, delay_s=0.3), folder / "lab")
+print("ready", flush=True)
+run_queue(LabQueue(open_engine(folder / "redoxa.db")), lab, options=ServiceOptions(poll_s=0.02, slots=2))
+print("end", flush=True)
+"""
+
+
+def test_kill_9_of_the_real_process_and_a_rerun(tmp_path: Path) -> None:
+    queue = LabQueue(new_engine(tmp_path))
+    keys = fill(queue, 6)
+    for _ in range(2):
+        before = len(queue.events())
+        process = subprocess.Popen([sys.executable, "-c", WORKER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        while len(queue.events()) < before + 3:
+            assert process.poll() is None, "it ended before it could be killed"
+        process.kill()
+        process.communicate()
+    unfinished = {RequestState.APPROVED, RequestState.CLAIMED, RequestState.RUNNING}
+    assert unfinished & set(states(queue))  # it was in the middle of something
+    lab = SimulatedLab(SimulatedLab.Config(seed=1, delay_s=0.3), tmp_path / "lab")
+    run_queue(queue, lab, options=ServiceOptions(poll_s=0.02))
+    assert states(queue) == [RequestState.DONE] * 6
+    undisturbed = SimulatedLab(SimulatedLab.Config(seed=1), tmp_path / "other")
+    for key in keys:
+        actions = [e.action for e in queue.events(key)]
+        assert (actions.count("start"), actions.count("finish")) == (1, 1)
+        undisturbed.submit(key, queue.get(key).request)
+        assert queue.get(key).measurement == undisturbed.poll(key).measurement
