@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from data.errors import InputError
 from generators.backbone import Backbone, BackboneConfig
-from generators.stoichiometry import Stoichiometry
+from generators.statistics import DataStatistics
 
 FORMAT = "redoxa-flow-1"
 
@@ -44,7 +44,7 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         raise InputError(f"{path}: cannot be read as a checkpoint ({error})") from error
 
 
-def save_network(path: Path, network: Backbone, weights: dict[str, torch.Tensor], statistics: Stoichiometry) -> None:
+def save_network(path: Path, network: Backbone, weights: dict[str, torch.Tensor], statistics: DataStatistics) -> None:
     """Write a network for sampling: weights in half precision, buffers in full.
 
     Args:
@@ -60,7 +60,7 @@ def save_network(path: Path, network: Backbone, weights: dict[str, torch.Tensor]
     write_tensors(path, tensors, header)
 
 
-def load_network(path: Path) -> tuple[Backbone, Stoichiometry]:
+def load_network(path: Path) -> tuple[Backbone, DataStatistics]:
     """Read a network for sampling, and the statistics of its training data.
 
     Raises:
@@ -79,6 +79,6 @@ def load_network(path: Path) -> tuple[Backbone, Stoichiometry]:
         network = Backbone(BackboneConfig(**settings))
     try:
         network.load_state_dict(weights)
-        return network.eval(), Stoichiometry(**statistics)
+        return network.eval(), DataStatistics(**statistics)
     except (RuntimeError, TypeError) as error:
         raise InputError(f"{path}: weights do not fit the network: {error}") from error

@@ -12,7 +12,7 @@ from generators.backbone import Backbone
 from generators.base import CellContent, Condition
 from generators.graph import MASK, N_TYPES
 from generators.samplers import SamplerSettings, allowed_types, noise_for
-from generators.stoichiometry import MAX_ELEMENTS, Stoichiometry
+from generators.statistics import MAX_ELEMENTS, DataStatistics
 
 MAX_ATOMS = 60
 """Largest cell that is tried; the network was trained on far smaller ones."""
@@ -44,7 +44,7 @@ class CompositionSource:
     network: Backbone
     settings: SamplerSettings
     condition: Condition
-    statistics: Stoichiometry
+    statistics: DataStatistics
     weights: torch.Tensor
 
     def fill(
@@ -76,7 +76,8 @@ class CompositionSource:
         sizes = self.statistics.patterns[drawn].sum(1)
         for size in sorted(set(sizes.tolist())):
             where = torch.nonzero(sizes == size).flatten()
-            for part in where.split(MAX_BATCH):
+            for first in range(0, len(where), MAX_BATCH):
+                part = where[first : first + MAX_BATCH]
                 groups = torch.stack([_groups(pattern) for pattern in self.statistics.patterns[drawn[part]]])
                 for place, row in zip(part.tolist(), self._elements(groups, generator), strict=True):
                     rows[place] = row
@@ -137,7 +138,7 @@ def _groups(pattern: torch.Tensor) -> torch.Tensor:
 
 
 def source_for(
-    network: Backbone, settings: SamplerSettings, condition: Condition, statistics: Stoichiometry
+    network: Backbone, settings: SamplerSettings, condition: Condition, statistics: DataStatistics
 ) -> CompositionSource:
     """Check a condition without contents against what the network knows, and set up the draw.
 

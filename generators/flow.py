@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import ClassVar
@@ -91,6 +91,7 @@ class FlowGenerator:
         path = checkpoint or shipped_checkpoint()
         self.settings = settings or FlowSettings()
         self.network, self.statistics = load_network(path)
+        self.sampler = replace(self.settings.sampler, closest_A=self.statistics.closest_A)
         self.checkpoint_sha256: str | None = sha256(path)
 
     def sample(
@@ -125,7 +126,7 @@ class FlowGenerator:
         if condition.contents:
             rows = rows_for(condition.contents, condition)
         else:
-            source = source_for(self.network, self.settings.sampler, condition, self.statistics)
+            source = source_for(self.network, self.sampler, condition, self.statistics)
             rows = source.fill(n, generator, counts)
         slots = [_Slot(row) for row in rows]
         self._fill_geometry(slots, source, generator, (report, counts), on_step)
@@ -165,8 +166,8 @@ class FlowGenerator:
         """One geometry for each slot (equal sizes), kept where it is sane or the best so far."""
         types = torch.stack([slot.types for slot in slots])
         with torch.inference_mode():
-            start = noise_for(self.network, types, self.settings.sampler, generator)
-            end = euler(self.network, start, self.settings.sampler, generator)
+            start = noise_for(self.network, types, self.sampler, generator)
+            end = euler(self.network, start, self.sampler, generator)
             lattice = log_to_lattice(end.lattice)
             sane = is_sane(types, end.coords, lattice, self.settings.limits).tolist()
             scores = contacts(types, end.coords, lattice).tolist()

@@ -16,6 +16,8 @@ import torch
 from generators.backbone import Backbone
 from generators.base import OnStep
 from generators.graph import MASK, N_TYPES
+from generators.paths import log_to_lattice
+from generators.repulsion import pair_targets, push_apart
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class SamplerSettings:
         temperature: of the types; below 1 gives fewer, likelier elements.
         lattice_noise: width of the noise the lattice starts from, in units of the training noise.
         allowed: types that may be drawn, bool [N_TYPES]; the others have probability zero.
+        repel_from: time from which atoms that are too near are pushed apart after each step; 1 or more for never.
+        closest_A: how near two elements may come, see `repulsion.pair_targets`; None for never pushing.
     """
 
     steps: int = 20
@@ -47,6 +51,8 @@ class SamplerSettings:
     temperature: float = 0.7
     lattice_noise: float = 1.0
     allowed: torch.Tensor | None = None
+    repel_from: float = 0.5
+    closest_A: torch.Tensor | None = None
 
 
 Sampler = Callable[[Backbone, Sample, SamplerSettings, torch.Generator, OnStep | None], Sample]
@@ -99,11 +105,12 @@ def euler(
         dt = 1.0 / settings.steps
         # A coordinate step longer than the rest of the way would overshoot what the network aims at.
         coords_dt = min(dt * (1.0 + settings.anneal * step * dt), 1.0 - step * dt)
-        sample = Sample(
-            types,
-            (sample.coords + coords_dt * guess.coords) % 1.0,
-            sample.lattice + dt * network.lattice_std * guess.lattice,
-        )
+        coords = (sample.coords + coords_dt * guess.coords) % 1.0
+        lattice = sample.lattice + dt * network.lattice_std * guess.lattice
+        if settings.closest_A is not None and (step + 1) * dt >= settings.repel_from:
+            targets = pair_targets(types, settings.closest_A)
+            coords = push_apart(coords, log_to_lattice(lattice), targets, 5 if step + 1 == settings.steps else 1)
+        sample = Sample(types, coords, lattice)
         if on_step is not None:
             on_step(step + 1, settings.steps)
     return sample

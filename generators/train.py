@@ -27,7 +27,7 @@ from generators.objective import (
     total_loss,
     validate,
 )
-from generators.stoichiometry import Stoichiometry, count_stoichiometry
+from generators.statistics import DataStatistics, count_statistics
 
 __all__ = ["TrainConfig", "prepare", "train"]
 
@@ -163,7 +163,7 @@ def advance(state: State, batch: Batch, config: TrainConfig) -> dict[str, float]
     }
 
 
-def save(state: State, config: TrainConfig, statistics: Stoichiometry) -> None:
+def save(state: State, config: TrainConfig, statistics: DataStatistics) -> None:
     """Write what is needed to go on, and the averaged weights for sampling."""
     header = {"backbone": json.dumps(asdict(config.backbone))}
     write_tensors(config.out / "train.safetensors", state.tensors(), header)
@@ -188,7 +188,7 @@ def train(config: TrainConfig, on_log: OnLog | None = None, resume: bool = False
     kept = data.subset(~data.held_out)
     buckets = Buckets(kept, config.edges_per_batch)
     held_out = Buckets(data.subset(data.held_out), config.edges_per_batch)
-    statistics = count_stoichiometry(kept)
+    statistics = count_statistics(kept)
     state = State(config, kept)
     saved = config.out / "train.safetensors"
     if saved.exists():
@@ -204,7 +204,7 @@ def train(config: TrainConfig, on_log: OnLog | None = None, resume: bool = False
 
 
 def _loop(
-    state: State, config: TrainConfig, given: tuple[Buckets, Buckets, Stoichiometry], on_log: OnLog | None
+    state: State, config: TrainConfig, given: tuple[Buckets, Buckets, DataStatistics], on_log: OnLog | None
 ) -> None:
     """Steps, log lines and saves until the end."""
     buckets, held_out, statistics = given

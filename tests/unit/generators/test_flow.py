@@ -18,7 +18,7 @@ from generators.graph import MASK, N_TYPES, wrap
 from generators.paths import lattice_to_log, log_to_lattice
 from generators.samplers import SAMPLERS, Sample, SamplerSettings, euler, noise_for
 from generators.sanity import SanityLimits, contacts, is_sane, packing
-from generators.stoichiometry import ANION_CLASSES, count_stoichiometry
+from generators.statistics import ANION_CLASSES, count_statistics
 
 ELECTRODE = frozenset({3, 26, 25, 27, 28, 23, 22, 15, 8, 9, 16})
 
@@ -180,7 +180,7 @@ def count(crystals: list[list[int]]):
     start = np.concatenate([[0], np.cumsum([len(c) for c in crystals])])
     blank = np.zeros((len(numbers), 3), dtype=np.float32)
     cells = np.tile(np.eye(3, dtype=np.float32), (len(crystals), 1, 1))
-    return count_stoichiometry(CrystalData(numbers, blank, cells, start, np.zeros(len(crystals), dtype=bool)))
+    return count_statistics(CrystalData(numbers, blank, cells, start, np.zeros(len(crystals), dtype=bool)))
 
 
 def test_stoichiometry_counts_patterns_by_anion_and_follows_the_condition():

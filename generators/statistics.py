@@ -1,4 +1,4 @@
-"""What the training data say of compositions: which proportions occur, and in what share each element takes part.
+"""What the training data say without a network: proportions, shares of elements, and how near two elements come.
 
 Networks that draw each atom's element on its own mix too many elements into one cell. So the proportions (A B2 C4,
 say) are drawn from those of real crystals, and the network says which elements fill them. Counts alone are kept, no
@@ -7,14 +7,14 @@ crystal.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from data.datasets import CrystalData
-from generators.graph import N_TYPES
+from generators.graph import N_TYPES, pair_distances
 
 MAX_ELEMENTS = 8
 SHARE_BINS = 20
@@ -32,7 +32,7 @@ _IONS = frozenset({3, 11, 19, 12, 20, 30, 13, 37, 55, 38, 56})
 
 
 @dataclass(frozen=True)
-class Stoichiometry:
+class DataStatistics:
     """Statistics of a data set.
 
     Attributes:
@@ -41,6 +41,8 @@ class Stoichiometry:
         patterns: atoms of each element in the cell, descending, zero-padded [P, MAX_ELEMENTS].
         classes: crystals of each pattern by anion class and by whether they hold an s-block ion, Zn or Al [P, 12].
         shares: crystals by element and by that element's share of the atoms, in bins [N_TYPES, SHARE_BINS].
+        closest_A: distance under which two elements hardly ever come in a crystal, 0 where too few crystals hold both
+            [N_TYPES, N_TYPES].
     """
 
     sizes: torch.Tensor
@@ -48,6 +50,7 @@ class Stoichiometry:
     patterns: torch.Tensor
     classes: torch.Tensor
     shares: torch.Tensor
+    closest_A: torch.Tensor
 
     def pattern_weights(self, allowed: torch.Tensor, required: frozenset[int], neutral: bool) -> torch.Tensor:
         """How often each pattern is wanted among crystals of the kind that the allowed elements can form [P].
@@ -98,7 +101,7 @@ def share_bin(share: torch.Tensor) -> torch.Tensor:
     return (share * SHARE_BINS).ceil().long().sub(1).clamp(0, SHARE_BINS - 1)
 
 
-def count_stoichiometry(data: CrystalData) -> Stoichiometry:
+def count_statistics(data: CrystalData) -> DataStatistics:
     """Count a data set."""
     elements = torch.zeros(N_TYPES, dtype=torch.int64)
     shares = torch.zeros(N_TYPES, SHARE_BINS, dtype=torch.int64)
@@ -117,10 +120,33 @@ def count_stoichiometry(data: CrystalData) -> Stoichiometry:
         table[i, : len(pattern)] = torch.tensor(pattern)
         for kind, count in patterns[pattern].items():
             classes[i, kind] = count
-    return Stoichiometry(torch.bincount(torch.from_numpy(data.counts)), elements, table, classes, shares)
+    sizes = torch.bincount(torch.from_numpy(data.counts))
+    return DataStatistics(sizes, elements, table, classes, shares, closest_approach(data))
+
+
+def closest_approach(data: CrystalData, quantile: float = 0.05, at_least: int = 20) -> torch.Tensor:
+    """Quantile over crystals of the shortest distance between two elements, in Angstrom [N_TYPES, N_TYPES].
+
+    Args:
+        data: crystals.
+        quantile: which.
+        at_least: pairs that fewer crystals hold get 0.
+    """
+    found: dict[tuple[int, int], list[float]] = defaultdict(list)
+    for numbers, frac, cell in data:
+        shortest = pair_distances(torch.from_numpy(frac)[None], torch.from_numpy(cell)[None]).amin(-1)[0].numpy()
+        kinds = np.unique(numbers)
+        for i, a in enumerate(kinds):
+            for b in kinds[i:]:
+                found[int(a), int(b)].append(float(shortest[np.ix_(numbers == a, numbers == b)].min()))
+    table = torch.zeros(N_TYPES, N_TYPES)
+    for (a, b), distances in found.items():
+        if len(distances) >= at_least:
+            table[a, b] = table[b, a] = float(np.quantile(distances, quantile))
+    return table
 
 
 def _class_of(elements: frozenset[int]) -> int:
-    """Column of `Stoichiometry.classes` for a crystal with these elements."""
+    """Column of `DataStatistics.classes` for a crystal with these elements."""
     anion = next((i for i, kind in enumerate(ANION_CLASSES) if elements & kind), len(ANION_CLASSES))
     return 2 * anion + int(bool(elements & _IONS))
