@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
+import math
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -11,7 +12,9 @@ from functools import cache
 import numpy as np
 from ase.data import chemical_symbols
 
+from data.chemistry import OXIDATION_STATES, ionic_radius_A
 from data.errors import GenerationError
+from data.fingerprint import SAME_UNRELAXED, Fingerprint, distance, fingerprint
 from data.prototypes import Prototype, load_prototypes
 from data.records import Crystal
 from data.reference_phases import load_reference_structures
@@ -26,6 +29,10 @@ _METAL_LIMIT = 80
 """Mendeleev numbers below this belong to metals (Pettifor's order ends with B, C ... O, F)."""
 
 _MIXING_COST = 20.0
+"""Mixing two metals is resorted to where no whole species fits about as well."""
+
+_SIZE_WEIGHT = 20.0
+"""What a change of size by a factor of e counts, in Mendeleev numbers."""
 
 
 @dataclass
@@ -43,40 +50,40 @@ class ContentMatcher:
         Raises:
             GenerationError: no template fits; names the index and the composition.
         """
-        known: dict[tuple[tuple[str, int], ...], list[Recipe]] = {}
-        used: dict[tuple[tuple[str, int], ...], int] = defaultdict(int)
+        sources: dict[tuple[tuple[str, int], ...], Iterator[Recipe]] = {}
+        given: Counter[tuple[tuple[str, int], ...]] = Counter()
         for index, content in enumerate(self.contents):
             wanted = {chemical_symbols[z]: n for z, n in sorted(content.items()) if n > 0}
             key = tuple(wanted.items())
-            if key not in known:
-                known[key] = list(_matches(wanted))
-            if used[key] >= len(known[key]):
+            recipe = next(sources.setdefault(key, _unlike(_matches(wanted))), None)
+            if recipe is None:
                 formula = "".join(f"{e}{n}" for e, n in wanted.items())
                 raise GenerationError(
-                    f"contents[{index}] = {formula}: {len(known[key])} templates of this stoichiometry are known, "
-                    f"number {used[key] + 1} was asked for"
+                    f"contents[{index}] = {formula}: {given[key]} structures of this stoichiometry are known, "
+                    f"number {given[key] + 1} was asked for"
                 )
-            yield known[key][used[key]]
-            used[key] += 1
+            given[key] += 1
+            yield recipe
+
+
+def _unlike(recipes: list[Recipe]) -> Iterator[Recipe]:
+    """Leave out recipes that give the crystal of an earlier one."""
+    seen: list[Fingerprint] = []
+    for recipe in recipes:
+        mark = fingerprint(recipe.build())
+        if all(distance(mark, other) > SAME_UNRELAXED for other in seen):
+            seen.append(mark)
+            yield recipe
 
 
 @cache
 def _templates() -> dict[Anonymous, list[Prototype]]:
-    """Electrodes and the first compound of each type of reference phase, by stoichiometry."""
+    """Electrodes and reference phases, by stoichiometry."""
     found: dict[Anonymous, list[Prototype]] = defaultdict(list)
-    reference = [_as_prototype(name, crystal) for name, crystal in load_reference_structures(first_of_type=True)]
+    reference = [_as_prototype(name, crystal) for name, crystal in load_reference_structures()]
     for entry in (*load_prototypes("electrodes"), *reference):
         found[_anonymous(entry.crystal.composition)].append(entry)
     return dict(found)
-
-
-@cache
-def _arrangement(crystal: Crystal) -> tuple[int, str]:
-    """Space group and sorted Wyckoff letters: alike for templates that differ in their elements alone."""
-    import spglib
-
-    found = spglib.get_symmetry_dataset((crystal.lattice_A, crystal.frac_coords, crystal.numbers), symprec=1e-3)
-    return int(found.number), "".join(sorted(found.wyckoffs))
 
 
 def _as_prototype(name: str, crystal: Crystal) -> Prototype:
@@ -92,16 +99,10 @@ def _anonymous(composition: dict[str, int]) -> Anonymous:
     return tuple(sorted(n // divisor for n in composition.values()))
 
 
-def _matches(wanted: dict[str, int]) -> Iterator[Recipe]:
-    """The templates that can take the content, the likest elements first, each arrangement of sites once."""
+def _matches(wanted: dict[str, int]) -> list[Recipe]:
+    """Every way to meet the content, the likest elements first."""
     found = [*_assignments(wanted), *_mixed_assignments(wanted)]
-    seen = set()
-    for recipe in sorted(found, key=lambda r: (round(r.cost, 6), r.prototype.name)):
-        parent = recipe.prototype
-        key = (_arrangement(parent.crystal), recipe.mixing)
-        if key not in seen:
-            seen.add(key)
-            yield recipe
+    return sorted(found, key=lambda r: (round(r.cost, 6), r.prototype.name))
 
 
 def _assignments(wanted: dict[str, int]) -> Iterator[Recipe]:
@@ -130,10 +131,13 @@ def _best_swap(old: dict[str, int], wanted: dict[str, int], factor: int) -> tupl
     return cost / len(old), swap
 
 
+@cache
 def _distance(a: str, b: str) -> float:
-    """Difference of Mendeleev numbers; crossing between metals and nonmetals is dear."""
+    """Unlikeness: difference of Mendeleev numbers and of sizes; crossing between metals and nonmetals is dear."""
     crossing = 0.0 if (mendeleev_number(a) < _METAL_LIMIT) == (mendeleev_number(b) < _METAL_LIMIT) else 50.0
-    return abs(mendeleev_number(a) - mendeleev_number(b)) + crossing
+    sizes = [ionic_radius_A(e, OXIDATION_STATES[e][0]) if e in OXIDATION_STATES else 1.0 for e in (a, b)]
+    size = _SIZE_WEIGHT * abs(math.log(sizes[0] / sizes[1])) if min(sizes) > 0 else 0.0
+    return abs(mendeleev_number(a) - mendeleev_number(b)) + size + crossing
 
 
 def _mixed_assignments(wanted: dict[str, int]) -> Iterator[Recipe]:

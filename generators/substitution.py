@@ -113,7 +113,8 @@ class SubstitutionGenerator:
         seen = set(published)
         for stage, balanced in stages:
             yield from _accept(_take_turns([stage(p) for p in parents]), wanted, balanced, seen)
-        yield from _accept((r for p in parents for r in plain[p.name]), wanted, True, seen - published)
+        rest = sorted((r for p in parents for r in plain[p.name]), key=lambda r: r.cost)
+        yield from _accept(iter(rest), wanted, True, seen - published)
 
 
 def _key(parent: Prototype, composition: dict[str, int], ion: str | None = None) -> Key:
