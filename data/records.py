@@ -6,9 +6,10 @@ import hashlib
 import json
 import math
 from collections import Counter
+from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -26,6 +27,14 @@ class Record(BaseModel):
     def content_hash(self) -> str:
         """First 16 hex digits of the sha256 of the canonical JSON."""
         return content_hash(self.model_dump(mode="json"))
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with some fields replaced. What was derived from the old fields is derived anew."""
+        copy = super().model_copy(update=update, deep=deep)
+        # pydantic copies the instance dictionary, in which cached properties (hashes, formulas) rest as well.
+        for name in copy.__dict__.keys() - type(self).model_fields.keys():
+            del copy.__dict__[name]
+        return copy
 
 
 def content_hash(value: Any) -> str:

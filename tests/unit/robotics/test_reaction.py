@@ -70,7 +70,9 @@ def test_reduction_by_hydrogen_stays_balanced() -> None:
 small = st.integers(-6, 6).map(Fraction)
 
 
-@given(st.lists(st.lists(small, min_size=3, max_size=3), min_size=3, max_size=5), st.lists(small, min_size=3, max_size=3))
+@given(
+    st.lists(st.lists(small, min_size=3, max_size=3), min_size=3, max_size=5), st.lists(small, min_size=3, max_size=3)
+)
 def test_exact_solver_finds_the_solution_it_was_given(matrix: list[list[Fraction]], x: list[Fraction]) -> None:
     rows = [[*row, sum((a * b for a, b in zip(row, x, strict=True)), Fraction(0))] for row in matrix]
     solution = solve_exact(rows)

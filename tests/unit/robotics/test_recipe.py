@@ -111,7 +111,9 @@ def test_currents_follow_the_predicted_capacity_where_there_is_one() -> None:
         ("ZnMn2O4", "Zn", 2.4, "cannot be charged"),
     ],
 )
-def test_what_cannot_be_made_or_measured_says_why(formula: str, ion: WorkingIon, voltage_V: float, message: str) -> None:
+def test_what_cannot_be_made_or_measured_says_why(
+    formula: str, ion: WorkingIon, voltage_V: float, message: str
+) -> None:
     with pytest.raises(RecipeError, match=message):
         plan(formula, ion, voltage_V)
 

@@ -169,9 +169,7 @@ def only(rule: str, request: ExperimentRequest, limits: Limits | None = None) ->
         ("S016", lambda r: r.model_copy(update={"formula": "LiNiO2"})),
     ],
 )
-def test_one_fault_is_refused_by_one_rule(
-    rule: str, change: Callable[[ExperimentRequest], ExperimentRequest]
-) -> None:
+def test_one_fault_is_refused_by_one_rule(rule: str, change: Callable[[ExperimentRequest], ExperimentRequest]) -> None:
     assert only(rule, change(LCO))
 
 
