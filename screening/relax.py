@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -177,12 +178,14 @@ def relax(crystal: Crystal, potential: Potential, settings: RelaxSettings | None
 def _run(optimizer: Optimizer, atoms: Atoms, watch: _Watch, steps: int) -> tuple[int, str, bool]:
     """Step until converged, out of steps or running away; return steps taken, complaint and convergence."""
     calculator = atoms.calc
-    for converged in optimizer.irun(fmax=watch.settings.fmax_eV_A, steps=steps):
-        if converged:
-            return optimizer.nsteps, "", True
-        reason = watch.complaint(atoms, calculator.last)
-        if reason:
-            return optimizer.nsteps, reason, False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # scipy's logm warns of errors of 1e-13 in the cell filter
+        for converged in optimizer.irun(fmax=watch.settings.fmax_eV_A, steps=steps):
+            if converged:
+                return optimizer.nsteps, "", True
+            reason = watch.complaint(atoms, calculator.last)
+            if reason:
+                return optimizer.nsteps, reason, False
     return optimizer.nsteps, "", False
 
 

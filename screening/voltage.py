@@ -9,8 +9,8 @@ from data.records import Estimate, Reason, Verdict
 from screening.base import Findings, Needs, Subject, Surroundings
 from screening.electrode import ElectrodeError, Performance, State, performance
 
-VOLTAGE_SIGMA_V = 0.5
-"""Root mean square error of CHGNet 0.3.0 against measured average voltages (docs/benchmarks.md), before calibration."""
+VOLTAGE_SIGMA_V = 0.32
+"""Root mean square error of CHGNet 0.3.0 against 15 measured average voltages (`benchmarks/voltages.py`), uncalibrated."""
 
 
 class AverageVoltage:
@@ -34,7 +34,7 @@ class AverageVoltage:
                 sigma=VOLTAGE_SIGMA_V,
                 unit=self.unit,
                 method="relaxed end members, metal reference of the same potential; "
-                "sigma 0.5 V: RMS error against measured voltages, not calibrated",
+                f"sigma {VOLTAGE_SIGMA_V} V: RMS error against measured voltages, not calibrated",
                 model=around.model.id,
             ),
             notes={
