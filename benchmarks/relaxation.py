@@ -2,7 +2,7 @@
 
 Usage: python benchmarks/relaxation.py [-n 24] [--workers 2] [--out runs/benchmarks/relaxation.md]
 
-The same structures for both: Li and Na oxides of 4 to 16 atoms from ../shared/datasets/mp_structures.parquet (without it,
+The same structures for both: Li and Na oxides of 4 to 16 atoms in ../shared/datasets/mp_structures.parquet (or else
 the prototype library), atoms moved by 0.08 A and cells strained by 3 %, with a fixed seed; fmax 0.05 eV/A, Frechet cell
 filter. Loading of models and starting of processes is timed apart.
 """

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, ClassVar
 from data.records import Estimate, Reason, Verdict
 from data.reference import Coverage
 from screening.base import Findings, Needs, ReferenceTable, Subject, Surroundings
-from screening.relax import Relaxation
 
 if TYPE_CHECKING:
     from pymatgen.analysis.phase_diagram import PhaseDiagram
+
+    from screening.relax import Relaxation
 
 HULL_SIGMA_eV_PER_ATOM = 0.063
 """Mean absolute error of CHGNet 0.3.0's hull distances on the WBM set (Matbench Discovery, arXiv:2308.14920)."""

@@ -10,7 +10,7 @@ from screening.base import Findings, Needs, Subject, Surroundings
 from screening.electrode import ElectrodeError, Performance, State, performance
 
 VOLTAGE_SIGMA_V = 0.32
-"""Root mean square error of CHGNet 0.3.0 against 15 measured average voltages (`benchmarks/voltages.py`), uncalibrated."""
+"""Root mean square error of CHGNet 0.3.0 against 15 measured voltages (`benchmarks/voltages.py`), uncalibrated."""
 
 
 class AverageVoltage:
