@@ -155,8 +155,8 @@ class Findings:
 
     @property
     def verdict(self) -> Verdict:
-        """The gravest verdict among the reasons."""
-        order = (Verdict.PASS, Verdict.FAIL, Verdict.UNDETERMINED, Verdict.ERROR)
+        """The gravest verdict among the reasons; a definite rejection outweighs what could not be determined."""
+        order = (Verdict.PASS, Verdict.UNDETERMINED, Verdict.FAIL, Verdict.ERROR)
         return max((r.verdict for r in self.reasons), key=order.index, default=Verdict.PASS)
 
 

@@ -87,4 +87,5 @@ def _watch_parent(parent: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    # Past the interpreter's own shutdown, which would wait for the thread that reads stdin.
+    os._exit(main(sys.argv[1]))

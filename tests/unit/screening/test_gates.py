@@ -289,4 +289,6 @@ def test_verdict_is_the_gravest():
 
     assert Findings().verdict is Verdict.PASS
     assert Findings(reasons=[reason(Verdict.PASS), reason(Verdict.FAIL)]).verdict is Verdict.FAIL
-    assert Findings(reasons=[reason(Verdict.UNDETERMINED), reason(Verdict.FAIL)]).verdict is Verdict.UNDETERMINED
+    assert Findings(reasons=[reason(Verdict.UNDETERMINED), reason(Verdict.FAIL)]).verdict is Verdict.FAIL
+    assert Findings(reasons=[reason(Verdict.UNDETERMINED), reason(Verdict.PASS)]).verdict is Verdict.UNDETERMINED
+    assert Findings(reasons=[reason(Verdict.ERROR), reason(Verdict.FAIL)]).verdict is Verdict.ERROR
