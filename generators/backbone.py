@@ -85,8 +85,9 @@ class Layer(nn.Module):
     def forward(self, h: torch.Tensor, edges: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
         """Update atoms [B,N,hidden] from edges [B,N,N,F] and the crystal's state [B,1,hidden]."""
         x = self.norm(h + state)
-        pre = self.geometry(edges) + self.sender(x).unsqueeze(1) + self.receiver(x).unsqueeze(2)
-        message = functional.silu(pre).mean(2)
+        # In place where autograd allows it: the edges are most of the memory traffic.
+        pre = self.geometry(edges).add_(self.sender(x).unsqueeze(1)).add_(self.receiver(x).unsqueeze(2))
+        message = functional.silu(pre, inplace=not torch.is_grad_enabled()).mean(2)
         update: torch.Tensor = self.out(functional.silu(self.update(torch.cat([x, message], dim=-1))))
         return h + update
 

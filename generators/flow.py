@@ -17,7 +17,7 @@ from generators.base import Condition, OnStep
 from generators.checkpoint import load_network, sha256
 from generators.compositions import CompositionCounts, CompositionSource, rows_for, source_for
 from generators.paths import log_to_lattice
-from generators.samplers import SamplerSettings, euler, noise_for
+from generators.samplers import SAMPLERS, SamplerSettings, noise_for
 from generators.sanity import SanityLimits, contacts, is_sane
 from generators.symmetry import Floats, symmetrise
 
@@ -29,6 +29,7 @@ class FlowSettings:
     """How the generator samples.
 
     Attributes:
+        method: sampler by name, see `samplers.SAMPLERS`.
         sampler: steps, annealing, temperature.
         limits: a crystal outside them is drawn again.
         tries: most geometries per sample; a sample whose composition was drawn gets a new one at half of them.
@@ -36,6 +37,7 @@ class FlowSettings:
         edges_per_batch: crystals flow together in batches of about this many edges.
     """
 
+    method: str = "euler"
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     limits: SanityLimits = field(default_factory=SanityLimits)
     tries: int = 8
@@ -167,7 +169,7 @@ class FlowGenerator:
         types = torch.stack([slot.types for slot in slots])
         with torch.inference_mode():
             start = noise_for(self.network, types, self.sampler, generator)
-            end = euler(self.network, start, self.sampler, generator)
+            end = SAMPLERS[self.settings.method](self.network, start, self.sampler, generator)
             lattice = log_to_lattice(end.lattice)
             sane = is_sane(types, end.coords, lattice, self.settings.limits).tolist()
             scores = contacts(types, end.coords, lattice).tolist()

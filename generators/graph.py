@@ -33,10 +33,12 @@ def fourier(delta: torch.Tensor, harmonics: int) -> torch.Tensor:
     return torch.cat([angle.sin(), angle.cos()], dim=-1).flatten(-2)
 
 
+_OFFSETS = sorted(product((-1.0, 0.0, 1.0), repeat=3), key=lambda o: sum(x * x for x in o))
+
+
 def periodic_offsets(device: torch.device | None = None) -> torch.Tensor:
     """The 27 lattice translations around a cell, float [27,3], the zero one first."""
-    offsets = sorted(product((-1.0, 0.0, 1.0), repeat=3), key=lambda o: sum(x * x for x in o))
-    return torch.tensor(offsets, device=device)
+    return torch.tensor(_OFFSETS, device=device)
 
 
 def pair_distances(frac_coords: torch.Tensor, lattice: torch.Tensor) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 The lattice is held as S = 1/2 log(L L^T): symmetric, free of rotation, and additive where lattices multiply. Its
 trace is the logarithm of the volume, which is measured from a volume per atom of each element, so the flow starts at
-a cell of the right size for its composition (rotation-free lattices: DiffCSP, arXiv:2309.04475, and EquiCSP;
+a cell of the right size for its composition (rotation-free lattices: DiffCSP, arXiv:2309.04475;
 informed base: OMatG, arXiv:2502.02582).
 """
 

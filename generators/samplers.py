@@ -1,8 +1,7 @@
 """Samplers: pure functions `(network, start, settings, generator, on_step) -> end`, all of one signature.
 
-`types_first` completes the composition at time 0, where geometry is noise, and then lets the geometry flow; a
-composition can so be refused before its geometry is paid for. `joint` reveals types while coordinates and lattice
-flow. Both leave types that are known at the start as they are.
+Types that are known at the start stay as they are (structure prediction, or some sites given);
+hidden ones are revealed evenly on the way, as coordinates and lattice flow.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import Final
 
 import torch
 
-from generators.backbone import Backbone
+from generators.backbone import Backbone, Prediction
 from generators.base import OnStep
 from generators.graph import MASK, N_TYPES
 from generators.paths import log_to_lattice
@@ -35,7 +34,6 @@ class SamplerSettings:
 
     Attributes:
         steps: steps of the geometry.
-        type_steps: most steps in which types are revealed.
         anneal: s in the coordinate step dt (1 + s t): coordinates run ahead of time more and more, which sharpens
             them (FlowMM, arXiv:2406.04713).
         temperature: of the types; below 1 gives fewer, likelier elements.
@@ -46,9 +44,8 @@ class SamplerSettings:
     """
 
     steps: int = 20
-    type_steps: int = 10
     anneal: float = 7.0
-    temperature: float = 0.7
+    temperature: float = 1.0
     lattice_noise: float = 1.0
     allowed: torch.Tensor | None = None
     repel_from: float = 0.5
@@ -66,26 +63,6 @@ def noise_for(network: Backbone, types: torch.Tensor, settings: SamplerSettings,
     return Sample(types, coords, network.reference(types) + spread)
 
 
-def complete_types(
-    network: Backbone,
-    start: Sample,
-    settings: SamplerSettings,
-    generator: torch.Generator,
-    on_step: OnStep | None = None,
-) -> Sample:
-    """Reveal the hidden types at time 0, some at every step, in random order."""
-    sample = start
-    most = int((start.types == MASK).sum(1).max())
-    total = min(most, settings.type_steps)
-    time = torch.zeros(len(start.types))
-    for step in range(total):
-        logits = network(sample.types, sample.coords, sample.lattice, time).types
-        sample = replace(sample, types=_reveal(sample.types, logits, total - step, settings, generator))
-        if on_step is not None:
-            on_step(step + 1, total)
-    return sample
-
-
 def euler(
     network: Backbone,
     start: Sample,
@@ -93,42 +70,73 @@ def euler(
     generator: torch.Generator,
     on_step: OnStep | None = None,
 ) -> Sample:
-    """Let the geometry flow; types that are hidden at the start are revealed evenly on the way."""
+    """One evaluation of the network a step."""
     sample = start
-    hidden = bool((start.types == MASK).any())
     for step in range(settings.steps):
-        now = torch.full((len(start.types),), step / settings.steps)
-        guess = network(sample.types, sample.coords, sample.lattice, now)
-        types = sample.types
-        if hidden:
-            types = _reveal(types, guess.types, settings.steps - step, settings, generator)
-        dt = 1.0 / settings.steps
-        # A coordinate step longer than the rest of the way would overshoot what the network aims at.
-        coords_dt = min(dt * (1.0 + settings.anneal * step * dt), 1.0 - step * dt)
-        coords = (sample.coords + coords_dt * guess.coords) % 1.0
-        lattice = sample.lattice + dt * network.lattice_std * guess.lattice
-        if settings.closest_A is not None and (step + 1) * dt >= settings.repel_from:
-            targets = pair_targets(types, settings.closest_A)
-            coords = push_apart(coords, log_to_lattice(lattice), targets, 5 if step + 1 == settings.steps else 1)
-        sample = Sample(types, coords, lattice)
+        guess = _look(network, sample, step, settings)
+        types = _reveal(sample.types, guess.types, settings.steps - step, settings, generator)
+        moved = _move(network, replace(sample, types=types), guess.coords, guess.lattice, (step, settings))
+        sample = _keep_apart(moved, step, settings)
         if on_step is not None:
             on_step(step + 1, settings.steps)
     return sample
 
 
-def types_first(
+def heun(
     network: Backbone,
     start: Sample,
     settings: SamplerSettings,
     generator: torch.Generator,
     on_step: OnStep | None = None,
 ) -> Sample:
-    """`complete_types`, fresh noise for the now known composition, then `euler`."""
-    types = complete_types(network, start, settings, generator).types
-    return euler(network, noise_for(network, types, settings, generator), settings, generator, on_step)
+    """Two evaluations a step: the mean of the velocities at its start and at its end; the last step is Euler's."""
+    sample = start
+    for step in range(settings.steps):
+        guess = _look(network, sample, step, settings)
+        types = _reveal(sample.types, guess.types, settings.steps - step, settings, generator)
+        sample = replace(sample, types=types)
+        moved = _move(network, sample, guess.coords, guess.lattice, (step, settings))
+        if step + 1 < settings.steps:
+            ahead = _look(network, moved, step + 1, settings)
+            coords, lattice = (guess.coords + ahead.coords) / 2, (guess.lattice + ahead.lattice) / 2
+            moved = _move(network, sample, coords, lattice, (step, settings))
+        sample = _keep_apart(moved, step, settings)
+        if on_step is not None:
+            on_step(step + 1, settings.steps)
+    return sample
 
 
-SAMPLERS: Final[dict[str, Sampler]] = {"types_first": types_first, "joint": euler}
+SAMPLERS: Final[dict[str, Sampler]] = {"euler": euler, "heun": heun}
+
+
+def _look(network: Backbone, sample: Sample, step: int, settings: SamplerSettings) -> Prediction:
+    """What the network says at a step's time."""
+    time = torch.full((len(sample.types),), step / settings.steps)
+    return network(sample.types, sample.coords, sample.lattice, time)
+
+
+def _move(
+    network: Backbone, sample: Sample, coords: torch.Tensor, lattice: torch.Tensor, at: tuple[int, SamplerSettings]
+) -> Sample:
+    """Go along velocities for one step; coordinates go further the later it is."""
+    step, settings = at
+    dt = 1.0 / settings.steps
+    # A coordinate step longer than the rest of the way would overshoot what the network aims at.
+    coords_dt = min(dt * (1.0 + settings.anneal * step * dt), 1.0 - step * dt)
+    return replace(
+        sample,
+        coords=(sample.coords + coords_dt * coords) % 1.0,
+        lattice=sample.lattice + dt * network.lattice_std * lattice,
+    )
+
+
+def _keep_apart(sample: Sample, step: int, settings: SamplerSettings) -> Sample:
+    """Push apart atoms that are too near, once a step in the later part and thoroughly at the end."""
+    if settings.closest_A is None or step + 1 < settings.repel_from * settings.steps:
+        return sample
+    rounds = 5 if step + 1 == settings.steps else 1
+    targets = pair_targets(sample.types, settings.closest_A)
+    return replace(sample, coords=push_apart(sample.coords, log_to_lattice(sample.lattice), targets, rounds))
 
 
 def _reveal(
@@ -136,6 +144,8 @@ def _reveal(
 ) -> torch.Tensor:
     """Draw an even share of the hidden types of each crystal, so that none is left after `steps_left` calls."""
     hidden = types == MASK
+    if not bool(hidden.any()):
+        return types
     quota = torch.ceil(hidden.sum(1) / steps_left)
     order = torch.rand(types.shape, generator=generator).masked_fill(~hidden, 2.0).argsort(1).argsort(1)
     chosen = hidden & (order < quota.unsqueeze(1))
