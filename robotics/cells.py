@@ -52,6 +52,10 @@ CELL_SYSTEMS: Final[dict[WorkingIon, tuple[CellSystem, ...]]] = {
             "1 M LiPF6 in EC:DEC 1:1 (v/v)", 0.0, 4.5, "lithium chip, 15.6 mm", "Al", _COIN, "Celgard 2400, 16 mm",
             "Xu 2004, doi:10.1021/cr030203g",
         ),
+        CellSystem(
+            "1 M LiPF6 in FEC:FEMC:HFE 2:6:2 (w/w)", 0.0, 5.0, "lithium chip, 15.6 mm", "Al", _COIN,
+            "Celgard 2400, 16 mm", "Fan 2018, doi:10.1038/s41565-018-0183-2; all fluorinated",
+        ),
     ),
     "Na": (
         CellSystem(

@@ -99,11 +99,11 @@ def choose_atmosphere(reaction: Reaction) -> tuple[Atmosphere, str]:
         return "oxygen", f"{float(uptake):.4g} mol O2 per mole are taken up, and {why}"
     if uptake > 0:
         return "air", f"{float(uptake):.4g} mol O2 per mole are taken up"
-    if uptake >= reaction.air_uptake:
+    if uptake >= reaction.air_uptake and not any("air" in p.sensitive for p, _ in reaction.terms):
         if uptake < 0:
             return "air", f"{float(-uptake):.4g} mol O2 per mole leave by themselves from a precursor in hot air"
         return "air", "no O2 is exchanged, and no precursor oxidises further in air"
-    return "argon", "no O2 is exchanged, but air would oxidise the precursors further"
+    return "argon", "no O2 is exchanged, and air would oxidise the precursors further"
 
 
 def choose_vessel(reaction: Reaction) -> Vessel:

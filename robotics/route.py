@@ -90,10 +90,13 @@ def needs_reduction(route: Reaction) -> bool:
 def is_controllable(route: Reaction) -> bool:
     """False where O2 would have to be metered.
 
-    That is a partial oxidation (air would carry the precursors past the target's oxidation state) and any exchange of
-    O2 in the presence of a sulfide or nitride, which would burn.
+    That is a partial oxidation (air would carry the precursors past the target's oxidation state), any exchange of O2
+    in the presence of a sulfide, a nitride or another powder that air spoils, and a reduction of nitrates.
     """
-    if any(_is_oxygen_free(p) for p, _ in route.terms) and route.oxygen_uptake:
+    powders = [p for p, _ in route.terms]
+    if route.oxygen_uptake and any(_is_oxygen_free(p) or "air" in p.sensitive for p in powders):
+        return False
+    if needs_reduction(route) and any("oxidiser" in p.hazards for p in powders):
         return False
     return not 0 < route.oxygen_uptake < route.air_uptake
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from math import lcm
+
+from data.chemistry import oxidation_states
 from robotics.formula import molar_mass_g_mol
 from robotics.safety_base import Subject
 
@@ -194,13 +197,13 @@ def energetic(subject: Subject) -> list[str]:
         problems.append("a hydride, hydroxide or hydrate is not made by firing")
     if {"N", "O"} <= target.keys():
         problems.append("nitrogen with oxygen: may be a nitrate or nitrite")
-    if (
-        target.keys() & {"Cl", "Br", "I"}
-        and "O" in target
-        and target["O"] >= 2 * sum(target.get(x, 0) for x in ("Cl", "Br", "I"))
-        and not target.keys() & {"P", "S", "Si", "B", "Mo", "W", "V"}
-    ):
-        problems.append("a halogen with much oxygen: may be a chlorate or perchlorate")
+    halogens = target.keys() & {"Cl", "Br", "I"}
+    if halogens and "O" in target:
+        common = lcm(*(n.denominator for n in target.values()))
+        states = oxidation_states({e: int(n * common) for e, n in target.items()})
+        # Without a balanced assignment the halide cannot be told from the chlorate.
+        if states is None or any(states[x] > 0 for x in halogens):
+            problems.append("a halogen with oxygen: may be a chlorate or perchlorate")
     if {"C", "N"} <= target.keys() or target.get("N", 0) >= 3 * sum(n for e, n in target.items() if e != "N"):
         problems.append("cyanide, azide or other energetic nitrogen compound")
     metals = sum(n for e, n in target.items() if e in {"Li", "Na", "K", "Rb", "Cs"})

@@ -19,6 +19,7 @@ def test_every_working_ion_has_a_cell_with_a_source() -> None:
     [
         ("Li", 3.4, "1 M LiPF6 in EC:DEC 1:1 (v/v)", "Al"),
         ("Li", 0.8, "1 M LiPF6 in EC:DEC 1:1 (v/v)", "Cu"),  # lithium alloys with aluminium
+        ("Li", 4.6, "1 M LiPF6 in FEC:FEMC:HFE 2:6:2 (w/w)", "Al"),
         ("Na", 0.8, "1 M NaPF6 in EC:DEC 1:1 (v/v)", "Al"),  # sodium does not
         ("K", 3.5, "0.8 M KPF6 in EC:DEC 1:1 (v/v)", "Al"),
         ("Mg", 1.1, "0.4 M APC (2 PhMgCl + AlCl3) in THF", "Mo"),
@@ -36,9 +37,10 @@ def test_electrolyte_and_collector_by_ion(ion: WorkingIon, voltage_V: float, ele
 
 
 def test_the_window_is_the_prediction_and_a_margin() -> None:
-    (lithium,) = CELL_SYSTEMS["Li"]
+    lithium, fluorinated = CELL_SYSTEMS["Li"]
     assert voltage_window_V(lithium, 3.2, 3.6) == (2.9, 3.9)
     assert voltage_window_V(lithium, 3.9, 4.4) == (3.6, 4.5)  # the electrolyte ends at 4.5 V
+    assert voltage_window_V(fluorinated, 4.5, 4.9) == (4.2, 5.0)
     assert voltage_window_V(lithium, 0.6, 1.0) == (0.01, 1.3)  # an anode goes down to 10 mV
     (zinc,) = CELL_SYSTEMS["Zn"]
     assert voltage_window_V(zinc, 1.2, 1.4) == (0.2, 1.7)

@@ -64,6 +64,7 @@ def test_the_furnace_and_the_anion_set_a_ceiling() -> None:
         ("Na3V2(PO4)3", ["V2O3", "VO2"], "argon/hydrogen 95/5", "reduced"),
         ("LiFePO4", ["FeC2O4·2H2O"], "argon/hydrogen 95/5", "reduced"),  # from iron(III)
         ("LiTiS2", [], "argon", "no oxygen"),
+        ("LiFeClO", [], "argon", "air would oxidise"),  # from iron(II) chloride, which air spoils
         ("Li3FeN2", [], "nitrogen", "nitride"),
     ],
 )

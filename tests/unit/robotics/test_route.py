@@ -69,6 +69,16 @@ def test_metal_powder_never_meets_sulfur_or_oxides() -> None:
             assert not ("metal_fuel" in hazards and "O" in route.product), route.text
 
 
+def test_nitrates_are_never_reduced() -> None:
+    for target in ("Li2CrWO6", "Li4Cr3CoO8", "LiV2O4", "LiTiO2", "LiMoO2"):
+        try:
+            routes = find_routes(target, default_catalogue())
+        except RecipeError:
+            continue
+        for route in routes:
+            assert not (needs_reduction(route) and any("oxidiser" in p.hazards for p, _ in route.terms)), route.text
+
+
 def test_oxidiser_with_fuel_is_incompatible() -> None:
     rows = default_catalogue().by_formula
     assert not compatible((rows["LiNO3"], rows["FeC2O4·2H2O"]))

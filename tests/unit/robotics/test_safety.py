@@ -134,7 +134,7 @@ UNSAFE: list[tuple[str, str, ExperimentRequest]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("formula", [*VOLTAGE_V, "LiTiS2", "LiNiO2", "Li3FeF6", "NaCrO2", "Na2FePO4F"])
+@pytest.mark.parametrize("formula", [*VOLTAGE_V, "LiTiS2", "LiNiO2", "Li3FeF6", "NaCrO2", "Na2FePO4F", "LiFeClO"])
 def test_good_recipes_are_allowed(formula: str) -> None:
     findings = check(make_request(formula))
     assert is_allowed(findings), [f for f in findings if not f.ok]

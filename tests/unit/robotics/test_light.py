@@ -1,0 +1,37 @@
+"""The machine beside the robot is small: working a queue needs neither torch nor pymatgen nor Prefect."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPT = """
+import json, sys
+from pathlib import Path
+from data.database import open_engine
+from data.lab import ExperimentRequest
+from robotics.queue import ApprovalPolicy, LabQueue
+from robotics.service import run_queue
+from robotics.simulated import SimulatedLab
+import robotics.contract, robotics.file_drop, robotics.recipe
+folder = Path(sys.argv[1])
+queue = LabQueue(open_engine(folder / "redoxa.db"))
+request = ExperimentRequest.model_validate_json((folder / "request.json").read_text())
+queue.propose(request)
+queue.apply_policy(ApprovalPolicy.AUTO)
+report = run_queue(queue, SimulatedLab(SimulatedLab.Config(), folder / "lab"))
+heavy = sorted({"torch", "pymatgen", "prefect", "pandas", "chgnet"} & set(sys.modules))
+print(json.dumps({"measured": len(report.measured), "heavy": heavy}))
+"""
+
+
+def test_a_request_goes_all_the_way_without_heavy_imports(tmp_path: Path) -> None:
+    from tests.unit.robotics.samples import make_request
+
+    (tmp_path / "request.json").write_text(make_request("LiFePO4").model_dump_json())
+    done = subprocess.run([sys.executable, "-c", SCRIPT, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"measured": 1, "heavy": []}
+    assert done.stderr == ""
