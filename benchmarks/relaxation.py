@@ -4,7 +4,7 @@ Usage: python benchmarks/relaxation.py [-n 24] [--workers 2] [--out runs/benchma
 
 The same structures for both: Li and Na oxides of 4 to 16 atoms in ../shared/datasets/mp_structures.parquet (or else
 the prototype library), atoms moved by 0.08 A and cells strained by 3 %, with a fixed seed; fmax 0.05 eV/A, Frechet cell
-filter. Loading of models and starting of processes is timed apart.
+filter for stock, deformation gradient for ours. Loading of models and starting of processes is timed apart.
 """
 
 from __future__ import annotations

@@ -231,18 +231,13 @@ class _Run:
 
     def _walk_on(self, assessment: Assessment, steps: Iterator[RelaxationRequest]) -> _Walk | None:
         """Walk on to the next relaxation that the cache does not hold; None at the end of the way."""
-        try:
-            for request in steps:
-                key = relaxation_key(request.crystal, self.around.model.id, self.relax_settings)
-                known = self.context.cache.get(key)
-                if known is None:
-                    return _Walk(assessment, steps, request, key)
-                self.stats.cached += 1
-                request.outcome = Finished(key, known)
-        except Stopped:
-            pass
-        except Exception as error:  # noqa: BLE001  (the declared guard: one candidate must not end the campaign)
-            assessment.reasons.append(_broken(error, assessment.stage))
+        while (request := _next_request(assessment, steps)) is not None:
+            key = relaxation_key(request.crystal, self.around.model.id, self.relax_settings)
+            known = self.context.cache.get(key)
+            if known is None:
+                return _Walk(assessment, steps, request, key)
+            self.stats.cached += 1
+            request.outcome = Finished(key, known)
         return None
 
     def _ask(self, walk: _Walk) -> None:
@@ -256,6 +251,17 @@ class _Run:
     def _tell(self, stage: str, done: int) -> None:
         if self.on_progress is not None:
             self.on_progress(stage, done, self.total)
+
+
+def _next_request(assessment: Assessment, steps: Iterator[RelaxationRequest]) -> RelaxationRequest | None:
+    """The next relaxation a candidate asks for; None when its way has ended, by whatever cause."""
+    try:
+        return next(steps, None)
+    except Stopped:
+        pass
+    except Exception as error:  # noqa: BLE001  (the declared guard: one candidate must not end the campaign)
+        assessment.reasons.append(_broken(error, assessment.stage))
+    return None
 
 
 def _broken(error: Exception, stage: str) -> Reason:

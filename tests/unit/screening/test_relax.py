@@ -43,7 +43,7 @@ def test_forces_and_cell_are_converged(chgnet, relaxed):
     assert relaxed.converged
     assert relaxed.reason == ""
     assert np.linalg.norm(point.forces_eV_A, axis=1).max() <= 0.055
-    # The Frechet filter's force on the cell is the virial by atom.
+    # The force on the cell is the virial by atom.
     assert np.abs(point.stress_eV_A3).max() * relaxed.crystal.volume_A3 / 4 <= 0.055
     assert relaxed.energy_eV == pytest.approx(point.energy_eV, abs=1e-4)
     assert relaxed.model == "chgnet-0.3.0"
