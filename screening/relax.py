@@ -135,7 +135,7 @@ class _Watch:
 def relax(crystal: Crystal, potential: Potential, settings: RelaxSettings | None = None) -> Relaxation:
     """Relax positions and cell to `fmax`, cell forces included (L-BFGS on positions and deformation gradient).
 
-    The deformation gradient (Tadmor et al., Phys. Rev. B 59, 235, 1999, doi:10.1103/PhysRevB.59.235) takes as many steps
+    The deformation gradient (Tadmor et al., PRB 59, 235, 1999, doi:10.1103/PhysRevB.59.235) takes as many steps
     to the same minima as its logarithm (ASE's Frechet filter), whose matrix functions would cost a third of the time.
 
     Never raises for a structure the potential cannot follow: that ends unconverged, with its reason.

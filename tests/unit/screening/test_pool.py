@@ -136,7 +136,7 @@ def test_a_potential_that_cannot_be_loaded_is_said(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with WorkerPool("chgnet", 1) as pool:
         pool.submit("salt", SALT, RelaxSettings())
-        with pytest.raises(PotentialError, match="CHGNet 0.3.0 is not installed"):
+        with pytest.raises(PotentialError, match=r"CHGNet 0\.3\.0 is not installed"):
             pool.wait()
 
 
