@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from data.io import cif_text
-from data.lab import ConstantCurrent, ConstantVoltage, Measurement, Outcome, Recipe
+from data.lab import ConstantCurrent, ConstantVoltage, CyclingStep, Measurement, Outcome, Recipe
 from data.records import Crystal, Estimate, Reason, ScreeningResult, Verdict
 from pipeline.report.downloads import data_uri, file_stem
 from pipeline.report.model import Objective, ReportData, RequestRow, ResultRow
@@ -16,9 +16,11 @@ from pipeline.report.projection import picture
 from pipeline.report.strips import furnace_plot, range_strip, target_text
 from pipeline.report.text import (
     LABELS,
+    HullText,
     Shown,
     display_scale,
-    hull_sentence,
+    formula_html,
+    hull_text,
     humanise,
     label,
     note_label,
@@ -67,8 +69,8 @@ class CardView:
     row: ResultRow
     on_front: bool
     properties: tuple[PropertyRow, ...]
-    hull: tuple[tuple[str, str], ...]
-    notes: tuple[tuple[str, str], ...]
+    hull: tuple[tuple[str, HullText], ...]
+    notes: tuple[tuple[str, Markup | str], ...]
     warnings: tuple[Reason, ...]
     states: tuple[StateView, ...]
     scenes: dict[str, Scene]
@@ -76,6 +78,7 @@ class CardView:
     request: RequestRow | None
     recipe: Recipe | None
     furnace: Markup | None
+    formation: tuple[str, ...]
     cycling: tuple[str, ...]
     measurement: Measurement | None
     outcome: str
@@ -134,7 +137,7 @@ def _card(
         on_front=on_front,
         properties=property_rows(result.estimates, objectives, measurement),
         hull=_hull(result),
-        notes=tuple((note_label(k), v) for k, v in result.notes.items() if not k.startswith("hull_coverage")),
+        notes=_notes(result),
         warnings=tuple(r for r in result.reasons if r.verdict is Verdict.PASS),
         states=tuple(_state(name, crystals[name], drawn[name], row) for name in crystals),
         scenes=drawn,
@@ -142,15 +145,26 @@ def _card(
         request=request,
         recipe=recipe,
         furnace=furnace_plot(recipe.synthesis.furnace) if recipe and recipe.synthesis.furnace else None,
-        cycling=cycling_steps(recipe) if recipe else (),
+        formation=protocol(recipe.cycling.formation) if recipe else (),
+        cycling=protocol(recipe.cycling.steps) if recipe else (),
         measurement=measurement,
         outcome=outcome_text(measurement) if measurement else "",
     )
 
 
-def _hull(result: ScreeningResult) -> tuple[tuple[str, str], ...]:
-    pairs = (("As made", hull_sentence(result, "discharge")), ("Charged", hull_sentence(result, "charge")))
-    return tuple((state, text) for state, text in pairs if text)
+def _hull(result: ScreeningResult) -> tuple[tuple[str, HullText], ...]:
+    pairs = (("As made", hull_text(result, "discharge")), ("Charged", hull_text(result, "charge")))
+    return tuple((state, text) for state, text in pairs if text is not None)
+
+
+def _notes(result: ScreeningResult) -> tuple[tuple[str, Markup | str], ...]:
+    """Notes that no other part of the card shows; decomposition products with subscripts."""
+    elsewhere = ("hull_coverage_", "competing_phases_", "novelty", "duplicate_of")
+    return tuple(
+        (note_label(key), formula_html(text) if key.startswith("decomposes_to") else text)
+        for key, text in result.notes.items()
+        if not key.startswith(elsewhere)
+    )
 
 
 def property_rows(
@@ -202,10 +216,10 @@ def outcome_text(measurement: Measurement) -> str:
     return f"{sentence}{phase} {measurement.note}".strip()
 
 
-def cycling_steps(recipe: Recipe) -> tuple[str, ...]:
-    """The cycling protocol, a line a step."""
+def protocol(steps: Sequence[CyclingStep]) -> tuple[str, ...]:
+    """A cycling protocol, a line a step."""
     lines = []
-    for step in recipe.cycling.steps:
+    for step in steps:
         if isinstance(step, ConstantCurrent):
             verb = "Charge" if step.rate_C > 0 else "Discharge"
             lines.append(f"{verb} at {_rate(step.rate_C)} to {number(step.until_voltage_V, 2)} V")

@@ -73,10 +73,11 @@ def furnace_plot(steps: tuple[FurnaceStep, ...]) -> Markup:
     parts = [
         tag("path", class_="heat", d=area),
         tag("path", class_="programme", d=polyline(line)),
-        tag("path", class_="cooling", d=polyline([line[-1], end])),
         tag("line", class_="axis", x1=8.0, x2=352.0, y1=84.0, y2=84.0),
     ]
-    for middle, step in holds:
+    if points[-1][1] > 2 * ROOM_C:
+        parts.append(tag("path", class_="cooling", d=polyline([line[-1], end])))
+    for middle, step in (hold for hold in holds if hold[1].dwell_h > 0):
         text = f"{number(step.temperature_C, 0)} °C, {number(step.dwell_h)} h"
         x = min(max(sx(middle), 44.0), 316.0)
         parts.append(tag("text", text, class_="tick", x=x, y=sy(step.temperature_C) - 6, text_anchor="middle"))

@@ -35,18 +35,22 @@ LABELS: Final[dict[str, PropertyLabel]] = {
     "energy_grav": PropertyLabel("Specific energy", "Energy"),
     "energy_vol": PropertyLabel("Energy density", "Energy (vol.)"),
     "max_delta_volume": PropertyLabel("Volume change", "Volume change"),
+    "max_lattice_strain": PropertyLabel("Largest lattice strain", "Strain"),
     # Never "stability": the hull is one of known phases, and a distance to it is a lower bound.
     "stability_discharge": PropertyLabel("Above the hull, as made", "Above hull"),
     "stability_charge": PropertyLabel("Above the hull, charged", "Charged, above hull"),
+    "raw_material_cost": PropertyLabel("Cost of the elements", "Element cost"),
+    "min_abundance": PropertyLabel("Abundance of the scarcest element", "Abundance"),
 }
 
 NOTE_LABELS: Final[dict[str, str]] = {
-    "decomposition": "Decomposes to",
-    "decomposition_discharge": "Decomposes to, as made",
-    "decomposition_charge": "Decomposes to, charged",
-    "duplicate_of": "Duplicate of",
+    "decomposes_to_discharge": "Decomposes to, by atoms",
+    "decomposes_to_charge": "Charged, by atoms",
+    "moving_ions": "Ions that move",
+    "volume_on_charge": "Volume on charge",
 }
 
+_FRACTIONS: Final = frozenset({"max_delta_volume", "max_lattice_strain"})
 _UNITS: Final[dict[str, str]] = {
     "mAh/cm3": "mAh/cm³",
     "g/cm3": "g/cm³",
@@ -81,8 +85,8 @@ def humanise(name: str) -> str:
 
 
 def display_scale(name: str, unit: str) -> tuple[float, str]:
-    """Factor and unit in which a property is shown: volume changes in percent, cubes with a superscript."""
-    if name == "max_delta_volume" and unit in ("", "1", "fraction", "dimensionless"):
+    """Factor and unit in which a property is shown: fractions in percent, cubes with a superscript."""
+    if name in _FRACTIONS and unit in ("", "1", "fraction", "dimensionless"):
         return 100.0, "%"
     return 1.0, _UNITS.get(unit, unit)
 
@@ -116,6 +120,7 @@ class Shown:
     sigma: str
     unit: str
     method: str
+    model: str
     number: float
     spread: float
 
@@ -124,6 +129,11 @@ class Shown:
         """``3.43 ± 0.25 V`` on one line."""
         spread = f" ± {self.sigma}" if self.sigma else ""
         return f"{self.value}{spread} {self.unit}".strip()
+
+    @property
+    def short_method(self) -> str:
+        """The method up to its first semicolon; what follows explains the sigma."""
+        return self.method.partition(";")[0]
 
 
 def shown(name: str, estimate: Estimate) -> Shown:
@@ -137,7 +147,7 @@ def shown(name: str, estimate: Estimate) -> Shown:
             texts = texts[0], f"<{number(10.0**-decimals, decimals)}"
     else:
         texts = number(value), ""
-    return Shown(*texts, unit, f"{estimate.method} · {estimate.model}", value, sigma)
+    return Shown(*texts, unit, estimate.method, estimate.model, value, sigma)
 
 
 def duration(seconds: float) -> str:
@@ -180,20 +190,27 @@ def count(n: int, singular: str, plural: str = "") -> str:
     return f"{number(n, 0)} {singular if n == 1 else many}"
 
 
-def hull_sentence(result: ScreeningResult, state: str = "discharge") -> str:
-    """``0.03 ± 0.03 eV/atom above a hull of 17 known phases``; empty where it was not computed.
+@dataclass(frozen=True)
+class HullText:
+    """The distance to the hull in words, and what is known of the hull."""
 
-    The coverage is the note ``hull_coverage_<state>`` or ``hull_coverage``: a number of phases, or a phrase.
+    sentence: str
+    coverage: str
+
+
+def hull_text(result: ScreeningResult, role: str) -> HullText | None:
+    """``0.03 ± 0.06 eV/atom above a hull of 17 known phases`` for `role` discharge or charge; None where not computed.
+
+    The screening leaves the number of phases in the note ``competing_phases_<role>`` and a sentence on them in
+    ``hull_coverage_<role>``.
     """
-    estimate = result.estimates.get(f"stability_{state}")
+    estimate = result.estimates.get(f"stability_{role}")
     if estimate is None:
-        return ""
-    seen = shown(f"stability_{state}", estimate)
-    place = "below" if estimate.value < 0 else "above"
+        return None
+    seen = shown(f"stability_{role}", estimate)
     size = f"{seen.value.lstrip(MINUS)} ± {seen.sigma}" if seen.sigma else seen.value.lstrip(MINUS)
-    coverage = result.notes.get(f"hull_coverage_{state}", result.notes.get("hull_coverage", "")).strip()
-    if coverage.isdigit():
-        return f"{size} {seen.unit} {place} a hull of {count(int(coverage), 'known phase')}"
-    if coverage:
-        return f"{size} {seen.unit} {place} the hull ({coverage})"
-    return f"{size} {seen.unit} {place} the hull; its coverage was not recorded"
+    place = "below" if estimate.value < 0 else "above"
+    phases = result.notes.get(f"competing_phases_{role}", "")
+    hull = f"a hull of {count(int(phases), 'known phase')}" if phases.isdigit() else "the hull of the known phases"
+    coverage = result.notes.get(f"hull_coverage_{role}", "how many are known was not recorded")
+    return HullText(f"{size} {seen.unit} {place} {hull}", coverage)

@@ -102,20 +102,23 @@ NUMBERS = [  # voltage, capacity, hull as made, hull charged, volumetric capacit
 def estimates(numbers: tuple[float, ...], swell: float) -> dict[str, Estimate]:
     """Estimates of a candidate in the project's names and units."""
     voltage, capacity, hull, charged_hull, volumetric = numbers
-    relaxed = "relaxed energies of both states"
+    relaxed = (
+        "relaxed end members, metal reference of the same potential; sigma 0.5 V: RMS error against measured voltages"
+    )
+    theory = "theory from composition and redox limit; sigma 10 %: practice reaches 85-100 %"
 
     def made(value: float, sigma: float, unit: str, method: str, model: str = MODEL) -> Estimate:
         return Estimate(value=value, sigma=sigma, unit=unit, method=method, model=model)
 
     return {
-        "average_voltage": made(voltage, 0.25, "V", relaxed),
-        "capacity_grav": made(capacity, 0.0, "mAh/g", "Faraday's law, all ions", "exact"),
+        "average_voltage": made(voltage, 0.5, "V", relaxed),
+        "capacity_grav": made(capacity, 0.1 * capacity, "mAh/g", theory, "stoichiometry"),
         "capacity_vol": made(volumetric, 0.02 * volumetric, "mAh/cm3", "relaxed cell volume"),
-        "energy_grav": made(voltage * capacity, 0.25 * capacity, "Wh/kg", "voltage times capacity"),
-        "energy_vol": made(voltage * volumetric, 0.27 * volumetric, "Wh/l", "voltage times capacity"),
-        "max_delta_volume": made(abs(swell), 0.015, "1", "relaxed cell volumes"),
-        "stability_discharge": made(hull, 0.03, "eV/atom", "convex hull of known phases"),
-        "stability_charge": made(charged_hull, 0.03, "eV/atom", "convex hull of known phases"),
+        "energy_grav": made(voltage * capacity, 0.55 * capacity, "Wh/kg", "voltage times capacity"),
+        "energy_vol": made(voltage * volumetric, 0.57 * volumetric, "Wh/l", "voltage times capacity"),
+        "max_delta_volume": made(abs(swell), 0.03, "1", "relaxed cell volumes"),
+        "stability_discharge": made(hull, 0.063, "eV/atom", "convex hull of known phases"),
+        "stability_charge": made(charged_hull, 0.063, "eV/atom", "convex hull of known phases"),
     }
 
 
@@ -149,7 +152,8 @@ def recipe(formula: str, capacity: float, voltage: float) -> Recipe:
             electrolyte_uL=80, replicates=3,
         ),
         cycling=Cycling(
-            nominal_capacity_mAh_g=capacity, min_voltage_V=voltage - 0.9, max_voltage_V=voltage + 0.7, cycles=20,
+            nominal_capacity_mAh_g=capacity, capacity_definition="theoretical, all working ions",
+            formation=(ConstantCurrent(rate_C=0.05, until_voltage_V=voltage + 0.7, time_limit_s=90000),), min_voltage_V=voltage - 0.9, max_voltage_V=voltage + 0.7, cycles=20,
             steps=(
                 Rest(time_s=21600),
                 ConstantCurrent(rate_C=0.05, until_voltage_V=voltage + 0.7, time_limit_s=90000),
@@ -176,7 +180,14 @@ def passing(index: int, host: tuple[str, Crystal, float], rank: int | None) -> R
         settings_hash="5e771265c0ffee00",
         estimates=estimates(NUMBERS[index % len(NUMBERS)], swell),
         crystals={"discharged": discharged, "charged": emptied(discharged, "Li", swell)},
-        notes={"hull_coverage": str(17 + index), "decomposition": "0.50 Fe2O3 + 0.50 Li3PO4 + 0.50 FePO4"},
+        notes={
+            "oxidation_states": "Li +1, Fe +2, P +5, O -2",
+            "hull_coverage_discharge": f"against {17 + index} reference phases, 3 of them with all its elements",
+            "competing_phases_discharge": str(17 + index),
+            "decomposes_to_discharge": "0.50 Fe2O3 + 0.33 Li3PO4 + 0.17 FePO4",
+            "competing_phases_charge": "9",
+            "volume_on_charge": f"{100 * swell:+.1f} %",
+        },
         reasons=(
             (Reason(stage="hazard", code="cobalt", text="cobalt: costly, mining concerns", verdict=Verdict.PASS),)
             if "Co" in discharged.composition
@@ -186,7 +197,7 @@ def passing(index: int, host: tuple[str, Crystal, float], rank: int | None) -> R
     )
     voltage, capacity = NUMBERS[index % len(NUMBERS)][:2]
     why = (
-        f"On the Pareto front: voltage {voltage:.3g} ± 0.25 V, capacity {capacity:.3g} ± 0 mAh/g. It has a 71 % chance of "
+        f"On the Pareto front: voltage {voltage:.3g} ± 0.5 V, capacity {capacity:.3g} ± {0.1 * capacity:.2g} mAh/g. It has a 71 % chance of "
         "meeting every objective and is the best of its system."
     )
     return ResultRow(
@@ -290,9 +301,8 @@ def measurement(row: RequestRow, rng: random.Random, outcome: Outcome, simulated
     if outcome is Outcome.SUCCESS:
         for name, sigma in (("average_voltage", 0.03), ("capacity_grav", 3.4)):
             predicted = row.request.predictions[name]
-            spread = max(predicted.sigma, 0.05 * predicted.value)
             values[name] = Estimate(
-                value=rng.gauss(predicted.value, spread),
+                value=rng.gauss(predicted.value, 0.6 * predicted.sigma),
                 sigma=sigma,
                 unit=predicted.unit,
                 method="coin cell, cycle 2",

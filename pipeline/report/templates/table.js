@@ -39,13 +39,14 @@
     for (const other of head.parentElement.cells) other.setAttribute("aria-sort", "none");
     head.setAttribute("aria-sort", up ? "ascending" : "descending");
     const sign = up ? 1 : -1;
+    const collator = new Intl.Collator("en", { numeric: true });
     const keyed = rows.map((row, i) => [key(row, column, numeric), i, row]);
     keyed.sort(([a, i], [b, j]) => {
       if (a === null || b === null || a === "" || b === "") {
         const gap = (a === null || a === "") - (b === null || b === "");
         return gap || i - j; // what is unknown stays at the end, whichever way
       }
-      const order = numeric ? a - b : a.localeCompare(b, "en", { numeric: true });
+      const order = numeric ? a - b : collator.compare(a, b);
       return sign * order || i - j;
     });
     body.append(...keyed.map(([, , row]) => row));
