@@ -117,6 +117,7 @@ class _Run:
         self.queue, self.driver, self.campaign, self.worker, self.options = queue, driver, campaign, worker, options
         self.active: dict[str, QueueItem] = {}
         self.sends: dict[str, int] = {}
+        self.beats: dict[str, float] = {}
         self.report = ServiceReport()
         self.reachable = True
 
@@ -170,7 +171,7 @@ class _Run:
     def _ask(self, item: QueueItem) -> None:
         """Ask how one request goes, and act on the answer."""
         try:
-            self.queue.heartbeat(item.request_id, self.worker, self.options.lease_s)
+            self._beat(item.request_id)
             report = self._poll(item.request_id)
             if report is None:
                 return
@@ -184,6 +185,13 @@ class _Run:
             self._trouble(item.request_id, str(error), write=False)
             self.report.lost.append(item.request_id)
             del self.active[item.request_id]
+
+    def _beat(self, request_id: str) -> None:
+        """Lengthen the lease when a third of it is over: not at every look, which would keep the store busy."""
+        now = self.options.clock()
+        if now - self.beats.setdefault(request_id, now) > self.options.lease_s / 3:
+            self.queue.heartbeat(request_id, self.worker, self.options.lease_s)
+            self.beats[request_id] = now
 
     def _poll(self, request_id: str) -> JobReport | None:
         """The laboratory's answer; None when it gave none that can be used, with the reason on the audit trail."""

@@ -112,6 +112,14 @@ def test_the_automatic_policy_approves_what_is_safe_and_signs(queue: LabQueue) -
     assert queue.apply_policy(ApprovalPolicy.AUTO) == []
 
 
+def test_the_policy_passes_over_what_the_rules_refuse_by_now(engine: Engine, clock: Clock) -> None:
+    keys = [LabQueue(engine, clock=clock).propose(make_request(f)) for f in ("LiCoO2", "LiFePO4")]
+    strict = LabQueue(engine, Limits(max_temperature_C=700), clock)  # 750 C and 680 C are wanted
+    assert strict.apply_policy(ApprovalPolicy.AUTO) == [keys[1]]
+    assert [strict.get(key).state for key in keys] == [RequestState.PROPOSED, RequestState.APPROVED]
+    assert not strict.get(keys[0]).is_safe
+
+
 def test_claims_go_by_priority_then_age(queue: LabQueue) -> None:
     old, urgent, young = (approved(queue, t, priority=p) for t, p in (("a", 0), ("b", 5), ("c", 0)))
     claimed = [item.request_id for _ in range(4) if (item := queue.claim("w", 60)) is not None]

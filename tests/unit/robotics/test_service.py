@@ -190,6 +190,18 @@ def test_slots_limit_what_is_with_the_laboratory_at_once(queue: LabQueue) -> Non
     assert run_queue(queue, lab, options=AT_ONCE).measured == keys
 
 
+def test_a_long_wait_keeps_its_lease(queue: LabQueue, clock: Clock) -> None:
+    (key,), lab = fill(queue, 1), CountingLab()
+    lab.polls_until_done = 12
+
+    def sleep(_s: float) -> None:
+        clock.advance(10)
+        assert queue.adopt("somebody else", 60) == []
+
+    options = ServiceOptions(lease_s=30, deadline_s=1000, sleep=sleep, clock=lambda: clock().timestamp())
+    assert run_queue(queue, lab, options=options).measured == [key]
+
+
 def test_a_request_taken_over_meanwhile_is_let_go(queue: LabQueue) -> None:
     (key,), lab = fill(queue, 1), CountingLab()
 
