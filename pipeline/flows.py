@@ -5,6 +5,7 @@ Importing this module imports Prefect; call `pipeline.prefect_env.quiet_environm
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from pipeline.report_file import write_report
 from pipeline.run import run_campaign
 from pipeline.tables import funnel_rows, top_rows
 
-RETRIES = {
+RETRIES: dict[Callable[..., Any], int] = {
     stages.generate_chunk: 1,
     stages.screen_batch: 1,
     stages.select_round: 1,
@@ -30,8 +31,8 @@ RETRIES = {
 }
 """Retries only where repeating is harmless: not where matter moves."""
 
-TASKS = {
-    stage: task(stage, name=stage.__name__.replace("_", "-"), retries=n, cache_policy=NO_CACHE, persist_result=False)
+TASKS: dict[Callable[..., Any], Callable[..., Any]] = {
+    stage: task(name=stage.__name__.replace("_", "-"), retries=n, cache_policy=NO_CACHE, persist_result=False)(stage)
     for stage, n in RETRIES.items()
 }
 

@@ -156,9 +156,7 @@ def sample_to_folder(
         size = min(CHUNK, request.n - start)
         condition = _slice(request.condition, start, size)
         rng = np.random.default_rng([seed, start])
-        step: OnStep = lambda done, total, start=start, size=size: on_step(  # noqa: E731
-            f"generate {name}", start + done * size // max(total, 1), request.n
-        )
+        step = _scaled(on_step, f"generate {name}", start, size, request.n)
         batch, words = generator.sample(size, condition, rng, step)
         crystals += batch.to_crystals()
         labels += words
@@ -166,6 +164,15 @@ def sample_to_folder(
         raise GenerationError(f"{name} gave {len(crystals)} of {request.n} samples")
     _write(out, crystals, labels, {"generator": name, "seed": seed, "checkpoint_sha256": generator.checkpoint_sha256})
     return len(crystals)
+
+
+def _scaled(on_step: Callable[[str, int, int], None], what: str, start: int, size: int, total: int) -> OnStep:
+    """Progress within one chunk as progress of the whole."""
+
+    def step(done: int, of: int) -> None:
+        on_step(what, start + done * size // max(of, 1), total)
+
+    return step
 
 
 def _slice(condition: Condition, start: int, size: int) -> Condition:
@@ -193,7 +200,7 @@ def _write(out: Path, crystals: list[Crystal], labels: list[str], origin: dict[s
                 **origin,
             }
         )
-    write_extxyz(out / "samples.extxyz", crystals, [row["file"] for row in rows])
+    write_extxyz(out / "samples.extxyz", crystals, [str(row["file"]) for row in rows])
     pd.DataFrame(rows).to_csv(out / "samples.csv", index=False)
 
 

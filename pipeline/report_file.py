@@ -6,7 +6,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import yaml
@@ -92,7 +92,7 @@ def report_data(session: Session, ended: str) -> ReportData:
 
 
 def _spend(session: Session) -> Spend:
-    seconds: Counter[str] = Counter()
+    seconds: dict[str, float] = defaultdict(float)
     for cost in session.store.costs(session.campaign_id):
         seconds[cost.stage] += cost.seconds
     return Spend(seconds_by_stage=dict(seconds), cpu=f"{os.cpu_count()} cores, {platform.machine()}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -226,7 +226,7 @@ def summary(where: str, campaign_id: str) -> dict[str, Any]:
     results = store.results(campaign_id, spec.screening.settings_hash)
     rows = session.queue.list(campaign=campaign_id)
     costs = store.costs(campaign_id)
-    seconds: Counter[str] = Counter()
+    seconds: dict[str, float] = defaultdict(float)
     for cost in costs:
         seconds[cost.stage] += cost.seconds
     verdicts = Counter(r.verdict.value for r in results)
