@@ -41,7 +41,7 @@ class FlowSettings:
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     limits: SanityLimits = field(default_factory=SanityLimits)
     tries: int = 8
-    symmetry_tolerances_A: tuple[float, ...] = (0.3, 0.2, 0.1)
+    symmetry_tolerances_A: tuple[float, ...] = (0.6, 0.4, 0.2, 0.1)
     edges_per_batch: int = 9216
 
 

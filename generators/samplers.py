@@ -43,10 +43,10 @@ class SamplerSettings:
         closest_A: how near two elements may come, see `repulsion.pair_targets`; None for never pushing.
     """
 
-    steps: int = 20
+    steps: int = 12
     anneal: float = 7.0
     temperature: float = 1.0
-    lattice_noise: float = 1.0
+    lattice_noise: float = 0.5
     allowed: torch.Tensor | None = None
     repel_from: float = 0.5
     closest_A: torch.Tensor | None = None

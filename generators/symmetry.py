@@ -15,6 +15,9 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
+MAX_STRAIN = 0.08
+"""Largest change of a length that is accepted."""
+
 
 @dataclass(frozen=True)
 class Symmetrised:
@@ -34,7 +37,11 @@ class Symmetrised:
 
 
 def symmetrise(
-    lattice: Floats, frac_coords: Floats, numbers: Ints, tolerances_A: tuple[float, ...] = (0.3, 0.2, 0.1)
+    lattice: Floats,
+    frac_coords: Floats,
+    numbers: Ints,
+    tolerances_A: tuple[float, ...] = (0.6, 0.4, 0.2, 0.1),
+    max_moved_A: float = 0.4,
 ) -> Symmetrised | None:
     """Average a crystal over the operations that hold within the first tolerance that works.
 
@@ -43,6 +50,7 @@ def symmetrise(
         frac_coords: [n,3].
         numbers: atomic numbers [n].
         tolerances_A: tried in order, widest first.
+        max_moved_A: largest displacement that is accepted.
 
     Returns:
         The symmetric crystal, or None where only P1 holds or too much would move.
@@ -59,7 +67,7 @@ def symmetrise(
         new_lattice, new_coords, moved = averaged
         # Strain from the metrics alone, so that a rotation of the cell does not count.
         stretch = np.linalg.eigvals(np.linalg.solve(lattice @ lattice.T, new_lattice @ new_lattice.T)).real
-        if moved <= tolerance and abs(np.sqrt(stretch) - 1.0).max() <= 0.08:
+        if moved <= min(tolerance, max_moved_A) and abs(np.sqrt(stretch) - 1.0).max() <= MAX_STRAIN:
             return Symmetrised(new_lattice, new_coords, int(found.number), moved)
     return None
 
