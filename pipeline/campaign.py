@@ -158,7 +158,7 @@ class Schedule(Section):
 
 
 class CampaignSpec(Section):
-    """A validated campaign. `id` hashes everything that changes what is found; schedule and stop do not."""
+    """A validated campaign. `id` hashes what decides which candidates are good; how long to go on does not enter."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")
     goal: Goal = Goal()
@@ -195,8 +195,14 @@ class CampaignSpec(Section):
 
     @property
     def id(self) -> str:
-        """Content hash of everything that decides what the campaign finds."""
-        return content_hash(self.model_dump(mode="json", exclude={"stop", "schedule"}))
+        """Content hash of everything that decides which candidates are good.
+
+        `stop`, `schedule`, `screen.budget` and `screen.workers` stay out: raising them goes on with the same campaign.
+        """
+        content = self.model_dump(
+            mode="json", exclude={"stop": True, "schedule": True, "screen": {"budget", "workers"}}
+        )
+        return content_hash(content)
 
     @property
     def allowed_numbers(self) -> frozenset[int]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from data.fingerprint import SAME, distance, fingerprint
 from data.records import Estimate, ScreeningResult, Verdict
 from pipeline.campaign import Select
 from pipeline.feedback import Calibration, calibrated
@@ -102,20 +103,21 @@ def _utility(estimate: Estimate, limits: Range) -> float:
     return estimate.value if limits.min is not None else -estimate.value
 
 
-def choose(scored: Sequence[Scored], config: Select, taken: Mapping[str, int] | None = None) -> list[Choice]:
+def choose(scored: Sequence[Scored], config: Select, before: Sequence[ScreeningResult] = ()) -> list[Choice]:
     """The batch: by front, then by probability, at most `max_per_chemical_system` of one system.
+
+    Candidates that relaxed into the same crystal as a better one, or as one of an earlier round, are passed over.
 
     Args:
         scored: from `score`, without candidates that were chosen in earlier rounds.
         config: the `select` section.
-        taken: how many of each chemical system earlier rounds chose; they count toward the limit of this batch only
-            as a tie-break, so that new systems come first.
+        before: what earlier rounds chose; among equals, systems without any of these come first.
     """
-    taken = taken or {}
+    taken = {chemical_system(result) for result in before}
     able = [s for s in scored if s.probability >= config.min_probability]
     order = sorted(
         able,
-        key=lambda s: (s.front, taken.get(chemical_system(s.result), 0) > 0, -s.probability, s.result.candidate_id),
+        key=lambda s: (s.front, chemical_system(s.result) in taken, -s.probability, s.result.candidate_id),
     )
     systems: Counter[str] = Counter()
     chosen: list[Choice] = []
@@ -123,9 +125,18 @@ def choose(scored: Sequence[Scored], config: Select, taken: Mapping[str, int] | 
         system = chemical_system(item.result)
         if systems[system] >= config.max_per_chemical_system or len(chosen) == config.batch_size:
             continue
+        if any(_same_crystal(item.result, other) for other in (*before, *(c.scored.result for c in chosen))):
+            continue
         systems[system] += 1
         chosen.append(Choice(item, len(chosen) + 1, _sentence(item, system, systems[system])))
     return chosen
+
+
+def _same_crystal(a: ScreeningResult, b: ScreeningResult) -> bool:
+    """Whether two candidates relaxed into one crystal."""
+    if a.formula != b.formula or "discharged" not in a.crystals or "discharged" not in b.crystals:
+        return False
+    return distance(fingerprint(a.crystals["discharged"]), fingerprint(b.crystals["discharged"])) <= SAME
 
 
 def chemical_system(result: ScreeningResult) -> str:

@@ -95,8 +95,18 @@ def condition_of(spec: CampaignSpec) -> Condition:
 def pending_batches(where: str, campaign_id: str, round_: int) -> list[list[str]]:
     """Ids of the round's candidates without a result, in batches."""
     session = session_for(where, campaign_id)
+    if budget_left(session, round_) == 0:
+        return []
     ids = session.store.unscreened(campaign_id, round_, session.spec.screening.settings_hash)
     return [ids[i : i + BATCH] for i in range(0, len(ids), BATCH)]
+
+
+def budget_left(session: Session, round_: int) -> int | None:
+    """How many more candidates of a round `screen.budget` lets relax; None without a budget."""
+    if session.spec.screen.budget is None:
+        return None
+    results = session.store.results(session.campaign_id, session.spec.screening.settings_hash, round_)
+    return max(0, session.spec.screen.budget - sum("relax_discharged" in r.stages for r in results))
 
 
 def screen_batch(where: str, campaign_id: str, round_: int, ids: Sequence[str]) -> dict[str, int]:
@@ -112,7 +122,14 @@ def screen_batch(where: str, campaign_id: str, round_: int, ids: Sequence[str]) 
         session.on_progress("screen", done, total)
 
     try:
-        for result in screen([known[i] for i in ids], session.spec.screening, session.context, stats, on_progress):
+        for result in screen(
+            [known[i] for i in ids],
+            session.spec.screening,
+            session.context,
+            stats,
+            on_progress,
+            budget_left(session, round_),
+        ):
             session.store.add_result(result)
             verdicts[result.verdict.value] += 1
     finally:
@@ -133,11 +150,11 @@ def select_round(where: str, campaign_id: str, round_: int) -> dict[str, Any]:
         return done
     results = store.results(campaign_id, spec.screening.settings_hash)
     earlier = {x.candidate_id for r in range(round_) for x in store.selections(campaign_id, r)}
-    taken = Counter(chemical_system(r) for r in results if r.candidate_id in earlier)
+    before = [r for r in results if r.candidate_id in earlier]
     scored = score(
         [r for r in results if r.candidate_id not in earlier], spec.goal.objectives, learned(session, before=round_)
     )
-    chosen = choose(scored, spec.select, taken)
+    chosen = choose(scored, spec.select, before)
     selections = []
     for choice in chosen:
         request_id, note = _propose(session, round_, choice.scored.result, choice.why, priority=-choice.rank)

@@ -6,9 +6,11 @@ from the cache or from the workers, so that every finished relaxation is kept th
 
 from __future__ import annotations
 
+import math
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import NamedTuple
 
 from data.errors import PotentialError
@@ -148,6 +150,7 @@ def screen(
     context: Context,
     stats: FunnelStats | None = None,
     on_progress: OnProgress | None = None,
+    max_relaxed: int | None = None,
 ) -> Iterator[ScreeningResult]:
     """Screen candidates, yielding each result as soon as it is known; the order is that of completion.
 
@@ -160,11 +163,14 @@ def screen(
         context: tables, cache and workers.
         stats: filled with the costs of each stage.
         on_progress: called whenever a candidate ends, and whenever one goes on to another relaxation.
+        max_relaxed: how many candidates may be relaxed. Once these are reached, what passes the cheap stages ends without
+            a result, to be screened another time; who is relaxed depends on the order of `candidates` alone.
 
     Raises:
         PotentialError: the potential cannot be loaded, or is not on the reference's scale.
     """
     run = _Run(settings, context, stats if stats is not None else FunnelStats(), len(candidates), on_progress)
+    run.left = math.inf if max_relaxed is None else max_relaxed
     for candidate in candidates:
         context.earlier.add(candidate)
     for candidate in candidates:
@@ -197,13 +203,23 @@ class _Run:
         self.on_progress = on_progress
         self.relax_settings = RelaxSettings(fmax_eV_A=settings.fmax_eV_A, max_steps=settings.max_steps)
         self.done = 0
+        self.left: float = math.inf
+        """Candidates that may still be relaxed."""
         self.walking: dict[str, list[_Walk]] = {}
         """By relaxation key: two candidates may wait for the same one."""
 
     def start(self, candidate: Candidate) -> ScreeningResult | None:
-        """Send a candidate through the cheap stages."""
+        """Send a candidate through the cheap stages, and on to its first relaxation while the budget lasts."""
         assessment = Assessment(candidate, self.around, self.stats)
-        return self._advance(assessment, assess(assessment))
+        steps = assess(assessment)
+        first = _next_request(assessment, steps)
+        if first is None:
+            return self._end(assessment)
+        if self.left <= 0:
+            self.stats.by_stage[first.stage].entered -= 1  # it only stands at the door
+            return None
+        self.left -= 1
+        return self._advance(assessment, chain([first], steps))
 
     def wait(self) -> Iterator[ScreeningResult]:
         """Wait for a relaxation, keep it, and let those who asked for it go on."""
@@ -225,6 +241,9 @@ class _Run:
         if walk is not None:
             self._ask(walk)
             return None
+        return self._end(assessment)
+
+    def _end(self, assessment: Assessment) -> ScreeningResult:
         self.done += 1
         self._tell(assessment.stage, self.done)
         return assessment.result(self.settings.settings_hash)

@@ -69,6 +69,9 @@ class ScreenSettings(BaseModel):
     fmax_eV_A: float = Field(default=0.05, ge=0.005, le=0.5, description="largest force at convergence")
     max_steps: int = Field(default=300, ge=1, le=5000, description="relaxation steps before giving up (undetermined)")
     max_atoms: int = Field(default=64, ge=1, le=500, description="larger cells are not relaxed (undetermined)")
+    budget: int | None = Field(
+        default=None, ge=1, description="candidates to relax in each round at most; the others stay unscreened"
+    )
     workers: int = Field(default=0, ge=0, le=1024, description="processes; 0 means one for each core")
     limits: dict[str, Range | None] = Field(
         default={}, description="ranges by property name, over the default ones; null lifts a default"
@@ -111,8 +114,8 @@ class ScreenSettings(BaseModel):
 
     @property
     def settings_hash(self) -> str:
-        """Content hash of everything that decides a verdict; the number of workers does not."""
-        content: dict[str, Any] = self.model_dump(mode="json", exclude={"workers", "limits"})
+        """Content hash of everything that decides a verdict; budget and number of workers do not."""
+        content: dict[str, Any] = self.model_dump(mode="json", exclude={"workers", "budget", "limits"})
         content["limits"] = {name: x.model_dump(mode="json") for name, x in self.all_limits.items()}
         return content_hash([METHOD_VERSION, content])
 

@@ -14,9 +14,10 @@ from importlib.resources import files
 
 import pytest
 
+from data.lab import ConstantCurrent, ConstantVoltage, Cycling, Rest
 from data.records import Verdict
 from pipeline.report import build_report, summary
-from pipeline.report.cards import build_cards, outcome_text, ranked
+from pipeline.report.cards import build_cards, outcome_text, protocol, ranked
 from pipeline.report.downloads import csv_text, data_uri, file_stem, json_text, packed
 from pipeline.report.model import Objective, ReportData
 from pipeline.report.panels import pareto_panels, table_rows
@@ -137,8 +138,26 @@ def test_card_joins_prediction_measurement_and_target(data: ReportData) -> None:
     assert voltage.simulated
     assert [p.name for p in card.properties][:3] == ["average_voltage", "capacity_grav", "capacity_vol"]
     assert [s.name for s in card.states] == ["discharged", "charged"]
-    assert card.cycling[1] == "Charge at C/20 to 4.13 V"
     assert dict(card.notes)["Decomposes to, by atoms"].startswith("0.50 Fe<sub>2</sub>O<sub>3</sub>")
+
+
+def test_protocol_tells_a_repeated_formation_once() -> None:
+    rest, charge = Rest(time_s=21600), ConstantCurrent(rate_C=0.05, until_voltage_V=4.1, time_limit_s=1)
+    discharge = ConstantCurrent(rate_C=-2.0, until_voltage_V=2.5, time_limit_s=1)
+    hold = ConstantVoltage(voltage_V=4.1, until_rate_C=0.01, time_limit_s=1)
+    cycling = Cycling(
+        nominal_capacity_mAh_g=1, min_voltage_V=2.5, max_voltage_V=4.1, cycles=20,
+        formation=(rest, *(charge, hold, discharge) * 3), steps=(charge, discharge),
+    )  # fmt: skip
+    once, formation, cycles = protocol(cycling)
+    assert (once.times, once.lines) == (1, ("Rest 6 h 00 min",))
+    assert formation.times == 3
+    assert formation.lines == (
+        "Charge at C/20 to 4.10 V", "Hold 4.10 V until the current is below C/100", "Discharge at 2C to 2.50 V",
+    )  # fmt: skip
+    assert (cycles.times, len(cycles.lines)) == (20, 2)
+    assert [p.times for p in protocol(cycling.model_copy(update={"formation": (charge, rest)}))] == [1, 20]
+    assert len(protocol(cycling.model_copy(update={"formation": ()}))) == 1
 
 
 def test_target_not_formed_is_told_as_a_finding(data: ReportData, page: Page) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from data.records import Estimate, ScreeningResult, Verdict
+from data.records import Crystal, Estimate, ScreeningResult, Verdict
 from pipeline.campaign import Select
 from pipeline.select import choose, pareto_fronts, probability_within, score
 from screening.settings import Range
@@ -79,6 +79,22 @@ def test_the_batch_is_diverse_and_says_why() -> None:
         "objective and is the best of the Fe-Li-O-P system."
     )
     assert "number 2 of the Fe-Li-O-P system" in chosen[2].why
+
+
+def test_candidates_that_relaxed_into_one_crystal_are_chosen_once() -> None:
+    def cell(a: float) -> Crystal:
+        return Crystal(
+            numbers=[3, 8], frac_coords=[(0, 0, 0), (0.5, 0.5, 0.5)], lattice_A=[(a, 0, 0), (0, a, 0), (0, 0, 4)]
+        )
+
+    rows = [
+        result(name, "LiO", voltage, 150).model_copy(update={"crystals": {"discharged": cell(a)}})
+        for name, voltage, a in (("a", 3.5, 3.0), ("b", 3.4, 3.01), ("c", 3.3, 4.5))
+    ]
+    scored = score(rows, OBJECTIVES)
+    config = Select(batch_size=3, max_per_chemical_system=3)
+    assert [c.scored.result.candidate_id for c in choose(scored, config)] == ["a", "c"]
+    assert [c.scored.result.candidate_id for c in choose(scored[1:], config, rows[:1])] == ["c"]
 
 
 def test_order_of_results_does_not_matter() -> None:

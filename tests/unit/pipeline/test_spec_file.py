@@ -110,7 +110,9 @@ def test_the_template_states_the_defaults() -> None:
 
 def test_identity_ignores_schedule_stop_and_machine_but_not_the_science() -> None:
     base = CampaignSpec.model_validate({"name": "a"})
-    longer = CampaignSpec.model_validate({"name": "a", "stop": {"rounds": 3}, "schedule": {"every_minutes": 5}})
+    longer = CampaignSpec.model_validate(
+        {"name": "a", "stop": {"rounds": 3}, "schedule": {"every_minutes": 5}, "screen": {"workers": 1, "budget": 9}}
+    )
     other = CampaignSpec.model_validate({"name": "a", "seed": 1})
     assert base.id == longer.id != other.id
     assert CampaignSpec.model_validate(json.loads(base.model_dump_json())).id == base.id
