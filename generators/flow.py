@@ -169,7 +169,7 @@ class FlowGenerator:
         types = torch.stack([slot.types for slot in slots])
         with torch.inference_mode():
             start = noise_for(self.network, types, self.sampler, generator)
-            end = SAMPLERS[self.settings.method](self.network, start, self.sampler, generator)
+            end = SAMPLERS[self.settings.method](self.network, start, self.sampler, generator, None)
             lattice = log_to_lattice(end.lattice)
             sane = is_sane(types, end.coords, lattice, self.settings.limits).tolist()
             scores = contacts(types, end.coords, lattice).tolist()

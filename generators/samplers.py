@@ -112,7 +112,8 @@ SAMPLERS: Final[dict[str, Sampler]] = {"euler": euler, "heun": heun}
 def _look(network: Backbone, sample: Sample, step: int, settings: SamplerSettings) -> Prediction:
     """What the network says at a step's time."""
     time = torch.full((len(sample.types),), step / settings.steps)
-    return network(sample.types, sample.coords, sample.lattice, time)
+    guess: Prediction = network(sample.types, sample.coords, sample.lattice, time)
+    return guess
 
 
 def _move(
