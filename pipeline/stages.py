@@ -21,7 +21,7 @@ from generators import GENERATORS
 from generators.base import Condition
 from pipeline.campaign import CampaignSpec
 from pipeline.feedback import Calibration, calibrate, compare
-from pipeline.select import chemical_system, choose, score
+from pipeline.select import choose, score
 from pipeline.session import Session, session_for
 from robotics.queue import ApprovalPolicy
 

@@ -9,7 +9,6 @@ import warnings
 
 import numpy as np
 import pytest
-from conftest import cubic, distorted
 
 from data.errors import PotentialError, UnknownKindError
 from data.prototypes import prototype
@@ -18,6 +17,7 @@ from data.structures import to_atoms, to_structure
 from data.units import GPA_PER_EV_PER_A3
 from screening.contract import ContractError, check_potential
 from screening.potential import PointResult, check_finite, load_potential
+from tests.unit.screening.conftest import cubic, distorted
 
 GEOMETRIES = {
     "layered oxide": distorted(prototype("O3 LiCoO2").crystal, 1),

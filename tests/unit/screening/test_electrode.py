@@ -6,13 +6,13 @@ import gzip
 import json
 
 import pytest
-from conftest import cubic
 
 from data.records import Crystal
 from data.structures import from_structure
 from data.units import ION_VALENCE
 from screening.electrode import ElectrodeError, State, insertion_electrode, performance
 from screening.removal import supercell
+from tests.unit.screening.conftest import cubic
 
 LI_eV = -1.90753119
 

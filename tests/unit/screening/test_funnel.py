@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import METALS, candidate, cubic, distorted, from_library, reference_of
 
 from data.prototypes import prototype
 from data.records import Crystal, Verdict
@@ -18,6 +17,7 @@ from screening.pool import InlinePool
 from screening.removal import remove_ions
 from screening.settings import ScreenSettings
 from screening.volume import principal_stretches, same_host
+from tests.unit.screening.conftest import METALS, candidate, cubic, distorted, from_library, reference_of
 
 # CHGNet 0.3.0's own voltages, theoretical capacities, volume by formula unit in A^3
 # (experiment; PBE+U comes out up to 5 % larger)
@@ -50,6 +50,17 @@ def results(context):
     stats = FunnelStats()
     found = {r.candidate_id: r for r in screen([from_library(n) for n in QUICK], FREE, context, stats)}
     return {n: found[from_library(n).id] for n in QUICK}, stats
+
+
+def test_budget_relaxes_the_first_and_leaves_the_rest_without_a_result(context):
+    candidates = [from_library(n) for n in QUICK]
+    broken = candidate(cubic([3, 8], [[0, 0, 0], [0.1, 0, 0]], 3.0))
+    stats = FunnelStats()
+    first = list(screen([broken, *candidates], FREE, context, stats, max_relaxed=1))
+    assert {r.candidate_id for r in first} == {broken.id, candidates[0].id}
+    assert stats.by_stage["relax_discharged"].entered == 1
+    rest = list(screen(candidates[1:], FREE, context, max_relaxed=5))
+    assert {r.candidate_id for r in rest} == {c.id for c in candidates[1:]}
 
 
 def check_published(result, name):

@@ -7,7 +7,6 @@ import sys
 from dataclasses import replace
 
 import pytest
-from conftest import METALS, candidate, cubic, distorted, from_library, reference_of
 from pydantic import ValidationError
 
 from data.prototypes import load_prototypes, prototype
@@ -24,6 +23,7 @@ from screening.removal import supercell
 from screening.settings import PROPERTY_NAMES, Range, ScreenSettings
 from screening.stability import Hulls
 from screening.validity import Validity, closest_pair
+from tests.unit.screening.conftest import METALS, candidate, cubic, distorted, from_library, reference_of
 
 REFERENCE = reference_of(METALS)
 AROUND = Surroundings(ScreenSettings(), Model("m", "s", 0.03), REFERENCE, Hulls(REFERENCE))

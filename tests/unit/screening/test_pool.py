@@ -10,12 +10,12 @@ import textwrap
 import time
 
 import pytest
-from conftest import cubic, distorted
 
 from data.errors import PotentialError, UnknownKindError
 from data.prototypes import prototype
 from screening.pool import InlinePool, WorkerPool, available_cores, open_pool
 from screening.relax import RelaxSettings, relax
+from tests.unit.screening.conftest import cubic, distorted
 
 SALT = cubic([3, 9], [[0, 0, 0], [0.5, 0.5, 0.5]], 2.9)
 COBALTATE = distorted(prototype("O3 LiCoO2").crystal, 5, 0.05, 0.01)

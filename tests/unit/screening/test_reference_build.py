@@ -42,7 +42,7 @@ from screening.reference_build import (
 from screening.reference_check import implied_elements, relaxation_drops
 from screening.reference_hull import agreement, hull_distances, hull_energy
 from screening.reference_known import build_known_materials
-from screening.reference_tasks import dataset_tasks, library_tasks, relevance
+from screening.reference_tasks import dataset_tasks, relevance
 
 
 class EmtPotential:
@@ -71,15 +71,12 @@ class EmtPotential:
 
 
 def write_dataset(path: Path) -> None:
-    """Cu, Au, Ni and ordered Cu-Au and Cu-Ni alloys, somewhat off their lattice constants; and iron, which EMT lacks."""
-    crystals = []
-    for symbol, a in (("Cu", 3.70), ("Au", 4.15), ("Ni", 3.50), ("Fe", 3.6)):
-        crystals.append(bulk(symbol, "fcc", a=a))
-        crystals.append(bulk(symbol, "fcc", a=a, cubic=True))
-    for a, symbols in ((3.8, "CuAu3"), (3.8, "Cu3Au"), (3.7, "Cu3Ni"), (3.6, "CuNi3"), (3.8, "Cu2Au2")):
+    """Cu, Au, Ni and ordered alloys, somewhat off their lattice constants; and iron, which EMT lacks."""
+    crystals = [bulk(symbol, "fcc", a=a) for symbol, a in (("Cu", 3.62), ("Au", 4.08), ("Ni", 3.50), ("Fe", 3.6))]
+    crystals.append(bulk("Cu", "hcp", a=2.57))
+    for a, symbols in ((3.95, "CuAu3"), (3.75, "Cu3Au"), (3.55, "Cu2Ni2")):
         cell = bulk("Cu", "fcc", a=a, cubic=True)
         cell.symbols = symbols
-        cell.rattle(0.02, seed=1)
         crystals.append(cell)
     records = [from_atoms(atoms) for atoms in crystals]
     frame = pd.DataFrame(
@@ -136,11 +133,7 @@ def test_no_hull_without_an_element() -> None:
 
 def test_build_keeps_the_lowest_and_says_how_it_was_computed(tmp_path: Path, dataset: Path) -> None:
     found = {e.formula: e for e in build(tmp_path, dataset, EmtPotential())}
-    assert set(found) == {"Cu", "Au", "Ni", "CuAu", "CuAu3", "Cu3Au", "CuNi3", "Cu3Ni"} & set(found) | {
-        "Cu",
-        "Au",
-        "Ni",
-    }
+    assert set(found) == {"Cu", "Au", "Ni", "CuAu3", "Cu3Au", "CuNi"}
     assert found["Cu"].kind == "relaxed"
     assert found["Cu"].polymorphs == 2
     assert found["Cu"].energy_eV_per_atom == pytest.approx(-0.0070, abs=2e-3)  # EMT's own zero is fcc copper
@@ -153,7 +146,7 @@ def test_nothing_is_computed_twice(tmp_path: Path, dataset: Path) -> None:
     potential = EmtPotential()
     first = build(tmp_path, dataset, potential)
     calls = potential.calls
-    assert calls > 20
+    assert calls > 15
     assert build(tmp_path, dataset, potential) == first
     assert potential.calls == calls
 
@@ -165,7 +158,7 @@ def test_a_spent_budget_stops_and_a_rerun_goes_on(tmp_path: Path, dataset: Path)
     assert stopped.open_tasks > 0
     done = build_reference(out, [dataset], EmtPotential(), work, library=False)
     assert done.open_tasks == 0
-    assert done.entries == len(load_reference(out)) > 5
+    assert done.entries == len(load_reference(out)) == 6
 
 
 def test_a_torn_work_file_gives_the_same_table(tmp_path: Path, dataset: Path) -> None:
@@ -173,7 +166,7 @@ def test_a_torn_work_file_gives_the_same_table(tmp_path: Path, dataset: Path) ->
     whole = build(tmp_path, dataset, EmtPotential())
     content = (tmp_path / "parts.jsonl").read_bytes()
     rng = np.random.default_rng(2)
-    for i, cut in enumerate(rng.integers(1, len(content), 5)):
+    for i, cut in enumerate(rng.integers(1, len(content), 3)):
         folder = tmp_path / f"torn{i}"
         folder.mkdir()
         (folder / "parts.jsonl").write_bytes(content[: int(cut)])
@@ -310,9 +303,7 @@ def test_user_energies_must_be_on_the_same_scale(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"broken\.csv, row 1: formula or energy"):
         add_files([broken], table, potential)
     assert table.read_bytes() == before
-    assert [(e.formula, e.energy_eV_per_atom) for e in load_reference(table)] == [("Cu3Au", -0.01)] or [
-        e.formula for e in load_reference(table)
-    ] == ["CuAu3"]
+    assert [(e.formula, e.energy_eV_per_atom, e.source) for e in load_reference(table)] == [("CuAu3", -0.01, "user")]
 
 
 def test_a_table_of_another_scale_is_not_added_to(tmp_path: Path, dataset: Path) -> None:
@@ -332,12 +323,11 @@ def test_known_materials_table(tmp_path: Path, dataset: Path) -> None:
         compositions
     )
     out = tmp_path / "known.parquet"
-    rows = build_known_materials(out, [dataset], [compositions])
+    rows = build_known_materials(out, [dataset], [compositions], library=False)
     known = load_known_materials(out)
-    assert rows == len(known)
-    assert len({t.crystal.formula for t in library_tasks()} - {m.formula for m in known}) == 0
+    assert rows == len(known) == 9  # eight crystals and Na2SiO3; the copper of `compositions` has a structure here
     copper = known.nearest(fingerprint(from_atoms(bulk("Cu", cubic=True))))
     assert copper is not None
     assert (copper.level, copper.distance) == ("structure", pytest.approx(0, abs=0.01))
     silicate = next(m for m in known if m.formula == "Na2SiO3")
-    assert (silicate.name, silicate.fingerprint) == ("mp-2", None) or silicate.fingerprint is not None
+    assert (silicate.name, silicate.fingerprint) == ("mp-2", None)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import cubic, distorted
 
 from data.errors import PotentialError
 from data.prototypes import prototype
 from data.structures import to_atoms
 from screening.potential import PointResult
 from screening.relax import Relaxation, RelaxSettings, min_distance_A, relax, relaxation_key
+from tests.unit.screening.conftest import cubic, distorted
 
 
 class Spring:

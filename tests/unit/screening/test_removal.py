@@ -6,13 +6,13 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from conftest import cubic
 
 from data.prototypes import prototype
 from data.structures import to_structure
 from screening.assess import partial_counts
 from screening.redox import removal_plan
 from screening.removal import pair_energies, remove_ions, supercell
+from tests.unit.screening.conftest import cubic
 
 
 def test_all_ions_leave_and_nothing_else_moves():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from conftest import cubic, reference_of
 
 from data.errors import PotentialError
 from data.records import Verdict
@@ -13,6 +12,7 @@ from screening.funnel import Context
 from screening.relax import Relaxation
 from screening.settings import ScreenSettings
 from screening.stability import Hulls, StabilityCharge, StabilityDischarge
+from tests.unit.screening.conftest import cubic, reference_of
 
 BINARY = {"Li": -2.0, "O2": -5.0, "Li2O": -5.0}
 """eV/atom: forming Li2O from the elements gains 2.0 eV/atom."""
