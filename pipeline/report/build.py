@@ -33,6 +33,7 @@ from pipeline.report.text import (
     humanise,
     label,
     number,
+    prose,
     short_label,
     shown,
     timestamp,
@@ -120,7 +121,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = (count, duration, formula_html, humanise, label, number, short_label, timestamp, colour)
+    filters = (count, duration, formula_html, humanise, label, number, prose, short_label, timestamp, colour)
     environment.filters.update({f.__name__: f for f in filters})
     environment.globals.update(shown=shown, scene_json=_scene_json)
     return environment

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from data.io import cif_text
-from data.lab import ConstantCurrent, ConstantVoltage, CyclingStep, Measurement, Outcome, Recipe
+from data.lab import ConstantCurrent, ConstantVoltage, Cycling, CyclingStep, Measurement, Outcome, Recipe
 from data.records import Crystal, Estimate, Reason, ScreeningResult, Verdict
 from pipeline.report.downloads import data_uri, file_stem
 from pipeline.report.model import Objective, ReportData, RequestRow, ResultRow
@@ -19,6 +19,7 @@ from pipeline.report.text import (
     HullText,
     Shown,
     display_scale,
+    duration,
     formula_html,
     hull_text,
     humanise,
@@ -62,6 +63,14 @@ class StateView:
 
 
 @dataclass(frozen=True)
+class ProtocolPart:
+    """Cycling steps, and how many times they are done one after the other."""
+
+    times: int
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class CardView:
     """Everything one card shows."""
 
@@ -78,8 +87,7 @@ class CardView:
     request: RequestRow | None
     recipe: Recipe | None
     furnace: Markup | None
-    formation: tuple[str, ...]
-    cycling: tuple[str, ...]
+    protocol: tuple[ProtocolPart, ...]
     measurement: Measurement | None
     outcome: str
 
@@ -145,8 +153,7 @@ def _card(
         request=request,
         recipe=recipe,
         furnace=furnace_plot(recipe.synthesis.furnace) if recipe and recipe.synthesis.furnace else None,
-        formation=protocol(recipe.cycling.formation) if recipe else (),
-        cycling=protocol(recipe.cycling.steps) if recipe else (),
+        protocol=protocol(recipe.cycling) if recipe else (),
         measurement=measurement,
         outcome=outcome_text(measurement) if measurement else "",
     )
@@ -216,8 +223,23 @@ def outcome_text(measurement: Measurement) -> str:
     return f"{sentence}{phase} {measurement.note}".strip()
 
 
-def protocol(steps: Sequence[CyclingStep]) -> tuple[str, ...]:
-    """A cycling protocol, a line a step."""
+def protocol(cycling: Cycling) -> tuple[ProtocolPart, ...]:
+    """Formation and cycling in words; a formation that repeats itself is told once."""
+    return (*_folded(_lines(cycling.formation)), ProtocolPart(cycling.cycles, _lines(cycling.steps)))
+
+
+def _folded(lines: tuple[str, ...]) -> list[ProtocolPart]:
+    """Lines as a start that is done once and a block that is repeated to the end, the shortest such block first."""
+    for length in range(1, len(lines) // 2 + 1):
+        for start in range(len(lines) - 2 * length + 1):
+            times, rest = divmod(len(lines) - start, length)
+            if rest == 0 and lines[start : start + length] * times == lines[start:]:
+                once = [ProtocolPart(1, lines[:start])] if start else []
+                return [*once, ProtocolPart(times, lines[start : start + length])]
+    return [ProtocolPart(1, lines)] if lines else []
+
+
+def _lines(steps: Sequence[CyclingStep]) -> tuple[str, ...]:
     lines = []
     for step in steps:
         if isinstance(step, ConstantCurrent):
@@ -226,7 +248,7 @@ def protocol(steps: Sequence[CyclingStep]) -> tuple[str, ...]:
         elif isinstance(step, ConstantVoltage):
             lines.append(f"Hold {number(step.voltage_V, 2)} V until the current is below {_rate(step.until_rate_C)}")
         else:
-            lines.append(f"Rest {number(step.time_s / 60)} min")
+            lines.append(f"Rest {duration(step.time_s)}")
     return tuple(lines)
 
 

@@ -15,7 +15,7 @@ from pipeline.report.downloads import deciding_reason
 from pipeline.report.figures import PlotPoint, axis_of, pareto_plot
 from pipeline.report.model import Objective, ReportData, ResultRow
 from pipeline.report.strips import target_text
-from pipeline.report.text import Shown, display_scale, formula_html, formula_text, label, short_label, shown
+from pipeline.report.text import Shown, display_scale, formula_html, formula_text, label, prose, short_label, shown
 
 TABLE_PROPERTIES: Final = (
     "average_voltage",
@@ -91,6 +91,7 @@ def table_rows(data: ReportData, cards: Sequence[CardView]) -> list[TableRow]:
     rows = []
     for i, row in enumerate(sorted(data.results, key=key)):
         stage, reason = deciding_reason(row.result)
+        reason = prose(reason)
         cells = tuple(_cell(row.result, c.name) for c in shown_columns)
         card, formula = by_id.get(row.candidate.id), formula_html(row.result.formula)
         rows.append(TableRow(f"row-{i}", card, row, formula, stage, reason, cells, row.candidate.id in front))

@@ -45,12 +45,12 @@ LABELS: Final[dict[str, PropertyLabel]] = {
 
 NOTE_LABELS: Final[dict[str, str]] = {
     "decomposes_to_discharge": "Decomposes to, by atoms",
-    "decomposes_to_charge": "Charged, by atoms",
+    "decomposes_to_charge": "Charged, decomposes to, by atoms",
     "moving_ions": "Ions that move",
     "volume_on_charge": "Volume on charge",
 }
 
-_FRACTIONS: Final = frozenset({"max_delta_volume", "max_lattice_strain"})
+_FRACTIONS: Final = frozenset({"max_delta_volume", "max_lattice_strain", "phase_purity"})
 _UNITS: Final[dict[str, str]] = {
     "mAh/cm3": "mAh/cm³",
     "g/cm3": "g/cm³",
@@ -60,6 +60,11 @@ _UNITS: Final[dict[str, str]] = {
     "dimensionless": "",
 }
 _LOW: Final = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+_IN_PROSE: Final = {
+    "stability_discharge": "hull distance (as made)",
+    "stability_charge": "hull distance (charged)",
+}
+_NAMES: Final = re.compile(rf"\b({'|'.join(LABELS)})\b")
 _SUBSCRIPT: Final = re.compile(r"(?<=[A-Za-z)\]])(\d+(?:\.\d+)?)")
 
 
@@ -89,6 +94,11 @@ def display_scale(name: str, unit: str) -> tuple[float, str]:
     if name in _FRACTIONS and unit in ("", "1", "fraction", "dimensionless"):
         return 100.0, "%"
     return 1.0, _UNITS.get(unit, unit)
+
+
+def prose(text: str) -> str:
+    """A sentence of the screening with the names of properties in words."""
+    return _NAMES.sub(lambda m: _IN_PROSE.get(m.group(), label(m.group()).lower()), text)
 
 
 def number(value: float, decimals: int | None = None) -> str:
@@ -147,11 +157,13 @@ def shown(name: str, estimate: Estimate) -> Shown:
             texts = texts[0], f"<{number(10.0**-decimals, decimals)}"
     else:
         texts = number(value), ""
-    return Shown(*texts, unit, estimate.method, estimate.model, value, sigma)
+    return Shown(*texts, unit, prose(estimate.method), estimate.model, value, sigma)
 
 
 def duration(seconds: float) -> str:
     """``48 s``, ``3 min 12 s``, ``2 h 05 min``; below ten seconds with a decimal."""
+    if 0 < seconds < 0.005:
+        return "<0.01 s"
     if seconds < 0.95:
         return f"{seconds:.2f} s"
     if seconds < 9.95:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 from pymatgen.core import Lattice, Structure
 
@@ -76,6 +77,7 @@ def emptied(discharged: Crystal, ion: str, swell: float) -> Crystal:
     )
 
 
+@cache
 def hosts(ion: str = "Li") -> list[tuple[str, Crystal, float]]:
     """Published electrodes as (prototype, discharged crystal, volume change on charge)."""
     olivine = (10.3377, 6.0112, 4.6950, *CUBIC)
@@ -357,6 +359,7 @@ def empty() -> ReportData:
     )
 
 
+@cache
 def full(n_failing: int = 122) -> ReportData:
     """A finished campaign: six candidates passed, five went to the simulated laboratory."""
     rng = random.Random(11)

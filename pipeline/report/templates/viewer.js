@@ -78,7 +78,7 @@
     const half = (k, c) => Math.max(...xyz.map((p) => Math.abs(p[k] - c))) + 0.8;
     const span = (radius * Math.tan(Math.PI / 9)) / Math.tan(Math.PI / 18);
     const aspect = canvas.clientWidth / canvas.clientHeight || 1;
-    viewer.zoom(1.1 * Math.min(span / half("x", cx), span / aspect / half("y", cy), (1.3 * span) / radius));
+    viewer.zoom(Math.min(span / half("x", cx), span / aspect / half("y", cy), (1.4 * span) / radius));
   }
 
   function draw(entry, state, keepView) {

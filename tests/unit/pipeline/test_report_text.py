@@ -17,6 +17,7 @@ from pipeline.report.text import (
     formula_text,
     hull_text,
     number,
+    prose,
     shown,
     timestamp,
 )
@@ -62,6 +63,8 @@ def test_value_is_rounded_to_two_digits_of_its_sigma(value: float, sigma: float,
 def test_fractions_are_shown_in_percent_and_cubes_with_a_superscript() -> None:
     assert shown("max_delta_volume", estimate(0.066, 0.03, "1")).text == "6.6 ± 3.0 %"
     assert display_scale("max_lattice_strain", "1") == (100.0, "%")
+    assert shown("phase_purity", estimate(0.952, 0.02, "1")).text == "95.2 ± 2.0 %"
+    assert shown("phase_purity", estimate(95.2, 2.0, "%")).text == "95.2 ± 2.0 %"
     assert display_scale("capacity_vol", "mAh/cm3") == (1.0, "mAh/cm³")
 
 
@@ -72,6 +75,8 @@ def test_short_method_ends_where_the_sigma_is_explained() -> None:
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
+        (0.0, "0.00 s"),
+        (0.001, "<0.01 s"),
         (0.05, "0.05 s"),
         (2.14, "2.1 s"),
         (48.4, "48 s"),
@@ -95,6 +100,12 @@ def test_formulas() -> None:
     assert formula_html("0.5 Li2CO3 + O2") == "0.5 Li<sub>2</sub>CO<sub>3</sub> + O<sub>2</sub>"
     assert formula_html("<b>LiO2") == "&lt;b&gt;LiO<sub>2</sub>"
     assert formula_text("LiNi0.5Mn1.5O4") == "LiNi₀.₅Mn₁.₅O₄"
+
+
+def test_prose_names_properties_in_words() -> None:
+    assert prose("stability_charge 0.45 eV/atom is above 0.3") == "hull distance (charged) 0.45 eV/atom is above 0.3"
+    assert prose("capacity_grav x average_voltage") == "gravimetric capacity x average voltage"
+    assert prose("my_capacity_gravity") == "my_capacity_gravity"
 
 
 def test_count() -> None:
