@@ -190,12 +190,14 @@ def reference_entries(rows: Iterable[Row]) -> list[ReferenceEntry]:
             by_crystal[row.crystal_hash][row.kind] = row
     chosen = (_choose(group.get("single_point"), group.get("relaxed")) for group in by_crystal.values())
     entries = [entry for entry in chosen if entry is not None]
-    settled = {e.formula for e in entries if _ground_state(e)}
-    return [e for e in entries if e.formula not in settled or _ground_state(e)]
+    settled = {e.formula for e in entries if MOLECULAR_ELEMENTS.get(e.formula) == e.name}
+    return [e for e in entries if e.formula not in settled or MOLECULAR_ELEMENTS[e.formula] == e.name]
 
 
 def _choose(point: Row | None, relaxed: Row | None) -> ReferenceEntry | None:
     row, kind = point, "single_point"
+    if point is not None and MOLECULAR_ELEMENTS.get(point.formula) == point.name:
+        relaxed = None
     if relaxed is not None and relaxed.energy_eV_per_atom is not None and relaxed.usable:
         drop = 0.0 if point is None or point.energy_eV_per_atom is None else _drop(point, relaxed)
         if 0 <= drop <= LARGEST_DROP_eV_PER_ATOM:
@@ -209,10 +211,6 @@ def _drop(point: Row, relaxed: Row) -> float:
     """How far relaxation lowered the energy in eV/atom; rounding noise counts as none."""
     drop = (point.energy_eV_per_atom or 0.0) - (relaxed.energy_eV_per_atom or 0.0)
     return 0.0 if -1e-4 < drop < 0 else drop
-
-
-def _ground_state(entry: ReferenceEntry) -> bool:
-    return entry.kind == "single_point" and MOLECULAR_ELEMENTS.get(entry.formula) == entry.name
 
 
 def scale_of(potential: Potential) -> str:
@@ -236,6 +234,7 @@ def build_reference(
     work: Path,
     budget_s: float = float("inf"),
     on_step: OnStep | None = None,
+    library: bool = True,
 ) -> BuildResult:
     """Compute reference energies as far as the budget allows and write the table; run again to go on.
 
@@ -244,12 +243,12 @@ def build_reference(
 
     Args:
         out: table to write (parquet); the old one is replaced at the end, at once.
-        datasets: parquet files of crystals (`reference_tasks.dataset_tasks`); without any, the published phases
-            alone.
+        datasets: parquet files of crystals (`reference_tasks.dataset_tasks`).
         potential: computes every energy.
         work: append-only file of results (JSONL), kept between runs.
         budget_s: no further energy is begun after this many seconds.
         on_step: called with (stage, done, total).
+        library: compute the published phases of the prototype library too.
     """
     deadline = time.monotonic() + budget_s
     parts = Parts(work)
@@ -258,7 +257,7 @@ def build_reference(
         tick = None if on_step is None else partial(on_step, name)
         return run(tasks, parts, potential, settings, deadline, tick)
 
-    still_open = stage("published phases", list(library_tasks()), LIBRARY_SETTINGS)
+    still_open = stage("published phases", list(library_tasks()) if library else [], LIBRARY_SETTINGS)
     points = by_relevance(task for path in datasets for task in dataset_tasks(path))
     still_open += stage("single points", points, DATASET_SETTINGS)
     elements = [replace(t, kind="relaxed") for t in points if len(set(t.crystal.numbers)) == 1]

@@ -18,16 +18,19 @@ def build_known_materials(
     datasets: Sequence[Path],
     compositions: Sequence[Path] = (),
     on_step: Callable[[str, int, int], None] | None = None,
+    library: bool = True,
 ) -> int:
     """Write the table of known materials (minutes) and return its number of rows.
 
     Args:
         out: table to write (parquet); the old one is replaced at the end, at once.
-        datasets: parquet files of crystals (`reference_tasks.dataset_tasks`), beside the published phases.
+        datasets: parquet files of crystals (`reference_tasks.dataset_tasks`).
         compositions: parquet files with `material_id` and `atomic_numbers` alone, known by formula.
         on_step: called with (stage, done, total).
+        library: take in the published phases of the prototype library too.
     """
-    tasks = [*library_tasks(), *(task for path in datasets for task in dataset_tasks(path))]
+    published = library_tasks() if library else ()
+    tasks = [*published, *(task for path in datasets for task in dataset_tasks(path))]
     materials = []
     for i, task in enumerate(tasks):
         materials.append(known_material(task))
