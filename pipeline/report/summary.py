@@ -43,7 +43,7 @@ def facts(data: ReportData) -> list[Fact]:
     passed, seconds = _passed(data), data.spend.seconds
     states = Counter(r.state for r in data.requests)
     queued = ", ".join(f"{n} {state.value}" for state, n in states.items()) or "nothing was queued"
-    each = f"{duration(seconds / passed)} for each that passed" if passed else "for no passing candidate so far"
+    each = f"{duration(seconds / passed)} for each that passed" if passed else "no candidate has passed yet"
     dearest = max(data.spend.seconds_by_stage.items(), key=lambda item: item[1], default=("", 0.0))
     share = f"; {round(100 * dearest[1] / seconds)} % in {dearest[0].replace('_', ' ')}" if seconds > 0 else ""
     on = f"; {data.spend.cpu}" if data.spend.cpu else ""
