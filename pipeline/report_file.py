@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from data.provenance import read_provenance
-from data.records import ScreeningResult
+from data.records import ScreeningResult, Verdict
 from data.store import now
 from pipeline import stages
 from pipeline.doctor import ASSETS
@@ -33,7 +33,7 @@ from pipeline.report.model import (
 )
 from pipeline.select import score
 from pipeline.session import Session, session_for
-from pipeline.tables import funnel_rows
+from pipeline.tables import funnel_rows, reason_words
 
 VERSIONS = ("redoxa", "torch", "chgnet", "pymatgen", "ase", "prefect", "numpy")
 
@@ -101,9 +101,9 @@ def _spend(session: Session) -> Spend:
 def _funnel(session: Session, results: list[ScreeningResult]) -> tuple[FunnelStage, ...]:
     texts: dict[str, Counter[str]] = {}
     for result in results:
-        for reason in result.reasons:
-            if reason.verdict is result.verdict and result.verdict.value != "pass":
-                texts.setdefault(reason.stage, Counter())[reason.code.replace("_", " ")] += 1
+        if result.verdict is not Verdict.PASS and result.stages:
+            words = {reason_words(r) for r in result.reasons if r.verdict is not Verdict.PASS}
+            texts.setdefault(result.stages[-1], Counter()).update(words)
     return tuple(
         FunnelStage(
             name=row["stage"],

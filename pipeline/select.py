@@ -149,11 +149,9 @@ def chemical_system(result: ScreeningResult) -> str:
 def _sentence(item: Scored, system: str, nth: int) -> str:
     facts = ", ".join(f"{_words(name)} {e.text} {e.unit}" for name, e in item.values.items())
     place = "On the Pareto front" if item.front == 1 else f"On front {item.front}, after better ones"
+    chance = ">99 %" if item.probability > 0.99 else f"{100 * item.probability:.0f} %"
     which = "the best of" if nth == 1 else f"number {nth} of"
-    return (
-        f"{place}: {facts}. It has a {100 * item.probability:.0f} % chance of meeting every objective "
-        f"and is {which} the {system} system."
-    )
+    return f"{place}: {facts}. It has a {chance} chance of meeting every objective and is {which} the {system} system."
 
 
 def _words(name: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from data.records import Candidate, Estimate, ScreeningResult
+from data.records import Candidate, Estimate, Reason, ScreeningResult, Verdict
 from pipeline.session import Session, session_for
 
 FRONT_PROPERTIES = {
@@ -59,22 +59,39 @@ def _row(candidate: Candidate, result: ScreeningResult) -> dict[str, Any]:
 
 
 def funnel_rows(where: str, campaign_id: str) -> list[dict[str, Any]]:
-    """One row a stage: how many entered, passed, what it took, and the commonest reasons to end there."""
+    """One row a stage: how many entered and passed, what it took, and the commonest reasons to end there.
+
+    Numbers come from the results, so they add up whatever was interrupted; seconds are of work that was completed.
+    """
     session = session_for(where, campaign_id)
+    entered: Counter[str] = Counter()
+    ended: Counter[str] = Counter()
     reasons: dict[str, Counter[str]] = {}
     for result in session.store.results(campaign_id, session.spec.screening.settings_hash):
-        for reason in result.reasons:
-            if reason.verdict is result.verdict and result.verdict.value != "pass":
-                reasons.setdefault(reason.stage, Counter())[reason.code] += 1
-    totals: dict[str, dict[str, Any]] = {}
+        entered.update(result.stages)
+        if result.verdict is not Verdict.PASS and result.stages:
+            ended[result.stages[-1]] += 1
+            texts = {reason_words(r) for r in result.reasons if r.verdict is not Verdict.PASS}
+            reasons.setdefault(result.stages[-1], Counter()).update(texts)
+    rows: dict[str, dict[str, Any]] = {}
     for cost in session.store.costs(campaign_id):
-        row = totals.setdefault(cost.stage, {"stage": cost.stage, "entered": 0, "passed": 0, "seconds": 0.0})
-        row["entered"] += cost.entered
-        row["passed"] += cost.passed
+        row = rows.setdefault(cost.stage, {"stage": cost.stage, "entered": 0, "passed": 0, "seconds": 0.0})
+        if cost.stage.startswith("generate"):
+            row["entered"] += cost.entered
+            row["passed"] += cost.passed
+        else:
+            row["entered"] = entered[cost.stage]
+            row["passed"] = entered[cost.stage] - ended[cost.stage]
         row["seconds"] = round(row["seconds"] + cost.seconds, 3)
-    for stage, row in totals.items():
-        row["reasons"] = ", ".join(f"{code} {n}" for code, n in reasons.get(stage, Counter()).most_common(3))
-    return list(totals.values())
+    for stage, row in rows.items():
+        row["reasons"] = ", ".join(f"{words} ({n})" for words, n in reasons.get(stage, Counter()).most_common(3))
+    return list(rows.values())
+
+
+def reason_words(reason: Reason) -> str:
+    """A reason without its numbers, so that equal ones can be counted: ``stability discharge beyond its limit``."""
+    words = f"{reason.text.split()[0]} beyond its limit" if reason.code == "limit" else reason.code
+    return words.replace("_", " ")
 
 
 def top_rows(where: str, campaign_id: str, limit: int) -> list[dict[str, Any]]:
