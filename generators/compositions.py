@@ -6,7 +6,9 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 import torch
+from ase.data import chemical_symbols
 
+from data.chemistry import is_charge_balanced
 from data.errors import GenerationError
 from generators.backbone import Backbone
 from generators.base import CellContent, Condition
@@ -91,21 +93,27 @@ class CompositionSource:
         types = self._place_required(groups, generator)
         failed = torch.zeros(len(groups), dtype=torch.bool)
         while bool((types == MASK).any()):
-            with torch.inference_mode():
-                start = noise_for(self.network, types, self.settings, generator)
-                guess = self.network(types, start.coords, start.lattice, torch.zeros(len(types)))
-            lottery = torch.rand(types.shape, generator=generator).masked_fill(types != MASK, -1.0)
-            chosen = groups.gather(1, lottery.argmax(1, keepdim=True))
-            members = (groups == chosen) & (types == MASK)
-            share = members.float().mean(1)
-            logits = (guess.types * members.unsqueeze(-1)).sum(1) / members.sum(1, keepdim=True).clamp_min(1)
-            logits = logits / self.settings.temperature + self.statistics.share_score(share)
-            open_types = self._open_types(types, members)
-            failed |= ~open_types.any(1)
-            open_types[failed] = allowed_types(self.settings)
-            drawn = torch.multinomial(logits.masked_fill(~open_types, -torch.inf).softmax(-1), 1, generator=generator)
-            types = torch.where(members, drawn, types)
+            rows = torch.nonzero((types == MASK).any(1)).flatten()
+            types[rows], stuck = self._next_element(types[rows], groups[rows], generator)
+            failed[rows] |= stuck
         return [None if bad else row for bad, row in zip(failed.tolist(), types, strict=True)]
+
+    def _next_element(
+        self, types: torch.Tensor, groups: torch.Tensor, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Types [B,N] with one more group filled, and which crystals had no element that balances [B]."""
+        with torch.inference_mode():
+            start = noise_for(self.network, types, self.settings, generator)
+            guess = self.network(types, start.coords, start.lattice, torch.zeros(len(types)))
+        lottery = torch.rand(types.shape, generator=generator).masked_fill(types != MASK, -1.0)
+        members = groups == groups.gather(1, lottery.argmax(1, keepdim=True))
+        logits = (guess.types * members.unsqueeze(-1)).sum(1) / members.sum(1, keepdim=True)
+        logits = logits / self.settings.temperature + self.statistics.share_score(members.float().mean(1))
+        open_types = self._open_types(types, members)
+        stuck = ~open_types.any(1)
+        open_types[stuck] = allowed_types(self.settings)
+        drawn = torch.multinomial(logits.masked_fill(~open_types, -torch.inf).softmax(-1), 1, generator=generator)
+        return torch.where(members, drawn, types), stuck
 
     def _place_required(self, groups: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Types with each required element on a group of a share that it takes in real crystals, the rest hidden."""
@@ -125,10 +133,11 @@ class CompositionSource:
         open_types = allowed_types(self.settings) & ~used
         if not self.condition.charge_neutral:
             return open_types
-        last = ((types == MASK) == members).all(1) & members.any(1)
+        last = ((types == MASK) == members).all(1)
         for i in torch.nonzero(last).flatten().tolist():
+            rest, missing = symbol_counts(types[i][~members[i]]), int(members[i].sum())
             for element in torch.nonzero(open_types[i]).flatten().tolist():
-                open_types[i, element] = is_neutral(torch.where(members[i], element, types[i]))
+                open_types[i, element] = is_charge_balanced(rest | {chemical_symbols[element]: missing})
         return open_types
 
 
@@ -194,8 +203,9 @@ def rows_for(contents: tuple[CellContent, ...], condition: Condition) -> list[to
 
 def is_neutral(types: torch.Tensor) -> bool:
     """Whether common oxidation states balance a row of atomic numbers [N]."""
-    from ase.data import chemical_symbols
+    return is_charge_balanced(symbol_counts(types))
 
-    from data.chemistry import is_charge_balanced
 
-    return is_charge_balanced(Counter(chemical_symbols[z] for z in types.tolist()))
+def symbol_counts(types: torch.Tensor) -> dict[str, int]:
+    """Atoms by element symbol in a row of atomic numbers [N]."""
+    return dict(Counter(chemical_symbols[z] for z in types.tolist()))
