@@ -257,7 +257,7 @@ def build_reference(
         tick = None if on_step is None else partial(on_step, name)
         return run(tasks, parts, potential, settings, deadline, tick)
 
-    still_open = stage("published phases", list(library_tasks()) if library else [], LIBRARY_SETTINGS)
+    still_open = stage("published phases", by_relevance(library_tasks()) if library else [], LIBRARY_SETTINGS)
     points = by_relevance(task for path in datasets for task in dataset_tasks(path))
     still_open += stage("single points", points, DATASET_SETTINGS)
     elements = [replace(t, kind="relaxed") for t in points if len(set(t.crystal.numbers)) == 1]
