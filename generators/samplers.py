@@ -43,7 +43,7 @@ class SamplerSettings:
         closest_A: how near two elements may come, see `repulsion.pair_targets`; None for never pushing.
     """
 
-    steps: int = 12
+    steps: int = 10
     anneal: float = 7.0
     temperature: float = 1.0
     lattice_noise: float = 0.5
