@@ -75,6 +75,49 @@ def test_geometry_is_that_of_a_crystal(entry: Prototype) -> None:
                 assert other.nn_distance > 2.0, (pair, other.nn_distance)
 
 
+def test_cells_are_small() -> None:
+    """Up to 40 atoms, but for three electrodes of which no smaller cell is known."""
+    large = {p.name for p in ELECTRODES if p.crystal.n_atoms > 40}
+    assert large == {
+        "P4_332 ordered spinel LiNi0.5Mn1.5O4",
+        "lithiated spinel Li7Ti5O12",
+        "fluoride phosphate Na2FePO4F",
+    }
+
+
+ANCHORS = [
+    "LiCoO2", "LiMnO2", "LiNi0.5Mn1.5O4", "LiMnPO4", "LiNiPO4", "LiVPO5", "LiTiS2", "Li7Ti5O12", "Li2MnSiO4", "LiFeBO3",
+    "LiC6", "LiMoS2", "NaCoO2", "NaMnO2", "NaCrO2", "Na3V2(PO4)3", "Na2FePO4F", "Na3V2(PO4)2F3", "NaTiS2",
+    "K2MnFe(CN)6", "KC8", "Mg2Mo6S8", "MgTi2S4",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("discharged", ANCHORS)
+def test_measured_electrodes_can_be_built(discharged: str) -> None:
+    matching = [p for p in ELECTRODES if p.anchor == discharged]
+    assert len(matching) == 1
+    ions = int(matching[0].crystal.composition[matching[0].working_ion])
+    assert len(matching[0].leaving) < ions
+
+
+LEAVING = {
+    # atoms that leave the primitive cell, by the charged formulas of the literature
+    "NASICON Na3V2(PO4)3": ("NaV2(PO4)3", 4),
+    "fluoride phosphate Na3V2(PO4)2F3": ("NaV2P2O8F3", 2),
+    "fluoride phosphate Na2FePO4F": ("NaFePO4F", 8),
+    "lithiated spinel Li7Ti5O12": ("Li4Ti5O12", 6),
+}
+
+
+@pytest.mark.parametrize(("name", "expected"), LEAVING.items(), ids=list(LEAVING))
+def test_what_leaves_on_charge(name: str, expected: tuple[str, int]) -> None:
+    entry = prototype(name)
+    charged = to_structure(entry.crystal)
+    charged.remove_sites(list(entry.leaving))
+    assert len(entry.leaving) == expected[1]
+    assert charged.composition.reduced_formula == Composition(expected[0]).reduced_formula
+
+
 def test_library_covers_ions_and_families() -> None:
     names = [p.name for p in ELECTRODES]
     assert len(names) == len(set(names)) >= 30
