@@ -160,10 +160,11 @@ def source_for(
         asked[[z for z in condition.allowed if 0 < z < N_TYPES]] = True
         allowed = allowed & asked
     if not bool(allowed.any()):
-        raise GenerationError(f"the generator knows none of the allowed elements (Z = {sorted(condition.allowed)})")
+        raise GenerationError("the generator knows none of the allowed elements")
     bad = [z for z in sorted(condition.required) if not (0 < z < N_TYPES and bool(allowed[z]))]
     if bad:
-        raise GenerationError(f"required elements (Z = {bad}) are not allowed, or unknown to the generator")
+        names = ", ".join(chemical_symbols[z] for z in bad)
+        raise GenerationError(f"required but not allowed, or unknown to the generator: {names}")
     low, high = condition.n_atoms
     weights = statistics.pattern_weights(allowed, condition.required, condition.charge_neutral)
     sizes = statistics.patterns.sum(1)

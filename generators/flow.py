@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, field, replace
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
+from threading import Lock
 from typing import ClassVar
 
 import numpy as np
@@ -16,6 +19,7 @@ from data.errors import GenerationError
 from generators.base import Condition, OnStep
 from generators.checkpoint import load_network, sha256
 from generators.compositions import CompositionCounts, CompositionSource, rows_for, source_for
+from generators.parallel import shares, side_by_side
 from generators.paths import log_to_lattice
 from generators.samplers import SAMPLERS, SamplerSettings, noise_for
 from generators.sanity import SanityLimits, contacts, is_sane
@@ -78,6 +82,27 @@ class _Slot:
     lattice: torch.Tensor = field(default_factory=lambda: torch.empty(0))
 
 
+class _Progress:
+    """Counts finished samples from several threads."""
+
+    def __init__(self, total: int, on_step: OnStep | None) -> None:
+        self.done, self.total, self.on_step = 0, total, on_step
+        self.lock = Lock()
+
+    def add(self, count: int) -> None:
+        """So many more are done."""
+        with self.lock:
+            self.done += count
+            if self.on_step is not None:
+                self.on_step(self.done, self.total)
+
+
+def _total(reports: Iterable[FlowReport]) -> FlowReport:
+    """Sum of reports."""
+    rows = [astuple(report) for report in reports]
+    return FlowReport(*(sum(column) for column in zip(*rows, strict=True)))
+
+
 def shipped_checkpoint() -> Path:
     """The checkpoint that comes with the package."""
     return Path(str(files("data") / "assets" / "flow.safetensors"))
@@ -120,10 +145,24 @@ class FlowGenerator:
         """
         if condition.contents and len(condition.contents) != n:
             raise GenerationError(f"{len(condition.contents)} contents were given for {n} samples")
-        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        report, counts = FlowReport(), CompositionCounts()
         if n == 0:
-            return CrystalBatch.from_crystals([]), [], report
+            return CrystalBatch.from_crystals([]), [], FlowReport()
+        progress = _Progress(n, on_step)
+        tasks, first = [], 0
+        for size in shares(n):
+            part = replace(condition, contents=condition.contents[first : first + size])
+            generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+            tasks.append(partial(self._sample_part, size, part, generator, progress))
+            first += size
+        parts = side_by_side(tasks)
+        labels = [label for _, part_labels, _ in parts for label in part_labels]
+        return CrystalBatch.concatenate(batch for batch, _, _ in parts), labels, _total(r for _, _, r in parts)
+
+    def _sample_part(
+        self, n: int, condition: Condition, generator: torch.Generator, progress: _Progress
+    ) -> tuple[CrystalBatch, list[str], FlowReport]:
+        """Some of the samples, from composition to symmetry."""
+        report, counts = FlowReport(), CompositionCounts()
         source = None
         if condition.contents:
             rows = rows_for(condition.contents, condition)
@@ -131,7 +170,7 @@ class FlowGenerator:
             source = source_for(self.network, self.sampler, condition, self.statistics)
             rows = source.fill(n, generator, counts)
         slots = [_Slot(row) for row in rows]
-        self._fill_geometry(slots, source, generator, (report, counts), on_step)
+        self._fill_geometry(slots, source, generator, (report, counts), progress)
         report.compositions_drawn, report.compositions_unbalanced = counts.drawn, counts.unbalanced
         report.kept_strained = sum(not slot.sane for slot in slots)
         batch = self._finish(slots, report)
@@ -143,7 +182,7 @@ class FlowGenerator:
         source: CompositionSource | None,
         generator: torch.Generator,
         books: tuple[FlowReport, CompositionCounts],
-        on_step: OnStep | None,
+        progress: _Progress,
     ) -> None:
         """Let geometries flow, and again for those that are refused, until all are sane or out of tries."""
         report, counts = books
@@ -154,15 +193,13 @@ class FlowGenerator:
                 width = max(1, min(128, self.settings.edges_per_batch // size**2))
                 for start in range(0, len(group), width):
                     self._flow(group[start : start + width], generator, report)
-                    if on_step is not None:
-                        on_step(sum(slot.sane for slot in slots), len(slots))
+            before = len(pending)
             pending = [slot for slot in pending if not slot.sane and slot.tries < self.settings.tries]
+            progress.add(before - len(pending))
             stuck = [slot for slot in pending if slot.tries == self.settings.tries // 2]
             if source is not None and stuck:
                 for slot, row in zip(stuck, source.draw(2 * len(stuck), generator, counts), strict=False):
                     slot.types, slot.score = row, -1.0
-        if on_step is not None:
-            on_step(len(slots), len(slots))
 
     def _flow(self, slots: list[_Slot], generator: torch.Generator, report: FlowReport) -> None:
         """One geometry for each slot (equal sizes), kept where it is sane or the best so far."""

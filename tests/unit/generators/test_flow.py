@@ -15,6 +15,7 @@ from generators.base import Condition
 from generators.contract import check_generator
 from generators.flow import FlowGenerator, FlowSettings, shipped_checkpoint
 from generators.graph import MASK, N_TYPES, wrap
+from generators.parallel import shares
 from generators.paths import lattice_to_log, log_to_lattice
 from generators.samplers import SAMPLERS, Sample, SamplerSettings, euler, noise_for
 from generators.sanity import SanityLimits, contacts, is_sane, packing
@@ -86,6 +87,29 @@ def test_progress_never_passes_the_total_and_ends_there(tiny):
     assert seen[-1] == (5, 5)
     assert all(0 <= done <= total for done, total in seen)
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+
+
+def test_samples_do_not_depend_on_the_number_of_threads(tiny):
+    threads = torch.get_num_threads()
+    try:
+        found = []
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            batch, _ = tiny.sample(40, Condition(), np.random.default_rng(5))
+            found.append(batch.to_crystals())
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(threads)
+    assert found[0] == found[1]
+
+
+def test_shares_add_up_and_stay_within_their_bounds():
+    for n in (0, 1, 31, 32, 100, 201, 777):
+        pieces = shares(n)
+        assert sum(pieces) == n
+        assert all(1 <= piece <= 100 for piece in pieces)
+        assert not pieces or max(pieces) - min(pieces) <= 1
+    assert len(shares(300)) == 4
 
 
 @pytest.mark.parametrize(

@@ -52,17 +52,6 @@ def results(context):
     return {n: found[from_library(n).id] for n in QUICK}, stats
 
 
-def test_budget_relaxes_the_first_and_leaves_the_rest_without_a_result(context):
-    candidates = [from_library(n) for n in QUICK]
-    broken = candidate(cubic([3, 8], [[0, 0, 0], [0.1, 0, 0]], 3.0))
-    stats = FunnelStats()
-    first = list(screen([broken, *candidates], FREE, context, stats, max_relaxed=1))
-    assert {r.candidate_id for r in first} == {broken.id, candidates[0].id}
-    assert stats.by_stage["relax_discharged"].entered == 1
-    rest = list(screen(candidates[1:], FREE, context, max_relaxed=5))
-    assert {r.candidate_id for r in rest} == {c.id for c in candidates[1:]}
-
-
 def check_published(result, name):
     voltage, capacity, volume = PUBLISHED[name]
     values = {k: e.value for k, e in result.estimates.items()}
@@ -288,3 +277,14 @@ def test_principal_stretches_by_hand():
     assert sorted(principal_stretches(a, b)) == pytest.approx([0.9, 1.0, 1.1])
     turned = Crystal(numbers=[3], frac_coords=[[0, 0, 0]], lattice_A=[[0, 4.0, 0], [-4.0, 0, 0], [0, 0, 4.0]])
     assert principal_stretches(a, turned) == pytest.approx([1, 1, 1])
+
+
+def test_budget_relaxes_the_first_and_leaves_the_rest_without_a_result(context):
+    candidates = [from_library(n) for n in QUICK]
+    broken = candidate(cubic([3, 8], [[0, 0, 0], [0.1, 0, 0]], 3.0))
+    stats = FunnelStats()
+    first = list(screen([broken, *candidates], FREE, context, stats, max_relaxed=1))
+    assert {r.candidate_id for r in first} == {broken.id, candidates[0].id}
+    assert stats.by_stage["relax_discharged"].entered == 1
+    rest = list(screen(candidates[1:], FREE, context, max_relaxed=5))
+    assert {r.candidate_id for r in rest} == {c.id for c in candidates[1:]}

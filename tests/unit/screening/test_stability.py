@@ -37,7 +37,7 @@ def state(numbers: list[int], energy_eV_per_atom: float) -> Relaxation:
 
 
 def subject_of(discharged: Relaxation, charged: Relaxation | None = None) -> Subject:
-    from conftest import candidate
+    from tests.unit.screening.conftest import candidate
 
     return Subject(candidate(discharged.crystal), discharged=discharged, charged=charged)
 
