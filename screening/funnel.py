@@ -163,8 +163,8 @@ def screen(
         context: tables, cache and workers.
         stats: filled with the costs of each stage.
         on_progress: called whenever a candidate ends, and whenever one goes on to another relaxation.
-        max_relaxed: how many candidates may be relaxed. Once these are reached, what passes the cheap stages ends without a
-            result, to be screened another time; the order of `candidates` alone decides who is relaxed.
+        max_relaxed: how many candidates may be relaxed. Once these are reached, what passes the cheap stages ends
+            without a result, to be screened another time; the order of `candidates` alone decides who is relaxed.
 
     Raises:
         PotentialError: the potential cannot be loaded, or is not on the reference's scale.

@@ -23,7 +23,9 @@ def test_the_campaign_validates_and_is_short(tmp_path: Path) -> None:
     assert len(block.strip().splitlines()) <= 12
 
 
-COMMANDS = [c.split("#")[0].strip() for c in re.findall(r"redoxa (?:[a-z]+ )+[^#`\n]*?(?=\s{2,}|#|$|`)", TEXT, re.MULTILINE)]
+COMMANDS = [
+    c.split("#")[0].strip() for c in re.findall(r"redoxa (?:[a-z]+ )+[^#`\n]*?(?=\s{2,}|#|$|`)", TEXT, re.MULTILINE)
+]
 
 
 @pytest.mark.parametrize("command", sorted(set(COMMANDS)))

@@ -35,7 +35,11 @@ def _until(what: str, seconds: float, check: object) -> object:
 
 def test_a_served_campaign_runs_on_a_real_server(tmp_path: Path) -> None:
     spec = yaml.safe_load(TINY.read_text())
-    spec |= {"schedule": {"every_minutes": 600}, "stop": {"rounds": 1}, "generate": [{"kind": "substitution", "count": 3}]}
+    spec |= {
+        "schedule": {"every_minutes": 600},
+        "stop": {"rounds": 1},
+        "generate": [{"kind": "substitution", "count": 3}],
+    }
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(spec))
     port = _free_port()
     api = f"http://127.0.0.1:{port}/api"
@@ -56,15 +60,15 @@ def test_a_served_campaign_runs_on_a_real_server(tmp_path: Path) -> None:
             command("serve", "tiny.yaml"), cwd=tmp_path, env={**env, "PREFECT_API_URL": api}, **sink
         )
         found = _until(
-            "deployment", 90, lambda: httpx.get(f"{api}/deployments/name/discovery-campaign/tiny").raise_for_status().json()
+            "deployment",
+            90,
+            lambda: httpx.get(f"{api}/deployments/name/discovery-campaign/tiny").raise_for_status().json(),
         )
         deployment = dict(found)  # type: ignore[call-overload]
         assert deployment["schedules"][0]["schedule"]["interval"] == 36_000
         assert deployment["global_concurrency_limit"]["limit"] == 1
         run = httpx.post(f"{api}/deployments/{deployment['id']}/create_flow_run", json={}).json()
-        final = _until(
-            "flow run", 240, lambda: _final(httpx.get(f"{api}/flow_runs/{run['id']}").json())
-        )
+        final = _until("flow run", 240, lambda: _final(httpx.get(f"{api}/flow_runs/{run['id']}").json()))
         assert final == "COMPLETED"
         artifacts = httpx.post(f"{api}/artifacts/latest/filter", json={}).json()
         assert {a["key"] for a in artifacts} >= {"tiny-funnel", "tiny-report"}

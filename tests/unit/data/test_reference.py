@@ -131,7 +131,34 @@ def test_shipped_reference() -> None:
     assert reference.ion_metal_energy("Li") == pytest.approx(-1.882, abs=0.003)
     assert reference.ion_metal_energy("Na") == pytest.approx(-1.293, abs=0.005)
     assert reference.ion_metal_energy("O") == pytest.approx(-4.94, abs=0.02)
-    for element in ["Li", "Na", "K", "Mg", "Ca", "Zn", "Al", "Ti", "V", "Cr", "Mn", "Fe", "Co", "Ni", "Cu", "Nb", "Mo", "O", "F", "S", "P", "Si", "B", "C", "N", "Cl"]:
+    for element in [
+        "Li",
+        "Na",
+        "K",
+        "Mg",
+        "Ca",
+        "Zn",
+        "Al",
+        "Ti",
+        "V",
+        "Cr",
+        "Mn",
+        "Fe",
+        "Co",
+        "Ni",
+        "Cu",
+        "Nb",
+        "Mo",
+        "O",
+        "F",
+        "S",
+        "P",
+        "Si",
+        "B",
+        "C",
+        "N",
+        "Cl",
+    ]:
         assert element in reference.elements
     coverage = reference.coverage(["Li", "Fe", "P", "O"])
     assert coverage.n_phases > 40
