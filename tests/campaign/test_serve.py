@@ -67,7 +67,9 @@ def test_a_served_campaign_runs_on_a_real_server(tmp_path: Path) -> None:
         deployment = dict(found)  # type: ignore[call-overload]
         assert deployment["schedules"][0]["schedule"]["interval"] == 36_000
         assert deployment["global_concurrency_limit"]["limit"] == 1
-        run = httpx.post(f"{api}/deployments/{deployment['id']}/create_flow_run", json={}).json()
+        asked = httpx.post(f"{api}/deployments/{deployment['id']}/create_flow_run", json={})
+        assert asked.is_success, asked.text
+        run = asked.json()
         final = _until("flow run", 240, lambda: _final(httpx.get(f"{api}/flow_runs/{run['id']}").json()))
         assert final == "COMPLETED"
         artifacts = httpx.post(f"{api}/artifacts/latest/filter", json={}).json()
