@@ -29,7 +29,7 @@ def train_to_folder(data: Path, out: Path, *, steps: int, seed: int, resume: boo
         if not prepared.exists():
             note(f"preparing {prepared} from {data}")
             prepare(data, prepared)
-    config = TrainConfig(data=prepared, out=out, steps=steps, decay_steps=max(1, steps // 5), seed=seed)
+    config = TrainConfig(data=prepared, out=out, steps=steps, decay_steps=max(1, 3 * steps // 5), seed=seed)
     going_on = resume and (out / "train.safetensors").exists()
     with progress_bars() as on_progress:
         weights = train(config, lambda line: on_progress("train", int(line["step"]), steps), resume=going_on)
