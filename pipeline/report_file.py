@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from data.provenance import read_provenance
-from data.records import ScreeningResult, Verdict
+from data.records import ScreeningResult
 from data.store import now
 from pipeline import stages
 from pipeline.doctor import ASSETS
@@ -33,7 +33,7 @@ from pipeline.report.model import (
 )
 from pipeline.select import score
 from pipeline.session import Session, session_for
-from pipeline.tables import funnel_rows, reason_words
+from pipeline.tables import ending_reasons, funnel_rows
 
 VERSIONS = ("redoxa", "torch", "chgnet", "pymatgen", "ase", "prefect", "numpy")
 
@@ -99,11 +99,7 @@ def _spend(session: Session) -> Spend:
 
 
 def _funnel(session: Session, results: list[ScreeningResult]) -> tuple[FunnelStage, ...]:
-    texts: dict[str, Counter[str]] = {}
-    for result in results:
-        if result.verdict is not Verdict.PASS and result.stages:
-            words = {reason_words(r) for r in result.reasons if r.verdict is not Verdict.PASS}
-            texts.setdefault(result.stages[-1], Counter()).update(words)
+    texts = ending_reasons(results)
     return tuple(
         FunnelStage(
             name=row["stage"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -66,13 +66,12 @@ def funnel_rows(where: str, campaign_id: str) -> list[dict[str, Any]]:
     session = session_for(where, campaign_id)
     entered: Counter[str] = Counter()
     ended: Counter[str] = Counter()
-    reasons: dict[str, Counter[str]] = {}
-    for result in session.store.results(campaign_id, session.spec.screening.settings_hash):
+    results = session.store.results(campaign_id, session.spec.screening.settings_hash)
+    reasons = ending_reasons(results)
+    for result in results:
         entered.update(result.stages)
         if result.verdict is not Verdict.PASS and result.stages:
             ended[result.stages[-1]] += 1
-            texts = {reason_words(r) for r in result.reasons if r.verdict is not Verdict.PASS}
-            reasons.setdefault(result.stages[-1], Counter()).update(texts)
     rows: dict[str, dict[str, Any]] = {}
     for cost in session.store.costs(campaign_id):
         row = rows.setdefault(cost.stage, {"stage": cost.stage, "entered": 0, "passed": 0, "seconds": 0.0})
@@ -86,6 +85,16 @@ def funnel_rows(where: str, campaign_id: str) -> list[dict[str, Any]]:
     for stage, row in rows.items():
         row["reasons"] = ", ".join(f"{words} ({n})" for words, n in reasons.get(stage, Counter()).most_common(3))
     return list(rows.values())
+
+
+def ending_reasons(results: Sequence[ScreeningResult]) -> dict[str, Counter[str]]:
+    """By stage, how many candidates ended there for each reason."""
+    found: dict[str, Counter[str]] = {}
+    for result in results:
+        if result.verdict is not Verdict.PASS and result.stages:
+            words = {reason_words(r) for r in result.reasons if r.verdict is not Verdict.PASS}
+            found.setdefault(result.stages[-1], Counter()).update(words)
+    return found
 
 
 def reason_words(reason: Reason) -> str:
