@@ -77,11 +77,12 @@ class Store:
     # -- campaigns and rounds ------------------------------------------------------------------------------------------
 
     def add_campaign(self, campaign_id: str, name: str, spec: dict[str, Any]) -> None:
-        """Record a resolved spec under its content hash."""
+        """Record a resolved spec under its content hash; what the hash leaves out (stop, schedule ...) is renewed."""
+        row = {"id": campaign_id, "name": name, "spec": spec, "created_at": now()}
         with writing(self.engine) as connection:
-            self._insert(
-                connection, s.campaigns, [{"id": campaign_id, "name": name, "spec": spec, "created_at": now()}]
-            )
+            insert = _dialect(connection).insert(s.campaigns)
+            renewed = {"name": insert.excluded.name, "spec": insert.excluded.spec}
+            connection.execute(insert.on_conflict_do_update(index_elements=["id"], set_=renewed), row)
 
     def campaigns(self, name: str | None = None) -> list[dict[str, Any]]:
         """Rows of `campaigns`, oldest first."""
@@ -280,8 +281,12 @@ class Store:
         """Insert rows whose key is not there yet."""
         if not rows:
             return
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        connection.execute(dialect.insert(table).on_conflict_do_nothing(), rows)
+        connection.execute(_dialect(connection).insert(table).on_conflict_do_nothing(), rows)
+
+
+def _dialect(connection: Connection) -> Any:
+    """The dialect's own `insert`, which knows what to do when a key is there already."""
+    return postgresql if connection.dialect.name == "postgresql" else sqlite
 
 
 def candidate_row(candidate: Candidate, stamp: datetime) -> dict[str, Any]:

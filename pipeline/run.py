@@ -10,7 +10,8 @@ from typing import Any
 
 from pipeline import stages
 from pipeline.report_file import write_report
-from pipeline.session import CampaignLock, Session, session_for
+from pipeline.lock import campaign_lock
+from pipeline.session import Session, session_for
 
 Call = Callable[..., Any]
 """``call(stage, *ids)`` runs a stage function and returns what it returns."""
@@ -33,7 +34,7 @@ def run_campaign(where: str, campaign_id: str, call: Call = direct) -> dict[str,
         The summary (see `stages.summary`) with `ended`: why the run came to its end.
     """
     session = session_for(where, campaign_id)
-    with CampaignLock(session):
+    with campaign_lock(session):
         ended = _rounds(session, call)
         report = call(write_report, where, campaign_id, ended)
     return {**stages.summary(where, campaign_id), "ended": ended, "report": report}

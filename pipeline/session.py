@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from contextlib import suppress
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -128,33 +126,3 @@ def register(where: str, spec: CampaignSpec) -> str:
     store.add_campaign(spec.id, spec.name, spec.model_dump(mode="json"))
     store.close()
     return spec.id
-
-
-class CampaignLock:
-    """One run of a campaign at a time. The operating system or the database frees it when the process dies."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._handle: int | None = None
-
-    def __enter__(self) -> CampaignLock:
-        import fcntl
-
-        self._session.folder.mkdir(parents=True, exist_ok=True)
-        path = self._session.folder / "run.lock"
-        self._handle = os.open(path, os.O_RDWR | os.O_CREAT)
-        try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self._handle)
-            self._handle = None
-            raise StoreError(
-                f"campaign '{self._session.spec.name}' is already running (lock {path}). "
-                "Wait for it, or stop it; then run again."
-            ) from None
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        if self._handle is not None:
-            with suppress(OSError):
-                os.close(self._handle)

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, text
 
+from data.database import store_url
+
 ROOT = Path(__file__).parents[2]
 TINY = Path(__file__).parent / "tiny.yaml"
 
@@ -45,7 +47,7 @@ def redoxa(*args: object, cwd: Path, env: dict[str, str] | None = None, timeout:
     return Finished(done.returncode, done.stdout, done.stderr)
 
 
-def contents(store: Path) -> dict[str, list[tuple[Any, ...]]]:
+def contents(where: str | Path) -> dict[str, list[tuple[Any, ...]]]:
     """Everything of a store that must not depend on when or how often a campaign was interrupted."""
     columns = {
         "candidates": "id, formula, chemical_system, working_ion, n_atoms, crystal",
@@ -58,7 +60,7 @@ def contents(store: Path) -> dict[str, list[tuple[Any, ...]]]:
         "requests": "id, payload_hash, campaign, round, candidate_id, state, request, safety",
         "measurements": "request_id, candidate_id, outcome, simulated, measurement",
     }
-    engine = create_engine(f"sqlite:///{store}")
+    engine = create_engine(store_url(where))
     tables = {}
     with engine.connect() as connection:
         for table, wanted in columns.items():

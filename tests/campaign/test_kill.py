@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import time
 from pathlib import Path
@@ -12,28 +14,39 @@ from pathlib import Path
 from tests.campaign.conftest import TINY, Finished, command, contents, redoxa
 
 KILLS = 5
+COUNTED = ("candidates", "relaxations", "results", "selections", "queue_events", "measurements", "rounds")
 
 
 def test_five_kills_end_where_an_undisturbed_run_ends(tiny_run: tuple[Path, Finished], tmp_path: Path) -> None:
     undisturbed, done = tiny_run
     assert done.code == 0, done.err
-    moments = random.Random(7)
-    killed = 0
-    while killed < KILLS:
+    store = tmp_path / "runs" / "redoxa.db"
+    chance = random.Random(7)
+    for target in sorted(chance.sample(range(1, rows_of(undisturbed / "runs" / "redoxa.db")), KILLS)):
         process = subprocess.Popen(
             command("run", TINY, "--no-prefect"), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        time.sleep(moments.uniform(2.0, 18.0))
-        if process.poll() is not None:
-            break
+        while rows_of(store) < target:
+            assert process.poll() is None, "the run ended before it had written as much as an undisturbed one"
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0.0, 0.3))
         process.send_signal(signal.SIGKILL)
         process.wait()
-        killed += 1
-    assert killed >= 2, "the campaign is too short to be disturbed"
     last = redoxa("run", TINY, "--json", cwd=tmp_path)
     assert last.code == 0, last.err
-    assert contents(tmp_path / "runs" / "redoxa.db") == contents(undisturbed / "runs" / "redoxa.db")
+    assert contents(store) == contents(undisturbed / "runs" / "redoxa.db")
     assert _no_orphans(tmp_path)
+
+
+def rows_of(store: Path) -> int:
+    """How far a campaign has come: the rows of its store."""
+    if not store.exists():
+        return 0
+    with contextlib.closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as connection:
+        try:
+            return sum(connection.execute(f"select count(*) from {table}").fetchone()[0] for table in COUNTED)
+        except sqlite3.OperationalError:  # the tables are not made yet
+            return 0
 
 
 def _no_orphans(folder: Path) -> bool:

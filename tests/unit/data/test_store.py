@@ -81,6 +81,12 @@ def test_results_come_back_as_written_and_the_first_one_stays(store: Store) -> N
     assert store.unscreened("c1", 0, "s2") == [a.id, b.id]
 
 
+def test_a_spec_renews_what_its_hash_leaves_out(store: Store) -> None:
+    store.add_campaign("c1", "test", {"name": "test", "stop": {"rounds": 5}})
+    (row,) = store.campaigns()
+    assert row["spec"]["stop"] == {"rounds": 5}
+
+
 def test_all_candidates_keep_the_order_of_arrival_across_campaigns(store: Store) -> None:
     a, b, c = candidate(4.2), candidate(4.3), candidate(4.4)
     store.add_campaign("c2", "other", {})

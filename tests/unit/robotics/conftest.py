@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -45,19 +44,17 @@ def sqlite_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     engine.dispose()
 
 
-POSTGRES = os.environ.get("REDOXA_TEST_POSTGRES")
-"""URL of an empty PostgreSQL database; where it is set, the queue is tested on it as well."""
-
-
-@pytest.fixture(params=["sqlite", "postgres"] if POSTGRES else ["sqlite"])
-def engine(request: pytest.FixtureRequest) -> Engine:
+@pytest.fixture(params=["sqlite", "postgres"])
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """An empty queue on each kind of database."""
     if request.param == "sqlite":
         found: Engine = request.getfixturevalue("sqlite_engine")
     else:
-        found = open_engine(str(POSTGRES))
+        found = open_engine(request.getfixturevalue("postgres"))
     clear(found)
-    return found
+    yield found
+    if request.param == "postgres":
+        found.dispose()
 
 
 @pytest.fixture

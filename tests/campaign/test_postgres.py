@@ -1,0 +1,36 @@
+"""The same campaign on PostgreSQL: the same candidates, results, requests and measurements as on SQLite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from data.errors import StoreError
+from pipeline.lock import campaign_lock
+from pipeline.session import Session, register
+from pipeline.spec_file import read_spec
+from tests.campaign.conftest import TINY, Finished, contents, redoxa
+
+
+def test_a_campaign_on_postgresql_ends_where_one_on_sqlite_does(
+    postgres: str, tiny_run: tuple[Path, Finished], tmp_path: Path
+) -> None:
+    on_sqlite, _ = tiny_run
+    done = redoxa("run", TINY, "--store", postgres, "--json", "--no-prefect", cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert contents(postgres) == contents(on_sqlite / "runs" / "redoxa.db")
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_campaign_runs_once_at_a_time(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    where = str(tmp_path / "redoxa.db") if kind == "sqlite" else request.getfixturevalue("postgres")
+    spec = read_spec(TINY)
+    register(where, spec)
+    first, second = Session(where, spec), Session(where, spec)
+    with campaign_lock(first), pytest.raises(StoreError, match="already running"), campaign_lock(second):
+        pass
+    with campaign_lock(second):
+        pass
+    first.close()
+    second.close()

@@ -1,0 +1,48 @@
+"""A real PostgreSQL server for the tests that need one, started where its programs are installed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOCKET_PORT = 54329
+
+
+def _programs() -> Path | None:
+    """Folder with `initdb` and `pg_ctl`, the newest of Debian's or the one on the PATH."""
+    on_path = shutil.which("pg_ctl")
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
+    found = Path(on_path) if on_path else (debian[-1] if debian else None)
+    return found.parent if found else None
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a PostgreSQL server of our own, on a socket in a temporary folder."""
+    programs = _programs()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed here (apt-get install postgresql)")
+    folder = tmp_path_factory.mktemp("postgres")
+    user = "postgres" if os.name == "posix" and os.getuid() == 0 else None  # it refuses to run as root
+    if user is not None:
+        for parent in (folder, *folder.parents[:2]):
+            parent.chmod(0o755)
+        shutil.chown(folder, user)
+
+    def run(program: str, *args: str) -> None:
+        command = [str(programs / program), *args]
+        subprocess.run(command, user=user, cwd=folder, check=True, stdout=subprocess.DEVNULL, timeout=120)
+
+    data = str(folder / "data")
+    run("initdb", "-D", data, "-U", "redoxa", "--auth=trust", "--no-sync")
+    options = f"-k {folder} -p {SOCKET_PORT} -c listen_addresses='' -c fsync=off"
+    run("pg_ctl", "-D", data, "-o", options, "-l", str(folder / "log"), "-w", "start")
+    try:
+        yield f"postgresql://redoxa@/postgres?host={folder}&port={SOCKET_PORT}"
+    finally:
+        run("pg_ctl", "-D", data, "-m", "immediate", "stop")
