@@ -2,8 +2,8 @@
 
     python benchmarks/generation.py                     # speed, validity, uniqueness, symmetry
     python benchmarks/generation.py --relax 100         # ... and the share that relaxes to near the hull and is novel
-    python benchmarks/generation.py --match 200         # match rate of flow on held-out formulas (needs the shared
-    data)
+    python benchmarks/generation.py --generators flow,flow-along       # types before geometry, or along with it
+    python benchmarks/generation.py --match 200         # match rate of flow on held-out formulas (needs the shared data)
 
 Validity is CDVAE's (arXiv:2110.06197): no two atoms nearer than 0.5 A, at least 0.1 A3. "Sane" is stricter: contacts
 of at least 0.7 sums of covalent radii and a packing as in real crystals. Uniqueness: pymatgen's `StructureMatcher`
@@ -37,6 +37,7 @@ from data.registry import load as load_kind
 from data.structures import to_structure
 from generators import GENERATORS
 from generators.base import Condition, Generator
+from generators.flow import FlowGenerator, FlowSettings
 from generators.sanity import SanityLimits, is_sane
 
 METALS = "Fe Mn Co Ni V Ti"
@@ -83,7 +84,9 @@ def condition_for(ion: str, max_atoms: int) -> Condition:
 
 
 def load_generator(name: str, checkpoint: Path | None) -> Generator:
-    """A generator by its name in the registry."""
+    """A generator by its name in the registry; "flow-along" is the flow with types revealed on the way."""
+    if name == "flow-along":
+        return FlowGenerator(checkpoint, FlowSettings(types="along"))
     kind: Callable[..., Generator] = load_kind(GENERATORS, "generator", name)
     return kind(checkpoint) if checkpoint is not None and name == "flow" else kind()
 

@@ -62,6 +62,25 @@ def from_atoms(atoms: Atoms) -> Crystal:
     )
 
 
+def primitive(crystal: Crystal, symprec_A: float = 0.01) -> Crystal:
+    """The primitive cell in the same orientation; the crystal itself where it is primitive already."""
+    import spglib
+
+    try:
+        cell = spglib.standardize_cell(
+            (crystal.lattice_A, crystal.frac_coords, crystal.numbers),
+            to_primitive=True,
+            no_idealize=True,
+            symprec=symprec_A,
+        )
+    except spglib.SpglibError:  # overlapping atoms and the like
+        return crystal
+    if cell is None or len(cell[2]) == crystal.n_atoms:
+        return crystal
+    lattice, frac_coords, numbers = cell
+    return Crystal(numbers=numbers.tolist(), frac_coords=(frac_coords % 1.0).tolist(), lattice_A=lattice.tolist())
+
+
 def mass_amu(crystal: Crystal) -> float:
     """Mass of the cell."""
     return float(sum(atomic_masses[z] for z in crystal.numbers))

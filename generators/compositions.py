@@ -88,6 +88,11 @@ class CompositionSource:
         counts.unbalanced += count - len(kept)
         return kept
 
+    def hidden(self, n: int, generator: torch.Generator) -> list[torch.Tensor]:
+        """Rows whose types are left to the flow: the required elements are placed, the others are hidden."""
+        drawn = torch.multinomial(self.weights, n, replacement=True, generator=generator)
+        return [self._place_required(_groups(p)[None], generator)[0] for p in self.statistics.patterns[drawn]]
+
     def _elements(self, groups: torch.Tensor, generator: torch.Generator) -> list[torch.Tensor | None]:
         """Give each group of atoms [B,N] an element, group after group in random order; None where none balances."""
         types = self._place_required(groups, generator)

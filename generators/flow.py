@@ -9,7 +9,7 @@ from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from threading import Lock
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -18,7 +18,8 @@ from data.crystal import CrystalBatch
 from data.errors import GenerationError
 from generators.base import Condition, OnStep
 from generators.checkpoint import load_network, sha256
-from generators.compositions import CompositionCounts, CompositionSource, rows_for, source_for
+from generators.compositions import CompositionCounts, CompositionSource, is_neutral, rows_for, source_for
+from generators.graph import MASK
 from generators.parallel import shares, side_by_side
 from generators.paths import log_to_lattice
 from generators.samplers import SAMPLERS, SamplerSettings, noise_for
@@ -34,6 +35,8 @@ class FlowSettings:
 
     Attributes:
         method: sampler by name, see `samplers.SAMPLERS`.
+        types: "first" draws the elements of all atoms before geometry flows, so that a composition that is not
+            balanced costs no geometry; "along" reveals them evenly on the way (`docs/model_card_flow.md` compares).
         sampler: steps, annealing, temperature.
         limits: a crystal outside them is drawn again.
         tries: most geometries per sample; a sample whose composition was drawn gets a new one at half of them.
@@ -42,6 +45,7 @@ class FlowSettings:
     """
 
     method: str = "euler"
+    types: Literal["first", "along"] = "first"
     sampler: SamplerSettings = field(default_factory=SamplerSettings)
     limits: SanityLimits = field(default_factory=SanityLimits)
     tries: int = 8
@@ -72,12 +76,13 @@ class FlowReport:
 
 @dataclass
 class _Slot:
-    """One sample on its way: its types, and the best geometry so far."""
+    """One sample on its way: the types it starts from, and the best crystal so far (no types while there is none)."""
 
-    types: torch.Tensor
+    given: torch.Tensor
     tries: int = 0
     sane: bool = False
     score: float = -1.0
+    types: torch.Tensor = field(default_factory=lambda: torch.empty(0))
     coords: torch.Tensor = field(default_factory=lambda: torch.empty(0))
     lattice: torch.Tensor = field(default_factory=lambda: torch.empty(0))
 
@@ -168,7 +173,7 @@ class FlowGenerator:
             rows = rows_for(condition.contents, condition)
         else:
             source = source_for(self.network, self.sampler, condition, self.statistics)
-            rows = source.fill(n, generator, counts)
+            rows = source.fill(n, generator, counts) if self.settings.types == "first" else source.hidden(n, generator)
         slots = [_Slot(row) for row in rows]
         self._fill_geometry(slots, source, generator, (report, counts), progress)
         report.compositions_drawn, report.compositions_unbalanced = counts.drawn, counts.unbalanced
@@ -185,38 +190,60 @@ class FlowGenerator:
         progress: _Progress,
     ) -> None:
         """Let geometries flow, and again for those that are refused, until all are sane or out of tries."""
-        report, counts = books
+        counts = books[1]
+        # Types drawn on the way are refused far more often than geometries of types that fit.
+        tries = self.settings.tries * (1 if self.settings.types == "first" else 8)
         pending = list(slots)
         while pending:
-            for size in sorted({len(slot.types) for slot in pending}):
-                group = [slot for slot in pending if len(slot.types) == size]
+            for size in sorted({len(slot.given) for slot in pending}):
+                group = [slot for slot in pending if len(slot.given) == size]
                 width = max(1, min(128, self.settings.edges_per_batch // size**2))
                 for start in range(0, len(group), width):
-                    self._flow(group[start : start + width], generator, report)
+                    self._flow(group[start : start + width], source, generator, books)
             before = len(pending)
-            pending = [slot for slot in pending if not slot.sane and slot.tries < self.settings.tries]
+            pending = [slot for slot in pending if not slot.sane and slot.tries < tries]
             progress.add(before - len(pending))
-            stuck = [slot for slot in pending if slot.tries == self.settings.tries // 2]
+            stuck = [slot for slot in pending if slot.tries == tries // 2]
             if source is not None and stuck:
-                for slot, row in zip(stuck, source.draw(2 * len(stuck), generator, counts), strict=False):
-                    slot.types, slot.score = row, -1.0
+                count = 2 * len(stuck)
+                first = self.settings.types == "first"
+                rows = source.draw(count, generator, counts) if first else source.hidden(count, generator)
+                for slot, row in zip(stuck, rows, strict=False):
+                    slot.given, slot.score = row, -1.0
+        if lost := sum(not len(slot.types) for slot in slots):
+            raise GenerationError(
+                f"{lost} of {len(slots)} samples are not charge-neutral after {tries} tries each; allow more elements"
+            )
 
-    def _flow(self, slots: list[_Slot], generator: torch.Generator, report: FlowReport) -> None:
-        """One geometry for each slot (equal sizes), kept where it is sane or the best so far."""
-        types = torch.stack([slot.types for slot in slots])
+    def _flow(
+        self,
+        slots: list[_Slot],
+        source: CompositionSource | None,
+        generator: torch.Generator,
+        books: tuple[FlowReport, CompositionCounts],
+    ) -> None:
+        """One crystal for each slot (equal sizes), kept where it is balanced, and sane or the best so far."""
+        report, counts = books
+        given = torch.stack([slot.given for slot in slots])
+        sampler = self.sampler if source is None else source.settings
         with torch.inference_mode():
-            start = noise_for(self.network, types, self.sampler, generator)
-            end = SAMPLERS[self.settings.method](self.network, start, self.sampler, generator, None)
+            start = noise_for(self.network, given, sampler, generator)
+            end = SAMPLERS[self.settings.method](self.network, start, sampler, generator, None)
             lattice = log_to_lattice(end.lattice)
-            sane = is_sane(types, end.coords, lattice, self.settings.limits).tolist()
-            scores = contacts(types, end.coords, lattice).tolist()
+            sane = is_sane(end.types, end.coords, lattice, self.settings.limits).tolist()
+            scores = contacts(end.types, end.coords, lattice).tolist()
         report.geometries += len(slots)
         report.refused += len(slots) - sum(sane)
         for i, slot in enumerate(slots):
             slot.tries += 1
+            if bool((slot.given == MASK).any()):
+                counts.drawn += 1
+                if source is not None and source.condition.charge_neutral and not is_neutral(end.types[i]):
+                    counts.unbalanced += 1
+                    continue
             if sane[i] or scores[i] > slot.score:
                 slot.sane, slot.score = sane[i], scores[i]
-                slot.coords, slot.lattice = end.coords[i], lattice[i]
+                slot.types, slot.coords, slot.lattice = end.types[i], end.coords[i], lattice[i]
 
     def _finish(self, slots: list[_Slot], report: FlowReport) -> CrystalBatch:
         """Snap to symmetry where that is near, and stack."""

@@ -19,6 +19,9 @@ from pipeline.session import runs_folder
 
 STRUCTURES = ("mp_structures.parquet", "li_electrodes.parquet")
 COMPOSITIONS = ("mp20_train_compositions.parquet",)
+COMMAND = "redoxa reference build"
+PACKAGES = ("redoxa", "chgnet", "torch", "pymatgen", "ase", "numpy", "scipy", "spglib", "pyarrow")
+"""Whose versions the record names."""
 
 
 def build_tables(datasets: Path | None, out: Path | None, minutes: float) -> None:
@@ -31,7 +34,7 @@ def build_tables(datasets: Path | None, out: Path | None, minutes: float) -> Non
     from screening.potential import load_potential
     from screening.reference_build import build_reference
     from screening.reference_check import reference_facts
-    from screening.reference_known import build_known_materials
+    from screening.reference_known import build_known_materials, known_facts
 
     shared = shared_dir()
     folder = datasets or (shared / "datasets" if shared is not None else None)
@@ -47,13 +50,22 @@ def build_tables(datasets: Path | None, out: Path | None, minutes: float) -> Non
         work = runs_folder("runs/redoxa.db") / "reference.parts.jsonl"
         built = build_reference(energies, structures, load_potential(), work, 60 * minutes, on_progress)
         build_known_materials(known, structures, [folder / name for name in COMPOSITIONS], on_progress)
-    command = "redoxa reference build"
-    sources = tuple(Source(name=p.name, attribution=MATERIALS_PROJECT, sha256=sha256_of(p)) for p in structures)
-    write_provenance(known, command, sources, ("redoxa", "spglib", "numpy"))
-    facts = reference_facts(load_reference(energies), built.rows, structures[0], load_known_materials(known))
+    data_sets = [_data_set(folder / name) for name in (*STRUCTURES, *COMPOSITIONS)]
+    library = Source(name="data/library", attribution="published crystallography; each entry names its source")
     potential = Source(name="CHGNet 0.3.0", attribution=CHGNET)
-    write_provenance(energies, command, (*sources, potential), ("redoxa", "chgnet", "torch"), {"checks": facts})
+    materials, reference = load_known_materials(known), load_reference(energies)
+    write_provenance(known, COMMAND, (*data_sets, library), PACKAGES, known_facts(materials))
+    facts = reference_facts(reference, built.rows, structures[0], materials)
+    write_provenance(energies, COMMAND, (*data_sets[:2], library, potential), PACKAGES, facts)
     note(f"{built.entries} formulas in {energies}; {built.open_tasks} energies left to compute (run again to go on)")
+
+
+def _data_set(path: Path) -> Source:
+    import pyarrow.parquet as pq
+
+    attribution = MATERIALS_PROJECT if path.stem != "li_electrodes" else f"lithiated hosts of the {MATERIALS_PROJECT}"
+    rows: int = pq.ParquetFile(path).metadata.num_rows
+    return Source(name=path.name, attribution=attribution, sha256=sha256_of(path), rows=rows)
 
 
 def add_file(file: Path, store: str) -> None:

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline import stages
-from pipeline.report_file import write_report
 from pipeline.lock import campaign_lock
+from pipeline.report_file import write_report
 from pipeline.session import Session, session_for
 
 Call = Callable[..., Any]

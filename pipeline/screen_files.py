@@ -9,6 +9,7 @@ from typing import Any
 from data.errors import StructureError
 from data.io import read_crystals
 from data.records import Candidate, Estimate, Origin, Reason, ScreeningResult, Verdict
+from data.structures import primitive
 from pipeline.console import progress_bars, table
 from pipeline.session import DEFAULT_STORE, runs_folder
 from pipeline.tables import short_columns
@@ -26,7 +27,7 @@ def assess(
     store: str | None,
     on_row: Callable[[Row], None] | None,
 ) -> list[Row]:
-    """Read and screen files; rows in the order of the files, handed to `on_row` as soon as their turn has come."""
+    """Screen the primitive cells of files; rows in the order of the files, each handed to `on_row` in its turn."""
     rows: list[Row | None] = []
     candidates: dict[str, list[int]] = {}
     to_screen: list[Candidate] = []
@@ -35,7 +36,7 @@ def assess(
         try:
             for name, crystal in read_crystals(file):
                 origin = Origin(generator="file", seed=0, detail=name)
-                candidate = Candidate(crystal=crystal, working_ion=ion, origin=origin)
+                candidate = Candidate(crystal=primitive(crystal), working_ion=ion, origin=origin)
                 candidates.setdefault(candidate.id, []).append(len(rows))
                 if len(candidates[candidate.id]) == 1:
                     to_screen.append(candidate)

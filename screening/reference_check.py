@@ -12,7 +12,14 @@ from pydantic import JsonValue
 
 from data.reference import Reference
 from data.tables import KnownMaterials
-from screening.reference_build import Row, reference_entries
+from screening.reference_build import (
+    DATASET_SETTINGS,
+    LIBRARY_SETTINGS,
+    MOLECULAR_ELEMENTS,
+    NEAR_HULL_eV_PER_ATOM,
+    Row,
+    reference_entries,
+)
 from screening.reference_hull import agreement, fractions, hull_distances
 from screening.reference_tasks import relevance
 
@@ -37,8 +44,10 @@ MP_OXYGEN_eV_PER_ATOM = -4.94669
 """Energy of oxygen in the Materials Project (MP2020), for comparison."""
 
 
-def reference_facts(reference: Reference, rows: Sequence[Row], structures: Path, known: KnownMaterials) -> JsonValue:
-    """Counts, relaxation drops, hull agreement, oxygen check and coverage, as JSON.
+def reference_facts(
+    reference: Reference, rows: Sequence[Row], structures: Path, known: KnownMaterials
+) -> dict[str, JsonValue]:
+    """Counts, settings, relaxation drops, hull agreement, oxygen check and coverage, as JSON.
 
     Args:
         reference: the finished reference.
@@ -51,6 +60,13 @@ def reference_facts(reference: Reference, rows: Sequence[Row], structures: Path,
     numbers = {r.name: r for r in rows if r.source == structures.stem}
     chosen = [(numbers[name].formula, energy, *listed[name]) for name, energy in best.items()]
     return {
+        "energy_scale": reference.scale,
+        "settings": {
+            "relaxation_of_library": LIBRARY_SETTINGS.model_dump(mode="json"),
+            "relaxation_of_datasets": DATASET_SETTINGS.model_dump(mode="json"),
+            "near_hull_eV_per_atom": NEAR_HULL_eV_PER_ATOM,
+            "unrelaxed_elements": dict(MOLECULAR_ELEMENTS),
+        },
         "formulas": len(reference),
         "formulas_by_kind": dict(Counter(entry.kind for entry in reference)),
         "structures_by_source_and_kind": dict(Counter(f"{row.source}: {row.kind}" for row in rows)),

@@ -45,6 +45,17 @@ def test_contract_holds_however_little_was_learnt(tiny, condition):
     check_generator(tiny, condition)
 
 
+@pytest.mark.parametrize("neutral", [False, True])
+def test_types_may_flow_along_with_the_geometry(tiny_checkpoint, neutral):
+    settings = FlowSettings(types="along", sampler=SamplerSettings(steps=4), tries=30)
+    condition = Condition(frozenset({3, 8, 26}), frozenset({3}), (), (2, 8), charge_neutral=neutral)
+    generator = FlowGenerator(tiny_checkpoint, settings)
+    check_generator(generator, condition)
+    _, _, report = generator.sample_with_report(10, condition, np.random.default_rng(0))
+    assert report.compositions_drawn == report.geometries
+    assert (report.compositions_unbalanced > 0) == neutral
+
+
 @needs_checkpoint
 @pytest.mark.parametrize(
     "condition",

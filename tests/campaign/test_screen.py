@@ -1,0 +1,61 @@
+"""`redoxa screen` on files, as scripts call it: one JSON line a file, in order, and the exit code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from data.io import cif_text
+from data.prototypes import prototype
+from data.structures import from_structure, to_structure
+from tests.campaign.conftest import redoxa
+
+PUBLISHED = {"O3 LiCoO2": (3.5, 273.8), "layered LiTiS2": (1.9, 225.3)}
+"""Voltage in V as CHGNet 0.3.0 gives it, theoretical capacity in mAh/g."""
+
+FIELDS = ["file", "formula", "working_ion", "verdict", "reasons", "properties"]
+
+
+def write_cif(folder: Path, name: str) -> Path:
+    """The published crystal, in its conventional cell."""
+    path = folder / f"{name.split()[-1]}.cif"
+    path.write_text(cif_text(prototype(name).crystal))
+    return path
+
+
+def test_published_electrodes_from_cif_and_poscar(tmp_path: Path) -> None:
+    files = [write_cif(tmp_path, name) for name in PUBLISHED]
+    large = to_structure(prototype("O3 LiCoO2").crystal)
+    large.make_supercell((2, 1, 1))
+    twice = tmp_path / "twice.vasp"
+    twice.write_text(large.to(fmt="poscar"))
+    empty = tmp_path / "empty.cif"
+    empty.write_text("")
+    done = redoxa("screen", *files, empty, twice, "--ion", "Li", "--json", cwd=tmp_path)
+    assert done.code == 1
+    assert done.err.strip() == f"redoxa: {empty}: the file is empty"
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    assert [row["file"] for row in rows] == [str(x) for x in (*files, empty, twice)]
+    assert all(list(row)[: len(FIELDS)] == FIELDS for row in rows)
+    for row, (voltage, capacity) in zip(rows, PUBLISHED.values(), strict=False):
+        assert row["verdict"] == "pass"
+        assert row["properties"]["average_voltage"]["value"] == pytest.approx(voltage, abs=0.25)
+        assert row["properties"]["capacity_grav"]["value"] == pytest.approx(capacity, rel=0.005)
+        assert all(set(p) == {"value", "sigma", "unit", "method"} for p in row["properties"].values())
+    assert rows[2]["verdict"] == "error"
+    once, again = (row["properties"] for row in (rows[0], rows[3]))  # reduced to the same primitive cell
+    assert again["average_voltage"]["value"] == pytest.approx(once["average_voltage"]["value"], abs=0.01)
+
+
+def test_a_crystal_that_cannot_be_an_electrode_gives_its_reason(tmp_path: Path) -> None:
+    structure = to_structure(prototype("O3 LiCoO2").crystal)
+    structure.replace_species({"Li": "Na"})
+    path = tmp_path / "no_lithium.cif"
+    path.write_text(cif_text(from_structure(structure)))
+    done = redoxa("screen", path, "--ion", "Li", "--json", cwd=tmp_path)
+    assert done.code == 0
+    row = json.loads(done.out)
+    assert row["verdict"] == "fail"
+    assert "Li" in row["reasons"][-1]["text"]
