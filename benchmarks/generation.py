@@ -3,7 +3,7 @@
     python benchmarks/generation.py                     # speed, validity, uniqueness, symmetry
     python benchmarks/generation.py --relax 100         # ... and the share that relaxes to near the hull and is novel
     python benchmarks/generation.py --generators flow,flow-along       # types before geometry, or along with it
-    python benchmarks/generation.py --match 200         # match rate of flow on held-out formulas (needs the shared data)
+    python benchmarks/generation.py --match 200         # match rate of flow on held-out formulas (shared data)
 
 Validity is CDVAE's (arXiv:2110.06197): no two atoms nearer than 0.5 A, at least 0.1 A3. "Sane" is stricter: contacts
 of at least 0.7 sums of covalent radii and a packing as in real crystals. Uniqueness: pymatgen's `StructureMatcher`

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 from collections import Counter
+from collections.abc import Callable
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -74,52 +75,40 @@ def show(request_id: str, *, store: Store = DEFAULT_STORE) -> None:
     )
 
 
-def _default_by() -> str:
-    return f"person:{getpass.getuser()}"
-
-
 @queue_app.command
 def approve(
     *request_ids: str, by: By = "", why: Why = "approved on the command line", store: Store = DEFAULT_STORE
 ) -> None:
     """Approve proposed requests; the safety rules still have the last word."""
-    queue = open_queue(store)
-    for request_id in _some(request_ids):
-        queue.approve(request_id, by=by or _default_by(), why=why)
-        say(f"{request_id} approved")
+    _decide(LabQueue.approve, "approved", request_ids, store, by, why)
 
 
 @queue_app.command
 def hold(*request_ids: str, by: By = "", why: Why, store: Store = DEFAULT_STORE) -> None:
     """Hold requests back."""
-    queue = open_queue(store)
-    for request_id in _some(request_ids):
-        queue.hold(request_id, by=by or _default_by(), why=why)
-        say(f"{request_id} held")
+    _decide(LabQueue.hold, "held", request_ids, store, by, why)
 
 
 @queue_app.command
 def release(*request_ids: str, by: By = "", why: Why, store: Store = DEFAULT_STORE) -> None:
     """Let held requests go on."""
-    queue = open_queue(store)
-    for request_id in _some(request_ids):
-        queue.release(request_id, by=by or _default_by(), why=why)
-        say(f"{request_id} released")
+    _decide(LabQueue.release, "released", request_ids, store, by, why)
 
 
 @queue_app.command
 def cancel(*request_ids: str, by: By = "", why: Why, store: Store = DEFAULT_STORE) -> None:
     """Cancel requests for good."""
-    queue = open_queue(store)
-    for request_id in _some(request_ids):
-        queue.cancel(request_id, by=by or _default_by(), why=why)
-        say(f"{request_id} cancelled")
+    _decide(LabQueue.cancel, "cancelled", request_ids, store, by, why)
 
 
-def _some(request_ids: tuple[str, ...]) -> tuple[str, ...]:
+def _decide(act: Callable[..., object], done: str, request_ids: tuple[str, ...], store: str, by: str, why: str) -> None:
+    """Do the same to each request, in the name of a person."""
     if not request_ids:
         raise InputError("name at least one request; `redoxa queue list` shows them")
-    return request_ids
+    queue = open_queue(store)
+    for request_id in request_ids:
+        act(queue, request_id, by=by or f"person:{getpass.getuser()}", why=why)
+        say(f"{request_id} {done}")
 
 
 @lab_app.command

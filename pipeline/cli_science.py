@@ -140,15 +140,17 @@ def build(
 
 
 @reference_app.command
-def add(file: Path, *, store: Store = DEFAULT_STORE) -> None:
+def add(*files: Path, materials_project: str | None = None, store: Store = DEFAULT_STORE) -> None:
     """Add structures of your own, or entries with energies on the same scale, to the reference.
 
     Args:
-        file: structure file, or CSV/JSON with formula, energy_eV_per_atom and energy_scale.
+        files: structure files, or CSV/JSON with formula, energy_eV_per_atom and energy_scale.
+        materials_project: a chemical system, e.g. Li-Fe-P-O: fetch its phases near the hull (key in MP_API_KEY) and
+            compute them with Redoxa's own potential.
     """
-    from pipeline.reference import add_file
+    from pipeline.reference import add_phases
 
-    add_file(file, store)
+    add_phases(files, materials_project, store)
 
 
 @reference_app.command

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ase.data import atomic_numbers
@@ -68,21 +69,35 @@ def _data_set(path: Path) -> Source:
     return Source(name=path.name, attribution=attribution, sha256=sha256_of(path), rows=rows)
 
 
-def add_file(file: Path, store: str) -> None:
-    """Add a user's phases to the table beside the store."""
-    from screening.potential import load_potential
-    from screening.reference_add import add_files
+def add_phases(files: Sequence[Path], system: str | None, store: str) -> None:
+    """Add a user's phases, or the Materials Project's of a chemical system, to the table beside the store.
 
+    Raises:
+        InputError: neither is named, or there is no key.
+    """
+    from screening import reference_add
+    from screening.potential import load_potential
+
+    tasks = []
+    if system is not None:
+        elements, key = _elements(system), os.environ.get(reference_add.KEY_VARIABLE, "")
+        if not key:
+            raise InputError(f"--materials-project needs your key in the environment: {reference_add.KEY_VARIABLE}=...")
+        tasks = reference_add.materials_project_tasks(elements, key)
+    elif not files:
+        raise InputError("name a file with phases, or a chemical system with --materials-project")
     target = runs_folder(store) / USER_REFERENCE
     target.parent.mkdir(parents=True, exist_ok=True)
     with progress_bars() as on_progress:
         step: Callable[[int, int], None] = lambda done, total: on_progress("reference", done, total)  # noqa: E731
-        merged = add_files([file], target, load_potential(), step)
+        merged, set_aside = reference_add.add_phases(files, target, load_potential(), step, tasks)
+    for what in set_aside:
+        note(f"set aside: {what}")
     say(f"{target}: {len(merged)} phases of yours now count in every hull")
 
 
-def show_system(system: str, store: str, *, as_json: bool) -> None:
-    """Print the competing phases of a chemical system and how they were computed.
+def _elements(system: str) -> list[str]:
+    """Elements of ``Li-Fe-P-O``.
 
     Raises:
         InputError: the system names something that is no element.
@@ -91,6 +106,16 @@ def show_system(system: str, store: str, *, as_json: bool) -> None:
     for element in elements:
         if atomic_numbers.get(element, 0) < 1:
             raise InputError(f"'{element}' is not an element symbol; write for example Li-Fe-P-O")
+    return elements
+
+
+def show_system(system: str, store: str, *, as_json: bool) -> None:
+    """Print the competing phases of a chemical system and how they were computed.
+
+    Raises:
+        InputError: the system names something that is no element.
+    """
+    elements = _elements(system)
     reference = open_reference(runs_folder(store))
     rows = [
         {

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
 
@@ -13,7 +14,14 @@ from data.errors import InputError
 from data.io import read_crystals
 from data.reference import EnergyKind, Reference, ReferenceEntry, mixed_scales, read_table, write_table
 from data.structures import from_structure
-from screening.reference_build import LIBRARY_SETTINGS, Parts, reference_entries, run, scale_of
+from screening.reference_build import (
+    LIBRARY_SETTINGS,
+    NEAR_HULL_eV_PER_ATOM,
+    Parts,
+    reference_entries,
+    run,
+    scale_of,
+)
 from screening.reference_tasks import Task, dataset_tasks
 
 if TYPE_CHECKING:
@@ -21,14 +29,18 @@ if TYPE_CHECKING:
 
 MAX_ATOMS = 200
 
+KEY_VARIABLE = "MP_API_KEY"
+"""Environment variable with the Materials Project key: on a command line it would stand in the shell's history."""
 
-def add_files(
+
+def add_phases(
     files: Sequence[Path],
     table: Path,
     potential: Potential,
     on_step: Callable[[int, int], None] | None = None,
-) -> Reference:
-    """Compute or read the phases in `files` and merge them into the user's table; return that table.
+    tasks: Sequence[Task] = (),
+) -> tuple[Reference, list[str]]:
+    """Compute or read the phases in `files` and merge them into the user's table.
 
     Structures are relaxed with the potential, whatever energies their file holds. Results rest beside the table in a
     `.parts.jsonl` file, so that an interrupted call goes on when it is repeated.
@@ -40,6 +52,10 @@ def add_files(
         table: parquet, made where it is missing.
         potential: computes the energies.
         on_step: called with (done, total).
+        tasks: further structures (`materials_project_tasks`).
+
+    Returns:
+        The table, and the structures that were set aside because they do not relax, each with its reason.
 
     Raises:
         InputError: a file cannot be used, or is on another scale than the potential; nothing is written.
@@ -50,33 +66,31 @@ def add_files(
         entries, table_scale = read_table(table)
         known.require_scale(table_scale)
         known = Reference(entries, scale)
-    tasks: list[Task] = []
+    to_compute = list(tasks)
     given: list[ReferenceEntry] = []
     for path in files:
         energies = read_energies(path, scale)
         given += energies or []
-        tasks += structure_tasks(path) if energies is None else []
-    merged = known.merged(Reference([*given, *compute_tasks(tasks, table, potential, on_step)], scale))
+        to_compute += structure_tasks(path) if energies is None else []
+    computed, set_aside = compute_tasks(to_compute, table, potential, on_step)
+    merged = known.merged(Reference([*given, *computed], scale))
     write_table(table, merged, scale)
-    return merged
+    return merged, set_aside
 
 
 def compute_tasks(
     tasks: Sequence[Task], table: Path, potential: Potential, on_step: Callable[[int, int], None] | None = None
-) -> list[ReferenceEntry]:
-    """Entries of these tasks, computed where the work file beside `table` lacks them.
-
-    Raises:
-        InputError: a structure that the potential cannot relax.
-    """
+) -> tuple[list[ReferenceEntry], list[str]]:
+    """Entries of these tasks, computed where the work file beside `table` lacks them, and what does not relax."""
     parts = Parts(table.with_suffix(".parts.jsonl"))
     run(tasks, parts, potential, LIBRARY_SETTINGS, on_step=on_step)
     hashes = {task.crystal_hash: task.name for task in tasks}
     rows = [row for row in parts.rows.values() if row.crystal_hash in hashes]
-    failed = [f"{r.name} ({r.error or 'no energy'})" for r in rows if r.energy_eV_per_atom is None or not r.usable]
-    if failed:
-        raise InputError(f"no reference energy for {'; '.join(failed)}; leave these structures out")
-    return reference_entries(rows)
+    failed = [row for row in rows if row.energy_eV_per_atom is None or not row.usable]
+    return (
+        reference_entries(row for row in rows if row not in failed),
+        [f"{row.name} {row.formula}: {row.error or 'no energy'}" for row in failed],
+    )
 
 
 def structure_tasks(path: Path) -> list[Task]:
@@ -96,10 +110,11 @@ def structure_tasks(path: Path) -> list[Task]:
     return [Task(crystal, name, "user", "relaxed") for name, crystal in read_crystals(path)]
 
 
-def materials_project_tasks(elements: Iterable[str], api_key: str) -> list[Task]:
-    """Relaxation tasks of all Materials Project entries of a chemical system; asks the network.
+def materials_project_tasks(elements: Sequence[str], api_key: str) -> list[Task]:
+    """Relaxation tasks of the Materials Project's phases near the hull of a chemical system; asks the network.
 
-    Their own energies are not taken over: they are DFT's, and the reference is the potential's.
+    Their own energies are not taken over: they are DFT's, and the reference is the potential's. The answer is read as
+    plain JSON; nothing in it is instantiated but structures.
 
     Raises:
         InputError: the Materials Project cannot be asked.
@@ -107,12 +122,23 @@ def materials_project_tasks(elements: Iterable[str], api_key: str) -> list[Task]
     from pymatgen.ext.matproj import MPRester, MPRestError
     from requests.exceptions import RequestException
 
+    systems = ("-".join(sorted(x)) for n in range(1, len(elements) + 1) for x in combinations(elements, n))
+    wanted = {
+        "chemsys": ",".join(systems),
+        "energy_above_hull_max": NEAR_HULL_eV_PER_ATOM,
+        "nsites_max": MAX_ATOMS,
+        "deprecated": "false",
+    }
+    query = "materials/summary/?_fields=material_id,structure&_all_fields=False"
     try:
         with MPRester(api_key) as client:
-            entries = client.get_entries_in_chemsys(sorted(elements))
+            rows = client.request(query, payload=wanted, mp_decode=False)
     except (MPRestError, RequestException, ValueError) as error:
-        raise InputError(f"the Materials Project cannot be asked ({error}); check the key and the network") from error
-    return [_snapshot_task(str(e.entry_id), {"structure": e.structure, "material_id": e.entry_id}) for e in entries]
+        reason = str(error).replace(api_key, "***")[:200] if api_key else str(error)[:200]
+        raise InputError(
+            f"the Materials Project cannot be asked: {reason} Check {KEY_VARIABLE} and the network."
+        ) from None
+    return [_snapshot_task(f"Materials Project, row {i}", row) for i, row in enumerate(rows)]
 
 
 def read_energies(path: Path, scale: str) -> list[ReferenceEntry] | None:

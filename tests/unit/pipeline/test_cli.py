@@ -73,6 +73,8 @@ def test_bad_structures(case: str, tmp_path: Path, capsys: pytest.CaptureFixture
         (["queue", "list"], "no store here yet"),
         (["init", "."], "exists already"),
         (["train", "--data", "none.parquet"], "no such file"),
+        (["reference", "add"], "name a file with phases"),
+        (["reference", "add", "--materials-project", "Li-Co-O"], "MP_API_KEY"),
     ],
     ids=lambda x: "-".join(x) if isinstance(x, list) else "",
 )

@@ -28,7 +28,7 @@ from data.reference import Reference, ReferenceEntry, load_reference, read_table
 from data.structures import from_atoms, to_atoms, to_structure
 from data.tables import load_known_materials
 from screening.potential import PointResult
-from screening.reference_add import add_files
+from screening.reference_add import add_phases
 from screening.reference_build import (
     DATASET_SETTINGS,
     LARGEST_DROP_eV_PER_ATOM,
@@ -280,12 +280,13 @@ def test_user_structures_are_computed_and_kept(tmp_path: Path) -> None:
     snapshot = tmp_path / "snapshot.json"
     structure = to_structure(from_atoms(bulk("Ni", "fcc", a=3.5)))
     snapshot.write_text(json.dumps([{"material_id": "mp-23", "structure": structure.as_dict(), "energy": -99.0}]))
-    added = add_files([file, snapshot], table, potential)
+    added, set_aside = add_phases([file, snapshot], table, potential)
+    assert not set_aside
     assert {(e.formula, e.kind) for e in added} == {("CuAu", "relaxed"), ("Ni", "relaxed")}
     assert added.elements["Ni"].name == "mp-23"
     assert added.elements["Ni"].energy_eV_per_atom > -1  # computed: the energy that the file states is not taken over
     calls = potential.calls
-    add_files([file], table, potential)
+    add_phases([file], table, potential)
     assert potential.calls == calls
     assert len(load_reference(table)) == 2
 
@@ -296,12 +297,12 @@ def test_user_energies_must_be_on_the_same_scale(tmp_path: Path) -> None:
     good.write_text(f"formula,energy_eV_per_atom,energy_scale\nAu3Cu,-0.01,{scale_of(potential)}\n")
     bad.write_text("formula,energy_eV_per_atom,energy_scale\nAuCu,-3.9,MP2020-corrected PBE/PBE+U by VASP\n")
     broken.write_text(f"formula,energy_eV_per_atom,energy_scale\nAuCu,minus one,{scale_of(potential)}\n")
-    add_files([good], table, potential)
+    add_phases([good], table, potential)
     before = table.read_bytes()
     with pytest.raises(InputError, match=r"bad\.csv, row 1: .*never mixed"):
-        add_files([good, bad], table, potential)
+        add_phases([good, bad], table, potential)
     with pytest.raises(InputError, match=r"broken\.csv, row 1: formula or energy"):
-        add_files([broken], table, potential)
+        add_phases([broken], table, potential)
     assert table.read_bytes() == before
     assert [(e.formula, e.energy_eV_per_atom, e.source) for e in load_reference(table)] == [("CuAu3", -0.01, "user")]
 
@@ -314,7 +315,7 @@ def test_a_table_of_another_scale_is_not_added_to(tmp_path: Path, dataset: Path)
     file = tmp_path / "Ni.json"
     file.write_text(json.dumps(to_structure(from_atoms(bulk("Ni"))).as_dict()))
     with pytest.raises(InputError, match="never mixed"):
-        add_files([file], tmp_path / "reference.parquet", OtherEmt())
+        add_phases([file], tmp_path / "reference.parquet", OtherEmt())
 
 
 def test_known_materials_table(tmp_path: Path, dataset: Path) -> None:
