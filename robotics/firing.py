@@ -5,7 +5,8 @@ decomposition points), as H. Huo et al. found over thousands of published synthe
 arXiv:2204.08151), while the thermodynamics of the reaction says little. Our coefficients are a least-squares fit to the
 usual temperatures of 40 oxide and polyanion electrodes, made from the precursors that `robotics.route` picks (listed in
 ``tests/unit/robotics/test_firing.py``); left out one at a time, they are met within 92 C root mean square. Hence the
-stated +-100 C. Dwell times reflect habit more than chemistry (same source): they are conventions.
+stated +-100 C. (The 40 temperatures were typed from memory of the literature.) Dwell times reflect habit more than
+chemistry (same source): they are conventions.
 """
 
 from __future__ import annotations
