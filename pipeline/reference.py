@@ -32,6 +32,7 @@ def build_tables(datasets: Path | None, out: Path | None, minutes: float) -> Non
         InputError: the data sets are not where they should be.
     """
     from data.reference import SHIPPED, load_reference
+    from screening.pool import available_cores
     from screening.potential import load_potential
     from screening.reference_build import build_reference
     from screening.reference_check import reference_facts
@@ -49,7 +50,9 @@ def build_tables(datasets: Path | None, out: Path | None, minutes: float) -> Non
     energies, known = target / SHIPPED, target / "known_materials.parquet"
     with progress_bars() as on_progress:
         work = runs_folder("runs/redoxa.db") / "reference.parts.jsonl"
-        built = build_reference(energies, structures, load_potential(), work, 60 * minutes, on_progress)
+        built = build_reference(
+            energies, structures, load_potential(), work, 60 * minutes, on_progress, workers=available_cores()
+        )
         build_known_materials(known, structures, [folder / name for name in COMPOSITIONS], on_progress)
     data_sets = [_data_set(folder / name) for name in (*STRUCTURES, *COMPOSITIONS)]
     library = Source(name="data/library", attribution="published crystallography; each entry names its source")

@@ -7,10 +7,11 @@ ships is made from those lines; it holds formulas and energies, no positions.
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from pydantic import JsonValue
 
 from data.errors import PotentialError
 from data.reference import EnergyKind, Reference, ReferenceEntry, energy_scale, write_table
+from screening.pool import AHEAD, WorkerPool
 from screening.reference_hull import hull_distances
 from screening.reference_tasks import (
     Task,
@@ -28,7 +30,7 @@ from screening.reference_tasks import (
     library_tasks,
     relevance,
 )
-from screening.relax import RelaxSettings, relax
+from screening.relax import Relaxation, RelaxSettings, relax
 
 if TYPE_CHECKING:
     from screening.potential import Potential
@@ -115,7 +117,18 @@ class Parts:
 
 def compute(task: Task, potential: Potential, settings: RelaxSettings) -> Row:
     """Compute one energy; a structure that the potential cannot take gives a row with its error."""
-    row = Row(
+    row = _empty_row(task, potential, settings)
+    try:
+        if task.kind == "single_point":
+            energy = potential.compute(task.crystal, forces=False).energy_eV / task.crystal.n_atoms
+            return replace(row, energy_eV_per_atom=energy)
+        return _relaxed_row(row, relax(task.crystal, potential, settings))
+    except PotentialError as problem:
+        return replace(row, error=str(problem), converged=False)
+
+
+def _empty_row(task: Task, potential: Potential, settings: RelaxSettings) -> Row:
+    return Row(
         key=task.key(potential.model_id, settings.content_hash),
         crystal_hash=task.crystal_hash,
         formula=task.crystal.formula,
@@ -125,13 +138,9 @@ def compute(task: Task, potential: Potential, settings: RelaxSettings) -> Row:
         kind=task.kind,
         energy_eV_per_atom=None,
     )
-    try:
-        if task.kind == "single_point":
-            energy = potential.compute(task.crystal, forces=False).energy_eV / task.crystal.n_atoms
-            return replace(row, energy_eV_per_atom=energy)
-        done = relax(task.crystal, potential, settings)
-    except PotentialError as problem:
-        return replace(row, error=str(problem), converged=False)
+
+
+def _relaxed_row(row: Row, done: Relaxation) -> Row:
     return replace(
         row,
         energy_eV_per_atom=done.energy_eV_per_atom,
@@ -149,16 +158,44 @@ def run(
     settings: RelaxSettings,
     deadline_s: float = float("inf"),
     on_step: Callable[[int, int], None] | None = None,
+    workers: int = 1,
 ) -> int:
-    """Compute what `parts` lacks, in order, until `time.monotonic()` passes the deadline; return how many are open."""
-    for i, task in enumerate(tasks):
-        if task.key(potential.model_id, settings.content_hash) not in parts.rows:
-            if time.monotonic() > deadline_s:
-                return len(tasks) - i
-            parts.append(compute(task, potential, settings))
+    """Compute what `parts` lacks, until `time.monotonic()` passes the deadline; return how many are open.
+
+    With several workers, relaxations run in as many processes; their rows come in the order in which they end.
+    """
+    missing = [t for t in tasks if t.key(potential.model_id, settings.content_hash) not in parts.rows]
+    done = len(tasks) - len(missing)
+    in_time = itertools.takewhile(lambda _: time.monotonic() <= deadline_s, missing)
+    if workers > 1 and missing and missing[0].kind == "relaxed":
+        rows = _in_processes(in_time, potential, settings, workers)
+    else:
+        rows = (compute(task, potential, settings) for task in in_time)
+    for row in rows:
+        parts.append(row)
+        done += 1
         if on_step is not None:
-            on_step(i + 1, len(tasks))
-    return 0
+            on_step(done, len(tasks))
+    return len(tasks) - done
+
+
+def _in_processes(tasks: Iterable[Task], potential: Potential, settings: RelaxSettings, workers: int) -> Iterator[Row]:
+    """Relax in worker processes, each with one job at hand and one ahead."""
+    source, open_rows = iter(tasks), {}
+    with WorkerPool(potential.name, workers) as pool:
+        while True:
+            for task in itertools.islice(source, AHEAD * workers - len(pool)):
+                row = _empty_row(task, potential, settings)
+                open_rows[row.key] = row
+                pool.submit(row.key, task.crystal, settings)
+            if not len(pool):
+                return
+            finished = pool.wait()
+            row = open_rows.pop(finished.job_id)
+            if finished.relaxation is not None:
+                yield _relaxed_row(row, finished.relaxation)
+            elif not finished.died:  # a killed worker says nothing about its structure: the next build tries again
+                yield replace(row, error=finished.error, converged=False)
 
 
 def near_hull(
@@ -235,6 +272,7 @@ def build_reference(
     budget_s: float = float("inf"),
     on_step: OnStep | None = None,
     library: bool = True,
+    workers: int = 1,
 ) -> BuildResult:
     """Compute reference energies as far as the budget allows and write the table; run again to go on.
 
@@ -249,13 +287,14 @@ def build_reference(
         budget_s: no further energy is begun after this many seconds.
         on_step: called with (stage, done, total).
         library: compute the published phases of the prototype library too.
+        workers: processes that relax.
     """
     deadline = time.monotonic() + budget_s
     parts = Parts(work)
 
     def stage(name: str, tasks: Sequence[Task], settings: RelaxSettings) -> int:
         tick = None if on_step is None else partial(on_step, name)
-        return run(tasks, parts, potential, settings, deadline, tick)
+        return run(tasks, parts, potential, settings, deadline, tick, workers)
 
     still_open = stage("published phases", by_relevance(library_tasks()) if library else [], LIBRARY_SETTINGS)
     points = by_relevance(task for path in datasets for task in dataset_tasks(path))

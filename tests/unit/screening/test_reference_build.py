@@ -27,7 +27,7 @@ from data.records import Crystal
 from data.reference import Reference, ReferenceEntry, load_reference, read_table
 from data.structures import from_atoms, to_atoms, to_structure
 from data.tables import load_known_materials
-from screening.potential import PointResult
+from screening.potential import PointResult, load_potential
 from screening.reference_add import add_phases
 from screening.reference_build import (
     DATASET_SETTINGS,
@@ -37,12 +37,13 @@ from screening.reference_build import (
     build_reference,
     near_hull,
     reference_entries,
+    run,
     scale_of,
 )
 from screening.reference_check import implied_elements, relaxation_drops
 from screening.reference_hull import agreement, hull_distances, hull_energy
 from screening.reference_known import build_known_materials
-from screening.reference_tasks import dataset_tasks, relevance
+from screening.reference_tasks import Task, dataset_tasks, relevance
 
 
 class EmtPotential:
@@ -195,6 +196,19 @@ def test_a_killed_build_goes_on(tmp_path: Path, dataset: Path) -> None:
     assert build(killed, dataset, EmtPotential()) == build(tmp_path, dataset, EmtPotential())
     keys = [json.loads(line)["key"] for line in work.read_bytes().splitlines()]
     assert len(keys) == len(set(keys)) > started
+
+
+def test_two_processes_compute_what_one_does(tmp_path: Path) -> None:
+    """With CHGNet; an atom without neighbours is set aside in both."""
+    metals = [bulk("Li", "bcc", a=3.4), bulk("Ni", "fcc", a=3.6), bulk("Cu", "fcc", a=3.5), bulk("Na", "bcc", a=30.0)]
+    tasks = [Task(from_atoms(a), f"toy-{i}", "toy", "relaxed") for i, a in enumerate(metals)]
+    found = []
+    for workers in (1, 2):
+        parts = Parts(tmp_path / f"{workers}.jsonl")
+        assert run(tasks, parts, load_potential(), DATASET_SETTINGS, workers=workers) == 0
+        found.append({r.name: (r.formula, r.energy_eV_per_atom, r.converged, r.steps) for r in parts.rows.values()})
+    assert found[0] == found[1]
+    assert found[0]["toy-3"][1] is None
 
 
 def row(kind: str, energy_eV_per_atom: float | None, **more: object) -> Row:
