@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -44,6 +45,7 @@ def build_tables(datasets: Path | None, out: Path | None, minutes: float) -> Non
         raise InputError(
             f"{folder or '../shared/datasets'}: no crystal data sets here; name their folder with --datasets"
         )
+    warnings.filterwarnings("ignore", message="No Pauling electronegativity")  # of noble gases, which nothing here uses
     target = out or ASSETS
     target.mkdir(parents=True, exist_ok=True)
     structures = [folder / name for name in STRUCTURES]

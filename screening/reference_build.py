@@ -296,14 +296,16 @@ def build_reference(
         tick = None if on_step is None else partial(on_step, name)
         return run(tasks, parts, potential, settings, deadline, tick, workers)
 
-    still_open = stage("published phases", by_relevance(library_tasks()) if library else [], LIBRARY_SETTINGS)
+    published = by_relevance(library_tasks()) if library else []
+    still_open = stage("published phases", published, LIBRARY_SETTINGS)
     points = by_relevance(task for path in datasets for task in dataset_tasks(path))
     still_open += stage("single points", points, DATASET_SETTINGS)
     elements = [replace(t, kind="relaxed") for t in points if len(set(t.crystal.numbers)) == 1]
     still_open += stage("elements", elements, DATASET_SETTINGS)
     near = [] if still_open else near_hull(points, parts.rows, potential, NEAR_HULL_eV_PER_ATOM)
     still_open += stage("relaxations", near, DATASET_SETTINGS)
-    rows = tuple(parts.rows.values())
+    current = {task.crystal_hash for task in (*published, *points)}  # the work file may know crystals that were mended
+    rows = tuple(row for row in parts.rows.values() if row.crystal_hash in current)
     reference = Reference(reference_entries(rows), scale_of(potential))
     write_table(out, reference, reference.scale)
     return BuildResult(len(reference), still_open, rows)
