@@ -39,6 +39,7 @@ for _target, _name, _help in (
 
 def main() -> None:
     """Run the command; a user's mistake gives one clear message and exit code 2, never a traceback."""
+    os.environ.setdefault("SPGLIB_WARNING", "OFF")  # its library writes to stderr what its answer says as well
     try:
         code = app(sys.argv[1:], exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
