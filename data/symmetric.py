@@ -159,11 +159,11 @@ def symmetric(crystal: Crystal, symprec_A: float = 0.01) -> SymmetricCrystal:
     lattice = np.asarray(found.std_lattice)
     group = space_group(int(found.number))
     orbits = _orbits(group, lattice, np.asarray(found.std_positions), [int(z) for z in found.std_types])
-    lengths, angles = _free_parameters(group.number, lattice)
+    lengths, angles = free_parameters(group.number, lattice)
     return SymmetricCrystal(group.number, tuple(orbits), lengths, angles)
 
 
-def _free_parameters(group: int, lattice: Floats) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def free_parameters(group: int, lattice: Floats) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Free lengths and angles of a standardised conventional cell."""
     from ase.geometry import cell_to_cellpar
 

@@ -1,0 +1,97 @@
+"""One crystal, one form: however the cell is chosen, turned, shifted and ordered."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.random import Generator
+from pymatgen.core import Lattice, Structure
+
+from data.normaliser import canonical, motions, polar_directions
+from data.prototypes import load_prototypes
+from data.records import Crystal
+from data.structures import from_structure, to_structure
+from data.symmetric import ANGLES, LENGTHS, Orbit, SymmetricCrystal, crystal_system, symmetric
+from data.wyckoff import space_group
+
+
+def disguised(crystal: Crystal, rng: Generator) -> Crystal:
+    """The same crystal in another cell, turned, shifted, its atoms shuffled."""
+    structure = to_structure(crystal)
+    matrix = np.zeros((3, 3))
+    while round(np.linalg.det(matrix)) != 1:
+        matrix = rng.integers(-1, 2, (3, 3))
+    structure.make_supercell(matrix)
+    structure.translate_sites(range(len(structure)), rng.random(3))
+    turn, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+    turn *= np.sign(np.linalg.det(turn))
+    order = rng.permutation(len(structure))
+    species, coords = [structure.species[i] for i in order], structure.frac_coords[order]
+    return from_structure(Structure(Lattice(structure.lattice.matrix @ turn), species, coords))
+
+
+def differ(a: SymmetricCrystal, b: SymmetricCrystal) -> float:
+    """Largest difference of the numbers of two forms with the same letters."""
+    assert a.group == b.group
+    assert [(o.letter, o.number) for o in a.orbits] == [(o.letter, o.number) for o in b.orbits]
+    free = [(x - y + 0.5) % 1.0 - 0.5 for o, p in zip(a.orbits, b.orbits, strict=True)
+            for x, y in zip(o.free, p.free, strict=True)]  # fmt: skip
+    cell = [x - y for x, y in zip((*a.lengths_A, *a.angles_deg), (*b.lengths_A, *b.angles_deg), strict=True)]
+    return float(np.abs([0.0, *free, *cell]).max())
+
+
+@pytest.mark.parametrize("entry", load_prototypes(), ids=lambda e: e.name)
+def test_a_disguise_changes_nothing(entry) -> None:
+    form = canonical(symmetric(entry.crystal))
+    other = canonical(symmetric(disguised(entry.crystal, np.random.default_rng(len(entry.name)))))
+    assert differ(form, other) < 2e-3
+
+
+@pytest.mark.parametrize("entry", load_prototypes()[::4], ids=lambda e: e.name)
+def test_the_canonical_form_is_the_same_crystal_and_stays_itself(entry) -> None:
+    from pymatgen.analysis.structure_matcher import StructureMatcher
+
+    form = canonical(symmetric(entry.crystal))
+    assert differ(form, canonical(form)) < 1e-6
+    matcher = StructureMatcher(scale=False)
+    rms, _ = matcher.get_rms_dist(to_structure(form.to_crystal()), to_structure(entry.crystal))
+    assert rms < 1e-3
+
+
+def test_rocksalt_has_one_form_whichever_ion_sits_at_the_origin() -> None:
+    one = SymmetricCrystal(225, (Orbit("a", 11, ()), Orbit("b", 17, ())), (5.64,))
+    other = SymmetricCrystal(225, (Orbit("a", 17, ()), Orbit("b", 11, ())), (5.64,))
+    assert canonical(one) == canonical(other)
+
+
+def cell_of(number: int) -> SymmetricCrystal:
+    """A form with a general cell of a space group."""
+    system = crystal_system(number)
+    lengths = (4.1, 5.3, 6.7)[: len(set(LENGTHS[system]))]
+    angles = (82.0, 97.0, 101.0)[: len(ANGLES.get(system, ()))]
+    return SymmetricCrystal(number, (Orbit("a", 3, ()),), lengths, angles)
+
+
+@pytest.mark.parametrize(
+    ("number", "count"), [(2, 8), (47, 48), (62, 8), (194, 2), (216, 8), (221, 2), (225, 2), (227, 2)]
+)
+def test_sizes_of_normalisers(number: int, count: int) -> None:
+    """Indices of the group in its Euclidean normaliser, International Tables A, chapter 15 (Pmmm: cubic metric)."""
+    assert len(motions(cell_of(number))) == count
+
+
+@pytest.mark.parametrize("number", [3, 14, 47, 62, 75, 148, 160, 166, 186, 216, 227])
+def test_motions_map_the_group_onto_itself(number: int) -> None:
+    group = space_group(number)
+    point = np.array([0.137, 0.293, 0.411])
+    for motion in motions(cell_of(number)):
+        moved = motion.rotation @ group.images(point).T + motion.shift[:, None]
+        start = motion.rotation @ point + motion.shift
+        images = group.images(start)
+        delta = moved.T[:, None] - images[None]
+        assert (np.abs(delta - np.round(delta)).max(-1).min(1) < 1e-9).all()
+        assert sorted(motion.letters.values()) == sorted(p.letter for p in group.positions)
+
+
+def test_polar_groups() -> None:
+    assert [len(polar_directions(n)) for n in (1, 2, 4, 8, 33, 62, 160, 186, 216)] == [3, 0, 1, 2, 1, 0, 1, 1, 0]
