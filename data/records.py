@@ -153,7 +153,8 @@ class Estimate(Record):
         if self.sigma == 0:
             return f"{self.value:.4g}"
         decimals = max(0, 1 - math.floor(math.log10(self.sigma)))
-        return f"{self.value:.{decimals}f} ± {self.sigma:.{decimals}f}"
+        value = round(self.value, decimals) + 0.0  # no "-0.000"
+        return f"{value:.{decimals}f} ± {self.sigma:.{decimals}f}"
 
 
 class Verdict(StrEnum):

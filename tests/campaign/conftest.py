@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, select
 
+import data.schema_lab  # noqa: F401  (its tables join the metadata)
 from data.database import store_url
+from data.schema import metadata
 
 ROOT = Path(__file__).parents[2]
 TINY = Path(__file__).parent / "tiny.yaml"
@@ -64,9 +66,11 @@ def contents(where: str | Path) -> dict[str, list[tuple[Any, ...]]]:
     tables = {}
     with engine.connect() as connection:
         for table, wanted in columns.items():
-            rows = connection.execute(text(f"select {wanted} from {table}"))
-            tables[table] = sorted(tuple(str(x) for x in row) for row in rows)
-        order = connection.execute(text("select id from candidates order by seq"))
+            found = [metadata.tables[table].c[name] for name in wanted.split(", ")]
+            rows = connection.execute(select(*found))
+            tables[table] = sorted(tuple(json.dumps(x, sort_keys=True) for x in row) for row in rows)
+        candidates = metadata.tables["candidates"].c
+        order = connection.execute(select(candidates.id).order_by(candidates.seq))
         tables["order of arrival"] = [tuple(row) for row in order]
     return tables
 
