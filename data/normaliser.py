@@ -17,7 +17,7 @@ from functools import cache, lru_cache
 import numpy as np
 
 from data.symmetric import ANGLES, Orbit, SymmetricCrystal, crystal_system, free_parameters
-from data.wyckoff import GRID, Floats, Integers, SpaceGroup, WyckoffPosition, space_group
+from data.wyckoff import GENERIC, GRID, Floats, Integers, SpaceGroup, WyckoffPosition, space_group
 
 Metric = tuple[tuple[float, ...], ...]
 
@@ -86,30 +86,29 @@ def polar_directions(number: int) -> tuple[tuple[int, ...], ...]:
 def canonical(form: SymmetricCrystal) -> SymmetricCrystal:
     """The least of all forms that describe the same crystal; orbits in order of letter and element."""
     group = space_group(form.group)
+    relabelled = [sorted((m.letters[o.letter], o.number) for o in form.orbits) for m in motions(form)]
+    least = min(relabelled)
     candidates = (
         shifted
-        for motion in motions(form)
-        for shifted in _origins(group, _moved(group, form, motion.rotation, motion.shift))
+        for motion, letters in zip(motions(form), relabelled, strict=True)
+        if letters == least
+        for shifted in _origins(group, _moved(group, form, motion))
     )
     return min(candidates, key=_order)
 
 
 def _order(form: SymmetricCrystal) -> tuple[object, ...]:
-    """Letters and elements first, then the numbers, rounded."""
-    return (
-        [(o.letter, o.number) for o in form.orbits],
-        [round(x, 2) for x in form.lengths_A],
-        [[round(x, DIGITS) for x in o.free] for o in form.orbits],
-    )
+    """Cell first, then the free coordinates, rounded."""
+    return [round(x, 2) for x in form.lengths_A], [[round(x, DIGITS) for x in o.free] for o in form.orbits]
 
 
-def _moved(group: SpaceGroup, form: SymmetricCrystal, rotation: Integers, shift: Floats) -> SymmetricCrystal:
+def _moved(group: SpaceGroup, form: SymmetricCrystal, motion: Motion) -> SymmetricCrystal:
     """A form after a motion of the normaliser."""
     orbits = []
     for orbit in form.orbits:
-        point = rotation @ group.position(orbit.letter).space.at(np.array(orbit.free)) + shift
-        orbits.append(_orbit(group, orbit.number, point))
-    lattice = np.linalg.inv(rotation).T @ form.conventional_lattice_A
+        point = motion.rotation @ group.position(orbit.letter).space.at(np.array(orbit.free)) + motion.shift
+        orbits.append(_orbit(group, group.position(motion.letters[orbit.letter]), point, orbit.number))
+    lattice = np.linalg.inv(motion.rotation).T @ form.conventional_lattice_A
     lengths, angles = free_parameters(form.group, lattice)
     return SymmetricCrystal(form.group, tuple(sorted(orbits, key=_orbit_order)), lengths, angles)
 
@@ -118,32 +117,28 @@ def _orbit_order(orbit: Orbit) -> tuple[object, ...]:
     return orbit.letter, orbit.number, [round(x, DIGITS) for x in orbit.free]
 
 
-def _orbit(group: SpaceGroup, number: int, point: Floats) -> Orbit:
-    """The orbit through a point, its free coordinates the least there are."""
-    images = group.images(point)
-    for position in group.positions:
-        free, rest = position.space.free(images)
-        on = np.abs(rest).max(-1) < 1e-5
-        if on.any():
-            wrapped = np.round(free[on] % 1.0, 8) % 1.0
-            least = min(wrapped.tolist(), key=lambda f: [round(x, DIGITS) % 1.0 for x in f])
-            return Orbit(position.letter, number, tuple(least))
-    raise AssertionError("unreachable: every point lies on the general position")
+def _orbit(group: SpaceGroup, position: WyckoffPosition, point: Floats, number: int) -> Orbit:
+    """The orbit through a point of a position, with the least free coordinates there are."""
+    free, rest = position.space.free(group.images(point))
+    wrapped = np.round(free[np.abs(rest).max(-1) < 1e-5] % 1.0, 8) % 1.0
+    order = np.lexsort(np.round(wrapped.T[::-1], DIGITS) % 1.0) if wrapped.size else [0]
+    return Orbit(position.letter, number, tuple(float(x) for x in wrapped[order[0]]))
 
 
 def _origins(group: SpaceGroup, form: SymmetricCrystal) -> Iterator[SymmetricCrystal]:
-    """The form itself; in a polar group, the forms with the origin at each of the most special orbits' sites."""
+    """The form itself; in a polar group, the forms with the origin at each site of its first orbits."""
     axes = polar_directions(form.group)
     if not axes:
         yield form
         return
     first = form.orbits[0]
     directions = np.array(axes)
+    same = {p.letter: p.letter for p in group.positions}
     for orbit in form.orbits:
         if (orbit.letter, orbit.number) == (first.letter, first.number):
             for point in group.images(group.position(orbit.letter).space.at(np.array(orbit.free))):
                 shift = -(directions.T @ (directions @ point))
-                yield _moved(group, form, np.eye(3, dtype=int), shift)
+                yield _moved(group, form, Motion(np.eye(3, dtype=np.int64), shift, same))
 
 
 def _outer_rotations(group: SpaceGroup, candidates: Sequence[Integers]) -> Iterator[Integers]:
@@ -192,5 +187,5 @@ def _shifts(group: SpaceGroup, rotation: Integers) -> list[Floats]:
 
 def _target(group: SpaceGroup, position: WyckoffPosition, rotation: Integers, shift: Floats) -> WyckoffPosition:
     """Where a motion carries a position."""
-    generic = position.space.at(np.array([0.12345, 0.27183, 0.31416])[: position.free])
-    return group.position(_orbit(group, 1, rotation @ generic + shift).letter)
+    images = group.images(rotation @ position.space.at(GENERIC[: position.free]) + shift)
+    return next(p for p in group.positions if (np.abs(p.space.free(images)[1]).max(-1) < 1e-6).any())

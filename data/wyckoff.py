@@ -24,7 +24,7 @@ Integers = NDArray[np.int64]
 GRID = 24
 """Special positions lie at multiples of 1/24 in the standard settings, and so do all translations of operations."""
 
-_GENERIC = np.array([0.12345, 0.27183, 0.31416])
+GENERIC = np.array([0.12345, 0.27183, 0.31416])
 """Free coordinates that are special in no group."""
 
 _SHIFTS = np.array(list(itertools.product((-1, 0, 1), repeat=3)))
@@ -142,6 +142,16 @@ def space_group(number: int) -> SpaceGroup:
     return SpaceGroup(number, rotations, translations, positions)
 
 
+@cache
+def centring(number: int) -> int:
+    """Lattice points in the conventional cell of a space group's standard setting."""
+    import spglib
+
+    return {"P": 1, "A": 2, "C": 2, "I": 2, "R": 3, "F": 4}[
+        spglib.get_spacegroup_type(_hall_number(number)).international_short[0]
+    ]
+
+
 def _rank(entry: tuple[int, Subspace]) -> tuple[object, ...]:
     multiplicity, space = entry
     return multiplicity, space.dimension, space.point, space.directions
@@ -223,7 +233,7 @@ def _by_class(spaces: set[Subspace], rotations: Integers, translations: Floats) 
         images = {
             _subspace(r @ np.asarray(first.point) + t, rows @ r.T) for r, t in zip(rotations, translations, strict=True)
         }
-        generic = first.at(_GENERIC[: first.dimension])
+        generic = first.at(GENERIC[: first.dimension])
         count = len(distinct(rotations @ generic + translations, 1e-6))
         classes.append((count, first))
         left -= images

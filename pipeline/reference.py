@@ -6,6 +6,8 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from ase.data import atomic_numbers
@@ -33,11 +35,13 @@ def build_tables(datasets: Path | None, out: Path | None, minutes: float) -> Non
         InputError: the data sets are not where they should be.
     """
     from data.reference import SHIPPED, load_reference
+    from data.skeletons import SHIPPED as TEMPLATES
     from screening.pool import available_cores
     from screening.potential import load_potential
     from screening.reference_build import build_reference
     from screening.reference_check import reference_facts
     from screening.reference_known import build_known_materials, known_facts
+    from screening.skeleton_library import build_templates
 
     shared = shared_dir()
     folder = datasets or (shared / "datasets" if shared is not None else None)
@@ -49,13 +53,14 @@ def build_tables(datasets: Path | None, out: Path | None, minutes: float) -> Non
     target = out or ASSETS
     target.mkdir(parents=True, exist_ok=True)
     structures = [folder / name for name in STRUCTURES]
-    energies, known = target / SHIPPED, target / "known_materials.parquet"
+    energies, known, templates = target / SHIPPED, target / "known_materials.parquet", target / TEMPLATES
     with progress_bars() as on_progress:
         work = runs_folder("runs/redoxa.db") / "reference.parts.jsonl"
         built = build_reference(
             energies, structures, load_potential(), work, 60 * minutes, on_progress, workers=available_cores()
         )
         build_known_materials(known, structures, [folder / name for name in COMPOSITIONS], on_progress)
+        library_facts = build_templates(templates, built.rows, partial(on_progress, "templates"))
     data_sets = [_data_set(folder / name) for name in (*STRUCTURES, *COMPOSITIONS)]
     library = Source(name="data/library", attribution="published crystallography; each entry names its source")
     potential = Source(name="CHGNet 0.3.0", attribution=CHGNET)
@@ -63,6 +68,7 @@ def build_tables(datasets: Path | None, out: Path | None, minutes: float) -> Non
     write_provenance(known, COMMAND, (*data_sets, library), PACKAGES, known_facts(materials))
     facts = reference_facts(reference, built.rows, structures[0], materials)
     write_provenance(energies, COMMAND, (*data_sets[:2], library, potential), PACKAGES, facts)
+    write_provenance(templates, COMMAND, (*data_sets[:1], library, potential), PACKAGES, asdict(library_facts))
     note(f"{built.entries} formulas in {energies}; {built.open_tasks} energies left to compute (run again to go on)")
 
 

@@ -50,6 +50,12 @@ NEAR_HULL_eV_PER_ATOM = 0.02
 LIBRARIES = ("reference_phases", "prototypes")
 """Sources of published phases that are relaxed whatever their energy."""
 
+TEMPLATE_ATOMS = 20
+"""Crystals of at most so many atoms are relaxed all, for the library of templates."""
+
+LITHIATED = "li_electrodes"
+"""Source of crystals that others made from the same hosts by inserting lithium; no templates."""
+
 LEAST_RELEVANCE = 2
 """Of `reference_tasks.relevance`: crystals below it are not relaxed."""
 
@@ -276,8 +282,8 @@ def build_reference(
 ) -> BuildResult:
     """Compute reference energies as far as the budget allows and write the table; run again to go on.
 
-    In order: published phases, single points of the datasets, then relaxation of their elements and of what lies near
-    the hull.
+    In order: published phases, single points of the datasets, then relaxation of their elements, of what lies near the
+    hull, and of all small crystals.
 
     Args:
         out: table to write (parquet); the old one is replaced at the end, at once.
@@ -304,6 +310,10 @@ def build_reference(
     still_open += stage("elements", elements, DATASET_SETTINGS)
     near = [] if still_open else near_hull(points, parts.rows, potential, NEAR_HULL_eV_PER_ATOM)
     still_open += stage("relaxations", near, DATASET_SETTINGS)
+    small = [
+        replace(t, kind="relaxed") for t in points if t.crystal.n_atoms <= TEMPLATE_ATOMS and t.source != LITHIATED
+    ]
+    still_open += stage("templates", small, DATASET_SETTINGS)
     current = {task.crystal_hash for task in (*published, *points)}  # the work file may know crystals that were mended
     rows = tuple(row for row in parts.rows.values() if row.crystal_hash in current)
     reference = Reference(reference_entries(rows), scale_of(potential))

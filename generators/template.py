@@ -1,0 +1,224 @@
+"""Known skeletons with their elements exchanged: the nearest template, and random substitution.
+
+On an exact content, the template of the same stoichiometry whose elements are nearest on the Mendeleev scale, scaled to
+the volume that its new elements take; the j-th request of one content gets the j-th nearest. Otherwise a random
+template with elements drawn by likeness. Symmetry is that of the template. This is the baseline that learned models
+have to beat, on the memory that they share (`data.skeletons`).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from ase.data import chemical_symbols
+from numpy.typing import NDArray
+
+from data.chemistry import is_charge_balanced
+from data.crystal import CrystalBatch
+from data.errors import GenerationError, StructureError
+from data.records import Crystal
+from data.skeletons import Template, load_templates
+from generators.base import CellContent, Condition, OnStep
+from generators.recipes import compact_multiples, supercell
+from generators.similarity import mendeleev_number
+
+TEMPERATURE = 8.0
+"""Mendeleev numbers over which an exchange becomes e times rarer in random substitution."""
+
+TRIES = 2000
+"""Draws per sample before random substitution gives up."""
+
+TYPICAL_VOLUME_A3 = 15.0
+"""By atom; elements too rare for a fit are drawn towards it."""
+
+Floats = NDArray[np.float64]
+Swap = dict[int, int]
+
+
+@dataclass(frozen=True)
+class Match:
+    """A template for a content: its elements' replacements, how many cells, and how far the elements are."""
+
+    template: Template
+    swap: tuple[tuple[int, int], ...]
+    cells: int
+    distance: float
+
+
+class TemplateGenerator:
+    """Nearest templates for given contents, random substitution without.
+
+    Args:
+        checkpoint: a table of templates; by default the one that ships.
+    """
+
+    name: ClassVar[str] = "template"
+    summary: ClassVar[str] = "known skeletons with their elements exchanged, symmetry kept"
+
+    def __init__(self, checkpoint: Path | None = None) -> None:
+        self.checkpoint_sha256: str | None = None
+        self.templates = load_templates(checkpoint)
+        self.volumes_A3 = element_volumes(self.templates)
+        self._by_counts: dict[tuple[int, ...], list[Template]] = defaultdict(list)
+        for template in self.templates:
+            self._by_counts[tuple(sorted(template.composition.values()))].append(template)
+
+    def sample(
+        self, n: int, condition: Condition, rng: np.random.Generator, on_step: OnStep | None = None
+    ) -> tuple[CrystalBatch, list[str]]:
+        """Return n crystals and their labels, e.g. ``space group 166: Na->Li``; see `generators.base.Generator`.
+
+        Raises:
+            GenerationError: no template has an asked-for content, or too few substitutions satisfy the condition.
+        """
+        if condition.contents and len(condition.contents) != n:
+            raise GenerationError(f"{len(condition.contents)} contents were given for {n} samples")
+        source = self._predicted(condition) if condition.contents else self._substituted(condition, rng)
+        crystals, labels = [], []
+        for crystal, label in itertools.islice(source, n):
+            crystals.append(crystal)
+            labels.append(label)
+            if on_step is not None:
+                on_step(len(crystals), n)
+        if len(crystals) < n:
+            raise GenerationError(f"template found only {len(crystals)} of {n} crystals; allow more elements or atoms")
+        return CrystalBatch.from_crystals(crystals), labels
+
+    def matches(self, content: CellContent) -> list[Match]:
+        """Templates for a content, the nearest first."""
+        whole = math.gcd(*content.values())
+        found = []
+        for cells in (d for d in range(1, whole + 1) if whole % d == 0):
+            counts = {z: n // cells for z, n in content.items()}
+            for template in self._by_counts.get(tuple(sorted(counts.values())), []):
+                distance, swap = nearest_swap(template.composition, counts)
+                found.append(Match(template, tuple(swap.items()), cells, distance))
+        return sorted(found, key=lambda m: (m.cells > 1, m.distance, -m.template.count))
+
+    def build(self, template: Template, swap: Swap, cells: int = 1) -> Crystal:
+        """The crystal of a template with its elements exchanged, scaled to the volume that they take."""
+        old, new = (
+            sum(self.volumes_A3[z] * n for z, n in _swapped(template.composition, s).items()) for s in ({}, swap)
+        )
+        scale = (new / old) ** (1 / 3)
+        form = replace(
+            template.form,
+            orbits=tuple(replace(o, number=swap.get(o.number, o.number)) for o in template.form.orbits),
+            lengths_A=tuple(x * scale for x in template.form.lengths_A),
+        )
+        crystal = form.to_crystal()
+        if cells == 1:
+            return crystal
+        numbers, coords, lattice = supercell(crystal, compact_multiples(crystal, cells))
+        return Crystal(numbers=tuple(numbers), frac_coords=coords.tolist(), lattice_A=lattice.tolist())
+
+    def _predicted(self, condition: Condition) -> Iterator[tuple[Crystal, str]]:
+        """One crystal a content, in order."""
+        sources: dict[tuple[tuple[int, int], ...], Iterator[Match]] = {}
+        for index, content in enumerate(condition.contents):
+            key = tuple(sorted(content.items()))
+            match = next(sources.setdefault(key, iter(self.matches(content))), None)
+            if match is None:
+                formula = "".join(f"{chemical_symbols[z]}{n}" for z, n in key)
+                raise GenerationError(f"contents[{index}] = {formula}: no (further) template of this stoichiometry")
+            swap = dict(match.swap)
+            yield self.build(match.template, swap, match.cells), _label(match.template, swap)
+
+    def _substituted(self, condition: Condition, rng: np.random.Generator) -> Iterator[tuple[Crystal, str]]:
+        """Random substitutions that satisfy the condition, no two alike and none the template itself."""
+        allowed = sorted(condition.allowed or {z for z in range(1, 104) if self.volumes_A3[z] > 0})
+        if missing := condition.required - set(allowed):
+            raise GenerationError(f"{', '.join(chemical_symbols[z] for z in sorted(missing))}: required, not allowed")
+        low, high = condition.n_atoms
+        pool = [t for t in self.templates if low <= sum(t.atoms) <= high and len(t.composition) <= len(allowed)]
+        pool = [t for t in pool if len(t.composition) >= max(1, len(condition.required))]
+        seen: set[object] = set()
+        misses = 0
+        while pool and misses < TRIES:
+            misses += 1
+            template = pool[int(rng.integers(len(pool)))]
+            swap = draw_swap(list(template.composition), allowed, sorted(condition.required), rng)
+            key = template.skeleton, tuple(swap.values())
+            if key in seen or all(a == b for a, b in swap.items()):
+                continue
+            new = _swapped(template.composition, swap)
+            if condition.charge_neutral and not is_charge_balanced({chemical_symbols[z]: n for z, n in new.items()}):
+                continue
+            try:
+                crystal = self.build(template, swap)
+            except StructureError:
+                continue
+            seen.add(key)
+            misses = 0
+            yield crystal, _label(template, swap)
+
+
+def nearest_swap(old: CellContent, new: CellContent) -> tuple[float, Swap]:
+    """Assign new elements to old ones of equal counts so that Mendeleev numbers change least; the mean change."""
+    swap: Swap = {}
+    total = 0.0
+    for count in set(old.values()):
+        before = [z for z, n in old.items() if n == count]
+        after = [z for z, n in new.items() if n == count]
+        orders = itertools.permutations(after)
+        least, order = min((sum(_change(a, b) for a, b in zip(before, o, strict=True)), o) for o in orders)
+        total += least * count
+        swap |= dict(zip(before, order, strict=True))
+    return total / sum(old.values()), swap
+
+
+def draw_swap(old: Sequence[int], allowed: Sequence[int], required: Sequence[int], rng: np.random.Generator) -> Swap:
+    """Give each old element an allowed one by likeness, no two the same, the required ones first."""
+    swap: Swap = {}
+    for element in required:
+        left = [z for z in old if z not in swap]
+        swap[_drawn(left, element, rng)] = element
+    for element in (z for z in old if z not in swap):
+        swap[element] = _drawn([z for z in allowed if z not in swap.values()], element, rng)
+    return {z: swap[z] for z in old}
+
+
+def _drawn(options: Sequence[int], element: int, rng: np.random.Generator) -> int:
+    weights = np.exp([-_change(z, element) / TEMPERATURE for z in options])
+    return int(options[rng.choice(len(options), p=weights / weights.sum())])
+
+
+def _change(a: int, b: int) -> int:
+    return abs(mendeleev_number(chemical_symbols[a]) - mendeleev_number(chemical_symbols[b]))
+
+
+def _swapped(composition: CellContent, swap: Swap) -> CellContent:
+    found: Counter[int] = Counter()
+    for z, n in composition.items():
+        found[swap.get(z, z)] += n
+    return dict(found)
+
+
+def _label(template: Template, swap: Swap) -> str:
+    changes = ", ".join(f"{chemical_symbols[a]}->{chemical_symbols[b]}" for a, b in swap.items() if a != b)
+    return f"space group {template.form.group}: {changes or 'as it is'}"
+
+
+def element_volumes(templates: Sequence[Template]) -> Floats:
+    """Volume by atom of each element [104] in A^3, by least squares over the templates; 0 where it does not occur."""
+    counts = np.zeros((len(templates), 104))
+    volumes = np.zeros(len(templates))
+    for i, template in enumerate(templates):
+        for z, n in template.composition.items():
+            counts[i, z] = n
+        volumes[i] = template.volume_A3
+    weight = 1.0 / np.maximum(counts.sum(1), 1.0)
+    pull = 0.01 * np.eye(104)
+    fitted = np.linalg.lstsq(
+        np.vstack([counts * weight[:, None], pull]),
+        np.concatenate([volumes * weight, pull @ np.full(104, TYPICAL_VOLUME_A3)]),
+        rcond=None,
+    )[0]
+    return np.where(counts.any(0), np.maximum(fitted, 1.0), 0.0)
