@@ -56,11 +56,10 @@ def build_tables(datasets: Path | None, out: Path | None, minutes: float) -> Non
     energies, known, templates = target / SHIPPED, target / "known_materials.parquet", target / TEMPLATES
     with progress_bars() as on_progress:
         work = runs_folder("runs/redoxa.db") / "reference.parts.jsonl"
-        built = build_reference(
-            energies, structures, load_potential(), work, 60 * minutes, on_progress, workers=available_cores()
-        )
+        cores = available_cores()
+        built = build_reference(energies, structures, load_potential(), work, 60 * minutes, on_progress, workers=cores)
         build_known_materials(known, structures, [folder / name for name in COMPOSITIONS], on_progress)
-        library_facts = build_templates(templates, built.rows, partial(on_progress, "templates"))
+        library_facts = build_templates(templates, built.rows, cores, partial(on_progress, "templates"))
     data_sets = [_data_set(folder / name) for name in (*STRUCTURES, *COMPOSITIONS)]
     library = Source(name="data/library", attribution="published crystallography; each entry names its source")
     potential = Source(name="CHGNet 0.3.0", attribution=CHGNET)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
+from multiprocessing import get_context
 from pathlib import Path
 
 from data.errors import StructureError
@@ -33,42 +35,51 @@ class LibraryFacts:
     set_aside: Counter[str] = field(default_factory=Counter)
 
 
-def build_templates(out: Path, rows: Iterable[Row], on_step: Callable[[int, int], None] | None = None) -> LibraryFacts:
+def build_templates(
+    out: Path, rows: Iterable[Row], workers: int = 1, on_step: Callable[[int, int], None] | None = None
+) -> LibraryFacts:
     """Write the table of templates of all small crystals whose relaxation converged.
 
     Args:
         out: table to write (parquet); the old one is replaced at the end, at once.
         rows: results of `reference_build`, relaxed crystals among them.
+        workers: processes that look for symmetry.
         on_step: called with (done, total).
     """
     relaxed = [r for r in rows if r.crystal is not None and r.n_atoms <= TEMPLATE_ATOMS and r.source != LITHIATED]
     facts = LibraryFacts(crystals=len(relaxed))
     found: dict[object, list[Template]] = defaultdict(list)
-    for i, row in enumerate(relaxed):
-        try:
-            _add(found, row)
-        except StructureError as error:
-            facts.set_aside[str(error).partition(":")[2].strip()] += 1
-        if on_step is not None:
-            on_step(i + 1, len(relaxed))
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        for i, made in enumerate(pool.map(_template, relaxed, chunksize=64)):
+            if isinstance(made, str):
+                facts.set_aside[made] += 1
+            else:
+                _count(found[made.skeleton, tuple(made.composition)], made)
+            if on_step is not None:
+                on_step(i + 1, len(relaxed))
     templates = [template for same in found.values() for template in same]
     facts.templates, facts.skeletons = len(templates), len({t.skeleton for t in templates})
     write_templates(out, templates)
     return facts
 
 
-def _add(found: dict[object, list[Template]], row: Row) -> None:
-    """Count a crystal to the template that it equals, or make it one."""
+def _template(row: Row) -> Template | str:
+    """The template of a relaxed crystal, or why there is none."""
     if not row.converged:
-        raise StructureError(f"{row.name}: not converged")
-    form = canonical(symmetric(Crystal.model_validate(row.crystal), SYMPREC_A))
-    template = template_of(form)
-    same = found[form.group, tuple((o.letter, o.number) for o in form.orbits)]
+        return "not converged"
+    try:
+        return template_of(canonical(symmetric(Crystal.model_validate(row.crystal), SYMPREC_A)))
+    except StructureError as error:
+        return str(error).partition(":")[2].strip()
+
+
+def _count(same: list[Template], new: Template) -> None:
+    """Count a crystal to the template that it equals, or let it be one."""
     for i, other in enumerate(same):
-        if alike(form, other.form):
+        if alike(new.form, other.form):
             same[i] = replace(other, count=other.count + 1)
             return
-    same.append(template)
+    same.append(new)
 
 
 def alike(a: SymmetricCrystal, b: SymmetricCrystal) -> bool:

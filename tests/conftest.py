@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,16 +23,17 @@ def _programs() -> Path | None:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """URL of a PostgreSQL server of our own, on a socket in a temporary folder."""
+def postgres() -> Iterator[str]:
+    """URL of a PostgreSQL server of our own, on a socket in a temporary folder.
+
+    Not pytest's: the path of a socket must be short, and a pytest that starts meanwhile clears old folders of its own.
+    """
     programs = _programs()
     if programs is None:
         pytest.skip("PostgreSQL is not installed here (apt-get install postgresql)")
-    folder = tmp_path_factory.mktemp("postgres")
+    folder = Path(tempfile.mkdtemp(prefix="redoxa-"))
     user = "postgres" if os.name == "posix" and os.getuid() == 0 else None  # it refuses to run as root
     if user is not None:
-        for parent in (folder, *folder.parents[:2]):
-            parent.chmod(0o755)
         shutil.chown(folder, user)
 
     def run(program: str, *args: str) -> None:
@@ -46,3 +48,4 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"postgresql://redoxa@/postgres?host={folder}&port={SOCKET_PORT}"
     finally:
         run("pg_ctl", "-D", data, "-m", "immediate", "stop")
+        shutil.rmtree(folder, ignore_errors=True)
