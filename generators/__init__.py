@@ -7,4 +7,5 @@ from typing import Final
 GENERATORS: Final = {
     "flow": "generators.flow:FlowGenerator",
     "substitution": "generators.substitution:SubstitutionGenerator",
+    "template": "generators.template:TemplateGenerator",
 }

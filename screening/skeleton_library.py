@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -32,7 +32,7 @@ class LibraryFacts:
     crystals: int = 0
     templates: int = 0
     skeletons: int = 0
-    set_aside: Counter[str] = field(default_factory=Counter)
+    set_aside: dict[str, int] = field(default_factory=dict)
 
 
 def build_templates(
@@ -52,7 +52,7 @@ def build_templates(
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         for i, made in enumerate(pool.map(_template, relaxed, chunksize=64)):
             if isinstance(made, str):
-                facts.set_aside[made] += 1
+                facts.set_aside[made] = facts.set_aside.get(made, 0) + 1
             else:
                 _count(found[made.skeleton, tuple(made.composition)], made)
             if on_step is not None:
