@@ -107,15 +107,7 @@ class SymmetricCrystal:
 
 def crystal_system(group: int) -> str:
     """Crystal system of a space group."""
-    bounds = {
-        2: "triclinic",
-        15: "monoclinic",
-        74: "orthorhombic",
-        142: "tetragonal",
-        167: "trigonal",
-        194: "hexagonal",
-    }
-    return next((system for last, system in bounds.items() if group <= last), "cubic")
+    return next(system for last, system in LAST_GROUP.items() if group <= last)
 
 
 def primitive_vectors(group: SpaceGroup) -> Floats:
