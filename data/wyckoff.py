@@ -2,13 +2,15 @@
 
 A Wyckoff position is a class of points with conjugate site-symmetry groups. The points that an operation leaves where
 they are form a point, a line or a plane; those of all operations, and the points where axes cross, are all the special
-positions there are. Nothing is typed in: the tables are computed once a process, some tens of milliseconds a group.
+positions there are. Nothing is typed in: the tables are computed once a process, some milliseconds a group.
 """
 
 from __future__ import annotations
 
 import itertools
 import string
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -24,11 +26,19 @@ Integers = NDArray[np.int64]
 GRID = 24
 """Special positions lie at multiples of 1/24 in the standard settings, and so do all translations of operations."""
 
-GENERIC = np.array([0.12345, 0.27183, 0.31416])
+_FINE = 1000
+_GENERIC = np.array([2963, 6524, 7541])
+GENERIC = _GENERIC / (_FINE * GRID)
 """Free coordinates that are special in no group."""
 
 _SHIFTS = np.array(list(itertools.product((-1, 0, 1), repeat=3)))
 _STEPS = sorted(itertools.product((-1, 0, 1, 2), repeat=3), key=lambda v: (sum(map(abs, v)), sum(x < 0 for x in v), v))
+_DIGITS = np.array([GRID * GRID, GRID, 1])
+"""Turns a point in steps of the grid into one number that sorts alike."""
+
+Directions = tuple[tuple[int, int, int], ...]
+Flat = tuple[Directions, int]
+"""A subspace while tables are computed: directions, and the number of its point."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +49,7 @@ class Subspace:
     """
 
     point: tuple[float, float, float]
-    directions: tuple[tuple[int, int, int], ...]
+    directions: Directions
     pivots: tuple[int, ...]
 
     @property
@@ -132,14 +142,13 @@ def space_group(number: int) -> SpaceGroup:
         raise InputError(f"{number} is not the number of a space group (1 to 230)")
     found = spglib.get_symmetry_from_database(_hall_number(number))
     rotations = np.asarray(found["rotations"], dtype=np.int64)
-    translations = np.round(np.asarray(found["translations"]) * GRID) / GRID % 1.0
-    classes = _classes(rotations, translations)
+    shifts = np.round(np.asarray(found["translations"]) * GRID).astype(np.int64) % GRID
     letters = [*string.ascii_lowercase, "A"]
     positions = tuple(
         WyckoffPosition(letter, multiplicity, space)
-        for letter, (multiplicity, space) in zip(letters, sorted(classes, key=_rank), strict=False)
+        for letter, (multiplicity, space) in zip(letters, sorted(_classes(rotations, shifts), key=_rank), strict=False)
     )
-    return SpaceGroup(number, rotations, translations, positions)
+    return SpaceGroup(number, rotations, shifts / GRID, positions)
 
 
 @cache
@@ -159,108 +168,134 @@ def _rank(entry: tuple[int, Subspace]) -> tuple[object, ...]:
 
 @cache
 def _hall_number(number: int) -> int:
-    """First setting of a group in spglib's table, which is the one it standardises to."""
+    """First setting of a group in spglib's table (sorted by group), which is the one it standardises to."""
     import spglib
 
-    return next(hall for hall in range(1, 531) if spglib.get_spacegroup_type(hall).number == number)
+    return 1 + bisect_left(range(1, 531), number, key=lambda hall: int(spglib.get_spacegroup_type(hall).number))
 
 
-def _classes(rotations: Integers, translations: Floats) -> list[tuple[int, Subspace]]:
+def _classes(rotations: Integers, shifts: Integers) -> Iterator[tuple[int, Subspace]]:
     """(multiplicity, representative) of every Wyckoff position."""
-    fixed = {space for r, t in zip(rotations, translations, strict=True) for space in _fixed_spaces(r, t)}
-    found: list[tuple[int, Subspace]] = []
-    lines: list[Subspace] = []
+    fixed = {flat for r in np.unique(rotations, axis=0) for flat in _fixed(r, shifts[(rotations == r).all((1, 2))])}
+    points = {flat for flat in fixed if not flat[0]}
     for dimension in (3, 2, 1):
-        part = _by_class({s for s in fixed if s.dimension == dimension}, rotations, translations)
-        lines = [space for _, space in part]
-        found += part
-    points = {s for s in fixed if not s.dimension}
-    all_lines = [s for s in fixed if s.dimension == 1]
-    for line in lines:
-        points |= set(_crossings(line, all_lines))
-    return found + _by_class(points, rotations, translations)
+        same = {flat for flat in fixed if len(flat[0]) == dimension}
+        chosen = _one_of_each_class(same, rotations, shifts)
+        if dimension == 1:
+            points |= {crossing for line in chosen for crossing in _crossings(line, same)}
+        yield from ((_multiplicity(flat, rotations, shifts), _subspace(flat)) for flat in chosen)
+    chosen = _one_of_each_class(points, rotations, shifts)
+    yield from ((_multiplicity(flat, rotations, shifts), _subspace(flat)) for flat in chosen)
 
 
-def _fixed_spaces(rotation: Integers, translation: Floats) -> Iterator[Subspace]:
-    """What an operation, followed by any lattice translation, leaves in place."""
-    matrix = rotation - np.eye(3)
-    inverse = np.linalg.pinv(matrix)
-    right = -(translation + _SHIFTS)
-    points = right @ inverse.T
-    solved = np.abs(points @ matrix.T - right).max(1) < 1e-8
-    directions = _fixed_directions(rotation)
-    for point in points[solved]:
-        yield _subspace(point, directions)
+@dataclass(frozen=True)
+class _Frame:
+    """The canonical basis of a lattice of directions.
+
+    Attributes:
+        rows: the basis; a unit matrix in the columns of the pivots.
+        pivots: those columns.
+        slide: int [3,3]; `point @ slide` is the point of the same subspace that is zero at the pivots.
+    """
+
+    rows: Directions
+    pivots: tuple[int, ...]
+    slide: Integers
 
 
-def _fixed_directions(rotation: Integers) -> Integers:
-    """Integer basis [d,3] of the vectors that a rotation keeps."""
-    steps = np.array(_STEPS[1:])
-    kept = steps[(steps @ rotation.T == steps).all(1)]
-    basis: list[Integers] = []
-    for step in kept:
-        if np.linalg.matrix_rank(np.array([*basis, step])) > len(basis):
-            basis.append(step)
-    return np.array(basis, dtype=np.int64).reshape(-1, 3)
-
-
-def _subspace(point: Floats, directions: Integers) -> Subspace:
-    """Canonical form of a subspace."""
-    d = len(directions)
+@cache
+def _frame(directions: Directions) -> _Frame:
+    basis = np.array(directions, dtype=np.int64).reshape(-1, 3)
+    d = len(basis)
     for pivots in itertools.combinations(range(3), d):
-        minor = directions[:, list(pivots)]
-        if d == 0 or abs(round(float(np.linalg.det(minor)))) == 1:
+        minor = basis[:, list(pivots)]
+        if abs(round(float(np.linalg.det(minor)))) == 1:  # of no rows at all it is 1 too
             break
     else:
-        raise InputError(f"no whole coordinates along {directions.tolist()}")
-    rows = np.round(np.linalg.inv(minor) @ directions).astype(int) if d else directions
-    start = point - point[list(pivots)] @ rows
-    start = np.round(start * GRID).astype(int) % GRID / GRID
-    return Subspace(
-        (float(start[0]), float(start[1]), float(start[2])),
-        tuple((int(a), int(b), int(c)) for a, b, c in rows),
-        pivots,
-    )
+        raise InputError(f"no whole coordinates along {directions}")
+    rows = np.round(np.linalg.inv(minor) @ basis).astype(np.int64)
+    slide = np.eye(3, dtype=np.int64)
+    slide[list(pivots)] -= rows
+    return _Frame(_as_directions(rows), pivots, slide)
 
 
-def _by_class(spaces: set[Subspace], rotations: Integers, translations: Floats) -> list[tuple[int, Subspace]]:
-    """(multiplicity, representative) of each class of subspaces that operations carry into one another."""
+def _as_directions(rows: Integers) -> Directions:
+    return tuple((int(a), int(b), int(c)) for a, b, c in rows)
+
+
+def _flats(frame: _Frame, points: Integers) -> Iterator[Flat]:
+    """The subspaces of a frame through points [n,3]."""
+    for code in np.unique(points @ frame.slide % GRID @ _DIGITS).tolist():
+        yield frame.rows, code
+
+
+def _point(flat: Flat) -> Integers:
+    """Point [3] of a subspace in steps of the grid."""
+    return np.asarray(flat[1] // _DIGITS % GRID)
+
+
+def _subspace(flat: Flat) -> Subspace:
+    x, y, z = (_point(flat) / GRID).tolist()
+    return Subspace((x, y, z), flat[0], _frame(flat[0]).pivots)
+
+
+@cache
+def _solver(rotation: bytes) -> tuple[_Frame, Floats]:
+    """Frame of the vectors that a rotation keeps, and the pseudoinverse of what it does to the others."""
+    matrix = np.frombuffer(rotation, dtype=np.int64).reshape(3, 3)
+    steps = np.array(_STEPS[1:])
+    basis: list[Integers] = []
+    for step in steps[(steps @ matrix.T == steps).all(1)]:
+        if np.linalg.matrix_rank(np.array([*basis, step])) > len(basis):
+            basis.append(step)
+    return _frame(_as_directions(np.array(basis, dtype=np.int64).reshape(-1, 3))), np.linalg.pinv(matrix - np.eye(3))
+
+
+def _fixed(rotation: Integers, shifts: Integers) -> Iterator[Flat]:
+    """What a rotation, followed by one of the shifts [n,3] and any lattice translation, leaves in place."""
+    frame, inverse = _solver(rotation.tobytes())
+    right = -(shifts[:, None] + GRID * _SHIFTS).reshape(-1, 3)
+    points = np.round(right @ inverse.T @ frame.slide).astype(np.int64)
+    solved = (points @ (rotation - np.eye(3, dtype=np.int64)).T == right).all(1)
+    return _flats(frame, points[solved])
+
+
+def _one_of_each_class(spaces: set[Flat], rotations: Integers, shifts: Integers) -> list[Flat]:
+    """The plainest of each class of subspaces that operations carry into one another."""
     left = set(spaces)
-    classes = []
-    while left:
-        first = min(left, key=_plainness)
-        rows = np.array(first.directions, dtype=np.int64).reshape(-1, 3)
-        images = {
-            _subspace(r @ np.asarray(first.point) + t, rows @ r.T) for r, t in zip(rotations, translations, strict=True)
-        }
-        generic = first.at(GENERIC[: first.dimension])
-        count = len(distinct(rotations @ generic + translations, 1e-6))
-        classes.append((count, first))
-        left -= images
-    return classes
+    chosen = []
+    for flat in sorted(spaces, key=_plainness):
+        if flat in left:
+            chosen.append(flat)
+            frames = [_frame(_as_directions(rows)) for rows in np.array(flat[0]).reshape(-1, 3) @ rotations.mT]
+            points = np.einsum("ni,nij->nj", rotations @ _point(flat) + shifts, np.array([f.slide for f in frames]))
+            left -= set(zip((f.rows for f in frames), (points % GRID @ _DIGITS).tolist(), strict=True))
+    return chosen
 
 
-def _plainness(space: Subspace) -> tuple[object, ...]:
+def _plainness(flat: Flat) -> tuple[object, ...]:
     """Sort key: few and small numbers first."""
-    return (
-        sum(abs(x) for row in space.directions for x in row),
-        sum(x < 0 for row in space.directions for x in row),
-        space.point,
-        space.pivots,
-        space.directions,
-    )
+    numbers = [x for row in flat[0] for x in row]
+    return sum(map(abs, numbers)), sum(x < 0 for x in numbers), flat[1], _frame(flat[0]).pivots, flat[0]
 
 
-def _crossings(line: Subspace, others: list[Subspace]) -> Iterator[Subspace]:
+def _multiplicity(flat: Flat, rotations: Integers, shifts: Integers) -> int:
+    """Images of a generic point in the conventional cell."""
+    generic = _FINE * _point(flat) + _GENERIC[: len(flat[0])] @ np.array(flat[0], dtype=np.int64).reshape(-1, 3)
+    return len(np.unique((rotations @ generic + _FINE * shifts) % (_FINE * GRID), axis=0))
+
+
+def _crossings(line: Flat, others: set[Flat]) -> Iterator[Flat]:
     """Points where a line meets others, lattice translations included."""
-    a = np.array(line.directions[0], dtype=float)
+    start, along = _point(line), np.array(line[0][0])
+    parallel: dict[Directions, list[Integers]] = defaultdict(list)
     for other in others:
-        b = np.array(other.directions[0], dtype=float)
-        matrix = np.stack([a, -b], axis=1)
-        if np.linalg.matrix_rank(matrix) < 2:
+        parallel[other[0]].append(_point(other))
+    for directions, points in parallel.items():
+        if directions == line[0]:
             continue
-        right = np.asarray(other.point) + _SHIFTS - np.asarray(line.point)
+        matrix = np.stack([along, -np.array(directions[0])], axis=1)
+        right = (np.array(points)[:, None] + GRID * _SHIFTS - start).reshape(-1, 3)
         steps = right @ np.linalg.pinv(matrix).T
-        met = np.abs(steps @ matrix.T - right).max(1) < 1e-8
-        for step in steps[met]:
-            yield _subspace(np.asarray(line.point) + step[0] * a, np.empty((0, 3), dtype=np.int64))
+        met = np.abs(steps @ matrix.T - right).max(1) < 1e-6
+        yield from _flats(_frame(()), np.round(start + steps[met, :1] * along).astype(np.int64))
