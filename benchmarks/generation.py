@@ -29,7 +29,6 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Structure
 
 from data.chemistry import is_charge_balanced
-from data.crystal import CrystalBatch
 from data.datasets import load, prepare, shared_dir
 from data.fingerprint import spacegroup
 from data.records import Crystal
@@ -121,8 +120,10 @@ def sane_share(crystals: Sequence[Crystal]) -> float:
     """Share of crystals within the flow's limits of contact and packing."""
     limits, good = SanityLimits(), 0
     for crystal in crystals:
-        batch = CrystalBatch.from_crystals([crystal])
-        good += int(is_sane(batch.numbers[None], batch.frac_coords[None], batch.lattice, limits)[0])
+        numbers, coords, lattice = (
+            torch.tensor([x]) for x in (crystal.numbers, crystal.frac_coords, crystal.lattice_A)
+        )
+        good += int(is_sane(numbers, coords, lattice, limits)[0])
     return good / len(crystals)
 
 

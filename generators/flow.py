@@ -255,14 +255,13 @@ class FlowGenerator:
             if snapped is not None:
                 frac, cell = snapped
                 report.symmetrised += 1
-            coords.append(torch.from_numpy(frac))
-            cells.append(torch.from_numpy(cell))
-        sizes = torch.tensor([len(slot.types) for slot in slots])
+            coords.append(frac)
+            cells.append(cell)
         return CrystalBatch(
-            numbers=torch.cat([slot.types for slot in slots]),
-            frac_coords=torch.cat(coords).float(),
-            lattice=torch.stack(cells).float(),
-            batch=torch.repeat_interleave(torch.arange(len(slots)), sizes),
+            numbers=torch.cat([slot.types for slot in slots]).numpy(),
+            frac_coords=np.concatenate(coords).astype(np.float32),
+            lattice=np.stack(cells).astype(np.float32),
+            batch=np.repeat(np.arange(len(slots)), [len(slot.types) for slot in slots]),
         )
 
     def _snap(self, slot: _Slot, frac: Floats, cell: Floats) -> tuple[Floats, Floats] | None:
