@@ -8,20 +8,38 @@ holds no source ids and no source coordinates.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from data.errors import InputError
-from data.symmetric import ANGLES, LENGTHS, Orbit, SymmetricCrystal, crystal_system
-from data.wyckoff import centring, space_group
+from data.provenance import sha256_of
+from data.symmetric import (
+    LENGTHS,
+    Orbit,
+    SymmetricCrystal,
+    cell_parameters,
+    cell_volumes_A3,
+    crystal_system,
+    n_cell_parameters,
+)
+from data.wyckoff import Floats, Integers, centring, space_group
+
+if TYPE_CHECKING:
+    from pyarrow import Array
 
 SHIPPED = "templates.parquet"
 """The table in `data/assets` that ships with the project."""
+
+COLUMNS = ("group", "letters", "numbers", "atoms", "free", "cell", "count")
+
+HEAVIEST = 103
+"""Largest atomic number in a table."""
 
 Skeleton = tuple[int, tuple[tuple[str, int], ...]]
 """Space group, and (letter, number of the species) of each orbit; species count up in order of appearance."""
@@ -68,39 +86,99 @@ def template_of(form: SymmetricCrystal, count: int = 1) -> Template:
     return Template(form, atoms, count)
 
 
-def load_templates(path: Path | None = None) -> list[Template]:
+class TemplateTable:
+    """Templates by columns; a `Template` is built when it is asked for.
+
+    Attributes:
+        counts: source crystals that relax to each, int [n].
+        compositions: atoms in the primitive cell by atomic number, int [n, 104].
+        volumes_A3: of the primitive cells, float [n].
+        sha256: of the file.
+
+    Raises:
+        InputError: the file is missing or is none of ours.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            table = pq.ParquetFile(path).read(columns=list(COLUMNS)).combine_chunks()
+            self._columns = {name: table.column(name).combine_chunks() for name in COLUMNS}
+        except (OSError, KeyError, pa.ArrowInvalid) as error:
+            raise InputError(f"{path}: cannot be read as a table of templates ({error})") from error
+        self.sha256 = sha256_of(path)
+        self._check(path)
+        self.counts: Integers = _integers(self._columns["count"])
+        self.compositions: Integers = np.zeros((len(self), HEAVIEST + 1), dtype=np.int64)
+        numbers, atoms = self._columns["numbers"], self._columns["atoms"]
+        rows = np.repeat(np.arange(len(self)), _integers(numbers.value_lengths()))
+        np.add.at(self.compositions, (rows, _integers(numbers.values)), _integers(atoms.values))
+        self.volumes_A3 = self._volumes(path)
+
+    def __len__(self) -> int:
+        return len(self._columns["group"])
+
+    def __getitem__(self, index: int) -> Template:
+        row = {name: column[index].as_py() for name, column in self._columns.items()}
+        lengths = len(set(LENGTHS[crystal_system(row["group"])]))
+        orbits = zip(row["letters"], row["numbers"], row["free"], strict=True)
+        form = SymmetricCrystal(
+            group=row["group"],
+            orbits=tuple(Orbit(letter, number, tuple(free)) for letter, number, free in orbits),
+            lengths_A=tuple(row["cell"][:lengths]),
+            angles_deg=tuple(row["cell"][lengths:]),
+        )
+        return Template(form, tuple(row["atoms"]), row["count"])
+
+    def __iter__(self) -> Iterator[Template]:
+        return (self[i] for i in range(len(self)))
+
+    def _check(self, path: Path) -> None:
+        """Refuse what would only be found when a template is asked for."""
+        import pyarrow.compute as pc
+
+        orbits = pc.utf8_length(self._columns["letters"])
+        limits = pc.min_max(self._columns["group"]).as_py()
+        for name in ("numbers", "atoms", "free"):
+            if not self._columns[name].value_lengths().equals(orbits):
+                raise InputError(f"{path}: a template has a row of the wrong length ({name})")
+        if len(self) and not 1 <= limits["min"] <= limits["max"] <= 230:
+            raise InputError(f"{path}: a template has a space group beyond 1 to 230")
+        if (pc.max(self._columns["numbers"].values).as_py() or 0) > HEAVIEST:
+            raise InputError(f"{path}: a template holds an element beyond number {HEAVIEST}")
+
+    def _volumes(self, path: Path) -> Floats:
+        cells = self._columns["cell"]
+        groups, lengths = _integers(self._columns["group"]), _integers(cells.value_lengths())
+        values, ends = np.from_dlpack(cells.values).astype(np.float64), np.cumsum(lengths)
+        found = np.zeros(len(self))
+        for group in np.unique(groups).tolist():
+            rows = np.flatnonzero(groups == group)
+            free = n_cell_parameters(group)
+            if (lengths[rows] != free).any():
+                raise InputError(f"{path}: a template of space group {group} has a row of the wrong length (cell)")
+            parameters = cell_parameters(group, values[ends[rows, None] - free + np.arange(free)])
+            found[rows] = cell_volumes_A3(parameters) / centring(group)
+        return found
+
+
+def _integers(column: Array) -> Integers:
+    """An arrow column as an array; its own `to_numpy` would load pandas."""
+    return np.from_dlpack(column).astype(np.int64)
+
+
+def load_templates(path: Path | None = None) -> TemplateTable:
     """Read a table of templates, by default the one that ships.
 
     Raises:
         InputError: the table is missing or is none of ours.
     """
     if path is not None:
-        return _read(path)
+        return TemplateTable(path)
     with as_file(files("data") / "assets" / SHIPPED) as shipped:
-        return _read(shipped)
-
-
-def _read(path: Path) -> list[Template]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    columns = ("group", "letters", "numbers", "atoms", "free", "cell", "count")
-    try:
-        table = pq.ParquetFile(path).read(columns=list(columns))
-        rows = zip(*(table.column(name).to_pylist() for name in columns), strict=True)
-    except (OSError, KeyError, pa.ArrowInvalid) as error:
-        raise InputError(f"{path}: cannot be read as a table of templates ({error})") from error
-    return [Template(_form(group, letters, numbers, free, cell), tuple(atoms), count)
-            for group, letters, numbers, atoms, free, cell, count in rows]  # fmt: skip
-
-
-def _form(group: int, letters: str, numbers: list[int], free: list[list[float]], cell: list[float]) -> SymmetricCrystal:
-    system = crystal_system(group)
-    lengths = len(set(LENGTHS[system]))
-    if len(cell) != lengths + len(ANGLES.get(system, ())) or not len(letters) == len(numbers) == len(free):
-        raise InputError(f"a template of space group {group} has a row of the wrong length")
-    orbits = tuple(Orbit(a, z, tuple(u)) for a, z, u in zip(letters, numbers, free, strict=True))
-    return SymmetricCrystal(group, orbits, tuple(cell[:lengths]), tuple(cell[lengths:]))
+        return TemplateTable(shipped)
 
 
 def write_templates(path: Path, templates: Iterable[Template]) -> int:

@@ -76,12 +76,7 @@ class SymmetricCrystal:
         """Row vectors [3,3], a along x and b in the xy plane."""
         from ase.geometry import cellpar_to_cell
 
-        system = crystal_system(self.group)
-        lengths = [self.lengths_A[i] for i in LENGTHS[system]]
-        angles = [90.0, 90.0, 120.0 if system in ("trigonal", "hexagonal") else 90.0]
-        for i, angle in zip(ANGLES.get(system, ()), self.angles_deg, strict=True):
-            angles[i] = angle
-        return np.asarray(cellpar_to_cell([*lengths, *angles]))
+        return np.asarray(cellpar_to_cell(cell_parameters(self.group, np.array([*self.lengths_A, *self.angles_deg]))))
 
     def to_crystal(self) -> Crystal:
         """The crystal in a primitive cell.
@@ -108,6 +103,31 @@ class SymmetricCrystal:
 def crystal_system(group: int) -> str:
     """Crystal system of a space group."""
     return next(system for last, system in LAST_GROUP.items() if group <= last)
+
+
+def n_cell_parameters(group: int) -> int:
+    """Lengths and angles that a space group leaves free."""
+    system = crystal_system(group)
+    return len(set(LENGTHS[system])) + len(ANGLES.get(system, ()))
+
+
+def cell_parameters(group: int, free: Floats) -> Floats:
+    """Lengths (Angstrom) and angles (degrees) [..., 6] of conventional cells from the k that are free [..., k]."""
+    system = crystal_system(group)
+    found = np.full((*free.shape[:-1], 6), 90.0)
+    found[..., :3] = free[..., LENGTHS[system]]
+    if system in ("trigonal", "hexagonal"):
+        found[..., 5] = 120.0
+    angles = ANGLES.get(system, ())
+    found[..., [3 + i for i in angles]] = free[..., free.shape[-1] - len(angles) :]
+    return found
+
+
+def cell_volumes_A3(parameters: Floats) -> Floats:
+    """Volumes [...] of cells from lengths and angles [..., 6]."""
+    cosines = np.cos(np.radians(parameters[..., 3:]))
+    gram = 1.0 + 2.0 * cosines.prod(-1) - (cosines**2).sum(-1)
+    return np.asarray(parameters[..., :3].prod(-1) * np.sqrt(gram))
 
 
 def primitive_vectors(group: SpaceGroup) -> Floats:

@@ -248,7 +248,8 @@ def _solver(rotation: bytes) -> tuple[_Frame, Floats]:
     for step in steps[(steps @ matrix.T == steps).all(1)]:
         if np.linalg.matrix_rank(np.array([*basis, step])) > len(basis):
             basis.append(step)
-    return _frame(_as_directions(np.array(basis, dtype=np.int64).reshape(-1, 3))), np.linalg.pinv(matrix - np.eye(3))
+    kept = _as_directions(np.array(basis, dtype=np.int64).reshape(-1, 3))
+    return _frame(kept), np.asarray(np.linalg.pinv(matrix - np.eye(3)), dtype=np.float64)
 
 
 def _fixed(rotation: Integers, shifts: Integers) -> Iterator[Flat]:
@@ -267,7 +268,8 @@ def _one_of_each_class(spaces: set[Flat], rotations: Integers, shifts: Integers)
     for flat in sorted(spaces, key=_plainness):
         if flat in left:
             chosen.append(flat)
-            frames = [_frame(_as_directions(rows)) for rows in np.array(flat[0]).reshape(-1, 3) @ rotations.mT]
+            turned = np.array(flat[0], dtype=np.int64).reshape(-1, 3) @ rotations.transpose(0, 2, 1)
+            frames = [_frame(_as_directions(rows)) for rows in turned]
             points = np.einsum("ni,nij->nj", rotations @ _point(flat) + shifts, np.array([f.slide for f in frames]))
             left -= set(zip((f.rows for f in frames), (points % GRID @ _DIGITS).tolist(), strict=True))
     return chosen

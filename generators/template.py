@@ -24,7 +24,7 @@ from data.chemistry import is_charge_balanced
 from data.crystal import CrystalBatch
 from data.errors import GenerationError, StructureError
 from data.records import Crystal
-from data.skeletons import Template, load_templates
+from data.skeletons import Template, TemplateTable, load_templates
 from generators.base import CellContent, Condition, OnStep
 from generators.recipes import compact_multiples, supercell
 from generators.similarity import mendeleev_number
@@ -44,9 +44,9 @@ Swap = dict[int, int]
 
 @dataclass(frozen=True)
 class Match:
-    """A template for a content: its elements' replacements, how many cells, and how far the elements are."""
+    """A template (by its place in the table) for a content: new elements, number of cells, distance of the elements."""
 
-    template: Template
+    index: int
     swap: tuple[tuple[int, int], ...]
     cells: int
     distance: float
@@ -63,12 +63,12 @@ class TemplateGenerator:
     summary: ClassVar[str] = "known skeletons with their elements exchanged, symmetry kept"
 
     def __init__(self, checkpoint: Path | None = None) -> None:
-        self.checkpoint_sha256: str | None = None
         self.templates = load_templates(checkpoint)
+        self.checkpoint_sha256: str | None = self.templates.sha256
         self.volumes_A3 = element_volumes(self.templates)
-        self._by_counts: dict[tuple[int, ...], list[Template]] = defaultdict(list)
-        for template in self.templates:
-            self._by_counts[tuple(sorted(template.composition.values()))].append(template)
+        self._by_counts: dict[tuple[int, ...], list[int]] = defaultdict(list)
+        for i, counts in enumerate(np.sort(self.templates.compositions, axis=1)):
+            self._by_counts[tuple(counts[counts > 0].tolist())].append(i)
 
     def sample(
         self, n: int, condition: Condition, rng: np.random.Generator, on_step: OnStep | None = None
@@ -97,10 +97,15 @@ class TemplateGenerator:
         found = []
         for cells in (d for d in range(1, whole + 1) if whole % d == 0):
             counts = {z: n // cells for z, n in content.items()}
-            for template in self._by_counts.get(tuple(sorted(counts.values())), []):
-                distance, swap = nearest_swap(template.composition, counts)
-                found.append(Match(template, tuple(swap.items()), cells, distance))
-        return sorted(found, key=lambda m: (m.cells > 1, m.distance, -m.template.count))
+            for i in self._by_counts.get(tuple(sorted(counts.values())), []):
+                distance, swap = nearest_swap(self._composition(i), counts)
+                found.append(Match(i, tuple(swap.items()), cells, distance))
+        return sorted(found, key=lambda m: (m.cells > 1, m.distance, -self.templates.counts[m.index]))
+
+    def _composition(self, index: int) -> CellContent:
+        row = self.templates.compositions[index]
+        numbers = np.flatnonzero(row)
+        return dict(zip(numbers.tolist(), row[numbers].tolist(), strict=True))
 
     def build(self, template: Template, swap: Swap, cells: int = 1) -> Crystal:
         """The crystal of a template with its elements exchanged, scaled to the volume that they take."""
@@ -128,8 +133,8 @@ class TemplateGenerator:
             if match is None:
                 formula = "".join(f"{chemical_symbols[z]}{n}" for z, n in key)
                 raise GenerationError(f"contents[{index}] = {formula}: no (further) template of this stoichiometry")
-            swap = dict(match.swap)
-            yield self.build(match.template, swap, match.cells), _label(match.template, swap)
+            template, swap = self.templates[match.index], dict(match.swap)
+            yield self.build(template, swap, match.cells), _label(template, swap)
 
     def _substituted(self, condition: Condition, rng: np.random.Generator) -> Iterator[tuple[Crystal, str]]:
         """Random substitutions that satisfy the condition, no two alike and none the template itself."""
@@ -137,13 +142,14 @@ class TemplateGenerator:
         if missing := condition.required - set(allowed):
             raise GenerationError(f"{', '.join(chemical_symbols[z] for z in sorted(missing))}: required, not allowed")
         low, high = condition.n_atoms
-        pool = [t for t in self.templates if low <= sum(t.atoms) <= high and len(t.composition) <= len(allowed)]
-        pool = [t for t in pool if len(t.composition) >= max(1, len(condition.required))]
+        atoms, kinds = self.templates.compositions.sum(1), np.count_nonzero(self.templates.compositions, axis=1)
+        fits = (low <= atoms) & (atoms <= high) & (len(condition.required) <= kinds) & (kinds <= len(allowed))
+        pool = np.flatnonzero(fits).tolist()
         seen: set[object] = set()
         misses = 0
         while pool and misses < TRIES:
             misses += 1
-            template = pool[int(rng.integers(len(pool)))]
+            template = self.templates[pool[int(rng.integers(len(pool)))]]
             swap = draw_swap(list(template.composition), allowed, sorted(condition.required), rng)
             key = template.skeleton, tuple(swap.values())
             if key in seen or all(a == b for a, b in swap.items()):
@@ -206,19 +212,12 @@ def _label(template: Template, swap: Swap) -> str:
     return f"space group {template.form.group}: {changes or 'as it is'}"
 
 
-def element_volumes(templates: Sequence[Template]) -> Floats:
+def element_volumes(table: TemplateTable) -> Floats:
     """Volume by atom of each element [104] in A^3, by least squares over the templates; 0 where it does not occur."""
-    counts = np.zeros((len(templates), 104))
-    volumes = np.zeros(len(templates))
-    for i, template in enumerate(templates):
-        for z, n in template.composition.items():
-            counts[i, z] = n
-        volumes[i] = template.volume_A3
-    weight = 1.0 / np.maximum(counts.sum(1), 1.0)
-    pull = 0.01 * np.eye(104)
-    fitted = np.linalg.lstsq(
-        np.vstack([counts * weight[:, None], pull]),
-        np.concatenate([volumes * weight, pull @ np.full(104, TYPICAL_VOLUME_A3)]),
-        rcond=None,
-    )[0]
-    return np.where(counts.any(0), np.maximum(fitted, 1.0), 0.0)
+    atoms = table.compositions.sum(1)
+    shares = table.compositions / atoms[:, None]
+    pull = np.full(shares.shape[1], 1e-4)
+    fitted = np.linalg.solve(
+        shares.T @ shares + np.diag(pull), shares.T @ (table.volumes_A3 / atoms) + pull * TYPICAL_VOLUME_A3
+    )
+    return np.where(shares.any(0), np.maximum(fitted, 1.0), 0.0)

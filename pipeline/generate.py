@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,14 +11,14 @@ from math import gcd
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from ase.data import atomic_numbers
 
 from data.errors import GenerationError, InputError
+from data.fingerprint import spacegroup
 from data.io import cif_text, write_extxyz
 from data.records import Crystal
 from data.registry import load
-from data.structures import density_g_cm3, to_structure
+from data.structures import density_g_cm3
 from generators import GENERATORS
 from generators.base import CellContent, Condition, OnStep
 
@@ -194,19 +195,14 @@ def _write(out: Path, crystals: list[Crystal], labels: list[str], origin: dict[s
                 "file": file,
                 "formula": crystal.formula,
                 "n_atoms": crystal.n_atoms,
-                "space_group": _space_group(crystal),
+                "space_group": spacegroup(crystal, 0.01) or 1,
                 "density_g_cm3": round(density_g_cm3(crystal), 3),
                 "label": label,
                 **origin,
             }
         )
     write_extxyz(out / "samples.extxyz", crystals, [str(row["file"]) for row in rows])
-    pd.DataFrame(rows).to_csv(out / "samples.csv", index=False)
-
-
-def _space_group(crystal: Crystal) -> int:
-    """International number at 0.01 Angstrom; 1 where spglib finds none."""
-    try:
-        return int(to_structure(crystal).get_space_group_info(symprec=0.01)[1])
-    except (TypeError, ValueError):
-        return 1
+    with (out / "samples.csv").open("w", encoding="utf-8", newline="") as table:
+        writer = csv.DictWriter(table, list(rows[0]) if rows else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)

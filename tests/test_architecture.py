@@ -48,10 +48,13 @@ LIGHT = [
     "robotics.recipe",
     "robotics.simulated",
     "robotics.file_drop",
+    "generators.substitution",
+    "generators.template",
     "screening.settings",
     "pipeline.cli",
     "pipeline.cli_lab",
     "pipeline.campaign",
+    "pipeline.generate",
     "pipeline.report.build",
 ]
 

@@ -76,6 +76,10 @@ def test_random_substitutions_differ_and_balance(generator: TemplateGenerator) -
     assert np.mean([spacegroup(c) > 1 for c in crystals]) > 0.9
 
 
+def test_its_checkpoint_is_the_table(generator: TemplateGenerator) -> None:
+    assert generator.checkpoint_sha256 == generator.templates.sha256 != TemplateGenerator().checkpoint_sha256
+
+
 def test_an_unknown_stoichiometry_is_refused(generator: TemplateGenerator) -> None:
     with pytest.raises(GenerationError, match=r"contents\[0\] = Li7O1: no"):
         generator.sample(1, Condition(contents=({3: 7, 8: 1},)), np.random.default_rng(0))
