@@ -26,7 +26,6 @@ from data.errors import GenerationError
 from data.prototypes import Prototype, load_prototypes
 from data.records import Crystal
 from generators.base import Condition, OnStep
-from generators.exact import ContentMatcher
 from generators.recipes import Recipe, mixed_recipes, mixing_patterns, plain_recipes
 
 TEMPERATURE = 1.5
@@ -73,17 +72,19 @@ class SubstitutionGenerator:
         """Return n distinct crystals and their labels, e.g. ``olivine LiFePO4: Fe->Mn``.
 
         No two have the same composition, working ion and topology, and none is a compound of the library itself unless
-        nothing else is left. Exact contents are met by the likest prototypes of that stoichiometry.
+        nothing else is left.
 
         Raises:
-            GenerationError: the condition leaves fewer than n crystals, or no prototype has an asked-for content.
+            GenerationError: exact contents are asked for, or the condition leaves fewer than n crystals.
         """
-        source = ContentMatcher(condition.contents).recipes() if condition.contents else self._search(condition, rng)
-        if condition.contents and len(condition.contents) != n:
-            raise GenerationError(f"{n} samples were asked for, but {len(condition.contents)} contents given")
+        if condition.contents:
+            raise GenerationError(
+                "substitution chooses the formula itself, within allowed and required elements; for given formulas "
+                "use the generator `template` (nearest known skeleton) or `flow`"
+            )
         crystals: list[Crystal] = []
         labels: list[str] = []
-        for recipe in source:
+        for recipe in self._search(condition, rng):
             if len(crystals) == n:
                 break
             crystals.append(recipe.build())

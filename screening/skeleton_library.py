@@ -14,7 +14,7 @@ from data.normaliser import canonical
 from data.records import Crystal
 from data.skeletons import Template, template_of, write_templates
 from data.symmetric import SymmetricCrystal, symmetric
-from screening.reference_build import LITHIATED, TEMPLATE_ATOMS, Row
+from screening.reference_build import LIBRARIES, LITHIATED, TEMPLATE_ATOMS, Row
 
 SYMPREC_A = 0.02
 """Relaxation keeps the symmetry of its start up to rounding; this is above the rounding and below any distortion."""
@@ -38,7 +38,7 @@ class LibraryFacts:
 def build_templates(
     out: Path, rows: Iterable[Row], workers: int = 1, on_step: Callable[[int, int], None] | None = None
 ) -> LibraryFacts:
-    """Write the table of templates of all small crystals whose relaxation converged.
+    """Write the table of templates of the small crystals, and of the published phases, whose relaxation converged.
 
     Args:
         out: table to write (parquet); the old one is replaced at the end, at once.
@@ -46,7 +46,8 @@ def build_templates(
         workers: processes that look for symmetry.
         on_step: called with (done, total).
     """
-    relaxed = [r for r in rows if r.crystal is not None and r.n_atoms <= TEMPLATE_ATOMS and r.source != LITHIATED]
+    wanted = (r for r in rows if r.n_atoms <= TEMPLATE_ATOMS or r.source in LIBRARIES)
+    relaxed = [r for r in wanted if r.crystal is not None and r.source != LITHIATED]
     facts = LibraryFacts(crystals=len(relaxed))
     found: dict[object, list[Template]] = defaultdict(list)
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:

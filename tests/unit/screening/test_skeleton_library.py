@@ -35,9 +35,12 @@ def test_equal_crystals_are_one_template_and_the_rest_is_accounted_for(tmp_path:
         row(sulfide, "not converged", converged=False),
         row(sulfide, "lithiated", source=LITHIATED),
         row(prototype("olivine LiFePO4").crystal, "too large"),
+        row(prototype("olivine LiMnPO4").crystal, "large, but of the library", source="prototypes"),
     ]
     out = tmp_path / "templates.parquet"
     facts = build_templates(out, rows)
-    assert (facts.crystals, facts.templates, facts.skeletons) == (5, 3, 2)
+    assert (facts.crystals, facts.templates, facts.skeletons) == (6, 4, 3)
     assert facts.set_aside == {"not converged": 1}
-    assert sorted(t.count for t in load_templates(out)) == [1, 1, 2]
+    templates = list(load_templates(out))
+    assert sorted(t.count for t in templates) == [1, 1, 1, 2]
+    assert sum({25, 15} <= set(t.composition) for t in templates) == 1
