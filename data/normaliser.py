@@ -157,8 +157,14 @@ def _outer_rotations(group: SpaceGroup, candidates: Sequence[Integers]) -> Itera
 
 @lru_cache(maxsize=1024)
 def _lattice_rotations(metric: Metric) -> tuple[Integers, ...]:
-    """Integer matrices that keep a metric tensor, the identity first."""
-    rotations = np.array(list(itertools.product((0, 1, -1), repeat=9)), dtype=np.int64).reshape(-1, 3, 3)
+    """Integer matrices that keep a metric tensor, the identity first.
+
+    Entries of 2 occur about the axis of monoclinic cells, where c + 2a may be as long as c.
+    """
+    small = np.array(list(itertools.product((0, 1, -1), repeat=9)), dtype=np.int64).reshape(-1, 3, 3)
+    wide = np.zeros((2 * 5**4, 3, 3), dtype=np.int64)
+    wide[:, [0, 0, 2, 2, 1], [0, 2, 0, 2, 1]] = list(itertools.product(*[(0, 1, -1, 2, -2)] * 4, (1, -1)))
+    rotations = np.concatenate([small, wide[np.abs(wide).max((1, 2)) == 2]])
     images = rotations.transpose(0, 2, 1) @ np.array(metric) @ rotations
     kept = rotations[np.abs(images - np.array(metric)).max((1, 2)) < METRIC_TOLERANCE]
     return tuple(sorted(kept, key=lambda r: ((r != np.eye(3)).sum(), r.tolist())))

@@ -64,6 +64,16 @@ def test_rocksalt_has_one_form_whichever_ion_sits_at_the_origin() -> None:
     assert canonical(one) == canonical(other)
 
 
+def test_of_two_monoclinic_cells_of_one_shape_either_gives_the_same_form() -> None:
+    """Where c cos(beta) = -a, c + 2a is as long as c; a hair decides which of them is the shorter."""
+    rng = np.random.default_rng(3)
+    a, c = 5.0, 9.0
+    beta = float(np.degrees(np.arccos(-a / c)))
+    orbits = tuple(Orbit("a", z, tuple(rng.random(3))) for z in (3, 8, 26, 57))
+    less, more = (SymmetricCrystal(7, orbits, (a, 5.6, c), (beta + x,)) for x in (-0.02, 0.02))
+    assert differ(canonical(symmetric(less.to_crystal())), canonical(symmetric(more.to_crystal()))) < 0.03
+
+
 def cell_of(number: int) -> SymmetricCrystal:
     """A form with a general cell of a space group."""
     system = crystal_system(number)
