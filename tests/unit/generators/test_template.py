@@ -56,6 +56,14 @@ def test_the_nearest_template_is_the_one_a_chemist_would_take(generator: Templat
     assert olivine.volume_A3 == pytest.approx(293, rel=0.06)
 
 
+def test_the_shipped_table_knows_the_electrodes_of_large_cells() -> None:
+    batch, labels = TemplateGenerator().sample(
+        1, Condition(contents=({3: 4, 25: 4, 15: 4, 8: 16},)), np.random.default_rng(0)
+    )
+    assert labels == ["space group 62: as it is"]  # olivine LiMnPO4
+    assert batch.to_crystals()[0].n_atoms == 28
+
+
 def test_a_content_asked_twice_gets_the_next_template(generator: TemplateGenerator) -> None:
     contents = ({3: 1, 28: 1, 8: 2},) * 3
     batch, _ = generator.sample(3, Condition(contents=contents), np.random.default_rng(0))
