@@ -111,6 +111,25 @@ def test_real_crystals_survive_the_round_trip() -> None:
         assert distance(fingerprint(task.crystal), fingerprint(back)) < 0.02, task.name
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(shared_dir() is None, reason="needs ../shared/datasets")
+def test_all_real_crystals_survive_the_round_trip() -> None:
+    """None is lost or changed; the symmetric form of 7 in 20,158 lies within the tolerance of a supergroup."""
+    from screening.reference_tasks import dataset_tasks
+
+    folder = shared_dir()
+    assert folder is not None
+    raised = []
+    for task in dataset_tasks(folder / "datasets" / "mp_structures.parquet"):
+        form = symmetric(task.crystal)
+        back = form.to_crystal()
+        assert distance(fingerprint(task.crystal), fingerprint(back)) < 0.01, task.name
+        if (group := symmetric(back).group) != form.group:
+            raised.append((form.group, group))
+    assert len(raised) <= 7
+    assert all(before < after for before, after in raised)
+
+
 def test_crystal_systems() -> None:
     names = [crystal_system(n) for n in (1, 2, 3, 15, 16, 74, 75, 142, 143, 167, 168, 194, 195, 230)]
     assert names == [
