@@ -8,7 +8,7 @@ holds no source ids and no source coordinates.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import as_file, files
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data.errors import InputError
+from data.normaliser import motions
 from data.provenance import sha256_of
 from data.symmetric import (
     LENGTHS,
@@ -36,13 +37,14 @@ if TYPE_CHECKING:
 SHIPPED = "templates.parquet"
 """The table in `data/assets` that ships with the project."""
 
-COLUMNS = ("group", "letters", "numbers", "atoms", "free", "cell", "count")
+COLUMNS = ("group", "letters", "others", "numbers", "atoms", "free", "cell", "count")
 
 HEAVIEST = 103
 """Largest atomic number in a table."""
 
-Skeleton = tuple[int, tuple[tuple[str, int], ...]]
-"""Space group, and (letter, number of the species) of each orbit; species count up in order of appearance."""
+Skeleton = tuple[int, tuple[str, ...]]
+"""Space group, and the letters of each species: ``(225, ("a", "b"))`` is rock salt. The least of all equal choices of
+origin and axes."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +54,13 @@ class Template:
     Attributes:
         form: canonical symmetric form.
         atoms: atoms of each orbit in the primitive cell.
+        letters: of the orbits in order, under each choice of origin and axes that gives others; that of the form first.
         count: source crystals that relax to it.
     """
 
     form: SymmetricCrystal
     atoms: tuple[int, ...]
+    letters: tuple[str, ...]
     count: int = 1
 
     @cached_property
@@ -75,15 +79,27 @@ class Template:
     @cached_property
     def skeleton(self) -> Skeleton:
         """What is left without elements and numbers."""
-        species: dict[int, int] = {}
-        return self.form.group, tuple((o.letter, species.setdefault(o.number, len(species))) for o in self.form.orbits)
+        return self.form.group, min(_by_species(letters, self.form.orbits) for letters in self.letters)
+
+    def decorated(self, numbers: Sequence[int]) -> tuple[object, ...]:
+        """The skeleton with these elements on its orbits; equal for equal crystals, whatever the origin and axes."""
+        return self.form.group, min(sorted(zip(letters, numbers, strict=True)) for letters in self.letters)
+
+
+def _by_species(letters: str, orbits: Sequence[Orbit]) -> tuple[str, ...]:
+    species: dict[int, list[str]] = {}
+    for letter, orbit in zip(letters, orbits, strict=True):
+        species.setdefault(orbit.number, []).append(letter)
+    return tuple(sorted("".join(sorted(each)) for each in species.values()))
 
 
 def template_of(form: SymmetricCrystal, count: int = 1) -> Template:
     """A template of a canonical form."""
     group = space_group(form.group)
     atoms = tuple(group.position(o.letter).multiplicity // centring(form.group) for o in form.orbits)
-    return Template(form, atoms, count)
+    own = "".join(o.letter for o in form.orbits)
+    moved = {"".join(m.letters[letter] for letter in own) for m in motions(form)}
+    return Template(form, atoms, (own, *sorted(moved - {own})), count)
 
 
 class TemplateTable:
@@ -93,6 +109,11 @@ class TemplateTable:
         counts: source crystals that relax to each, int [n].
         compositions: atoms in the primitive cell by atomic number, int [n, 104].
         volumes_A3: of the primitive cells, float [n].
+        groups: space groups, int [n].
+        first_orbit: where the orbits of each begin in the next three, and the end, int [n+1].
+        orbit_numbers: atomic number of each orbit, int [sum of orbits].
+        orbit_atoms: atoms of each orbit in the primitive cell, likewise.
+        orbit_free: free coordinates of each orbit, likewise.
         sha256: of the file.
 
     Raises:
@@ -112,9 +133,14 @@ class TemplateTable:
         self._check(path)
         self.counts: Integers = _integers(self._columns["count"])
         self.compositions: Integers = np.zeros((len(self), HEAVIEST + 1), dtype=np.int64)
-        numbers, atoms = self._columns["numbers"], self._columns["atoms"]
-        rows = np.repeat(np.arange(len(self)), _integers(numbers.value_lengths()))
-        np.add.at(self.compositions, (rows, _integers(numbers.values)), _integers(atoms.values))
+        self.groups: Integers = _integers(self._columns["group"])
+        orbits = _integers(self._columns["numbers"].value_lengths())
+        self.first_orbit: Integers = np.concatenate([[0], np.cumsum(orbits)])
+        self.orbit_numbers = _integers(self._columns["numbers"].values)
+        self.orbit_atoms = _integers(self._columns["atoms"].values)
+        self.orbit_free = _integers(self._columns["free"].values.value_lengths())
+        rows = np.repeat(np.arange(len(self)), orbits)
+        np.add.at(self.compositions, (rows, self.orbit_numbers), self.orbit_atoms)
         self.volumes_A3 = self._volumes(path)
 
     def __len__(self) -> int:
@@ -130,7 +156,7 @@ class TemplateTable:
             lengths_A=tuple(row["cell"][:lengths]),
             angles_deg=tuple(row["cell"][lengths:]),
         )
-        return Template(form, tuple(row["atoms"]), row["count"])
+        return Template(form, tuple(row["atoms"]), (row["letters"], *row["others"]), row["count"])
 
     def __iter__(self) -> Iterator[Template]:
         return (self[i] for i in range(len(self)))
@@ -151,7 +177,7 @@ class TemplateTable:
 
     def _volumes(self, path: Path) -> Floats:
         cells = self._columns["cell"]
-        groups, lengths = _integers(self._columns["group"]), _integers(cells.value_lengths())
+        groups, lengths = self.groups, _integers(cells.value_lengths())
         values, ends = np.from_dlpack(cells.values).astype(np.float64), np.cumsum(lengths)
         found = np.zeros(len(self))
         for group in np.unique(groups).tolist():
@@ -191,6 +217,7 @@ def write_templates(path: Path, templates: Iterable[Template]) -> int:
         [
             ("group", pa.int16()),
             ("letters", pa.string()),
+            ("others", pa.list_(pa.string())),
             ("numbers", pa.list_(pa.uint8())),
             ("atoms", pa.list_(pa.uint8())),
             ("free", pa.list_(pa.list_(pa.float32()))),
@@ -200,7 +227,8 @@ def write_templates(path: Path, templates: Iterable[Template]) -> int:
     )
     columns = {
         "group": [t.form.group for t in rows],
-        "letters": ["".join(o.letter for o in t.form.orbits) for t in rows],
+        "letters": [t.letters[0] for t in rows],
+        "others": [list(t.letters[1:]) for t in rows],
         "numbers": [[o.number for o in t.form.orbits] for t in rows],
         "atoms": [list(t.atoms) for t in rows],
         "free": [[[round(x, 4) for x in o.free] for o in t.form.orbits] for t in rows],

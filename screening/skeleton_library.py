@@ -55,7 +55,7 @@ def build_templates(
             if isinstance(made, str):
                 facts.set_aside[made] = facts.set_aside.get(made, 0) + 1
             else:
-                _count(found[made.skeleton, tuple(made.composition)], made)
+                _count(found[made.form.group, tuple((o.letter, o.number) for o in made.form.orbits)], made)
             if on_step is not None:
                 on_step(i + 1, len(relaxed))
     templates = [template for same in found.values() for template in same]
