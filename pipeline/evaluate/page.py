@@ -1,0 +1,211 @@
+"""The scorecard as one HTML file in the look of the campaign report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from markupsafe import Markup
+
+from generators.evaluate.card import system
+from generators.evaluate.catalogue import GROUPS, Metric, metrics
+from generators.evaluate.matching import Prediction
+from generators.evaluate.table import SampleRow
+from generators.evaluate.values import Value, wilson
+from pipeline.evaluate.figures import Series, bar_plot, cumulative_plot, share_strip, style
+from pipeline.evaluate.scorecard import Scorecard, SourceCard, interval_text, value_text
+from pipeline.evaluate.stability import RelaxedRow
+from pipeline.report.page import asset, environment, policy
+from pipeline.report.text import count, duration, formula_html, timestamp
+
+STYLES = ("base.css", "figures.css", "scorecard.css", "print.css")
+SYSTEMS = ("P1", "triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic")
+SHORT = ("P1", "tricl.", "mono.", "ortho.", "tetra.", "trig.", "hexa.", "cubic")
+SIZES = ((1, 4), (5, 8), (9, 12), (13, 16), (17, 20), (21, 10_000))
+WORST = 12
+RELAXED = (
+    ("energy_drop_eV_per_atom", "Energy drop", "energy drop on relaxation (eV/atom)", 0.0, 1.0),
+    ("rmsd_A", "RMSD", "shift of the atoms on relaxation (Å)", 0.0, 1.0),
+    ("above_hull_eV_per_atom", "Above the hull", "distance to the hull of known phases (eV/atom)", -0.1, 0.5),
+)
+"""Column of the relaxed rows, title, axis and its range."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One value of one source as the page shows it."""
+
+    source: str
+    text: str
+    interval: str
+    of: str
+    strip: Markup
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A plot with its caption."""
+
+    title: str
+    text: str
+    svg: Markup
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A sample that went wrong, for the table of the worst."""
+
+    source: str
+    index: int
+    name: str
+    formula: str
+    what: str
+
+
+def build_page(card: Scorecard) -> str:
+    """The scorecard as one HTML text."""
+    css = "\n".join(asset("templates", name) for name in STYLES)
+    script = asset("templates", "ui.js")
+    templates = environment()
+    templates.filters.update({f.__name__: f for f in (count, duration, formula_html, timestamp)})
+    page = templates.get_template("scorecard.html.j2")
+    return page.render(
+        card=card,
+        created=card.created,
+        groups=_groups(card),
+        heads=[(s, style(i)) for i, s in enumerate(card.sources)],
+        headline=_headline(card),
+        figures=_figures(card),
+        worst=_worst(card),
+        policy=policy([css], [script]),
+        style=Markup(css),
+        script=Markup(script),
+    )
+
+
+def _headline(card: Scorecard) -> str:
+    names = [s.name.rsplit("/", 1)[-1] for s in card.sources]
+    shown = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return f"{shown}: {card.mode}"
+
+
+def _groups(card: Scorecard) -> list[tuple[str, list[tuple[Metric, list[Cell]]]]]:
+    """Groups with their metrics; a metric that no source has is left out."""
+    found: dict[str, list[tuple[Metric, list[Cell]]]] = {group: [] for group in GROUPS}
+    for group, metric in metrics(card.k):
+        values = [s.values.get(metric.name) for s in card.sources]
+        if any(v is not None for v in values):
+            found[group].append((metric, [_cell(card.sources[i].name, v, metric, i) for i, v in enumerate(values)]))
+    return [(group, rows) for group, rows in found.items() if rows]
+
+
+def _cell(source: str, value: Value | None, metric: Metric, i: int) -> Cell:
+    if value is None:
+        return Cell(source, "–", "", "", Markup(""))
+    strip = share_strip(value, style(i)) if metric.unit == "share" else Markup("")
+    return Cell(source, value_text(value, metric.unit), interval_text(value, metric.unit), f"n = {value.of}", strip)
+
+
+def _figures(card: Scorecard) -> list[Figure]:
+    found = []
+    if any(s.predictions for s in card.sources):
+        found.append(_by_size(card))
+    found += [_elements(card), _systems(card), _densities(card)]
+    for name, title, axis, low, high in RELAXED:
+        lines = _series(card.sources, partial(_numbers, name=name))
+        if lines:
+            text = "Relaxed samples that converged."
+            found.append(Figure(title, text, cumulative_plot(lines, axis, low, high)))
+    return found
+
+
+def _series(sources: Sequence[SourceCard], numbers: Callable[[SourceCard], Iterable[float]]) -> list[Series]:
+    """The sources that have any numbers, in their colours."""
+    made = [Series(s.name, style(i), tuple(numbers(s))) for i, s in enumerate(sources)]
+    return [one for one in made if one.numbers]
+
+
+def _numbers(source: SourceCard, name: str) -> list[float]:
+    return [x for row in source.relaxed if (x := getattr(row, name)) is not None]
+
+
+def _densities(card: Scorecard) -> Figure:
+    real = tuple(p.density_g_cm3 for p in card.reference.portraits)
+    series = _series(card.sources, lambda s: [r.density_g_cm3 for r in s.rows if r.density_g_cm3 is not None])
+    top = float(np.quantile([*real, *(x for s in series for x in s.numbers)], 0.99)) if real or series else 1.0
+    lines = [*([Series("real crystals", "real", real)] if real else []), *series]
+    return Figure("Density", "Cumulative, beside real crystals.", cumulative_plot(lines, "density (g/cm³)", 0.0, top))
+
+
+def _elements(card: Scorecard) -> Figure:
+    classes = ["1", "2", "3", "4", "5", "6+"]
+
+    def shares(numbers: Sequence[int]) -> tuple[float, ...]:
+        seen = Counter(min(n, 6) for n in numbers)
+        return tuple(seen[k] / max(1, len(numbers)) for k in range(1, 7))
+
+    series = _series(card.sources, lambda s: shares([r.n_elements for r in s.rows if r.n_elements is not None]))
+    real = Series("real crystals", "real", shares([p.n_elements for p in card.reference.portraits]))
+    svg = bar_plot(classes, [real, *series], "elements by crystal", "share")
+    return Figure("Number of elements", "Beside real crystals.", svg)
+
+
+def _systems(card: Scorecard) -> Figure:
+    def shares(groups: Sequence[int]) -> tuple[float, ...]:
+        seen = Counter(system(g) for g in groups)
+        return tuple(seen[name] / max(1, len(groups)) for name in SYSTEMS)
+
+    series = _series(card.sources, lambda s: shares([r.space_group for r in s.rows if r.space_group is not None]))
+    real = Series("real crystals", "real", shares([p.group for p in card.reference.portraits]))
+    svg = bar_plot(SHORT, [real, *series], "crystal system", "share")
+    return Figure("Crystal systems", "At 0.1 Å, P1 apart from the other triclinic ones.", svg)
+
+
+def _by_size(card: Scorecard) -> Figure:
+    """Match@1 by atoms in the true cell."""
+    truths = card.truths.crystals if card.truths else ()
+    bins = [b for b in SIZES if any(b[0] <= c.n_atoms <= b[1] for c in truths)]
+
+    def tally(predictions: Sequence[Prediction], low: int, high: int) -> tuple[int, int]:
+        inside = [p for p in predictions if low <= p.truth.n_atoms <= high]
+        return sum(p.at(1) is not None for p in inside), len(inside)
+
+    tallies = [[tally(s.predictions, *b) for b in bins] for s in card.sources]
+    series = [Series(s.name, style(i), tuple(hits / of for hits, of in tallies[i])) for i, s in enumerate(card.sources)]
+    whiskers = [[wilson(hits, of) for hits, of in row] for row in tallies]
+    names = [f"{a}–{b}" if b < 1000 else f"{a}+" for a, b in bins]
+    svg = bar_plot(names, series, "atoms in the true cell", "match@1", whiskers)
+    return Figure("Match rate by size", "Whiskers: 95 % intervals.", svg)
+
+
+def _worst(card: Scorecard) -> list[Bad]:
+    """The worst samples of each source: unreadable, invalid, then the largest energy drops."""
+    found = []
+    for source in card.sources:
+        scored = [(_badness(row, relaxed), i) for i, (row, relaxed) in enumerate(_with_relaxed(source))]
+        for (rank, what), i in sorted((s for s in scored if s[0][0] > 0), key=lambda s: (-s[0][0], s[1]))[:WORST]:
+            row = source.rows[i]
+            del rank
+            found.append(Bad(source.name, i, row.name, row.formula or "", what))
+    return found
+
+
+def _with_relaxed(source: SourceCard) -> list[tuple[SampleRow, RelaxedRow | None]]:
+    relaxed: list[RelaxedRow | None] = [*source.relaxed, *[None] * (len(source.rows) - len(source.relaxed))]
+    return list(zip(source.rows, relaxed, strict=True))
+
+
+def _badness(row: SampleRow, relaxed: RelaxedRow | None) -> tuple[float, str]:
+    """How bad (0: not at all) and why."""
+    if row.formula is None:
+        return (1000.0, row.reasons[0] if row.reasons else "unreadable")
+    if not row.valid_structure or not row.sane:
+        return (500.0 if row.valid_structure else 900.0, row.reasons[0])
+    if relaxed is not None and relaxed.relax_reason:
+        return 100.0, relaxed.relax_reason
+    if relaxed is not None and (drop := relaxed.energy_drop_eV_per_atom or 0.0) > 0.3:
+        return drop, f"fell by {drop:.2f} eV/atom on relaxation, atoms moved {relaxed.rmsd_A or 0.0:.2f} Å"
+    return (0.2, next(r for r in row.reasons if "was meant" in r)) if row.symmetry_kept is False else (0.0, "")
