@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,7 +63,8 @@ def evaluate(
         raise InputError("name at least one generator, file or folder; `redoxa list generators` names generators")
     condition = _condition(ion, elements, max_atoms, charge_neutral)
     task = Task(sources, n, condition, relax, truth, samples_per_composition, out, seed, workers)
-    with progress_bars(quiet=as_json) as on_progress:
+    with progress_bars(quiet=as_json) as on_progress, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="No Pauling electronegativity")  # noble gases
         card = evaluate(task, on_progress)
     if as_json:
         say(json.dumps(card.to_json()))

@@ -17,8 +17,13 @@ FEWEST_FOR_FRECHET = 3 * len(NAMES)
 """Below this many samples a covariance says nothing."""
 
 
-def sample_values(rows: Sequence[SampleRow]) -> dict[str, Value]:
-    """Validity, uniqueness, novelty and symmetry: shares of all samples, an unreadable one counted against them."""
+def sample_values(rows: Sequence[SampleRow], from_files: bool) -> dict[str, Value]:
+    """Validity, uniqueness, novelty and symmetry: shares of all samples, an unreadable one counted against them.
+
+    Args:
+        rows: one a sample.
+        from_files: whether they were read from files, so that some may be unreadable.
+    """
     readable = [row for row in rows if row.formula is not None]
     values = {
         "readable": share(row.formula is not None for row in rows),
@@ -37,6 +42,8 @@ def sample_values(rows: Sequence[SampleRow]) -> dict[str, Value]:
         "elements": mean([row.n_elements for row in readable if row.n_elements is not None]),
         "atoms": mean([row.n_atoms for row in readable if row.n_atoms is not None]),
     }
+    if not from_files:
+        del values["readable"]
     return {name: value for name, value in values.items() if value.of}
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from data.chemistry import is_charge_balanced
 from data.errors import StructureError
 from data.fingerprint import Fingerprint, fingerprint
 from data.records import Crystal
@@ -16,6 +17,8 @@ from data.structures import density_g_cm3, primitive
 from data.wyckoff import centring, space_group
 from generators.base import Condition
 from generators.evaluate.descriptor import descriptor
+from generators.evaluate.validity import is_smact_valid
+from generators.evaluate.values import Value, mean, share
 
 SIZE = 1000
 """Crystals drawn. More costs 20 ms each and changes no distance by more than the samples' own noise."""
@@ -33,6 +36,8 @@ class Portrait:
     density_g_cm3: float
     n_elements: int
     group: int
+    charge_balanced: bool
+    smact_valid: bool
     vector: Floats
 
 
@@ -43,12 +48,23 @@ class ReferenceSet:
     portraits: tuple[Portrait, ...]
     text: str
 
+    @property
+    def values(self) -> dict[str, Value]:
+        """The metrics of samples that have a meaning for real crystals."""
+        return {
+            "charge_balanced": share(p.charge_balanced for p in self.portraits),
+            "smact_valid": share(p.smact_valid for p in self.portraits),
+            "p1": share(p.group <= 1 for p in self.portraits),
+            "elements": mean([p.n_elements for p in self.portraits]),
+        }
+
 
 def portrait(crystal: Crystal, mark: Fingerprint, group: int, primitive_atoms: int) -> Portrait:
     """The portrait of a crystal whose fingerprint, space group and primitive cell are known."""
     operations = len(space_group(group).rotations) // centring(group) if group else 1
     vector = descriptor(crystal, mark, operations, primitive_atoms)
-    return Portrait(density_g_cm3(crystal), len(set(crystal.numbers)), group, vector)
+    neutral, smact = is_charge_balanced(crystal.composition), is_smact_valid(crystal.composition)
+    return Portrait(density_g_cm3(crystal), len(set(crystal.numbers)), group, neutral, smact, vector)
 
 
 def from_templates(

@@ -15,7 +15,7 @@ from generators.evaluate.novelty import SkeletonLibrary, novelty
 from generators.evaluate.reference_set import Portrait, portrait
 from generators.evaluate.symmetry import SYMPREC_A, keeps_symmetry, meant_group
 from generators.evaluate.uniqueness import first_equals
-from generators.evaluate.validity import is_sane_crystal, is_smact_valid, is_valid_structure, smallest_distance_A
+from generators.evaluate.validity import is_smact_valid, is_valid_structure, sanity_complaint, smallest_distance_A
 
 
 @dataclass(frozen=True)
@@ -119,13 +119,14 @@ def _validity(row: SampleRow, crystal: Crystal) -> None:
     distance = smallest_distance_A(crystal)
     row.min_distance_A = distance if distance < float("inf") else None
     row.valid_structure = is_valid_structure(crystal)
-    row.sane = is_sane_crystal(crystal)
+    complaint = sanity_complaint(crystal)
+    row.sane = not complaint
     row.charge_balanced = is_charge_balanced(crystal.composition)
     row.smact_valid = is_smact_valid(crystal.composition)
     if not row.valid_structure:
         row.reasons.append(f"two atoms {distance:.2f} A apart" if distance < 0.5 else "the cell has no volume")
-    elif not row.sane:
-        row.reasons.append("contacts or packing as in no real crystal")
+    elif complaint:
+        row.reasons.append(complaint)
 
 
 def _novelty(row: SampleRow, crystal: Crystal, mark: Fingerprint, memory: Memory) -> None:

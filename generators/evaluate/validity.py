@@ -35,13 +35,18 @@ def is_valid_structure(crystal: Crystal) -> bool:
     return crystal.volume_A3 >= MIN_VOLUME_A3 and smallest_distance_A(crystal) >= MIN_DISTANCE_A
 
 
-def is_sane_crystal(crystal: Crystal) -> bool:
-    """Stricter: contacts of at least 0.7 sums of covalent radii and a packing as in real crystals."""
+def sanity_complaint(crystal: Crystal) -> str:
+    """Stricter: what is wrong with contacts (below 0.7 sums of covalent radii) or packing; "" for a sane crystal."""
     from data.crystal import CrystalBatch
-    from generators.sanity import SanityLimits, is_sane
+    from generators.sanity import SanityLimits, contacts, packing
 
-    batch = CrystalBatch.from_crystals([crystal])
-    return bool(is_sane(batch.numbers[None], batch.frac_coords[None], batch.lattice, SanityLimits())[0])
+    batch, limits = CrystalBatch.from_crystals([crystal]), SanityLimits()
+    nearest = float(contacts(batch.numbers[None], batch.frac_coords[None], batch.lattice)[0])
+    if not nearest >= limits.contact:
+        return f"a contact of {nearest:.2f} sums of covalent radii"
+    ratio = float(packing(batch.numbers[None], batch.lattice)[0])
+    low, high = limits.packing
+    return "" if low <= ratio <= high else f"a volume of {ratio:.2f} times that of its covalent spheres"
 
 
 def is_smact_valid(composition: Mapping[str, int]) -> bool:

@@ -25,7 +25,9 @@ STYLES = ("base.css", "figures.css", "scorecard.css", "print.css")
 SYSTEMS = ("P1", "triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic")
 SHORT = ("P1", "tricl.", "mono.", "ortho.", "tetra.", "trig.", "hexa.", "cubic")
 SIZES = ((1, 4), (5, 8), (9, 12), (13, 16), (17, 20), (21, 10_000))
-WORST = 12
+WORST = 6
+REAL = "real crystals"
+GLANCE = ("valid_structure", "unique", "novel", "charge_balanced", "p1", "metastable", "msun")
 RELAXED = (
     ("energy_drop_eV_per_atom", "Energy drop", "energy drop on relaxation (eV/atom)", 0.0, 1.0),
     ("rmsd_A", "RMSD", "shift of the atoms on relaxation (Å)", 0.0, 1.0),
@@ -76,6 +78,7 @@ def build_page(card: Scorecard) -> str:
         card=card,
         created=card.created,
         groups=_groups(card),
+        glance=_glance(card),
         heads=[(s, style(i)) for i, s in enumerate(card.sources)],
         headline=_headline(card),
         figures=_figures(card),
@@ -89,7 +92,16 @@ def build_page(card: Scorecard) -> str:
 def _headline(card: Scorecard) -> str:
     names = [s.name.rsplit("/", 1)[-1] for s in card.sources]
     shown = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-    return f"{shown}: {card.mode}"
+    if card.truths is None:
+        return f"{shown}, judged as new crystals"
+    return f"{shown}, held against {count(len(card.truths.names), 'true structure')}"
+
+
+def _glance(card: Scorecard) -> list[tuple[Metric, list[Cell]]]:
+    """The few numbers that most readers want, as far as they were computed."""
+    wanted = GLANCE if card.truths is None else (*(f"match_at_{k}" for k in sorted({1, card.k})), "rmse_at_1", "metre")
+    rows = {metric.name: (metric, cells) for _, group in _groups(card) for metric, cells in group}
+    return [rows[name] for name in wanted if name in rows]
 
 
 def _groups(card: Scorecard) -> list[tuple[str, list[tuple[Metric, list[Cell]]]]]:
@@ -98,14 +110,23 @@ def _groups(card: Scorecard) -> list[tuple[str, list[tuple[Metric, list[Cell]]]]
     for group, metric in metrics(card.k):
         values = [s.values.get(metric.name) for s in card.sources]
         if any(v is not None for v in values):
-            found[group].append((metric, [_cell(card.sources[i].name, v, metric, i) for i, v in enumerate(values)]))
-    return [(group, rows) for group, rows in found.items() if rows]
+            cells = [_cell(card.sources[i].name, v, metric, style(i)) for i, v in enumerate(values)]
+            real = card.reference.values.get(metric.name)
+            found[group].append((metric, [*cells, *([_cell(REAL, real, metric, "real")] if real else [])]))
+    return [(group, _padded(rows, len(card.sources) + 1)) for group, rows in found.items() if rows]
 
 
-def _cell(source: str, value: Value | None, metric: Metric, i: int) -> Cell:
+def _padded(rows: list[tuple[Metric, list[Cell]]], width: int) -> list[tuple[Metric, list[Cell]]]:
+    """Rows of one width: where some have a value of real crystals, the others have an empty cell there."""
+    if all(len(cells) < width for _, cells in rows):
+        return rows
+    return [(m, cells if len(cells) == width else [*cells, Cell("", "", "", "", Markup(""))]) for m, cells in rows]
+
+
+def _cell(source: str, value: Value | None, metric: Metric, css: str) -> Cell:
     if value is None:
         return Cell(source, "–", "", "", Markup(""))
-    strip = share_strip(value, style(i)) if metric.unit == "share" else Markup("")
+    strip = share_strip(value, css) if metric.unit == "share" else Markup("")
     return Cell(source, value_text(value, metric.unit), interval_text(value, metric.unit), f"n = {value.of}", strip)
 
 
@@ -136,7 +157,7 @@ def _densities(card: Scorecard) -> Figure:
     real = tuple(p.density_g_cm3 for p in card.reference.portraits)
     series = _series(card.sources, lambda s: [r.density_g_cm3 for r in s.rows if r.density_g_cm3 is not None])
     top = float(np.quantile([*real, *(x for s in series for x in s.numbers)], 0.99)) if real or series else 1.0
-    lines = [*([Series("real crystals", "real", real)] if real else []), *series]
+    lines = [*([Series(REAL, "real", real)] if real else []), *series]
     return Figure("Density", "Cumulative, beside real crystals.", cumulative_plot(lines, "density (g/cm³)", 0.0, top))
 
 
@@ -148,7 +169,7 @@ def _elements(card: Scorecard) -> Figure:
         return tuple(seen[k] / max(1, len(numbers)) for k in range(1, 7))
 
     series = _series(card.sources, lambda s: shares([r.n_elements for r in s.rows if r.n_elements is not None]))
-    real = Series("real crystals", "real", shares([p.n_elements for p in card.reference.portraits]))
+    real = Series(REAL, "real", shares([p.n_elements for p in card.reference.portraits]))
     svg = bar_plot(classes, [real, *series], "elements by crystal", "share")
     return Figure("Number of elements", "Beside real crystals.", svg)
 
@@ -159,7 +180,7 @@ def _systems(card: Scorecard) -> Figure:
         return tuple(seen[name] / max(1, len(groups)) for name in SYSTEMS)
 
     series = _series(card.sources, lambda s: shares([r.space_group for r in s.rows if r.space_group is not None]))
-    real = Series("real crystals", "real", shares([p.group for p in card.reference.portraits]))
+    real = Series(REAL, "real", shares([p.group for p in card.reference.portraits]))
     svg = bar_plot(SHORT, [real, *series], "crystal system", "share")
     return Figure("Crystal systems", "At 0.1 Å, P1 apart from the other triclinic ones.", svg)
 

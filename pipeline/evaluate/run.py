@@ -28,7 +28,7 @@ from generators.evaluate.values import Value, share
 from pipeline.evaluate.page import build_page
 from pipeline.evaluate.scorecard import Scorecard, SourceCard
 from pipeline.evaluate.sources import Drawer, Drawn, Source, read_files
-from pipeline.evaluate.truths import Answered, Truths, ask_generator, pair_files, read_truths
+from pipeline.evaluate.truths import Answered, Truths, ask_generator, known_share, pair_files, read_truths
 
 VERSIONS = ("redoxa", "pymatgen", "spglib", "numpy", "scipy", "torch", "chgnet")
 OnProgress = Callable[[str, int, int], None]
@@ -106,6 +106,7 @@ def evaluate(task: Task, on_progress: OnProgress) -> Scorecard:
         sources=cards,
         reference=reference,
         truths=truths,
+        truths_known=known_share(truths, known) if truths else None,
         k=task.k,
         settings=task.settings(),
         versions={"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in VERSIONS}},
@@ -159,7 +160,8 @@ def _judge(
     portraits = [row.portrait for row in rows if row.portrait is not None]
     # In structure prediction a row without a crystal is a missing answer, which `answered` and the match rate count.
     judged = rows if truths is None else [row for row in rows if row.formula is not None]
-    values = sample_values(judged) | distribution_values(portraits, reference, task.seed) | _speed(drawn)
+    values = sample_values(judged, from_files=not source.kind) | _speed(drawn)
+    values |= distribution_values(portraits, reference, task.seed)
     predictions = []
     if truths is not None:
         others = [s.crystal for s in drawn.samples if s.crystal is not None]
@@ -180,7 +182,7 @@ def _what(source: Source, drawn: Drawn) -> str:
 
 
 def _speed(drawn: Drawn) -> dict[str, Value]:
-    n = len(drawn.samples)
+    n = sum(sample.crystal is not None for sample in drawn.samples)
     if drawn.wall_s is None or drawn.cpu_s is None or not n:
         return {}
     return {"per_second": Value(n / drawn.wall_s, n), "cpu_s_per_sample": Value(drawn.cpu_s / n, n)}

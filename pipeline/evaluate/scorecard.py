@@ -15,6 +15,7 @@ from generators.evaluate.table import SampleRow
 from generators.evaluate.values import Value
 from pipeline.evaluate.stability import RelaxedRow
 from pipeline.evaluate.truths import Truths
+from pipeline.report.text import number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,11 +57,18 @@ class SourceCard:
         return kinds.most_common(8)
 
 
+_KINDS = {
+    "known material": "known material",
+    "the same crystal": "the same crystal as an earlier sample",
+    "two atoms": "two atoms nearer than 0.5 Å",
+    "a contact": "contacts shorter than in real crystals",
+    "a volume": "packing as in no real crystal",
+    "space group": "space group not the one meant",
+}
+
+
 def _kind(reason: str) -> str:
-    for start in ("known material", "the same crystal", "two atoms"):
-        if reason.startswith(start):
-            return {"two atoms": "two atoms nearer than 0.5 A"}.get(start, start)
-    return "space group not the one meant" if "was meant" in reason else reason
+    return next((kind for start, kind in _KINDS.items() if reason.startswith(start)), reason)
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,7 @@ class Scorecard:
         sources: in the order of the command line.
         reference: real crystals that distributions are held against.
         truths: what is to be found again, in structure prediction.
+        truths_known: share of them among the known materials that ship.
         k: answers a truth.
         settings: what was asked, as text.
         versions: of the packages that numbers depend on.
@@ -83,6 +92,7 @@ class Scorecard:
     sources: Sequence[SourceCard]
     reference: ReferenceSet
     truths: Truths | None
+    truths_known: float | None
     k: int
     settings: dict[str, str]
     versions: dict[str, str]
@@ -96,8 +106,9 @@ class Scorecard:
             "created": self.created.isoformat(timespec="seconds"),
             "mode": self.mode,
             "settings": self.settings,
-            "reference": self.reference.text,
+            "reference": {"text": self.reference.text, "values": _as_json(self.reference.values)},
             "truths": self.truths.text if self.truths else None,
+            "truths_known": self.truths_known,
             "versions": self.versions,
             "seconds": round(self.seconds, 1),
             "metrics": {
@@ -109,7 +120,7 @@ class Scorecard:
                     "name": s.name,
                     "what": s.text,
                     "samples": len(s.rows),
-                    "values": {name: asdict(value) for name, value in s.values.items()},
+                    "values": _as_json(s.values),
                     "reasons": dict(s.reasons()),
                 }
                 for s in self.sources
@@ -151,6 +162,10 @@ class Scorecard:
         return pd.DataFrame(rows).convert_dtypes()
 
 
+def _as_json(values: dict[str, Value]) -> dict[str, dict[str, float | None]]:
+    return {name: asdict(value) for name, value in values.items()}
+
+
 def _flat(row: SampleRow | RelaxedRow) -> dict[str, object]:
     return {f.name: getattr(row, f.name) for f in fields(row) if f.name not in _INTERNAL}
 
@@ -159,10 +174,8 @@ def value_text(value: Value, unit: str) -> str:
     """``0.912`` for a share, ``0.0361`` or ``58.1`` for others; a dash where there is none."""
     if value.value is None:
         return "–"
-    if unit == "share":
-        return f"{value.value:.3f}"
     size = abs(value.value)
-    return f"{value.value:.1f}" if size >= 10 else f"{value.value:.2f}" if size >= 1 else f"{value.value:.3f}"
+    return number(value.value, 3 if unit == "share" or size < 1 else 2 if size < 10 else 1)
 
 
 def interval_text(value: Value, unit: str) -> str:
@@ -170,4 +183,4 @@ def interval_text(value: Value, unit: str) -> str:
     if value.low is None or value.high is None or value.value is None:
         return ""
     ends = [value_text(Value(x, value.of), unit) for x in (value.low, value.high)]
-    return "–".join(ends)
+    return (" to " if value.low < 0 else "–").join(ends)

@@ -33,6 +33,7 @@ class RelaxedRow:
     volume_change: float | None = None
     above_hull_eV_per_atom: float | None = None
     hull_phases: int | None = None
+    hull_phases_full: int | None = None
     hull_coverage: str = ""
     decomposes_to: str = ""
     relaxed_unique: bool = False
@@ -91,7 +92,7 @@ def _fill(row: RelaxedRow, start: Crystal, outcome: Outcome, hulls: Hulls) -> No
     row.rmsd_A = rmsd_A(start, end)
     row.volume_change = end.volume_A3 / start.volume_A3 - 1.0
     coverage = hulls.reference.coverage(end.composition)
-    row.hull_coverage, row.hull_phases = coverage.text, coverage.n_phases
+    row.hull_coverage, row.hull_phases, row.hull_phases_full = coverage.text, coverage.n_phases, coverage.n_full
     found = hulls.distance(end.composition, relaxation.energy_eV_per_atom)
     if found is not None:
         row.above_hull_eV_per_atom, row.decomposes_to = found.value_eV_per_atom, found.products_text
@@ -116,6 +117,7 @@ def stability_values(rows: Sequence[RelaxedRow], cpu_s_per_sample: float | None)
         "rmsd_median": median([row.rmsd_A for row in done if row.rmsd_A is not None]),
         "volume_change_median": median([abs(row.volume_change) for row in done if row.volume_change is not None]),
         "hull_covered": share(row.above_hull_eV_per_atom is not None for row in done),
+        "hull_full": share(bool(row.hull_phases_full) for row in covered),
         "hull_phases_median": median([float(row.hull_phases) for row in covered if row.hull_phases is not None]),
         "hull_median": median([x for row in covered if (x := row.above_hull_eV_per_atom) is not None]),
         "stable": share(row.within(0.0) for row in covered),

@@ -10,8 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from data.errors import InputError
+from data.fingerprint import SAME_UNRELAXED, fingerprint
 from data.records import Crystal
+from data.tables import KnownMaterials
 from generators.base import CellContent
+from generators.evaluate.novelty import novelty
 from generators.evaluate.table import Sample
 from pipeline.evaluate.sources import Drawer, Drawn, OnStep, Source, read_files
 
@@ -102,6 +105,12 @@ def _held_out(path: Path) -> list[tuple[str, Crystal]]:
         (str(i), _crystal(z.tolist(), f.ravel().tolist(), c.ravel().tolist()))
         for i, (z, f, c) in zip(places, kept, strict=True)
     ]
+
+
+def known_share(truths: Truths, known: KnownMaterials) -> float:
+    """Share of the truths that the shipped table of known materials holds: what a generator may have seen."""
+    marks = [fingerprint(crystal) for crystal in truths.crystals]
+    return sum(novelty(mark, known, SAME_UNRELAXED).structure == "known" for mark in marks) / len(marks)
 
 
 @dataclass(frozen=True)
