@@ -30,12 +30,14 @@ class Prediction:
         truth: the true structure.
         rms: for each answer, its distance to the truth over (V/N)^(1/3); None where it does not match or is missing.
         counts: for each answer, whether it and the truth are both valid by structure and composition.
+        answered: whether there was any answer.
         best: least distance of any sample of the same reduced formula, given for whatever truth; None for no match.
     """
 
     truth: Crystal
     rms: tuple[float | None, ...]
     counts: tuple[bool, ...]
+    answered: bool
     best: float | None
 
     def at(self, k: int, filtered: bool = False) -> float | None:
@@ -75,7 +77,7 @@ def compare(
         valid = is_valid(truth)
         counts = tuple(c is not None and valid and is_valid(c) for c in row)
         best = min((r for r in found.values() if r is not None), default=None)
-        predictions.append(Prediction(truth, rms, counts, best))
+        predictions.append(Prediction(truth, rms, counts, bool(own), best))
         if on_step is not None:
             on_step(i + 1, len(truths))
     return predictions

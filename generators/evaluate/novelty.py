@@ -15,11 +15,7 @@ from data.records import Crystal
 from data.skeletons import Template
 from data.symmetric import ANGLES, LENGTHS, SymmetricCrystal, crystal_system, symmetric
 from data.tables import KnownMaterials
-
-SYMPREC_A = 0.1
-"""Tolerance at which skeletons of samples are read: half-relaxed crystals show the one they are about to reach."""
-
-TIGHT_A = 0.01
+from generators.evaluate.symmetry import LOOSE_A, TIGHT_A
 
 Skeleton = tuple[int, tuple[str, ...]]
 """Space group, and the Wyckoff letters of each species, sorted."""
@@ -61,7 +57,7 @@ def novelty(mark: Fingerprint, known: KnownMaterials, tolerance: float) -> Novel
     return Novelty(False, "known" if match.level == "structure" else "new", match.name, match.distance)
 
 
-def skeleton_of(crystal: Crystal, symprec_A: float = SYMPREC_A) -> Skeleton | None:
+def skeleton_of(crystal: Crystal, symprec_A: float = LOOSE_A) -> Skeleton | None:
     """Skeleton of a crystal; None in P1, and where no symmetry is found."""
     try:
         form = symmetric(crystal, symprec_A)

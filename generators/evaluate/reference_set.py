@@ -13,10 +13,11 @@ from data.errors import StructureError
 from data.fingerprint import Fingerprint, fingerprint
 from data.records import Crystal
 from data.skeletons import Template
-from data.structures import density_g_cm3, primitive
+from data.structures import density_g_cm3
 from data.wyckoff import centring, space_group
 from generators.base import Condition
 from generators.evaluate.descriptor import descriptor
+from generators.evaluate.symmetry import LOOSE_A, group_and_primitive
 from generators.evaluate.validity import is_smact_valid
 from generators.evaluate.values import Value, mean, share
 
@@ -99,15 +100,13 @@ def from_templates(
 
 def from_crystals(crystals: Sequence[Crystal], text: str) -> ReferenceSet:
     """Portraits of given crystals; those without a fingerprint are left out."""
-    from data.fingerprint import spacegroup
-
     portraits = []
     for crystal in crystals:
         try:
             mark = fingerprint(crystal)
         except StructureError:
             continue
-        portraits.append(portrait(crystal, mark, spacegroup(crystal), primitive(crystal).n_atoms))
+        portraits.append(portrait(crystal, mark, *group_and_primitive(crystal, LOOSE_A)))
     return ReferenceSet(tuple(portraits), text)
 
 

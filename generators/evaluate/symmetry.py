@@ -5,10 +5,30 @@ from __future__ import annotations
 import re
 from functools import cache
 
-SYMPREC_A = 0.01
-"""Tight on purpose: what was built in a space group has it to rounding."""
+from data.records import Crystal
+
+TIGHT_A = 0.01
+"""What was built in a space group has it to rounding."""
+
+LOOSE_A = 0.1
+"""Samples are half-relaxed at best: at this tolerance they show the symmetry that they are about to reach."""
 
 _NAMED = re.compile(r"space group (\d{1,3})\b")
+
+
+def group_and_primitive(crystal: Crystal, symprec_A: float) -> tuple[int, int]:
+    """Number of the space group (0 where spglib finds none) and atoms in the primitive cell, from one search."""
+    import spglib
+
+    try:
+        found = spglib.get_symmetry_dataset(
+            (crystal.lattice_A, crystal.frac_coords, crystal.numbers), symprec=symprec_A
+        )
+    except spglib.SpglibError:
+        found = None
+    if found is None:
+        return 0, crystal.n_atoms
+    return int(found.number), len(set(found.mapping_to_primitive))
 
 
 def meant_group(label: str) -> int | None:

@@ -9,11 +9,11 @@ from data.chemistry import is_charge_balanced
 from data.errors import StructureError
 from data.fingerprint import SAME_UNRELAXED, Fingerprint, fingerprint, spacegroup
 from data.records import Crystal
-from data.structures import density_g_cm3, primitive
+from data.structures import density_g_cm3
 from data.tables import KnownMaterials
 from generators.evaluate.novelty import SkeletonLibrary, novelty
 from generators.evaluate.reference_set import Portrait, portrait
-from generators.evaluate.symmetry import SYMPREC_A, keeps_symmetry, meant_group
+from generators.evaluate.symmetry import LOOSE_A, TIGHT_A, group_and_primitive, keeps_symmetry, meant_group
 from generators.evaluate.uniqueness import first_equals
 from generators.evaluate.validity import is_smact_valid, is_valid_structure, sanity_complaint, smallest_distance_A
 
@@ -97,8 +97,8 @@ def _row(sample: Sample, memory: Memory | None) -> SampleRow:
     row.formula, row.n_atoms, row.n_elements = crystal.formula, crystal.n_atoms, len(crystal.composition)
     row.density_g_cm3 = density_g_cm3(crystal)
     _validity(row, crystal)
-    row.space_group = spacegroup(crystal)
-    row.space_group_tight = spacegroup(crystal, SYMPREC_A)
+    row.space_group, primitive_atoms = group_and_primitive(crystal, LOOSE_A)
+    row.space_group_tight = spacegroup(crystal, TIGHT_A)
     row.space_group_meant = meant_group(sample.label)
     if row.space_group_meant is not None:
         row.symmetry_kept = keeps_symmetry(row.space_group_meant, row.space_group_tight)
@@ -109,7 +109,7 @@ def _row(sample: Sample, memory: Memory | None) -> SampleRow:
     except StructureError as error:
         row.reasons.append(str(error))
         return row
-    row.portrait = portrait(crystal, row.mark, row.space_group, primitive(crystal).n_atoms)
+    row.portrait = portrait(crystal, row.mark, row.space_group, primitive_atoms)
     if memory is not None:
         _novelty(row, crystal, row.mark, memory)
     return row

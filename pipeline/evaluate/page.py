@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 from markupsafe import Markup
 
+from data.records import Crystal
 from generators.evaluate.card import system
 from generators.evaluate.catalogue import GROUPS, Metric, metrics
 from generators.evaluate.matching import Prediction
@@ -18,6 +19,7 @@ from generators.evaluate.values import Value, wilson
 from pipeline.evaluate.figures import Series, bar_plot, cumulative_plot, share_strip, style
 from pipeline.evaluate.scorecard import Scorecard, SourceCard, interval_text, value_text
 from pipeline.evaluate.stability import RelaxedRow
+from pipeline.evaluate.truths import Truths
 from pipeline.report.page import asset, environment, policy
 from pipeline.report.text import count, duration, formula_html, timestamp
 
@@ -25,6 +27,14 @@ STYLES = ("base.css", "figures.css", "scorecard.css", "print.css")
 SYSTEMS = ("P1", "triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic")
 SHORT = ("P1", "tricl.", "mono.", "ortho.", "tetra.", "trig.", "hexa.", "cubic")
 SIZES = ((1, 4), (5, 8), (9, 12), (13, 16), (17, 20), (21, 10_000))
+ANIONS = {
+    "oxides": {"O"},
+    "halides": {"F", "Cl", "Br", "I"},
+    "chalcog.": {"S", "Se", "Te"},
+    "pnictides": {"N", "P", "As", "Sb"},
+}
+"""Classes of compounds; the first that fits counts."""
+
 WORST = 6
 REAL = "real crystals"
 GLANCE = ("valid_structure", "unique", "novel", "charge_balanced", "p1", "metastable", "msun")
@@ -61,7 +71,6 @@ class Bad:
     """A sample that went wrong, for the table of the worst."""
 
     source: str
-    index: int
     name: str
     formula: str
     what: str
@@ -133,7 +142,9 @@ def _cell(source: str, value: Value | None, metric: Metric, css: str) -> Cell:
 def _figures(card: Scorecard) -> list[Figure]:
     found = []
     if any(s.predictions for s in card.sources):
-        found.append(_by_size(card))
+        sizes = [f"{a}–{b}" if b < 1000 else f"{a}+" for a, b in SIZES]
+        found.append(_match_rates(card, "Match rate by size", "atoms in the true cell", _by_size, sizes))
+        found.append(_match_rates(card, "Match rate by chemistry", "class", _by_chemistry, [*ANIONS, "metals"]))
     found += [_elements(card), _systems(card), _densities(card)]
     for name, title, axis, low, high in RELAXED:
         lines = _series(card.sources, partial(_numbers, name=name))
@@ -185,32 +196,61 @@ def _systems(card: Scorecard) -> Figure:
     return Figure("Crystal systems", "At 0.1 Å, P1 apart from the other triclinic ones.", svg)
 
 
-def _by_size(card: Scorecard) -> Figure:
-    """Match@1 by atoms in the true cell."""
-    truths = card.truths.crystals if card.truths else ()
-    bins = [b for b in SIZES if any(b[0] <= c.n_atoms <= b[1] for c in truths)]
+def _by_size(crystal: Crystal) -> str:
+    low, high = next(size for size in SIZES if size[0] <= crystal.n_atoms <= size[1])
+    return f"{low}–{high}" if high < 1000 else f"{low}+"
 
-    def tally(predictions: Sequence[Prediction], low: int, high: int) -> tuple[int, int]:
-        inside = [p for p in predictions if low <= p.truth.n_atoms <= high]
-        return sum(p.at(1) is not None for p in inside), len(inside)
 
-    tallies = [[tally(s.predictions, *b) for b in bins] for s in card.sources]
+def _by_chemistry(crystal: Crystal) -> str:
+    return next((name for name, anions in ANIONS.items() if anions & crystal.composition.keys()), "metals")
+
+
+def _match_rates(
+    card: Scorecard, title: str, axis: str, classify: Callable[[Crystal], str], order: list[str]
+) -> Figure:
+    """Match@1 in classes of true structures."""
+    truths = [classify(crystal) for crystal in card.truths.crystals] if card.truths else []
+    classes = [name for name in order if name in truths]
+
+    def tally(predictions: Sequence[Prediction], name: str) -> tuple[int, int]:
+        hits = [p.at(1) is not None for p, found in zip(predictions, truths, strict=True) if found == name]
+        return sum(hits), len(hits)
+
+    tallies = [[tally(s.predictions, name) for name in classes] for s in card.sources]
     series = [Series(s.name, style(i), tuple(hits / of for hits, of in tallies[i])) for i, s in enumerate(card.sources)]
     whiskers = [[wilson(hits, of) for hits, of in row] for row in tallies]
-    names = [f"{a}–{b}" if b < 1000 else f"{a}+" for a, b in bins]
-    svg = bar_plot(names, series, "atoms in the true cell", "match@1", whiskers)
-    return Figure("Match rate by size", "Whiskers: 95 % intervals.", svg)
+    numbers = ", ".join(f"{truths.count(name)} {name}" for name in classes)
+    return Figure(
+        title, f"Whiskers: 95 % intervals. Truths: {numbers}.", bar_plot(classes, series, axis, "match@1", whiskers)
+    )
 
 
 def _worst(card: Scorecard) -> list[Bad]:
-    """The worst samples of each source: unreadable, invalid, then the largest energy drops."""
+    """The worst samples of each source: unreadable, invalid, then the largest energy drops; or the truths it missed."""
+    if card.truths is not None:
+        return [bad for source in card.sources for bad in _missed(card.truths, source)[:WORST]]
     found = []
     for source in card.sources:
         scored = [(_badness(row, relaxed), i) for i, (row, relaxed) in enumerate(_with_relaxed(source))]
         for (rank, what), i in sorted((s for s in scored if s[0][0] > 0), key=lambda s: (-s[0][0], s[1]))[:WORST]:
             row = source.rows[i]
             del rank
-            found.append(Bad(source.name, i, row.name, row.formula or "", what))
+            found.append(Bad(source.name, row.name, row.formula or "", what))
+    return found
+
+
+def _missed(truths: Truths, source: SourceCard) -> list[Bad]:
+    """Truths that no answer matches, the smallest first."""
+    missed = [(p, name) for p, name in zip(source.predictions, truths.names, strict=True) if p.at(len(p.rms)) is None]
+    found = []
+    for p, name in sorted(missed, key=lambda pair: pair[0].truth.n_atoms):
+        other = "; an answer to another truth does" if p.best is not None else ""
+        what = (
+            f"{p.truth.n_atoms} atoms: no answer matches{other}"
+            if p.answered
+            else f"{p.truth.n_atoms} atoms: no answer"
+        )
+        found.append(Bad(source.name, name, p.truth.formula, what))
     return found
 
 

@@ -65,8 +65,8 @@ def test_filtered_asks_both_for_validity() -> None:
 def test_a_missing_or_other_answer_is_a_miss() -> None:
     salt = rocksalt(NA, CL, 5.6)
     missing, other = compare([salt, salt], [[None], [rocksalt(LI, CL, 5.1)]])
-    assert (missing.rms, missing.counts, missing.best) == ((None,), (False,), None)
-    assert other.rms == (None,)
+    assert (missing.rms, missing.counts, missing.answered, missing.best) == ((None,), (False,), False, None)
+    assert (other.rms, other.answered) == ((None,), True)
 
 
 class Picky:
