@@ -114,6 +114,8 @@ GROUPS: Final[dict[str, tuple[Metric, ...]]] = {
         ("sun", "S.U.N.", "share", "high",
          "Of all samples sent to relaxation: at or below 0 eV/atom, unique and novel by fingerprint after relaxation."),
         ("msun", "M.S.U.N.", "share", "high", "The same with 0.1 eV/atom."),
+        ("msun_full", "M.S.U.N. with a full phase", "share", "high",
+         "Only where a known phase holds all elements of the sample: what a sparse hull cannot have given away."),
     ),
     "Cost": _group(
         ("per_second", "Samples a second", "1/s", "high", "Wall clock of sampling, as the machine was."),

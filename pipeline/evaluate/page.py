@@ -144,7 +144,7 @@ def _figures(card: Scorecard) -> list[Figure]:
     if any(s.predictions for s in card.sources):
         sizes = [f"{a}–{b}" if b < 1000 else f"{a}+" for a, b in SIZES]
         found.append(_match_rates(card, "Match rate by size", "atoms in the true cell", _by_size, sizes))
-        found.append(_match_rates(card, "Match rate by chemistry", "class", _by_chemistry, [*ANIONS, "metals"]))
+        found.append(_match_rates(card, "Match rate by chemistry", "compounds", _by_chemistry, [*ANIONS, "metals"]))
     found += [_elements(card), _systems(card), _densities(card)]
     for name, title, axis, low, high in RELAXED:
         lines = _series(card.sources, partial(_numbers, name=name))
@@ -219,9 +219,9 @@ def _match_rates(
     tallies = [[tally(s.predictions, name) for name in classes] for s in card.sources]
     series = [Series(s.name, style(i), tuple(hits / of for hits, of in tallies[i])) for i, s in enumerate(card.sources)]
     whiskers = [[wilson(hits, of) for hits, of in row] for row in tallies]
-    numbers = ", ".join(f"{truths.count(name)} {name}" for name in classes)
+    numbers = ", ".join(f"{name}: {truths.count(name)}" for name in classes)
     return Figure(
-        title, f"Whiskers: 95 % intervals. Truths: {numbers}.", bar_plot(classes, series, axis, "match@1", whiskers)
+        title, f"Whiskers: 95 % intervals. Truths, {numbers}.", bar_plot(classes, series, axis, "match@1", whiskers)
     )
 
 

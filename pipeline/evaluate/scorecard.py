@@ -174,8 +174,10 @@ def value_text(value: Value, unit: str) -> str:
     """``0.912`` for a share, ``0.0361`` or ``58.1`` for others; a dash where there is none."""
     if value.value is None:
         return "–"
+    if unit == "share":
+        return number(value.value, 3)
     size = abs(value.value)
-    return number(value.value, 3 if unit == "share" or size < 1 else 2 if size < 10 else 1)
+    return number(value.value, next((d for limit, d in ((0.01, 5), (1, 3), (10, 2)) if size < limit), 1))
 
 
 def interval_text(value: Value, unit: str) -> str:

@@ -124,6 +124,7 @@ def stability_values(rows: Sequence[RelaxedRow], cpu_s_per_sample: float | None)
         "metastable": share(row.within(METASTABLE_eV_PER_ATOM) for row in covered),
         "sun": share(row.sun for row in rows),
         "msun": share(row.msun for row in rows),
+        "msun_full": share(row.msun and bool(row.hull_phases_full) for row in rows),
     }
     if cpu_s_per_sample is not None:
         total = seconds + cpu_s_per_sample * len(rows)

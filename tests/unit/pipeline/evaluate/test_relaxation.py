@@ -111,6 +111,7 @@ def test_sun_and_msun_by_hand() -> None:
     assert values["metastable"].value == 1.0
     assert (values["sun"].value, values["msun"].value) == (1 / 8, 2 / 8)
     assert values["msun"].of == 8
+    assert values["msun_full"].value == 1 / 8  # no known phase of Li and F
     assert values["cpu_s_per_msun"].value == pytest.approx((6 * 2.0 + 8 * 0.5) / 2)
-    assert values["hull_full"].value == 3 / 4  # no known phase of Li and F
+    assert values["hull_full"].value == 3 / 4
     assert stability_values(rows, None).keys() == values.keys() - {"cpu_s_per_msun"}
