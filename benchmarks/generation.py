@@ -5,9 +5,7 @@
     python benchmarks/generation.py --generators flow,flow-along       # types before geometry, or along with it
     python benchmarks/generation.py --match 200         # match rate of flow on held-out formulas (shared data)
 
-Validity is CDVAE's (arXiv:2110.06197): no two atoms nearer than 0.5 A, at least 0.1 A3. "Sane" is stricter: contacts
-of at least 0.7 sums of covalent radii and a packing as in real crystals. Uniqueness: pymatgen's `StructureMatcher`
-within equal formulas.
+The measures are those of `redoxa evaluate` (`generators/evaluate`), which shows many more; here it is about speed.
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ import json
 import os
 import sys
 import time
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,19 +23,26 @@ from pathlib import Path
 import numpy as np
 import torch
 from ase.data import atomic_numbers
-from pymatgen.analysis.structure_matcher import StructureMatcher
-from pymatgen.core import Structure
 
 from data.chemistry import is_charge_balanced
-from data.datasets import load, prepare, shared_dir
-from data.fingerprint import spacegroup
+from data.datasets import prepare, shared_dir
+from data.fingerprint import fingerprint, spacegroup
 from data.records import Crystal
+from data.reference import load_reference
 from data.registry import load as load_kind
-from data.structures import to_structure
+from data.tables import load_known_materials
 from generators import GENERATORS
 from generators.base import Condition, Generator
+from generators.evaluate.matching import compare, match_values
+from generators.evaluate.table import Sample
+from generators.evaluate.uniqueness import first_equals
+from generators.evaluate.validity import is_valid_structure, sanity_complaint
+from generators.evaluate.values import Value
 from generators.flow import FlowGenerator, FlowSettings
-from generators.sanity import SanityLimits, is_sane
+from pipeline.evaluate.relaxation import relax_all
+from pipeline.evaluate.stability import relaxed_rows, stability_values
+from pipeline.evaluate.truths import read_truths
+from screening.stability import Hulls
 
 METALS = "Fe Mn Co Ni V Ti"
 ANIONS = "P O F S"
@@ -98,46 +103,18 @@ def sample_all(generator: Generator, n: int, condition: Condition, seed: int) ->
     return batch.to_crystals(), time.perf_counter() - wall, time.process_time() - cpu
 
 
-def is_valid(structure: Structure) -> bool:
-    """CDVAE's structural validity."""
-    distances = structure.distance_matrix + np.diag(np.full(len(structure), 10.0))
-    return bool(distances.min() >= 0.5 and structure.volume >= 0.1)
-
-
-def unique_count(crystals: Sequence[Crystal]) -> int:
-    """Crystals left when those that match an earlier one of the same reduced formula are dropped."""
-    matcher = StructureMatcher()
-    groups: dict[str, list[Structure]] = defaultdict(list)
-    for crystal in crystals:
-        kept = groups[crystal.formula]
-        structure = to_structure(crystal)
-        if not any(matcher.fit(structure, other) for other in kept):
-            kept.append(structure)
-    return sum(map(len, groups.values()))
-
-
-def sane_share(crystals: Sequence[Crystal]) -> float:
-    """Share of crystals within the flow's limits of contact and packing."""
-    limits, good = SanityLimits(), 0
-    for crystal in crystals:
-        numbers, coords, lattice = (
-            torch.tensor([x]) for x in (crystal.numbers, crystal.frac_coords, crystal.lattice_A)
-        )
-        good += int(is_sane(numbers, coords, lattice, limits)[0])
-    return good / len(crystals)
-
-
 def quality(name: str, crystals: list[Crystal], condition: Condition, wall_s: float, cpu_s: float) -> Quality:
     """Measure one generator's samples."""
     n = len(crystals)
+    twins = first_equals(crystals, [fingerprint(c) for c in crystals])
     return Quality(
         generator=name,
         samples=n,
         per_second=n / wall_s,
         cpu_s_per_sample=cpu_s / n,
-        valid=sum(is_valid(to_structure(c)) for c in crystals) / n,
-        sane=sane_share(crystals),
-        unique=unique_count(crystals) / n,
+        valid=sum(is_valid_structure(c) for c in crystals) / n,
+        sane=sum(not sanity_complaint(c) for c in crystals) / n,
+        unique=twins.count(None) / n,
         inside=sum(set(c.numbers) <= condition.allowed for c in crystals) / n,
         neutral=sum(is_charge_balanced(c.composition) for c in crystals) / n,
         p1=sum(spacegroup(c) <= 1 for c in crystals) / n,
@@ -146,44 +123,25 @@ def quality(name: str, crystals: list[Crystal], condition: Condition, wall_s: fl
     )
 
 
-def relax_samples(name: str, crystals: list[Crystal], generation_cpu_s: float, limit_eV: float) -> Relaxed:
+def relax_samples(name: str, crystals: list[Crystal], cpu_s: float, limit_eV: float, work: Path) -> Relaxed:
     """Relax with CHGNet; count what lies within the limit of the hull and is no known material."""
-    from data.reference import load_reference
-    from data.tables import load_known_materials
-    from screening.pool import relax_many
-    from screening.potential import load_potential
-    from screening.stability import Hulls
-
-    hulls, known, potential = Hulls(load_reference()), load_known_materials(), load_potential()
-    heights: list[float] = []
-    drops: list[float] = []
-    seconds, novel, hits, near = generation_cpu_s, 0, 0, 0
-    for index, finished in relax_many(crystals):
-        relaxation = finished.relaxation
-        seconds += relaxation.seconds if relaxation is not None else 0.0
-        if relaxation is None or not relaxation.converged:
-            continue
-        found = hulls.distance(relaxation.crystal.composition, relaxation.energy_eV_per_atom)
-        match = known.nearest(relaxation.crystal)
-        is_new = match is None or match.level != "structure"
-        height = found.value_eV_per_atom if found is not None else np.nan
-        heights.append(height)
-        start = potential.compute(crystals[index], forces=False).energy_eV / crystals[index].n_atoms
-        drops.append(start - relaxation.energy_eV_per_atom)
-        novel += is_new
-        near += height <= limit_eV
-        hits += is_new and height <= limit_eV
-    n = len(crystals)
+    outcomes = relax_all(crystals, work, 0, lambda _done, _total: None)
+    samples = [Sample(str(i), crystal) for i, crystal in enumerate(crystals)]
+    rows = relaxed_rows(samples, outcomes, Hulls(load_reference()), load_known_materials())
+    values = stability_values(rows, cpu_s)
+    n = len(rows)
+    hits = sum(row.relaxed_novel and bool(row.within(limit_eV)) for row in rows)
+    seconds = cpu_s * n + sum(row.relax_seconds for row in rows)
     return Relaxed(
         generator=name,
         samples=n,
-        converged=len(heights) / n,
-        near_hull=near / n,
-        novel=novel / n,
+        converged=sum(row.converged for row in rows) / n,
+        near_hull=sum(bool(row.within(limit_eV)) for row in rows) / n,
+        novel=sum(row.relaxed_novel for row in rows) / n,
         near_hull_and_novel=hits / n,
         cpu_s_per_hit=seconds / hits if hits else float("inf"),
-        median_hull_eV_per_atom=float(np.nanmedian(heights)) if heights else float("nan"),
-        median_drop_eV_per_atom=float(np.median(drops)) if drops else float("nan"),
+        median_hull_eV_per_atom=_or_nan(values["hull_median"]),
+        median_drop_eV_per_atom=_or_nan(values["energy_drop_median"]),
     )
 
 
@@ -192,20 +150,15 @@ def match_rate(generator: Generator, n: int, seed: int, prepared: Path) -> tuple
 
     The training data are half of MP-20's positions, so this is no comparison with published models.
     """
-    data = load(prepared)
-    held_out = list(data.subset(data.held_out))[:n]
-    contents = tuple(
-        {int(z): int(count) for z, count in zip(*np.unique(numbers, return_counts=True), strict=True)}
-        for numbers, _, _ in held_out
-    )
-    batch, _ = generator.sample(len(held_out), Condition(contents=contents), np.random.default_rng(seed))
-    matcher = StructureMatcher(stol=0.5, ltol=0.3, angle_tol=10)
-    errors = []
-    for crystal, (numbers, frac, cell) in zip(batch.to_crystals(), held_out, strict=True):
-        found = matcher.get_rms_dist(to_structure(crystal), Structure(cell, numbers, frac))
-        if found is not None:
-            errors.append(found[0])
-    return len(errors) / len(held_out), float(np.mean(errors)) if errors else float("nan")
+    drawn = read_truths(prepared, n, seed)
+    contents = tuple(dict(Counter(crystal.numbers)) for crystal in drawn.crystals)
+    batch, _ = generator.sample(len(contents), Condition(contents=contents), np.random.default_rng(seed))
+    values = match_values(compare(drawn.crystals, [[crystal] for crystal in batch.to_crystals()]), 1)
+    return _or_nan(values["match_at_1"]), _or_nan(values["rmse_at_1"])
+
+
+def _or_nan(value: Value) -> float:
+    return float("nan") if value.value is None else value.value
 
 
 def show(rows: Sequence[Quality] | Sequence[Relaxed]) -> None:
@@ -238,7 +191,9 @@ def main() -> None:
     parser.add_argument("--relax", type=int, default=0, metavar="N", help="relax the first N samples of each")
     parser.add_argument("--hull", type=float, default=0.1, help="eV/atom above the hull that count as near")
     parser.add_argument("--match", type=int, default=0, metavar="N", help="match rate of flow on N held-out crystals")
-    parser.add_argument("--work", type=Path, default=Path("runs/benchmark"), help="folder for prepared data")
+    parser.add_argument(
+        "--work", type=Path, default=Path("runs/benchmark"), help="folder for what is prepared and kept"
+    )
     parser.add_argument("--json", type=Path, help="write the numbers here too")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -268,7 +223,7 @@ def main() -> None:
     if options.relax:
         for name in names:
             crystals, cpu_s = samples[name]
-            relaxed.append(relax_samples(name, crystals[: options.relax], cpu_s * options.relax, options.hull))
+            relaxed.append(relax_samples(name, crystals[: options.relax], cpu_s, options.hull, options.work))
         show(relaxed)
         out["relaxed"] = [asdict(row) for row in relaxed]
     if options.json:

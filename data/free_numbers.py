@@ -89,9 +89,7 @@ class FreeNumbers:
 
     def crystal(self, x: Floats) -> Crystal:
         """The crystal in a primitive cell."""
-        return Crystal(
-            numbers=self.numbers, frac_coords=self.coords(x).tolist(), lattice_A=self.lattice_A(x).tolist()
-        )
+        return Crystal(numbers=self.numbers, frac_coords=self.coords(x).tolist(), lattice_A=self.lattice_A(x).tolist())
 
     def strains(self, x: Floats) -> Floats:
         """Symmetric strain [C,3,3] by unit of each free number of the cell."""
@@ -118,7 +116,7 @@ class FreeNumbers:
         return np.concatenate([coordinates, cell])
 
     def squares(self, x: Floats) -> tuple[Floats, Floats]:
-        """Squared displacements summed over the sites (A^2), and squared norms of the strains, by unit of each number."""
+        """Squared displacements summed over the sites (A^2), and squared strains, by unit of each free number."""
         moves = np.einsum("nik,ij->nkj", self._slopes, self.lattice_A(x))
         return np.asarray((moves**2).sum((0, 2))), np.asarray((self.strains(x) ** 2).sum((1, 2)))
 

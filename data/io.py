@@ -15,6 +15,7 @@ from data.records import Crystal
 from data.structures import from_atoms, from_structure, to_atoms, to_structure
 
 if TYPE_CHECKING:
+    from ase import Atoms
     from pymatgen.core import Structure
 
 MAX_ATOMS = 200
@@ -28,20 +29,32 @@ def read_crystals(path: Path) -> list[tuple[str, Crystal]]:
     Raises:
         StructureError: what is wrong with the file, and what to do.
     """
-    text = _read_text(path)
+    found: list[tuple[str, Crystal]] = []
+    for name, crystal in read_each(path):
+        if isinstance(crystal, StructureError):
+            raise crystal
+        found.append((name, crystal))
+    return found
+
+
+def read_each(path: Path) -> list[tuple[str, Crystal | StructureError]]:
+    """The same, with the error in the place of each crystal that cannot be used; one error for an unreadable file."""
     suffix = path.suffix.lower()
-    if suffix in {".xyz", ".extxyz"}:
-        crystals = _read_extxyz(path, text)
-    else:
+    try:
+        text = _read_text(path)
+        if suffix not in {".xyz", ".extxyz"}:
+            return [(str(path), _checked(str(path), from_structure(_read_structure(path, text, suffix))))]
+        frames = _read_extxyz(path, text)
+    except StructureError as error:
+        return [(str(path), StructureError(f"{path}: {str(error).removeprefix(f'{path}: ')}"))]
+    names = [f"{path}#{i}" for i in range(len(frames))] if len(frames) > 1 else [str(path)]
+    found: list[tuple[str, Crystal | StructureError]] = []
+    for name, frame in zip(names, frames, strict=True):
         try:
-            crystals = [from_structure(_read_structure(path, text, suffix))]
+            found.append((name, _checked(name, _from_frame(name, frame))))
         except StructureError as error:
-            raise StructureError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
-    for crystal in crystals:
-        _check(path, crystal)
-    if len(crystals) == 1:
-        return [(str(path), crystals[0])]
-    return [(f"{path}#{i}", crystal) for i, crystal in enumerate(crystals)]
+            found.append((name, error))
+    return found
 
 
 def _read_text(path: Path) -> str:
@@ -87,32 +100,37 @@ def _read_structure(path: Path, text: str, suffix: str) -> Structure:
     raise StructureError(f"{path}: unknown kind of file. Readable: {READABLE}")
 
 
-def _read_extxyz(path: Path, text: str) -> list[Crystal]:
+def _read_extxyz(path: Path, text: str) -> list[Atoms]:
     from ase.io import read
 
     try:
-        frames = read(io.StringIO(text), index=":", format="extxyz")
+        return list(read(io.StringIO(text), index=":", format="extxyz"))
     except (ValueError, KeyError, IndexError, TypeError, OSError) as error:
         raise StructureError(f"{path}: cannot be read as extended XYZ: {str(error)[:200]}") from None
-    for i, frame in enumerate(frames):
-        if not frame.pbc.all() or frame.cell.rank < 3:
-            raise StructureError(f'{path}#{i}: has no periodic cell; give Lattice="..." and pbc="T T T"')
-        if not len(frame):
-            raise StructureError(f"{path}#{i}: holds no atoms")
-    return [from_atoms(frame) for frame in frames]
 
 
-def _check(path: Path, crystal: Crystal) -> None:
+def _from_frame(name: str, frame: Atoms) -> Crystal:
+    if not frame.pbc.all() or frame.cell.rank < 3:
+        raise StructureError(f'{name}: has no periodic cell; give Lattice="..." and pbc="T T T"')
+    if not len(frame):
+        raise StructureError(f"{name}: holds no atoms")
+    if not all(1 <= z <= 118 for z in frame.numbers):
+        raise StructureError(f"{name}: holds a symbol that is no element")
+    return from_atoms(frame)
+
+
+def _checked(name: str, crystal: Crystal) -> Crystal:
     """Refuse what cannot be a crystal."""
     numbers = [x for row in (*crystal.lattice_A, *crystal.frac_coords) for x in row]
     if not all(math.isfinite(x) for x in numbers):
-        raise StructureError(f"{path}: holds numbers that are not finite")
+        raise StructureError(f"{name}: holds numbers that are not finite")
     if crystal.n_atoms > MAX_ATOMS:
         raise StructureError(
-            f"{path}: {crystal.n_atoms} atoms; at most {MAX_ATOMS} can be screened. Give the primitive cell."
+            f"{name}: {crystal.n_atoms} atoms; at most {MAX_ATOMS} can be screened. Give the primitive cell."
         )
     if crystal.volume_A3 < 1.0:
-        raise StructureError(f"{path}: the cell has no volume ({crystal.volume_A3:.3g} A^3)")
+        raise StructureError(f"{name}: the cell has no volume ({crystal.volume_A3:.3g} A^3)")
+    return crystal
 
 
 def cif_text(crystal: Crystal, symprec: float | None = 0.01) -> str:

@@ -16,7 +16,7 @@ from functools import cache, lru_cache
 
 import numpy as np
 
-from data.symmetric import ANGLES, Orbit, SymmetricCrystal, crystal_system, free_parameters
+from data.symmetric import ANGLES, LENGTHS, Orbit, SymmetricCrystal, crystal_system, free_parameters
 from data.wyckoff import GENERIC, GRID, Floats, Integers, SpaceGroup, WyckoffPosition, space_group
 
 Metric = tuple[tuple[float, ...], ...]
@@ -74,6 +74,19 @@ def _motions(number: int, metric: Metric) -> tuple[Motion, ...]:
             letters = {p.letter: _target(group, p, rotation, shift).letter for p in group.positions}
             found.append(Motion(rotation, shift, letters))
     return tuple(found)
+
+
+@cache
+def relabellings(number: int) -> tuple[dict[str, str], ...]:
+    """Where the normaliser of a group carries its Wyckoff letters, each way once, the identity first.
+
+    Axes of oblique cells stay as they are, so that this depends on the group alone.
+    """
+    system = crystal_system(number)
+    lengths = (1.0, 1.31, 1.73)[: len(set(LENGTHS[system]))]
+    angles = (97.0, 101.0, 107.0)[: len(ANGLES.get(system, ()))]
+    found = {tuple(motion.letters.items()) for motion in motions(SymmetricCrystal(number, (), lengths, angles))}
+    return tuple(dict(items) for items in sorted(found))
 
 
 @cache

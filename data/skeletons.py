@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data.errors import InputError
-from data.normaliser import motions
+from data.normaliser import relabellings
 from data.provenance import sha256_of
 from data.symmetric import (
     LENGTHS,
@@ -98,7 +98,7 @@ def template_of(form: SymmetricCrystal, count: int = 1) -> Template:
     group = space_group(form.group)
     atoms = tuple(group.position(o.letter).multiplicity // centring(form.group) for o in form.orbits)
     own = "".join(o.letter for o in form.orbits)
-    moved = {"".join(m.letters[letter] for letter in own) for m in motions(form)}
+    moved = {"".join(letters[x] for x in own) for letters in relabellings(form.group)}
     return Template(form, atoms, (own, *sorted(moved - {own})), count)
 
 

@@ -60,6 +60,8 @@ class Relaxation(Record):
     seconds: float
     reason: str = ""
     model: str = ""
+    start_energy_eV: float | None = None
+    """Of the whole cell as it came; None in relaxations that were kept before it was recorded."""
 
     @property
     def energy_eV_per_atom(self) -> float:
@@ -150,6 +152,7 @@ def relax(crystal: Crystal, potential: Potential, settings: RelaxSettings | None
     atoms.calc = calculator
     watch = _Watch(atoms, settings)
     first_force = max_norm(atoms.get_forces())
+    start_energy_eV = float(atoms.get_potential_energy())
     steps, reason, converged = 0, "", False
     try:
         if first_force > FIRE_ABOVE_eV_A:
@@ -177,6 +180,7 @@ def relax(crystal: Crystal, potential: Potential, settings: RelaxSettings | None
         seconds=time.perf_counter() - started,
         reason=reason,
         model=potential.model_id,
+        start_energy_eV=start_energy_eV,
     )
 
 

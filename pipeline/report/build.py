@@ -1,27 +1,20 @@
-"""`build_report`: a pure function from records to one HTML file.
-
-The page forbids itself every request: its content security policy allows no source but its own style sheet and scripts,
-each by its sha256, so that text which came from a user could not run even if it escaped the escaping.
-"""
+"""`build_report`: a pure function from records to one HTML file."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from functools import cache
-from importlib.resources import files
 from typing import Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
-from data.errors import RedoxaError
 from pipeline.report import summary
 from pipeline.report.cards import CardView, build_cards
 from pipeline.report.downloads import csv_text, file_stem, json_text, packed
 from pipeline.report.elements import colour
 from pipeline.report.figures import by_property, parity_plot
 from pipeline.report.model import CalibrationRow, ReportData
+from pipeline.report.page import asset, environment, policy
 from pipeline.report.panels import columns, pareto_panels, table_rows, targets
 from pipeline.report.periodic_table import count_elements, periodic_table
 from pipeline.report.projection import gradients
@@ -48,13 +41,14 @@ def build_report(data: ReportData) -> str:
     """The report as one HTML text, at most 2 MB for a few hundred candidates; the same records give the same text."""
     cards = build_cards(data)
     rows = table_rows(data, cards)
-    style = "\n".join(_asset("templates", name) for name in STYLES)
-    script = "\n".join(_asset("templates", name) for name in SCRIPTS)
-    viewer = _asset("static", VIEWER) if cards else ""
+    style = "\n".join(asset("templates", name) for name in STYLES)
+    script = "\n".join(asset("templates", name) for name in SCRIPTS)
+    viewer = asset("static", VIEWER) if cards else ""
     elements = count_elements(data.results)
     page = _environment().get_template("report.html.j2")
     return page.render(
         data=data,
+        created=data.provenance.created_at,
         cards=cards,
         rows=rows,
         columns=columns(data.results),
@@ -72,11 +66,11 @@ def build_report(data: ReportData) -> str:
         csv_packed=packed(csv_text(data)),
         json_packed=packed(json_text(data, {c.row.candidate.id for c in cards})),
         stem=file_stem(data.name),
-        policy=_policy([style], [viewer, script] if viewer else [script]),
+        policy=policy([style], [viewer, script] if viewer else [script]),
         style=Markup(style),
         viewer=Markup(viewer),
         script=Markup(script),
-        licence=_asset("static", "3Dmol-LICENSE.txt"),
+        licence=asset("static", "3Dmol-LICENSE.txt"),
         simulated=any(m.simulated for m in data.measurements) or any(r.simulated for r in data.calibration),
     )
 
@@ -114,44 +108,12 @@ class Parity:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("pipeline", "report/templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    templates = environment()
     filters = (count, duration, formula_html, humanise, label, number, prose, short_label, timestamp, colour)
-    environment.filters.update({f.__name__: f for f in filters})
-    environment.globals.update(shown=shown, scene_json=_scene_json)
-    return environment
+    templates.filters.update({f.__name__: f for f in filters})
+    templates.globals.update(shown=shown, scene_json=_scene_json)
+    return templates
 
 
 def _scene_json(card: CardView) -> dict[str, object]:
     return {name: scene.to_json() for name, scene in card.scenes.items()}
-
-
-@cache
-def _asset(folder: str, name: str) -> str:
-    """Text of a file that ships with the report.
-
-    Raises:
-        RedoxaError: the file would end the element it is put into.
-    """
-    text = (files("pipeline.report") / folder / name).read_text(encoding="utf-8")
-    if "</script" in text.lower() or "</style" in text.lower():
-        raise RedoxaError(f"pipeline/report/{folder}/{name} holds a closing tag and cannot be put into a page")
-    return text
-
-
-def _policy(styles: list[str], scripts: list[str]) -> str:
-    """Content security policy: nothing from anywhere, save these inline texts and images inside the page."""
-    return (
-        f"default-src 'none'; style-src {_hashes(styles)}; script-src {_hashes(scripts)}; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
-    )
-
-
-def _hashes(texts: list[str]) -> str:
-    digests = (base64.b64encode(hashlib.sha256(t.encode()).digest()).decode() for t in texts)
-    return " ".join(f"'sha256-{d}'" for d in digests)

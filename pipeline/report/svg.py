@@ -100,9 +100,12 @@ def tick_text(value: float, step: float) -> str:
 
 
 def axes(x: Scale, y: Scale, x_title: str, y_title: str, about: tuple[int, int] = (6, 6)) -> Markup:
-    """Grid lines, tick labels and titles of a plot whose frame is spanned by two scales (y grows upward)."""
+    """Grid lines, tick labels and titles of a plot whose frame is spanned by two scales (y grows upward).
+
+    `about` is how many ticks along x and y; none along x where it is 0.
+    """
     parts = []
-    xs, ys = x.ticks(about[0]), y.ticks(about[1])
+    xs, ys = x.ticks(about[0]) if about[0] else [], y.ticks(about[1])
     for value in xs:
         at = x(value)
         parts.append(tag("line", class_="grid", x1=at, x2=at, y1=y.start, y2=y.end))

@@ -115,5 +115,17 @@ def test_help_needs_neither_torch_nor_pymatgen() -> None:
     check = "print([m for m in ('torch', 'pymatgen', 'pandas', 'prefect') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code + check], capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith("[]")
-    for verb in ("init", "validate", "run", "status", "generate", "screen", "train", "reference", "queue", "lab"):
+    for verb in (
+        "init",
+        "validate",
+        "run",
+        "status",
+        "generate",
+        "screen",
+        "evaluate",
+        "train",
+        "reference",
+        "queue",
+        "lab",
+    ):
         assert f" {verb} " in done.stdout

@@ -82,7 +82,7 @@ class _Hit:
     changes: int
 
 
-class Memory:
+class Proposer:
     """Looks decorated skeletons up in a table of templates."""
 
     def __init__(self, table: TemplateTable) -> None:
@@ -104,10 +104,11 @@ class Memory:
             for hit in self._nearest({z: n // cells for z, n in content.items()}, leave_out):
                 key = cells, repr(self.table[hit.index].decorated(hit.numbers))
                 found[key].append((hit, cells))
-        proposals = [
-            Proposal(same[0][0].index, same[0][0].numbers, same[0][1], tuple(h.distance for h, _ in same), same[0][0].changes)
-            for same in found.values()
-        ]
+        proposals = []
+        for same in found.values():
+            nearest, cells = same[0]
+            distances = tuple(hit.distance for hit, _ in same)
+            proposals.append(Proposal(nearest.index, nearest.numbers, cells, distances, nearest.changes))
         return sorted(proposals, key=lambda p: (p.cells > 1, p.distances[0]))
 
     def form(self, proposal: Proposal) -> SymmetricCrystal:

@@ -1,0 +1,1 @@
+"""How good generated crystals are: pure metrics, one idea a file, without potential or pipeline."""

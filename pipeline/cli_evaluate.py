@@ -1,0 +1,103 @@
+"""`redoxa evaluate`: one scorecard for generators and for structures from anywhere."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from data.errors import InputError
+from pipeline.cli import Json
+from pipeline.cli_science import Count
+
+if TYPE_CHECKING:
+    from generators.base import Condition
+    from pipeline.evaluate.scorecard import Scorecard
+
+Positive = Annotated[int, Parameter(validator=Number(gte=1))]
+
+
+def evaluate(
+    *sources: str,
+    n: Count = 1000,
+    relax: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
+    truth: Path | None = None,
+    samples_per_composition: Positive = 1,
+    out: Path = Path("runs/evaluate"),
+    ion: str | None = None,
+    elements: str | None = None,
+    max_atoms: Annotated[int, Parameter(validator=Number(gte=1, lte=60))] = 20,
+    charge_neutral: bool = False,
+    seed: int = 0,
+    workers: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
+    as_json: Json = False,
+) -> None:
+    """Judge generators, or structures from anywhere, side by side; goes on where it was stopped.
+
+    Writes scorecard.html, scorecard.json and samples.parquet. Without --truth the samples are judged as new crystals,
+    with it as predictions of given structures.
+
+    Args:
+        sources: generators (flow, or flow@weights.safetensors) and files or folders of structures.
+        n: samples of each generator; with --truth, true structures at most.
+        relax: relax so many of each with CHGNet: energy drop, hull distance, S.U.N.
+        truth: true structures to find again: .parquet (atomic_numbers, frac_coords, cell), a prepared .safetensors
+            (held-out ones), or a file or folder of structures.
+        samples_per_composition: answers to each true structure; 5 gives match@5.
+        out: folder for the scorecard, and for what is kept to go on.
+        ion: element that every sample must hold, e.g. Li.
+        elements: allowed elements, e.g. Li,Fe,P,O.
+        max_atoms: largest cell.
+        charge_neutral: only compositions that common oxidation states balance.
+        seed: of sampling and of every draw.
+        workers: processes that relax; 0 means one for each core.
+    """
+    from pipeline.console import note, progress_bars, say
+    from pipeline.evaluate.run import Task, evaluate
+
+    if not sources:
+        raise InputError("name at least one generator, file or folder; `redoxa list generators` names generators")
+    condition = _condition(ion, elements, max_atoms, charge_neutral)
+    task = Task(sources, n, condition, relax, truth, samples_per_composition, out, seed, workers)
+    with progress_bars(quiet=as_json) as on_progress, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="No Pauling electronegativity")  # noble gases
+        card = evaluate(task, on_progress)
+    if as_json:
+        say(json.dumps(card.to_json()))
+    else:
+        _print(card)
+        note(f"Scorecard: {(out / 'scorecard.html').resolve().as_uri()}")
+
+
+def _condition(ion: str | None, elements: str | None, max_atoms: int, charge_neutral: bool) -> Condition:
+    from pipeline.generate import Request
+
+    return Request.read(
+        n=1, elements=elements, require=ion, formula=None, compositions=None, max_atoms=max_atoms,
+        charge_neutral=charge_neutral,
+    ).condition  # fmt: skip
+
+
+def _print(card: Scorecard) -> None:
+    """The scorecard on stdout, sources as columns."""
+    from generators.evaluate.catalogue import metrics
+    from pipeline.console import table
+    from pipeline.evaluate.scorecard import interval_text, value_text
+
+    rows = []
+    for _, metric in metrics(card.k):
+        found = [source.values.get(metric.name) for source in card.sources]
+        if all(value is None for value in found):
+            continue
+        unit = f" ({metric.unit})" if metric.unit not in ("", "share") else ""
+        row: dict[str, object] = {"metric": metric.title + unit}
+        for source, value in zip(card.sources, found, strict=True):
+            interval = interval_text(value, metric.unit) if value else ""
+            row[source.name] = f"{value_text(value, metric.unit)}  {interval}".rstrip() if value else ""
+        rows.append(row)
+    lead = card.truths.text if card.truths else f"{', '.join(str(len(s.rows)) for s in card.sources)} samples"
+    table(f"{card.mode}: {lead}", rows, list(rows[0]))

@@ -1,0 +1,235 @@
+"""`redoxa evaluate`: draw or read, judge, relax, and write the scorecard."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from data.errors import InputError
+from data.records import Crystal
+from data.registry import load
+from data.skeletons import load_templates
+from data.tables import KnownMaterials, load_known_materials
+from generators import GENERATORS
+from generators.base import Condition
+from generators.evaluate.card import distribution_values, sample_values
+from generators.evaluate.matching import compare, match_values
+from generators.evaluate.novelty import SkeletonLibrary
+from generators.evaluate.reference_set import ReferenceSet, from_crystals, from_templates
+from generators.evaluate.table import Memory, Sample, measure
+from generators.evaluate.values import Value, share
+from pipeline.evaluate.page import build_page
+from pipeline.evaluate.scorecard import Scorecard, SourceCard
+from pipeline.evaluate.sources import Drawer, Drawn, Source, read_files
+from pipeline.evaluate.truths import Answered, Truths, ask_generator, known_share, pair_files, read_truths
+
+VERSIONS = ("redoxa", "pymatgen", "spglib", "numpy", "scipy", "torch", "chgnet")
+OnProgress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What `redoxa evaluate` was asked for.
+
+    Attributes:
+        sources: generators and paths, as given.
+        n: samples of each generator, or truths at most.
+        condition: of the samples, in de novo mode.
+        relax: how many of the first samples are relaxed.
+        truth: true structures; None for de novo mode.
+        k: answers a truth.
+        out: folder for scorecard, table and what is kept for going on.
+        seed: of sampling and draws.
+        workers: processes for relaxation, 0 for one a core.
+    """
+
+    sources: tuple[str, ...]
+    n: int
+    condition: Condition
+    relax: int
+    truth: Path | None
+    k: int
+    out: Path
+    seed: int
+    workers: int = 0
+
+    def settings(self) -> dict[str, str]:
+        """The request as text, for the record."""
+        from ase.data import chemical_symbols
+
+        def names(numbers: frozenset[int]) -> str:
+            return ", ".join(chemical_symbols[z] for z in sorted(numbers))
+
+        told = {
+            "samples": str(self.n) if self.truth is None else "",
+            "allowed elements": names(self.condition.allowed),
+            "required elements": names(self.condition.required),
+            "charge-neutral only": "yes" if self.condition.charge_neutral else "",
+            "truths": str(self.truth or ""),
+            "answers by truth": str(self.k) if self.truth else "",
+            "relaxed of each": str(self.relax or ""),
+            "seed": str(self.seed),
+        }
+        return {key: text for key, text in told.items() if text}
+
+
+def evaluate(task: Task, on_progress: OnProgress) -> Scorecard:
+    """Judge every source and write scorecard.html, scorecard.json and samples.parquet.
+
+    Raises:
+        InputError: a source, the truths or the folder cannot be used.
+        GenerationError: a generator cannot give n samples under the condition.
+    """
+    started = time.perf_counter()
+    sources = [Source.parse(text) for text in dict.fromkeys(task.sources)]
+    _check_folder(task.out)
+    truths = read_truths(task.truth, task.n, task.seed) if task.truth else None
+    drawer = Drawer(task.out / "work", task.seed)
+    drawn = [_draw(task, source, drawer, truths, on_progress) for source in sources]  # first: mistakes show early
+    known = load_known_materials()
+    memory, reference = _memory(task, truths, known, on_progress)
+    cards = [
+        _judge(task, source, answered, truths, memory, reference, on_progress)
+        for source, answered in zip(sources, drawn, strict=True)
+    ]
+    if task.relax:
+        cards = _relaxed(task, cards, drawn, known, on_progress)
+    card = Scorecard(
+        mode="structure prediction" if truths else "de novo",
+        sources=cards,
+        reference=reference,
+        truths=truths,
+        truths_known=known_share(truths, known) if truths else None,
+        k=task.k,
+        settings=task.settings(),
+        versions={"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in VERSIONS}},
+        created=datetime.now(UTC),
+        seconds=time.perf_counter() - started,
+    )
+    write(card, task.out)
+    return card
+
+
+def _check_folder(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out}: is a file; give a folder")
+    if out.exists() and any(out.iterdir()) and not (out / "work").exists():
+        raise InputError(f"--out {out}: is not empty and holds no evaluation of ours; give another folder")
+    (out / "work").mkdir(parents=True, exist_ok=True)
+
+
+def _draw(task: Task, source: Source, drawer: Drawer, truths: Truths | None, on_progress: OnProgress) -> Answered:
+    step = partial(on_progress, f"sample {source.name}")
+    if not source.kind:
+        drawn = read_files(source.path or Path(source.name))
+        return pair_files(source, drawn, truths, task.k) if truths else Answered(drawn, ())
+    if truths is not None:
+        return ask_generator(drawer, source, truths, task.k, step)
+    return Answered(drawer.draw(source, task.n, task.condition, step), ())
+
+
+def _memory(
+    task: Task, truths: Truths | None, known: KnownMaterials, on_progress: OnProgress
+) -> tuple[Memory | None, ReferenceSet]:
+    """What novelty is judged against (in de novo mode), and the real distribution."""
+    if truths is not None:
+        return None, from_crystals(truths.crystals, f"the true structures, {truths.text}")
+    templates = list(load_templates())
+    reference = from_templates(templates, task.condition, task.seed, partial(on_progress, "real crystals"))
+    return Memory(known, SkeletonLibrary(templates)), reference
+
+
+def _judge(
+    task: Task,
+    source: Source,
+    answered: Answered,
+    truths: Truths | None,
+    memory: Memory | None,
+    reference: ReferenceSet,
+    on_progress: OnProgress,
+) -> SourceCard:
+    drawn = answered.drawn
+    rows = measure(drawn.samples, memory, partial(on_progress, f"judge {source.name}"))
+    portraits = [row.portrait for row in rows if row.portrait is not None]
+    # In structure prediction a row without a crystal is a missing answer, which `answered` and the match rate count.
+    judged = rows if truths is None else [row for row in rows if row.formula is not None]
+    values = sample_values(judged, from_files=not source.kind) | _speed(drawn)
+    values |= distribution_values(portraits, reference, task.seed)
+    predictions = []
+    if truths is not None:
+        others = [s.crystal for s in drawn.samples if s.crystal is not None]
+        step = partial(on_progress, f"match {source.name}")
+        predictions = compare(truths.crystals, answered.crystals(), others, step)
+        answers = answered.crystals()
+        values["answered"] = share(any(c is not None for c in row) for row in answers)
+        values |= match_values(predictions, task.k)
+    return SourceCard(source.name, _what(source, drawn), rows, (), predictions, values)
+
+
+def _what(source: Source, drawn: Drawn) -> str:
+    if not source.kind:
+        return f"{len(drawn.samples)} structures from files"
+    summary: str = load(GENERATORS, "generator", source.kind).summary
+    weights = f", weights sha256 {drawn.checkpoint_sha256[:12]}" if drawn.checkpoint_sha256 else ""
+    return summary + weights
+
+
+def _speed(drawn: Drawn) -> dict[str, Value]:
+    n = sum(sample.crystal is not None for sample in drawn.samples)
+    if drawn.wall_s is None or drawn.cpu_s is None or not n:
+        return {}
+    return {"per_second": Value(n / drawn.wall_s, n), "cpu_s_per_sample": Value(drawn.cpu_s / n, n)}
+
+
+def _relaxed(
+    task: Task,
+    cards: Sequence[SourceCard],
+    drawn: Sequence[Answered],
+    known: KnownMaterials,
+    on_progress: OnProgress,
+) -> list[SourceCard]:
+    """Cards with the first samples of each source relaxed."""
+    from dataclasses import replace
+
+    from data.reference import load_reference
+    from pipeline.evaluate.relaxation import relax_all
+    from pipeline.evaluate.stability import relaxed_rows, stability_values
+    from screening.stability import Hulls
+
+    hulls = Hulls(load_reference())
+    found = []
+    for card, answered in zip(cards, drawn, strict=True):
+        first: Sequence[Sample] = answered.drawn.samples[: task.relax]
+        crystals: list[Crystal] = [s.crystal for s in first if s.crystal is not None]
+        step = partial(on_progress, f"relax {card.name}")
+        outcomes = iter(relax_all(crystals, task.out / "work", task.workers, step))
+        rows = relaxed_rows(first, [next(outcomes) if s.crystal is not None else None for s in first], hulls, known)
+        cpu = card.values.get("cpu_s_per_sample")
+        values = card.values | stability_values(rows, cpu.value if cpu else None)
+        found.append(replace(card, relaxed=rows, values=values))
+    return found
+
+
+def write(card: Scorecard, out: Path) -> None:
+    """Write the scorecard's files, each whole or not at all."""
+    texts = {
+        "scorecard.html": build_page(card),
+        "scorecard.json": json.dumps(card.to_json(), indent=1, allow_nan=False) + "\n",
+    }
+    for name, text in texts.items():
+        partial_file = out / f"{name}.part"
+        partial_file.write_text(text, encoding="utf-8")
+        partial_file.replace(out / name)
+    tables = {"samples.parquet": card.sample_table()}
+    if card.truths is not None:
+        tables["predictions.parquet"] = card.prediction_table()
+    for name, frame in tables.items():
+        frame.to_parquet(out / f"{name}.part", index=False)
+        (out / f"{name}.part").replace(out / name)

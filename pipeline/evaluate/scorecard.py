@@ -1,0 +1,188 @@
+"""The scorecard as data: what the page, the JSON and the terminal show."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from generators.evaluate.catalogue import metrics
+from generators.evaluate.matching import Prediction
+from generators.evaluate.reference_set import ReferenceSet
+from generators.evaluate.table import SampleRow
+from generators.evaluate.values import Value
+from pipeline.evaluate.stability import RelaxedRow
+from pipeline.evaluate.truths import Truths
+from pipeline.report.text import number
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA = 1
+"""Raised when a field of scorecard.json changes its name or meaning."""
+
+_INTERNAL = {"portrait", "mark", "reasons"}
+
+
+@dataclass(frozen=True)
+class SourceCard:
+    """All about one source.
+
+    Attributes:
+        name: as given on the command line.
+        text: what it is, in a few words.
+        rows: one a sample.
+        relaxed: one for each of the first samples; empty without relaxation.
+        predictions: one a truth; empty in de novo mode.
+        values: metric name -> value.
+    """
+
+    name: str
+    text: str
+    rows: Sequence[SampleRow]
+    relaxed: Sequence[RelaxedRow] = ()
+    predictions: Sequence[Prediction] = ()
+    values: dict[str, Value] = field(default_factory=dict)
+
+    def reasons(self) -> list[tuple[str, int]]:
+        """Kinds of complaint, the commonest first; numbers and names in them are cut so that they add up."""
+        kinds: Counter[str] = Counter()
+        for row in self.rows:
+            kinds.update(_kind(reason) for reason in row.reasons)
+        for relaxed in self.relaxed:
+            if relaxed.relax_reason:
+                kinds[f"relaxation: {relaxed.relax_reason.partition(':')[0]}"] += 1
+        return kinds.most_common(8)
+
+
+_KINDS = {
+    "known material": "known material",
+    "the same crystal": "the same crystal as an earlier sample",
+    "two atoms": "two atoms nearer than 0.5 Å",
+    "a contact": "contacts shorter than in real crystals",
+    "a volume": "packing as in no real crystal",
+    "space group": "space group not the one meant",
+}
+
+
+def _kind(reason: str) -> str:
+    return next((kind for start, kind in _KINDS.items() if reason.startswith(start)), reason)
+
+
+@dataclass(frozen=True)
+class Scorecard:
+    """Several sources side by side.
+
+    Attributes:
+        mode: "de novo" or "structure prediction".
+        sources: in the order of the command line.
+        reference: real crystals that distributions are held against.
+        truths: what is to be found again, in structure prediction.
+        truths_known: share of them among the known materials that ship.
+        k: answers a truth.
+        settings: what was asked, as text.
+        versions: of the packages that numbers depend on.
+        created: when it was made.
+        seconds: wall clock of the whole evaluation.
+    """
+
+    mode: str
+    sources: Sequence[SourceCard]
+    reference: ReferenceSet
+    truths: Truths | None
+    truths_known: float | None
+    k: int
+    settings: dict[str, str]
+    versions: dict[str, str]
+    created: datetime
+    seconds: float
+
+    def to_json(self) -> dict[str, object]:
+        """Stable field names; shares between 0 and 1, intervals at 95 %."""
+        return {
+            "schema": SCHEMA,
+            "created": self.created.isoformat(timespec="seconds"),
+            "mode": self.mode,
+            "settings": self.settings,
+            "reference": {"text": self.reference.text, "values": _as_json(self.reference.values)},
+            "truths": self.truths.text if self.truths else None,
+            "truths_known": self.truths_known,
+            "versions": self.versions,
+            "seconds": round(self.seconds, 1),
+            "metrics": {
+                m.name: {"group": group, "title": m.title, "unit": m.unit, "better": m.better, "meaning": m.meaning}
+                for group, m in metrics(self.k)
+            },
+            "sources": [
+                {
+                    "name": s.name,
+                    "what": s.text,
+                    "samples": len(s.rows),
+                    "values": _as_json(s.values),
+                    "reasons": dict(s.reasons()),
+                }
+                for s in self.sources
+            ],
+        }
+
+    def sample_table(self) -> pd.DataFrame:
+        """Every sample with all its values and reasons, sources below one another."""
+        import pandas as pd
+
+        rows: list[dict[str, object]] = []
+        for card in self.sources:
+            for i, row in enumerate(card.rows):
+                line: dict[str, object] = {"source": card.name, "index": i} | _flat(row)
+                if card.relaxed:
+                    line["relaxed"] = i < len(card.relaxed)
+                    line |= _flat(card.relaxed[i]) if i < len(card.relaxed) else {}
+                rows.append(line | {"reasons": "; ".join(row.reasons)})
+        return pd.DataFrame(rows).convert_dtypes()
+
+    def prediction_table(self) -> pd.DataFrame:
+        """Every truth with what matched it, sources below one another."""
+        import pandas as pd
+
+        names = self.truths.names if self.truths else ()
+        rows: list[dict[str, object]] = [
+            {
+                "source": card.name,
+                "truth": name,
+                "formula": p.truth.formula,
+                "n_atoms": p.truth.n_atoms,
+                **{f"rms_{j + 1}": r for j, r in enumerate(p.rms)},
+                **{f"counts_filtered_{j + 1}": c for j, c in enumerate(p.counts)},
+                "rms_of_any_sample": p.best,
+            }
+            for card in self.sources
+            for name, p in zip(names, card.predictions, strict=True)
+        ]
+        return pd.DataFrame(rows).convert_dtypes()
+
+
+def _as_json(values: dict[str, Value]) -> dict[str, dict[str, float | None]]:
+    return {name: asdict(value) for name, value in values.items()}
+
+
+def _flat(row: SampleRow | RelaxedRow) -> dict[str, object]:
+    return {f.name: getattr(row, f.name) for f in fields(row) if f.name not in _INTERNAL}
+
+
+def value_text(value: Value, unit: str) -> str:
+    """``0.912`` for a share, ``0.0361`` or ``58.1`` for others; a dash where there is none."""
+    if value.value is None:
+        return "–"
+    if unit == "share":
+        return number(value.value, 3)
+    size = abs(value.value)
+    return number(value.value, next((d for limit, d in ((0.01, 5), (1, 3), (10, 2)) if size < limit), 1))
+
+
+def interval_text(value: Value, unit: str) -> str:
+    """``0.89–0.93``, or "" where there is no interval."""
+    if value.low is None or value.high is None or value.value is None:
+        return ""
+    ends = [value_text(Value(x, value.of), unit) for x in (value.low, value.high)]
+    return (" to " if value.low < 0 else "–").join(ends)

@@ -1,0 +1,183 @@
+"""What is judged: a generator by its name (``flow``, ``flow@weights.safetensors``), or structures in files."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data.errors import InputError, StructureError, suggest
+from data.io import read_each
+from data.records import Crystal, content_hash
+from data.registry import load
+from generators import GENERATORS
+from generators.base import CellContent, Condition, Generator
+from generators.evaluate.answers import Answer, ask
+from generators.evaluate.table import Sample
+
+SUFFIXES = {".cif", ".extxyz", ".xyz", ".vasp", ".poscar", ".json"}
+OnStep = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Something to judge.
+
+    Attributes:
+        name: as it was given, and the column of the scorecard.
+        kind: name of a generator, or "" for files.
+        path: checkpoint of the generator, or the files.
+    """
+
+    name: str
+    kind: str
+    path: Path | None
+
+    @classmethod
+    def parse(cls, text: str) -> Source:
+        """Read an argument of the command.
+
+        Raises:
+            InputError: neither a generator nor a path.
+        """
+        kind, at, checkpoint = text.partition("@")
+        if kind in GENERATORS:
+            if at and not Path(checkpoint).is_file():
+                raise InputError(f"{text}: no such checkpoint: {checkpoint}")
+            return cls(text, kind, Path(checkpoint) if at else None)
+        if Path(text).exists():
+            return cls(text, "", Path(text))
+        raise InputError(f"'{text}' is neither a generator nor a file or folder here. {suggest(text, GENERATORS)}")
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Samples of one source, with what they cost where we drew them."""
+
+    samples: tuple[Sample, ...]
+    wall_s: float | None = None
+    cpu_s: float | None = None
+    checkpoint_sha256: str | None = None
+
+
+class Drawer:
+    """Samples generators, and keeps what was drawn in a folder, so that a killed evaluation goes on."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self._folder, self._seed = folder, seed
+
+    def draw(self, source: Source, n: int, condition: Condition, on_step: OnStep) -> Drawn:
+        """N samples under a condition."""
+
+        def make(generator: Generator) -> list[Sample]:
+            batch, labels = generator.sample(n, condition, np.random.default_rng(self._seed), on_step)
+            return [Sample(f"{i}", c, x) for i, (c, x) in enumerate(zip(batch.to_crystals(), labels, strict=True))]
+
+        return self._kept(source, [n, _as_json(condition)], make)
+
+    def answer(self, source: Source, requests: list[tuple[CellContent, int]], on_step: OnStep) -> Drawn:
+        """Answers to contents, flat and in order; a missing one is a sample without a crystal."""
+
+        def make(generator: Generator) -> list[Sample]:
+            flat: list[Answer | None] = []
+            for (_, count), answers in zip(requests, ask(generator, requests, self._seed, on_step), strict=True):
+                flat += [*answers, *[None] * (count - len(answers))]
+            return [
+                Sample(str(i), None, reason="no answer") if answer is None else Sample(str(i), *answer)
+                for i, answer in enumerate(flat)
+            ]
+
+        return self._kept(source, [[sorted(c.items()), k] for c, k in requests], make)
+
+    def _kept(self, source: Source, asked: list[object], make: Callable[[Generator], list[Sample]]) -> Drawn:
+        generator: Generator = load(GENERATORS, "generator", source.kind)(source.path)
+        checkpoint = _sha256(source.path) if source.path else generator.checkpoint_sha256
+        key = content_hash([source.kind, checkpoint, self._seed, asked])
+        file = self._folder / f"drawn-{source.kind}-{key}.json"
+        if file.exists():
+            return _read_drawn(file)
+        generator.sample(2, Condition(), np.random.default_rng(0))  # pays for lazy imports
+        wall, cpu = time.perf_counter(), time.process_time()
+        samples = make(generator)
+        drawn = Drawn(tuple(samples), time.perf_counter() - wall, time.process_time() - cpu, checkpoint)
+        _write_drawn(file, drawn)
+        return drawn
+
+
+def _as_json(condition: Condition) -> list[object]:
+    return [sorted(condition.allowed), sorted(condition.required), condition.n_atoms, condition.charge_neutral]
+
+
+def _sha256(path: Path) -> str:
+    import hashlib
+
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _write_drawn(file: Path, drawn: Drawn) -> None:
+    content = asdict(drawn)
+    for row, sample in zip(content["samples"], drawn.samples, strict=True):
+        row["crystal"] = None if sample.crystal is None else sample.crystal.model_dump(mode="json")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(".partial")
+    partial.write_text(json.dumps(content), encoding="utf-8")
+    partial.replace(file)
+
+
+def _read_drawn(file: Path) -> Drawn:
+    content = json.loads(file.read_text(encoding="utf-8"))
+    samples = content.pop("samples")
+    for sample in samples:
+        sample["crystal"] = None if sample["crystal"] is None else Crystal.model_validate(sample["crystal"])
+    return Drawn(tuple(Sample(**sample) for sample in samples), **content)
+
+
+def read_files(path: Path) -> Drawn:
+    """Every structure of a file or folder, in natural order of names; what cannot be read is kept with its reason.
+
+    A folder that `redoxa generate` wrote is read from its samples.extxyz, which holds the CIF files' crystals.
+
+    Raises:
+        InputError: the folder holds no structure file.
+    """
+    labels: list[str] = []
+    files = [path]
+    if path.is_dir():
+        ours = path / "samples.extxyz"
+        if ours.exists() and (path / "samples.csv").exists():
+            files = [ours]
+            with (path / "samples.csv").open(encoding="utf-8", newline="") as table:
+                labels = [row.get("label") or "" for row in csv.DictReader(table)]
+        else:
+            files = sorted((f for f in path.iterdir() if _is_structure(f)), key=_natural)
+    if not files:
+        raise InputError(f"{path}: holds no structure files. Readable: CIF, extended XYZ, POSCAR, pymatgen JSON")
+    found = [pair for file in files for pair in read_each(file)]
+    if len(labels) != len(found):
+        labels = [""] * len(found)
+    base = path if path.is_dir() else path.parent
+    samples = []
+    for (name, crystal), label in zip(found, labels, strict=True):
+        short = Path(name).relative_to(base).as_posix()
+        if isinstance(crystal, StructureError):
+            samples.append(Sample(short, None, label, str(crystal)))
+        else:
+            samples.append(Sample(short, crystal, label))
+    return Drawn(tuple(samples))
+
+
+def _is_structure(file: Path) -> bool:
+    named = file.name.upper().startswith(("POSCAR", "CONTCAR"))
+    return file.is_file() and (file.suffix.lower() in SUFFIXES or named)
+
+
+def _natural(file: Path) -> list[tuple[bool, int, str]]:
+    """Sort key in which 10 comes after 9."""
+    parts = re.split(r"(\d+)", file.name)
+    return [(not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
