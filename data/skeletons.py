@@ -147,6 +147,7 @@ class TemplateTable:
         return len(self._columns["group"])
 
     def __getitem__(self, index: int) -> Template:
+        """The template at a place in the table."""
         row = {name: column[index].as_py() for name, column in self._columns.items()}
         lengths = len(set(LENGTHS[crystal_system(row["group"])]))
         orbits = zip(row["letters"], row["numbers"], row["free"], strict=True)

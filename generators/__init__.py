@@ -6,6 +6,7 @@ from typing import Final
 
 GENERATORS: Final = {
     "flow": "generators.flow:FlowGenerator",
+    "orbits": "generators.orbits:OrbitsGenerator",
     "substitution": "generators.substitution:SubstitutionGenerator",
     "template": "generators.template:TemplateGenerator",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from data.crystal import CrystalBatch
+    from data.records import Crystal
+    from data.symmetric import SymmetricCrystal
 
 CellContent = dict[int, int]
 """Exact content of a cell: atomic number -> count, e.g. ``{3: 4, 26: 4, 15: 4, 8: 16}``."""
@@ -35,6 +37,22 @@ class Condition:
     contents: tuple[CellContent, ...] = ()
     n_atoms: tuple[int, int] = (2, 20)
     charge_neutral: bool = False
+
+
+@dataclass(frozen=True)
+class Relaxed:
+    """A crystal relaxed within its symmetry, and its energy."""
+
+    crystal: Crystal
+    energy_eV_per_atom: float
+
+
+class Relaxer(Protocol):
+    """Relaxes symmetric crystals within their symmetry; None where that fails. Screening lends one to generators."""
+
+    def __call__(self, forms: Sequence[SymmetricCrystal], on_step: OnStep | None = None) -> list[Relaxed | None]:
+        """One answer a form, in order."""
+        ...
 
 
 class Generator(Protocol):

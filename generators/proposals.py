@@ -23,7 +23,10 @@ from generators.base import CellContent
 from generators.similarity import mendeleev_number
 
 POOL = 200
-"""Nearest decorated templates of a content that are looked at."""
+"""Nearest templates of a content that are looked at, with and without changes each."""
+
+PLAIN, CHANGED = 16, 12
+"""Decorated skeletons that are proposed: as many without changes of which orbits are alike, and with."""
 
 FEW_ORBITS = 6
 """Skeletons of at most so many orbits may have the orbits of one species told apart."""
@@ -43,9 +46,9 @@ class Proposal:
         index: the nearest template that gives it, by its place in the table.
         numbers: atomic number on each orbit of that template.
         cells: primitive cells that the content fills.
-        distances: of all templates that give it, ascending: mean change of Mendeleev number by atom, and `CHANGE_COST`
-            for each change of which orbits are alike.
-        changes: such changes of the nearest.
+        distances: of that template, then of the others that give it, ascending: mean change of Mendeleev number by
+            atom, and `CHANGE_COST` for each change of which orbits are alike.
+        changes: such changes of that template; one without any goes before all that need some.
     """
 
     index: int
@@ -92,7 +95,7 @@ class Proposer:
         self._atoms = table.compositions.sum(1)
 
     def proposals(self, content: CellContent, leave_out: Sequence[int] = ()) -> list[Proposal]:
-        """Decorated skeletons for a content: those of one cell first, then the nearest.
+        """Decorated skeletons for a content, at most `PLAIN` + `CHANGED`: those of one cell first, then the nearest.
 
         Args:
             content: atoms by atomic number.
@@ -107,16 +110,19 @@ class Proposer:
         proposals = []
         for same in found.values():
             nearest, cells = same[0]
-            distances = tuple(hit.distance for hit, _ in same)
+            distances = nearest.distance, *sorted(hit.distance for hit, _ in same[1:])
             proposals.append(Proposal(nearest.index, nearest.numbers, cells, distances, nearest.changes))
-        return sorted(proposals, key=lambda p: (p.cells > 1, p.distances[0]))
+        proposals.sort(key=lambda p: (p.cells > 1, p.distances[0]))
+        plain = [p for p in proposals if not p.changes][:PLAIN]
+        changed = [p for p in proposals if p.changes][:CHANGED]
+        return sorted(plain + changed, key=lambda p: (p.cells > 1, p.distances[0]))
 
     def form(self, proposal: Proposal) -> SymmetricCrystal:
         """The symmetric crystal of a proposal, one cell, scaled to the volume that its elements take."""
         return decorate(self.table[proposal.index], proposal.numbers, self.volumes_A3)
 
     def _nearest(self, content: CellContent, leave_out: Sequence[int]) -> list[_Hit]:
-        """The `POOL` nearest."""
+        """The `POOL` nearest without changes, and with."""
         elements = sorted(content, key=lambda z: (-content[z], z))
         counts = tuple(content[z] for z in elements)
         positions = mendeleev_numbers()
@@ -133,7 +139,8 @@ class Proposer:
             for k in np.argsort(cost, axis=None, kind="stable")[:POOL].tolist():
                 t, a = divmod(k, len(new))
                 rows.append((float(cost[t, a]), shelf, t, a, new, int(changes[t, a])))
-        rows = sorted((row for row in rows if row[0] < np.inf), key=lambda row: row[0])[:POOL]
+        rows = sorted((row for row in rows if row[0] < np.inf), key=lambda row: row[0])
+        rows = [row for row in rows if not row[5]][:POOL] + [row for row in rows if row[5]][:POOL]
         return [
             _Hit(cost, int(shelf.templates[t]), tuple(new[a][shelf.unit[t]].tolist()), changes)
             for cost, shelf, t, a, new, changes in rows

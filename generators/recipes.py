@@ -102,6 +102,14 @@ def supercell(crystal: Crystal, multiples: Multiples) -> tuple[list[int], NDArra
     return numbers, fracs.reshape(-1, 3), np.asarray(crystal.lattice_A) * np.asarray(multiples)[:, None]
 
 
+def repeated(crystal: Crystal, cells: int) -> Crystal:
+    """A diagonal supercell of so many cells, as compact as can be."""
+    if cells == 1:
+        return crystal
+    numbers, coords, lattice = supercell(crystal, compact_multiples(crystal, cells))
+    return Crystal(numbers=tuple(numbers), frac_coords=coords.tolist(), lattice_A=lattice.tolist())
+
+
 def compact_multiples(crystal: Crystal, factor: int) -> Multiples:
     """Diagonal supercell of `factor` cells that keeps the lengths as equal as it can."""
     lengths = np.linalg.norm(np.asarray(crystal.lattice_A), axis=1)

@@ -12,22 +12,21 @@ import itertools
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 from ase.data import chemical_symbols
-from numpy.typing import NDArray
 
 from data.chemistry import is_charge_balanced
 from data.crystal import CrystalBatch
 from data.errors import GenerationError, StructureError
 from data.records import Crystal
-from data.skeletons import Template, TemplateTable, load_templates
+from data.skeletons import Template, load_templates
 from generators.base import CellContent, Condition, OnStep
-from generators.recipes import compact_multiples, supercell
-from generators.similarity import mendeleev_number
+from generators.proposals import decorate, element_volumes, mendeleev_numbers
+from generators.recipes import repeated
 
 TEMPERATURE = 8.0
 """Mendeleev numbers over which an exchange becomes e times rarer in random substitution."""
@@ -35,10 +34,6 @@ TEMPERATURE = 8.0
 TRIES = 2000
 """Draws per sample before random substitution gives up."""
 
-TYPICAL_VOLUME_A3 = 15.0
-"""By atom; elements too rare for a fit are drawn towards it."""
-
-Floats = NDArray[np.float64]
 Swap = dict[int, int]
 
 
@@ -109,20 +104,8 @@ class TemplateGenerator:
 
     def build(self, template: Template, swap: Swap, cells: int = 1) -> Crystal:
         """The crystal of a template with its elements exchanged, scaled to the volume that they take."""
-        old, new = (
-            sum(self.volumes_A3[z] * n for z, n in _swapped(template.composition, s).items()) for s in ({}, swap)
-        )
-        scale = (new / old) ** (1 / 3)
-        form = replace(
-            template.form,
-            orbits=tuple(replace(o, number=swap.get(o.number, o.number)) for o in template.form.orbits),
-            lengths_A=tuple(x * scale for x in template.form.lengths_A),
-        )
-        crystal = form.to_crystal()
-        if cells == 1:
-            return crystal
-        numbers, coords, lattice = supercell(crystal, compact_multiples(crystal, cells))
-        return Crystal(numbers=tuple(numbers), frac_coords=coords.tolist(), lattice_A=lattice.tolist())
+        numbers = [swap.get(o.number, o.number) for o in template.form.orbits]
+        return repeated(decorate(template, numbers, self.volumes_A3).to_crystal(), cells)
 
     def _predicted(self, condition: Condition) -> Iterator[tuple[Crystal, str]]:
         """One crystal a content, in order."""
@@ -197,7 +180,7 @@ def _drawn(options: Sequence[int], element: int, rng: np.random.Generator) -> in
 
 
 def _change(a: int, b: int) -> int:
-    return abs(mendeleev_number(chemical_symbols[a]) - mendeleev_number(chemical_symbols[b]))
+    return abs(int(mendeleev_numbers()[a] - mendeleev_numbers()[b]))
 
 
 def _swapped(composition: CellContent, swap: Swap) -> CellContent:
@@ -210,14 +193,3 @@ def _swapped(composition: CellContent, swap: Swap) -> CellContent:
 def _label(template: Template, swap: Swap) -> str:
     changes = ", ".join(f"{chemical_symbols[a]}->{chemical_symbols[b]}" for a, b in swap.items() if a != b)
     return f"space group {template.form.group}: {changes or 'as it is'}"
-
-
-def element_volumes(table: TemplateTable) -> Floats:
-    """Volume by atom of each element [104] in A^3, by least squares over the templates; 0 where it does not occur."""
-    atoms = table.compositions.sum(1)
-    shares = table.compositions / atoms[:, None]
-    pull = np.full(shares.shape[1], 1e-4)
-    fitted = np.linalg.solve(
-        shares.T @ shares + np.diag(pull), shares.T @ (table.volumes_A3 / atoms) + pull * TYPICAL_VOLUME_A3
-    )
-    return np.where(shares.any(0), np.maximum(fitted, 1.0), 0.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated, Literal, get_args
 
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
@@ -32,6 +32,7 @@ def generate(
     charge_neutral: bool = False,
     seed: int = 0,
     checkpoint: Path | None = None,
+    energies: bool = True,
 ) -> None:
     """Sample crystals into a folder: CIF files, samples.extxyz and samples.csv, all in the same order.
 
@@ -47,6 +48,7 @@ def generate(
         charge_neutral: only compositions that common oxidation states balance.
         seed: the same seed gives the same samples.
         checkpoint: own weights instead of the shipped ones.
+        energies: `orbits` relaxes its likely proposals and ranks them by energy too; --no-energies leaves that out.
     """
     from pipeline.console import note, progress_bars
     from pipeline.generate import Request, sample_to_folder
@@ -56,7 +58,7 @@ def generate(
         charge_neutral=charge_neutral,
     )  # fmt: skip
     with progress_bars() as on_progress:
-        written = sample_to_folder(generator, request, seed, out, checkpoint, on_progress)
+        written = sample_to_folder(generator, request, seed, out, checkpoint, energies, on_progress)
     note(f"{written} structures in {out}")
 
 
@@ -100,24 +102,32 @@ def _print_json(row: dict[str, object]) -> None:
 
 def train(
     *,
-    data: Path,
+    generator: Literal["flow", "orbits"] = "flow",
+    data: Path | None = None,
     out: Path = Path("runs/train"),
     steps: Annotated[int, Parameter(validator=Number(gte=1))] = 30_000,
     seed: int = 0,
     resume: bool = True,
 ) -> None:
-    """Train the flow generator; goes on from the last checkpoint in the folder.
+    """Train a generator; goes on from the last checkpoint in the folder.
 
     Args:
-        data: structures (.parquet, as in the shared data sets) or a tensor file prepared from them (.safetensors).
+        generator: flow, or orbits (its judge, on a table of templates).
+        data: for flow, structures (.parquet, as in the shared data sets) or a tensor file prepared from them
+            (.safetensors); for orbits, a table of templates, by default the one that ships.
         out: folder for checkpoints and the log (JSON lines).
         steps: optimiser steps in all.
         seed: of weights, data order and noise.
         resume: --no-resume starts anew.
     """
-    from pipeline.train import train_to_folder
+    from pipeline.train import train_judge_to_folder, train_to_folder
 
-    train_to_folder(data, out, steps=steps, seed=seed, resume=resume)
+    if generator == "orbits":
+        train_judge_to_folder(data, out, seed=seed)
+    elif data is None:
+        raise InputError("--data: name the structures to train on (.parquet), or a tensor file prepared from them")
+    else:
+        train_to_folder(data, out, steps=steps, seed=seed, resume=resume)
 
 
 @reference_app.command

@@ -21,6 +21,7 @@ from data.registry import load
 from data.structures import density_g_cm3
 from generators import GENERATORS
 from generators.base import CellContent, Condition, OnStep
+from pipeline.relaxer import SymmetricRelaxer, lend
 
 MAX_ATOMS = 60
 CHUNK = 500
@@ -137,6 +138,7 @@ def sample_to_folder(
     seed: int,
     out: Path,
     checkpoint: Path | None,
+    energies: bool,
     on_step: Callable[[str, int, int], None],
 ) -> int:
     """Sample and write CIF files, samples.extxyz and samples.csv in one order; returns how many.
@@ -151,10 +153,14 @@ def sample_to_folder(
         for old in out.glob("[0-9]*.cif"):
             old.unlink()
     generator = load(GENERATORS, "generator", name)(checkpoint)
+    if energies:
+        lend(generator, SymmetricRelaxer())
+    # Given contents are asked for at once: the second request of one content gets the second answer.
+    chunk = request.n if request.condition.contents else CHUNK
     crystals: list[Crystal] = []
     labels: list[str] = []
-    for start in range(0, request.n, CHUNK):
-        size = min(CHUNK, request.n - start)
+    for start in range(0, request.n, chunk):
+        size = min(chunk, request.n - start)
         condition = _slice(request.condition, start, size)
         rng = np.random.default_rng([seed, start])
         step = _scaled(on_step, f"generate {name}", start, size, request.n)

@@ -1,13 +1,18 @@
-"""`redoxa train`: prepare the tensor file where needed, then the training loop with a progress bar."""
+"""`redoxa train`: what is needed beforehand, then the training with a progress bar and a record of it."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 from data.datasets import prepare
 from data.errors import InputError
+from data.provenance import MATERIALS_PROJECT, Source, write_provenance
+from data.skeletons import load_templates
+from generators.judge_training import JudgeConfig, train_judge
 from generators.train import TrainConfig, train
 from pipeline.console import note, progress_bars
+from screening.pool import available_cores
 
 
 def train_to_folder(data: Path, out: Path, *, steps: int, seed: int, resume: bool) -> Path:
@@ -34,4 +39,16 @@ def train_to_folder(data: Path, out: Path, *, steps: int, seed: int, resume: boo
     with progress_bars() as on_progress:
         weights = train(config, lambda line: on_progress("train", int(line["step"]), steps), resume=going_on)
     note(f"weights in {weights}, log in {out / 'log.jsonl'}")
+    return weights
+
+
+def train_judge_to_folder(table: Path | None, out: Path, *, seed: int) -> Path:
+    """Train the judge of `orbits`; returns the weights. What was labelled before is not labelled again."""
+    config, templates = JudgeConfig(seed=seed), load_templates(table)
+    with progress_bars() as on_progress:
+        weights = train_judge(out, config, table, available_cores(), on_progress)
+    source = Source(name="templates", attribution=MATERIALS_PROJECT, sha256=templates.sha256, rows=len(templates))
+    packages = ("redoxa", "torch", "pymatgen", "numpy")
+    write_provenance(weights, "redoxa train --generator orbits", (source,), packages, asdict(config))
+    note(f"weights in {weights}, labels in {out / 'labels.jsonl'}")
     return weights

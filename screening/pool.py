@@ -21,9 +21,14 @@ from typing import IO, Protocol, Self
 
 from data.errors import PotentialError, UnknownKindError
 from data.records import Crystal
+from data.symmetric import SymmetricCrystal
 from screening.potential_names import POTENTIALS
 from screening.relax import Relaxation, RelaxSettings
+from screening.symmetric_relax import SymmetricRelaxSettings
 from screening.worker import Job
+
+Subject = Crystal | SymmetricCrystal
+Settings = RelaxSettings | SymmetricRelaxSettings
 
 AHEAD = 2
 """Jobs a worker holds: the one it computes and the next, so that it never waits for the parent."""
@@ -55,8 +60,11 @@ class Finished:
 class Pool(Protocol):
     """Where relaxations are computed."""
 
-    def submit(self, job_id: str, crystal: Crystal, settings: RelaxSettings, urgency: int = 0) -> None:
-        """Hand in a crystal; jobs of higher urgency go first, among equals the one handed in first."""
+    def submit(self, job_id: str, crystal: Subject, settings: Settings, urgency: int = 0) -> None:
+        """Hand in a crystal, or a symmetric one to be relaxed within its symmetry.
+
+        Jobs of higher urgency go first, among equals the one handed in first.
+        """
         ...
 
     def wait(self) -> Finished:
@@ -106,7 +114,7 @@ class _Heap:
         return len(self._items)
 
 
-def _job(job_id: str, crystal: Crystal, settings: RelaxSettings) -> Job:
+def _job(job_id: str, crystal: Subject, settings: Settings) -> Job:
     return Job(id=job_id, crystal=crystal, settings=settings.model_dump())
 
 
@@ -119,17 +127,15 @@ class InlinePool:
         self._potential = load_potential(potential)
         self._waiting = _Heap()
 
-    def submit(self, job_id: str, crystal: Crystal, settings: RelaxSettings, urgency: int = 0) -> None:
+    def submit(self, job_id: str, crystal: Subject, settings: Settings, urgency: int = 0) -> None:
         """Keep the job until `wait`."""
         self._waiting.push(_job(job_id, crystal, settings), urgency)
 
     def wait(self) -> Finished:
         """Compute the most urgent job."""
-        from screening.relax import relax
-
         job = self._waiting.pop()
         try:
-            return Finished(job.id, relax(job.crystal, self._potential, RelaxSettings.model_validate(job.settings)))
+            return Finished(job.id, job.run(self._potential))
         except PotentialError as error:
             return Finished(job.id, None, str(error))
 
@@ -204,7 +210,7 @@ class WorkerPool:
         """Process ids of the workers."""
         return [w.process.pid for w in self._workers]
 
-    def submit(self, job_id: str, crystal: Crystal, settings: RelaxSettings, urgency: int = 0) -> None:
+    def submit(self, job_id: str, crystal: Subject, settings: Settings, urgency: int = 0) -> None:
         """Queue the job and feed the workers."""
         self._waiting.push(_job(job_id, crystal, settings), urgency)
         self._feed()
@@ -304,13 +310,17 @@ def _listen(worker: _Worker, messages: queue.SimpleQueue[tuple[_Worker, str | No
 
 
 def relax_many(
-    crystals: Sequence[Crystal], settings: RelaxSettings | None = None, potential: str = "chgnet", workers: int = 0
+    crystals: Sequence[Subject], settings: Settings | None = None, potential: str = "chgnet", workers: int = 0
 ) -> Iterator[tuple[int, Finished]]:
-    """Relax crystals in parallel; yields (index, outcome) as they end, in no fixed order."""
+    """Relax crystals in parallel; yields (index, outcome) as they end, in no fixed order.
+
+    Settings are `RelaxSettings` for crystals and `SymmetricRelaxSettings` for symmetric ones.
+    """
     pool = open_pool(potential, workers)
     try:
         for i, crystal in enumerate(crystals):
-            pool.submit(str(i), crystal, settings or RelaxSettings())
+            default = RelaxSettings() if isinstance(crystal, Crystal) else SymmetricRelaxSettings()
+            pool.submit(str(i), crystal, settings or default)
         while len(pool):
             finished = pool.wait()
             yield int(finished.job_id), finished

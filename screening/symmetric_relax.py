@@ -18,8 +18,8 @@ from data.errors import PotentialError, StructureError
 from data.free_numbers import FreeNumbers
 from data.records import Record
 from data.symmetric import SymmetricCrystal
-from screening.potential import FloatArray, Potential
-from screening.relax import min_distance_A
+from screening.potential import FloatArray, PointResult, Potential
+from screening.relax import Relaxation, max_norm, min_distance_A
 
 SPRING_eV_A2 = 6.0
 """Typical second derivative of the energy by the displacement of one atom."""
@@ -42,31 +42,10 @@ class SymmetricRelaxSettings(Record):
     min_energy_eV_per_atom: float = -20.0
 
 
-@dataclass(frozen=True)
-class SymmetricRelaxation:
-    """The lowest point that was met.
-
-    Attributes:
-        form: the symmetric crystal there.
-        energy_eV_per_atom: its energy.
-        converged: whether no more than the asked-for gain is left, by the quadratic model.
-        calls: calls of the potential.
-        seconds: time it took.
-        reason: why it did not converge.
-    """
-
-    form: SymmetricCrystal
-    energy_eV_per_atom: float
-    converged: bool
-    calls: int
-    seconds: float
-    reason: str = ""
-
-
 def relax_symmetric(
     form: SymmetricCrystal, potential: Potential, settings: SymmetricRelaxSettings | None = None
-) -> SymmetricRelaxation:
-    """Relax the free coordinates and the free cell parameters by BFGS.
+) -> Relaxation:
+    """Relax the free coordinates and the free cell parameters by BFGS; the crystal is the lowest point that was met.
 
     Raises:
         data.errors.PotentialError: the potential cannot compute the first geometry, or two sites lie in one place.
@@ -79,14 +58,31 @@ def relax_symmetric(
         raise PotentialError(str(error)) from error
     walk = _Walk(free, potential, settings)
     reason = walk.run()
-    return SymmetricRelaxation(
-        form=free.form(walk.best),
-        energy_eV_per_atom=walk.best_eV / len(free.numbers),
+    best = walk.best
+    if best is None:
+        raise PotentialError(f"{free.crystal(free.start).formula}: {reason}")
+    return Relaxation(
+        crystal=free.crystal(best.x),
+        energy_eV=best.point.energy_eV,
         converged=not reason,
-        calls=walk.calls,
+        steps=walk.calls - 1,
+        force_calls=walk.calls,
+        max_force_eV_A=max_norm(best.point.forces_eV_A),
+        max_stress_eV_A3=float(np.abs(best.point.stress_eV_A3).max()) if best.point.stress_eV_A3 is not None else 0.0,
         seconds=time.perf_counter() - started,
         reason=reason,
+        model=potential.model_id,
+        start_energy_eV=walk.first_eV,
     )
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Free numbers [D], what the potential says there, and the slope in scaled coordinates [D]."""
+
+    x: FloatArray
+    point: PointResult
+    slope: FloatArray
 
 
 class _Walk:
@@ -94,7 +90,8 @@ class _Walk:
 
     def __init__(self, free: FreeNumbers, potential: Potential, settings: SymmetricRelaxSettings) -> None:
         self.free, self.potential, self.settings = free, potential, settings
-        self.best, self.best_eV, self.calls = free.start, np.inf, 0
+        self.best: _Place | None = None
+        self.first_eV, self.calls = 0.0, 0
         self._volume_A3 = float(np.linalg.det(free.lattice_A(free.start)))
         moves, strains = free.squares(free.start)
         stiffness = np.concatenate([SPRING_eV_A2 * moves, MODULUS_eV_A3 * self._volume_A3 * strains])
@@ -103,54 +100,56 @@ class _Walk:
     def run(self) -> str:
         """Walk to the minimum; why it was not reached, or an empty string."""
         x, inverse = self.free.start, np.eye(len(self.free.start))
-        before: tuple[FloatArray, FloatArray, float] | None = None
+        before: _Place | None = None
         while True:
             try:
-                energy_eV, slope = self._compute(x)
+                here = self._compute(x)
             except PotentialError as error:
                 if before is None:
                     raise
                 return f"the potential gave up: {error}"
-            if reason := self._complaint(x, energy_eV):
+            if reason := self._complaint(here):
                 return reason
-            if energy_eV < self.best_eV:
-                self.best, self.best_eV = x, energy_eV
+            if self.best is None or here.point.energy_eV < self.best.point.energy_eV:
+                self.best = here
             if before is not None:
-                inverse = _updated(inverse, (x - before[0]) * self._scale, slope - before[1])
-            step = -inverse @ slope
-            gain = -float(slope @ step) / 2 / len(self.free.numbers)
+                inverse = _updated(inverse, (x - before.x) * self._scale, here.slope - before.slope)
+            step = -inverse @ here.slope
+            gain = -float(here.slope @ step) / 2 / len(self.free.numbers)
             if gain < self.settings.gain_eV_per_atom:
                 return ""
             if self.calls >= self.settings.max_calls:
                 return f"a gain of {1000 * gain:.0f} meV/atom is left after {self.calls} calls"
-            if before is not None and energy_eV > before[2]:
-                move = 0.6 * (before[0] - x)  # most of the way back; the curvature has been learned
+            if before is not None and here.point.energy_eV > before.point.energy_eV:
+                move = 0.6 * (before.x - x)  # most of the way back; the curvature has been learned
             else:
                 move = self._limited(x, step / self._scale)
-            before = x, slope, energy_eV
+            before = here
             x = x + move
 
-    def _compute(self, x: FloatArray) -> tuple[float, FloatArray]:
+    def _compute(self, x: FloatArray) -> _Place:
         crystal = self.free.crystal(x)
         point = self.potential.compute(crystal)
         if point.forces_eV_A is None or point.stress_eV_A3 is None:
             raise PotentialError(f"{crystal.formula}: {self.potential.name} gives no forces or no stress")
+        if not self.calls:
+            self.first_eV = point.energy_eV
         self.calls += 1
-        return point.energy_eV, self.free.gradient(x, point.forces_eV_A, point.stress_eV_A3) / self._scale
+        return _Place(x, point, self.free.gradient(x, point.forces_eV_A, point.stress_eV_A3) / self._scale)
 
     def _limited(self, x: FloatArray, step: FloatArray) -> FloatArray:
         move_A, strain = self.free.largest_move(x, step)
         return step / max(1.0, move_A / MOVE_A, strain / STRAIN)
 
-    def _complaint(self, x: FloatArray, energy_eV: float) -> str:
-        """Why to stop here, or an empty string."""
-        lattice, limits = self.free.lattice_A(x), self.settings
+    def _complaint(self, here: _Place) -> str:
+        """Why to stop, or an empty string."""
+        lattice, limits, energy_eV = self.free.lattice_A(here.x), self.settings, here.point.energy_eV
         ratio = float(np.linalg.det(lattice)) / self._volume_A3
         if not limits.volume_ratio[0] <= ratio <= limits.volume_ratio[1]:
             return f"exploded: the volume went to {ratio:.2f} times the first"
         if energy_eV / len(self.free.numbers) < limits.min_energy_eV_per_atom:
             return f"collapsed: {energy_eV / len(self.free.numbers):.1f} eV/atom is no material"
-        if (near := min_distance_A(self.free.coords(x), lattice)) < limits.min_distance_A:
+        if (near := min_distance_A(self.free.coords(here.x), lattice)) < limits.min_distance_A:
             return f"collapsed: two atoms came within {near:.2f} A"
         return ""
 

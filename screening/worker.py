@@ -13,19 +13,37 @@ import signal
 import sys
 import threading
 import time
-from typing import IO, TextIO
+from typing import IO, TYPE_CHECKING, TextIO
 
 from data.records import Crystal, Record
+from data.symmetric import SymmetricCrystal
+
+if TYPE_CHECKING:
+    from screening.potential import Potential
+    from screening.relax import Relaxation
 
 WATCH_INTERVAL_s = 1.0
 
 
 class Job(Record):
-    """A crystal to relax; `settings` is a dumped `screening.relax.RelaxSettings` (its code imports slowly)."""
+    """A crystal to relax, or a symmetric one to relax within; `settings` is dumped (its code imports slowly)."""
 
     id: str
-    crystal: Crystal
+    crystal: Crystal | SymmetricCrystal
     settings: dict[str, float | int | tuple[float, float]]
+
+    def run(self, potential: Potential) -> Relaxation:
+        """Do it.
+
+        Raises:
+            data.errors.PotentialError: the potential cannot compute even the first geometry.
+        """
+        from screening.relax import RelaxSettings, relax
+        from screening.symmetric_relax import SymmetricRelaxSettings, relax_symmetric
+
+        if isinstance(self.crystal, Crystal):
+            return relax(self.crystal, potential, RelaxSettings.model_validate(self.settings))
+        return relax_symmetric(self.crystal, potential, SymmetricRelaxSettings.model_validate(self.settings))
 
 
 def main(potential_name: str) -> int:
@@ -44,7 +62,6 @@ def _serve(potential_name: str, jobs: queue.SimpleQueue[str], answers: IO[str]) 
 
     from data.errors import RedoxaError
     from screening.potential import load_potential
-    from screening.relax import RelaxSettings, relax
 
     torch.set_num_threads(1)
     try:
@@ -56,8 +73,7 @@ def _serve(potential_name: str, jobs: queue.SimpleQueue[str], answers: IO[str]) 
     while True:
         job = Job.model_validate_json(jobs.get())
         try:
-            done = relax(job.crystal, potential, RelaxSettings.model_validate(job.settings))
-            _answer(answers, id=job.id, relaxation=done.model_dump(mode="json"))
+            _answer(answers, id=job.id, relaxation=job.run(potential).model_dump(mode="json"))
         except RedoxaError as error:
             _answer(answers, id=job.id, error=str(error))
 

@@ -108,7 +108,7 @@ def test_a_skeleton_does_not_depend_on_elements_or_origin() -> None:
 
 
 def test_skeletons_of_the_library_are_known_with_other_elements() -> None:
-    templates = load_templates()[::900]
+    templates = list(load_templates())[::900]
     library = SkeletonLibrary(templates)
     for template in templates:
         form = template.form

@@ -1,0 +1,166 @@
+"""`orbits`: structure prediction among all known skeletons, judged by a network and by their energy.
+
+For a given content, the memory proposes decorated skeletons (`generators.proposals`), a network judges them
+(`generators.judge`), and where a potential is at hand the likely ones are relaxed within their symmetry: the judgement
+then counts by their energies as well. What no skeleton can hold is left to `flow`. Without a content, contents come
+from random substitution in the same memory.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from data.crystal import CrystalBatch
+from data.errors import GenerationError, StructureError
+from data.records import Crystal
+from data.symmetric import SymmetricCrystal
+from generators.base import CellContent, Condition, OnStep, Relaxed, Relaxer
+from generators.judge import Judge
+from generators.proposals import Proposal, Proposer
+from generators.recipes import repeated
+from generators.template import TemplateGenerator
+
+LIKELY = 0.01
+"""Proposals that the judge gives less are not relaxed."""
+
+MOST = 8
+"""Proposals of a content that are relaxed, at most."""
+
+TRUST_eV_per_atom = 0.05
+"""An energy higher by this makes a proposal e times less likely: what the potential and the ground state leave open."""
+
+KNOWN = 3.0
+"""Added to the log-likelihood of a crystal that the memory holds with this very content: it is what is mostly meant.
+The judge has learned from contents whose crystal is unknown. On held-out crystals this costs 0.2 points in 100."""
+
+Key = tuple[tuple[int, int], ...]
+"""A content, sorted, to be looked up."""
+
+
+@dataclass(frozen=True)
+class _Option:
+    """A proposal with its log-probability and, where it was relaxed, what came of it."""
+
+    proposal: Proposal
+    log_probability: float
+    relaxed: Relaxed | None = None
+
+
+class OrbitsGenerator:
+    """Elements on the orbits of known skeletons, the best judged first.
+
+    Args:
+        checkpoint: weights of the judge; by default those that ship.
+        templates: table of templates; by default the one that ships.
+
+    Attributes:
+        relaxer: what relaxes within the symmetry; without one the judgement stands alone.
+    """
+
+    name: ClassVar[str] = "orbits"
+    summary: ClassVar[str] = "elements on the orbits of known skeletons, judged by a network and by energy"
+
+    def __init__(self, checkpoint: Path | None = None, templates: Path | None = None) -> None:
+        self.relaxer: Relaxer | None = None
+        self._substitution = TemplateGenerator(templates)
+        self.proposer = Proposer(self._substitution.templates)
+        self.judge = Judge(checkpoint)
+        self.checkpoint_sha256: str | None = self.judge.sha256
+
+    def sample(
+        self, n: int, condition: Condition, rng: np.random.Generator, on_step: OnStep | None = None
+    ) -> tuple[CrystalBatch, list[str]]:
+        """Return n crystals and their labels; see `generators.base.Generator`.
+
+        The j-th request of one content gets the j-th best answer. Labels say the space group, how likely the judge
+        finds the skeleton, and the energy after relaxation where there is one.
+
+        Raises:
+            GenerationError: a content for which no skeleton is known is too large for `flow`, or too few contents
+                satisfy the condition.
+        """
+        if condition.contents and len(condition.contents) != n:
+            raise GenerationError(f"{len(condition.contents)} contents were given for {n} samples")
+        contents = condition.contents
+        if not contents:
+            drawn, _ = self._substitution.sample(n, condition, rng)
+            contents = tuple(dict(Counter(crystal.numbers)) for crystal in drawn.to_crystals())
+        keys = [tuple(sorted(content.items())) for content in contents]
+        answers = self._answers(Counter(keys), on_step)
+        found = [next(answers[key], None) for key in keys]
+        missing = [i for i, answer in enumerate(found) if answer is None]
+        for i, answer in zip(missing, _from_noise([dict(keys[i]) for i in missing], rng), strict=True):
+            found[i] = answer
+        pairs = [answer for answer in found if answer is not None]
+        return CrystalBatch.from_crystals([crystal for crystal, _ in pairs]), [label for _, label in pairs]
+
+    def _answers(self, wanted: Counter[Key], on_step: OnStep | None) -> dict[Key, Iterator[tuple[Crystal, str]]]:
+        """For each content its crystals, the best first; as many as are wanted have been relaxed."""
+        options: dict[Key, list[_Option]] = {}
+        for done, key in enumerate(wanted):
+            proposals = self.proposer.proposals(dict(key))
+            judged = self._judged(proposals) if proposals else []
+            options[key] = sorted(judged, key=lambda option: -option.log_probability)
+            if on_step is not None and self.relaxer is None:
+                on_step(done + 1, len(wanted))
+        if self.relaxer is not None:
+            self._relax(options, wanted, on_step)
+        return {key: self._crystals(ranked) for key, ranked in options.items()}
+
+    def _judged(self, proposals: Sequence[Proposal]) -> list[_Option]:
+        known = np.array([p.distances[0] == 0.0 for p in proposals])
+        chances = self.judge.log_probabilities(self.proposer, proposals) + KNOWN * known
+        chances -= np.logaddexp.reduce(chances)
+        return [_Option(p, float(chance)) for p, chance in zip(proposals, chances, strict=True)]
+
+    def _relax(self, options: dict[Key, list[_Option]], wanted: Counter[Key], on_step: OnStep | None) -> None:
+        """Relax the likely options of each content, and rank them by likelihood and energy, before all others."""
+        chosen: dict[Key, int] = {}
+        forms: list[SymmetricCrystal] = []
+        for key, judged in options.items():
+            likely = sum(option.log_probability >= math.log(LIKELY) for option in judged)
+            chosen[key] = max(min(likely, MOST), min(wanted[key], len(judged)))
+            forms += [self.proposer.form(option.proposal) for option in judged[: chosen[key]]]
+        relaxed = iter(self.relaxer(forms, on_step) if self.relaxer is not None else [])
+        for key, judged in options.items():
+            tried = [replace(option, relaxed=next(relaxed)) for option in judged[: chosen[key]]]
+            options[key] = sorted(tried, key=lambda option: -_score(option)) + judged[chosen[key] :]
+
+    def _crystals(self, options: Sequence[_Option]) -> Iterator[tuple[Crystal, str]]:
+        """Crystals and labels, one an option, without those that cannot be built."""
+        for option in options:
+            proposal = option.proposal
+            form = self.proposer.form(proposal)
+            label = f"space group {form.group}, p = {math.exp(option.log_probability):.2g}"
+            try:
+                crystal = form.to_crystal()
+            except StructureError:
+                continue
+            if option.relaxed is not None:
+                crystal = option.relaxed.crystal
+                label += f", {option.relaxed.energy_eV_per_atom:.3f} eV/atom"
+            yield repeated(crystal, proposal.cells), label
+
+
+def _from_noise(contents: Sequence[CellContent], rng: np.random.Generator) -> list[tuple[Crystal, str]]:
+    """Crystals for contents that no (further) skeleton can hold."""
+    if not contents:
+        return []
+    from generators.flow import FlowGenerator
+
+    batch, _ = FlowGenerator().sample(len(contents), Condition(contents=tuple(contents)), rng)
+    return [(crystal, "no further skeleton is known: from noise by flow") for crystal in batch.to_crystals()]
+
+
+def _score(option: _Option) -> float:
+    """Log-likelihood with the energy, up to a constant of the content; without an energy, last."""
+    if option.relaxed is None:
+        return -math.inf
+    return option.log_probability - option.relaxed.energy_eV_per_atom / TRUST_eV_per_atom
