@@ -8,8 +8,9 @@ from random substitution in the same memory.
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from data.crystal import CrystalBatch
 from data.errors import GenerationError, StructureError
 from data.records import Crystal
 from data.symmetric import SymmetricCrystal
-from generators.base import CellContent, Condition, OnStep, Relaxed, Relaxer
+from generators.base import Condition, OnStep, Relaxed, Relaxer
 from generators.judge import Judge
 from generators.proposals import Proposal, Proposer
 from generators.recipes import repeated
@@ -93,32 +94,32 @@ class OrbitsGenerator:
             drawn, _ = self._substitution.sample(n, condition, rng)
             contents = tuple(dict(Counter(crystal.numbers)) for crystal in drawn.to_crystals())
         keys = [tuple(sorted(content.items())) for content in contents]
-        answers = self._answers(Counter(keys), on_step)
-        found = [next(answers[key], None) for key in keys]
-        missing = [i for i, answer in enumerate(found) if answer is None]
-        for i, answer in zip(missing, _from_noise([dict(keys[i]) for i in missing], rng), strict=True):
-            found[i] = answer
-        pairs = [answer for answer in found if answer is not None]
-        return CrystalBatch.from_crystals([crystal for crystal, _ in pairs]), [label for _, label in pairs]
-
-    def _answers(self, wanted: Counter[Key], on_step: OnStep | None) -> dict[Key, Iterator[tuple[Crystal, str]]]:
-        """For each content its crystals, the best first; as many as are wanted have been relaxed."""
+        wanted = Counter(keys)
         options: dict[Key, list[_Option]] = {}
-        for done, key in enumerate(wanted):
-            proposals = self.proposer.proposals(dict(key))
-            judged = self._judged(proposals) if proposals else []
-            options[key] = sorted(judged, key=lambda option: -option.log_probability)
+        for key in wanted:
+            options[key] = self._judged(self.proposer.proposals(dict(key)))
             if on_step is not None and self.relaxer is None:
-                on_step(done + 1, len(wanted))
+                on_step(len(options), len(wanted))
+        # Noise first: it refuses what is too large for it before anything is relaxed.
+        short = [key for key, count in wanted.items() for _ in range(count - len(options[key]))]
+        noise = _from_noise(short, rng)
         if self.relaxer is not None:
             self._relax(options, wanted, on_step)
-        return {key: self._crystals(ranked) for key, ranked in options.items()}
+        answers = {key: itertools.chain(self._crystals(options[key]), iter(noise.get(key, []))) for key in wanted}
+        found = [(key, next(answers[key], None)) for key in keys]
+        unbuilt = _from_noise([key for key, answer in found if answer is None], rng)
+        pairs = [answer or unbuilt[key].pop() for key, answer in found]
+        return CrystalBatch.from_crystals([crystal for crystal, _ in pairs]), [label for _, label in pairs]
 
-    def _judged(self, proposals: Sequence[Proposal]) -> list[_Option]:
+    def _judged(self, proposals: list[Proposal]) -> list[_Option]:
+        """Proposals with their log-probabilities, the likeliest first."""
+        if not proposals:
+            return []
         known = np.array([p.distances[0] == 0.0 for p in proposals])
         chances = self.judge.log_probabilities(self.proposer, proposals) + KNOWN * known
         chances -= np.logaddexp.reduce(chances)
-        return [_Option(p, float(chance)) for p, chance in zip(proposals, chances, strict=True)]
+        options = [_Option(p, float(chance)) for p, chance in zip(proposals, chances, strict=True)]
+        return sorted(options, key=lambda option: -option.log_probability)
 
     def _relax(self, options: dict[Key, list[_Option]], wanted: Counter[Key], on_step: OnStep | None) -> None:
         """Relax the likely options of each content, and rank them by likelihood and energy, before all others."""
@@ -149,14 +150,16 @@ class OrbitsGenerator:
             yield repeated(crystal, proposal.cells), label
 
 
-def _from_noise(contents: Sequence[CellContent], rng: np.random.Generator) -> list[tuple[Crystal, str]]:
-    """Crystals for contents that no (further) skeleton can hold."""
-    if not contents:
-        return []
-    from generators.flow import FlowGenerator
+def _from_noise(contents: Sequence[Key], rng: np.random.Generator) -> dict[Key, list[tuple[Crystal, str]]]:
+    """Crystals by content, for contents that no (further) skeleton can hold."""
+    found: dict[Key, list[tuple[Crystal, str]]] = defaultdict(list)
+    if contents:
+        from generators.flow import FlowGenerator
 
-    batch, _ = FlowGenerator().sample(len(contents), Condition(contents=tuple(contents)), rng)
-    return [(crystal, "no further skeleton is known: from noise by flow") for crystal in batch.to_crystals()]
+        batch, _ = FlowGenerator().sample(len(contents), Condition(contents=tuple(map(dict, contents))), rng)
+        for key, crystal in zip(contents, batch.to_crystals(), strict=True):
+            found[key].append((crystal, "no further skeleton is known: from noise by flow"))
+    return found
 
 
 def _score(option: _Option) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from generators import GENERATORS
 from generators.base import CellContent, Condition, Generator
 from generators.evaluate.answers import Answer, ask
 from generators.evaluate.table import Sample
+from pipeline.relaxer import SymmetricRelaxer, lend
 
 SUFFIXES = {".cif", ".extxyz", ".xyz", ".vasp", ".poscar", ".json"}
 OnStep = Callable[[int, int], None]
@@ -85,6 +87,7 @@ class Drawer:
         """Answers to contents, flat and in order; a missing one is a sample without a crystal."""
 
         def make(generator: Generator) -> list[Sample]:
+            lend(generator, SymmetricRelaxer())
             flat: list[Answer | None] = []
             for (_, count), answers in zip(requests, ask(generator, requests, self._seed, on_step), strict=True):
                 flat += [*answers, *[None] * (count - len(answers))]
@@ -103,11 +106,16 @@ class Drawer:
         if file.exists():
             return _read_drawn(file)
         generator.sample(2, Condition(), np.random.default_rng(0))  # pays for lazy imports
-        wall, cpu = time.perf_counter(), time.process_time()
+        wall, cpu = time.perf_counter(), _cpu_s()
         samples = make(generator)
-        drawn = Drawn(tuple(samples), time.perf_counter() - wall, time.process_time() - cpu, checkpoint)
+        drawn = Drawn(tuple(samples), time.perf_counter() - wall, _cpu_s() - cpu, checkpoint)
         _write_drawn(file, drawn)
         return drawn
+
+
+def _cpu_s() -> float:
+    """Processor time of this process and of its children that have ended."""
+    return sum(os.times()[:4])
 
 
 def _as_json(condition: Condition) -> list[object]:
