@@ -31,10 +31,10 @@ from generators.template import TemplateGenerator
 LIKELY = 0.01
 """Proposals that the judge gives less are not relaxed."""
 
-MOST = 8
+MOST = 5
 """Proposals of a content that are relaxed, at most."""
 
-TRUST_eV_per_atom = 0.05
+TRUST_eV_per_atom = 0.03
 """An energy higher by this makes a proposal e times less likely: what the potential and the ground state leave open."""
 
 KNOWN = 3.0
