@@ -81,10 +81,11 @@ def train_judge(out: Path, config: JudgeConfig, table: Path | None, workers: int
     order = np.random.default_rng(config.seed).permutation(len(proposer.table))[: config.queries].tolist()
     labels = _labels(out / "labels.jsonl", order, proposer.table, table, workers, on_step)
     queries = []
-    for index in order:
-        if any(labels[index]):
-            proposals = proposer.proposals(proposer.table[index].composition, [index])
-            queries.append(_Query(features(proposer, proposals), labels[index]))
+    answerable = [index for index in order if any(labels[index])]
+    for index in answerable:
+        proposals = proposer.proposals(proposer.table[index].composition, [index])
+        queries.append(_Query(features(proposer, proposals), labels[index]))
+        on_step("describe", len(queries), len(answerable))
     weights = _fit(queries, config, on_step)
     path = out / "judge.safetensors"
     facts = {"table_sha256": proposer.table.sha256, "queries": str(len(order)), "answerable": str(len(queries))}
