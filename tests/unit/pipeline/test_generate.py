@@ -68,7 +68,7 @@ def test_three_files_in_the_same_order(tmp_path: Path) -> None:
     out = tmp_path / "out"
     asked = request(n=5, elements="Li,Mn,Fe,Co,O", require="Li", max_atoms=12)
     for _ in range(2):  # the second time replaces the first
-        assert sample_to_folder("substitution", asked, 3, out, None, lambda *_: None) == 5
+        assert sample_to_folder("substitution", asked, 3, out, None, True, lambda *_: None) == 5
     rows = list(csv.DictReader((out / "samples.csv").open()))
     frames = read(out / "samples.extxyz", index=":")
     cifs = sorted(out.glob("*.cif"))
@@ -83,4 +83,4 @@ def test_three_files_in_the_same_order(tmp_path: Path) -> None:
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.docx").write_text("precious")
     with pytest.raises(InputError, match="give another folder"):
-        sample_to_folder("substitution", request(), 0, tmp_path, None, lambda *_: None)
+        sample_to_folder("substitution", request(), 0, tmp_path, None, True, lambda *_: None)

