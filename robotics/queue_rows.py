@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, insert, select, update
+from sqlalchemy import Connection, RowMapping, Select, func, insert, select, update
 
 from data.errors import StoreError
 from data.lab import ExperimentRequest, Measurement, QueueEvent, QueueItem, RequestState, SafetyFinding
 from data.schema_lab import measurements, queue_events, requests
 from robotics.errors import LeaseError
 from robotics.transitions import target_of
+
+CLAIMS = 7234305
+"""Key of the advisory lock that a claim holds on PostgreSQL until its transaction ends."""
 
 NO_LEASE: Mapping[str, Any] = {"worker": None, "lease_until": None}
 
@@ -51,7 +54,13 @@ class Rows:
         return row
 
     def next_approved(self, campaign: str | None) -> RowMapping | None:
-        """The approved row that comes next, locked; rows that other transactions have locked are passed over."""
+        """The approved row that comes next, locked; rows on which another transaction acts are passed over.
+
+        Claims wait for one another (on SQLite every writer does), so they are taken, and logged, in order of priority:
+        a row that another claim is about to take would be passed over for a lower one.
+        """
+        if self.connection.dialect.name == "postgresql":
+            self.connection.execute(select(func.pg_advisory_xact_lock(CLAIMS)))
         query = by_turn(select(requests), campaign).where(requests.c.state == RequestState.APPROVED.value)
         return self.connection.execute(query.limit(1).with_for_update(skip_locked=True)).mappings().first()
 

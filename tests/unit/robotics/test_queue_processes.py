@@ -5,11 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
+import pytest
 from sqlalchemy import Engine
 
+from data.database import writing
 from data.lab import RequestState
 from robotics.queue import LabQueue
+from robotics.queue_rows import Rows
 from tests.unit.robotics.samples import make_request
 
 CLAIMER = """
@@ -62,6 +67,31 @@ def test_each_request_is_claimed_by_one_process(engine: Engine) -> None:
     assert len(queue.measured()) == REQUESTS
     starts = [e for e in queue.events() if e.action == "claim"]
     priority = {item.request_id: item.priority for item in queue.list()}
-    # Taken in order of priority: what is passed over is in the hands of another worker, whose log line comes later.
+    # Taken in order of priority: no claim of a lower priority is logged before the last of a higher one.
     order = [priority[e.request_id] for e in starts]
-    assert all(sum(later > taken for later in order[i:]) < WORKERS for i, taken in enumerate(order))
+    assert order == sorted(order, reverse=True)
+
+
+def test_a_claim_waits_for_the_one_before_it(engine: Engine) -> None:
+    """Else it would pass over the row in the other's hands, and a lower priority would be taken first."""
+    queue = LabQueue(engine)
+    base = make_request("LiCoO2")
+    first, second = (
+        queue.propose(base.model_copy(update={"candidate_id": f"candidate-{p}", "priority": p})) for p in (2, 1)
+    )
+    for key in (first, second):
+        queue.approve(key, by="Ada", why="good")
+    with ThreadPoolExecutor(1) as pool:
+        with writing(engine) as connection:
+            rows = Rows(connection, datetime.now(UTC))
+            row = rows.next_approved(None)
+            assert row is not None
+            assert row["id"] == first
+            other = pool.submit(queue.claim, "b", 60)
+            with pytest.raises(TimeoutError):
+                other.result(timeout=0.5)
+            rows.move(row, "claim", "a", "next in the queue", rows.lease("a", 60))
+        item = other.result(timeout=30)
+    assert item is not None
+    assert item.request_id == second
+    assert [e.request_id for e in queue.events() if e.action == "claim"] == [first, second]
