@@ -24,7 +24,7 @@ from data.records import Crystal
 from data.symmetric import SymmetricCrystal
 from generators.base import Condition, OnStep, Relaxed, Relaxer
 from generators.judge import Judge
-from generators.proposals import Proposal, Proposer
+from generators.proposals import Proposal, Proposer, unlike_first
 from generators.recipes import repeated
 from generators.template import TemplateGenerator
 
@@ -105,7 +105,9 @@ class OrbitsGenerator:
         noise = _from_noise(short, rng)
         if self.relaxer is not None:
             self._relax(options, wanted, on_step)
-        answers = {key: itertools.chain(self._crystals(options[key]), iter(noise.get(key, []))) for key in wanted}
+        answers = {
+            key: itertools.chain(unlike_first(self._crystals(options[key])), noise.get(key, [])) for key in wanted
+        }
         found = [(key, next(answers[key], None)) for key in keys]
         unbuilt = _from_noise([key for key, answer in found if answer is None], rng)
         pairs = [answer or unbuilt[key].pop() for key, answer in found]

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 
 import numpy as np
 from ase.data import chemical_symbols
 
+from data.fingerprint import SAME_UNRELAXED, Fingerprint, distance, fingerprint
+from data.records import Crystal
 from data.skeletons import HEAVIEST, Template, TemplateTable
 from data.symmetric import SymmetricCrystal
 from data.wyckoff import Floats, Integers
@@ -94,12 +96,16 @@ class Proposer:
         self._shelves: dict[int, list[tuple[tuple[int, ...], _Shelf]]] = {}
         self._atoms = table.compositions.sum(1)
 
-    def proposals(self, content: CellContent, leave_out: Sequence[int] = ()) -> list[Proposal]:
-        """Decorated skeletons for a content, at most `PLAIN` + `CHANGED`: those of one cell first, then the nearest.
+    def proposals(
+        self, content: CellContent, leave_out: Sequence[int] = (), plain: int = PLAIN, changed: int = CHANGED
+    ) -> list[Proposal]:
+        """Decorated skeletons for a content: those of one cell first, then the nearest.
 
         Args:
             content: atoms by atomic number.
             leave_out: templates that are not to be used, by their places in the table.
+            plain: how many at most that keep which orbits are alike.
+            changed: how many at most that do not.
         """
         whole = math.gcd(*content.values())
         found: dict[object, list[tuple[_Hit, int]]] = defaultdict(list)
@@ -113,9 +119,8 @@ class Proposer:
             distances = nearest.distance, *sorted(hit.distance for hit, _ in same[1:])
             proposals.append(Proposal(nearest.index, nearest.numbers, cells, distances, nearest.changes))
         proposals.sort(key=lambda p: (p.cells > 1, p.distances[0]))
-        plain = [p for p in proposals if not p.changes][:PLAIN]
-        changed = [p for p in proposals if p.changes][:CHANGED]
-        return sorted(plain + changed, key=lambda p: (p.cells > 1, p.distances[0]))
+        kept = [p for p in proposals if not p.changes][:plain] + [p for p in proposals if p.changes][:changed]
+        return sorted(kept, key=lambda p: (p.cells > 1, p.distances[0]))
 
     def form(self, proposal: Proposal) -> SymmetricCrystal:
         """The symmetric crystal of a proposal, one cell, scaled to the volume that its elements take."""
@@ -228,6 +233,20 @@ def decorate(template: Template, numbers: Sequence[int], volumes_A3: Floats) -> 
         orbits=tuple(replace(o, number=z) for o, z in zip(template.form.orbits, numbers, strict=True)),
         lengths_A=tuple(x * scale for x in template.form.lengths_A),
     )
+
+
+def unlike_first(answers: Iterable[tuple[Crystal, str]]) -> Iterator[tuple[Crystal, str]]:
+    """Answers to one content, those that equal an earlier one last: skeletons may differ by a mere distortion."""
+    seen: list[Fingerprint] = []
+    repeats: list[tuple[Crystal, str]] = []
+    for crystal, label in answers:
+        mark = fingerprint(crystal)
+        if all(distance(mark, other) > SAME_UNRELAXED for other in seen):
+            seen.append(mark)
+            yield crystal, label
+        else:
+            repeats.append((crystal, label))
+    yield from repeats
 
 
 def element_volumes(table: TemplateTable) -> Floats:

@@ -72,16 +72,15 @@ class SubstitutionGenerator:
         """Return n distinct crystals and their labels, e.g. ``olivine LiFePO4: Fe->Mn``.
 
         No two have the same composition, working ion and topology, and none is a compound of the library itself unless
-        nothing else is left.
+        nothing else is left. Exact contents are met by the nearest templates, as `template` does it.
 
         Raises:
-            GenerationError: exact contents are asked for, or the condition leaves fewer than n crystals.
+            GenerationError: the condition leaves fewer than n crystals, or no template has an asked-for content.
         """
         if condition.contents:
-            raise GenerationError(
-                "substitution chooses the formula itself, within allowed and required elements; for given formulas "
-                "use the generator `template` (nearest known skeleton) or `flow`"
-            )
+            from generators.template import TemplateGenerator  # its table is read where it is needed only
+
+            return TemplateGenerator().sample(n, condition, rng, on_step)
         crystals: list[Crystal] = []
         labels: list[str] = []
         for recipe in self._search(condition, rng):

@@ -1,18 +1,16 @@
 """Known skeletons with their elements exchanged: the nearest template, and random substitution.
 
-On an exact content, the template of the same stoichiometry whose elements are nearest on the Mendeleev scale, scaled to
-the volume that its new elements take; the j-th request of one content gets the j-th nearest. Otherwise a random
-template with elements drawn by likeness. Symmetry is that of the template. This is the baseline that learned models
-have to beat, on the memory that they share (`data.skeletons`).
+On an exact content, the template whose elements are nearest on the Mendeleev scale (`generators.proposals`), scaled to
+the volume that its new elements take; the j-th request of one content gets the j-th nearest skeleton. Otherwise a
+random template with elements drawn by likeness. Symmetry is that of the template. This is the baseline that learned
+models have to beat, on the memory that they share (`data.skeletons`).
 """
 
 from __future__ import annotations
 
 import itertools
-import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -25,7 +23,7 @@ from data.errors import GenerationError, StructureError
 from data.records import Crystal
 from data.skeletons import Template, load_templates
 from generators.base import CellContent, Condition, OnStep
-from generators.proposals import decorate, element_volumes, mendeleev_numbers
+from generators.proposals import POOL, Proposer, decorate, mendeleev_numbers, unlike_first
 from generators.recipes import repeated
 
 TEMPERATURE = 8.0
@@ -35,16 +33,6 @@ TRIES = 2000
 """Draws per sample before random substitution gives up."""
 
 Swap = dict[int, int]
-
-
-@dataclass(frozen=True)
-class Match:
-    """A template (by its place in the table) for a content: new elements, number of cells, distance of the elements."""
-
-    index: int
-    swap: tuple[tuple[int, int], ...]
-    cells: int
-    distance: float
 
 
 class TemplateGenerator:
@@ -60,10 +48,7 @@ class TemplateGenerator:
     def __init__(self, checkpoint: Path | None = None) -> None:
         self.templates = load_templates(checkpoint)
         self.checkpoint_sha256: str | None = self.templates.sha256
-        self.volumes_A3 = element_volumes(self.templates)
-        self._by_counts: dict[tuple[int, ...], list[int]] = defaultdict(list)
-        for i, counts in enumerate(np.sort(self.templates.compositions, axis=1)):
-            self._by_counts[tuple(counts[counts > 0].tolist())].append(i)
+        self.proposer = Proposer(self.templates)
 
     def sample(
         self, n: int, condition: Condition, rng: np.random.Generator, on_step: OnStep | None = None
@@ -86,42 +71,36 @@ class TemplateGenerator:
             raise GenerationError(f"template found only {len(crystals)} of {n} crystals; allow more elements or atoms")
         return CrystalBatch.from_crystals(crystals), labels
 
-    def matches(self, content: CellContent) -> list[Match]:
-        """Templates for a content, the nearest first."""
-        whole = math.gcd(*content.values())
-        found = []
-        for cells in (d for d in range(1, whole + 1) if whole % d == 0):
-            counts = {z: n // cells for z, n in content.items()}
-            for i in self._by_counts.get(tuple(sorted(counts.values())), []):
-                distance, swap = nearest_swap(self._composition(i), counts)
-                found.append(Match(i, tuple(swap.items()), cells, distance))
-        return sorted(found, key=lambda m: (m.cells > 1, m.distance, -self.templates.counts[m.index]))
-
-    def _composition(self, index: int) -> CellContent:
-        row = self.templates.compositions[index]
-        numbers = np.flatnonzero(row)
-        return dict(zip(numbers.tolist(), row[numbers].tolist(), strict=True))
-
-    def build(self, template: Template, swap: Swap, cells: int = 1) -> Crystal:
-        """The crystal of a template with its elements exchanged, scaled to the volume that they take."""
-        numbers = [swap.get(o.number, o.number) for o in template.form.orbits]
-        return repeated(decorate(template, numbers, self.volumes_A3).to_crystal(), cells)
-
     def _predicted(self, condition: Condition) -> Iterator[tuple[Crystal, str]]:
         """One crystal a content, in order."""
-        sources: dict[tuple[tuple[int, int], ...], Iterator[Match]] = {}
+        answers: dict[tuple[tuple[int, int], ...], Iterator[tuple[Crystal, str]]] = {}
         for index, content in enumerate(condition.contents):
             key = tuple(sorted(content.items()))
-            match = next(sources.setdefault(key, iter(self.matches(content))), None)
-            if match is None:
+            if key not in answers:
+                answers[key] = unlike_first(self._nearest(content))
+            answer = next(answers[key], None)
+            if answer is None:
                 formula = "".join(f"{chemical_symbols[z]}{n}" for z, n in key)
                 raise GenerationError(f"contents[{index}] = {formula}: no (further) template of this stoichiometry")
-            template, swap = self.templates[match.index], dict(match.swap)
-            yield self.build(template, swap, match.cells), _label(template, swap)
+            yield answer
+
+    def _nearest(self, content: CellContent) -> Iterator[tuple[Crystal, str]]:
+        """Crystals of a content: those whose species are kept first, then those of one cell, then the nearest.
+
+        Of equally near skeletons the one that more templates give goes first.
+        """
+        found = self.proposer.proposals(content, plain=POOL, changed=POOL)
+        for proposal in sorted(found, key=lambda p: (p.changes > 0, p.cells > 1, p.distances[0], -len(p.distances))):
+            try:
+                crystal = self.proposer.form(proposal).to_crystal()
+            except StructureError:
+                continue
+            yield repeated(crystal, proposal.cells), _label(self.templates[proposal.index], proposal.numbers)
 
     def _substituted(self, condition: Condition, rng: np.random.Generator) -> Iterator[tuple[Crystal, str]]:
         """Random substitutions that satisfy the condition, no two alike and none the template itself."""
-        allowed = sorted(condition.allowed or {z for z in range(1, 104) if self.volumes_A3[z] > 0})
+        volumes_A3 = self.proposer.volumes_A3
+        allowed = sorted(condition.allowed or {z for z in range(1, 104) if volumes_A3[z] > 0})
         if missing := condition.required - set(allowed):
             raise GenerationError(f"{', '.join(chemical_symbols[z] for z in sorted(missing))}: required, not allowed")
         low, high = condition.n_atoms
@@ -140,27 +119,14 @@ class TemplateGenerator:
             new = _swapped(template.composition, swap)
             if condition.charge_neutral and not is_charge_balanced({chemical_symbols[z]: n for z, n in new.items()}):
                 continue
+            numbers = [swap[o.number] for o in template.form.orbits]
             try:
-                crystal = self.build(template, swap)
+                crystal = decorate(template, numbers, volumes_A3).to_crystal()
             except StructureError:
                 continue
             seen.add(key)
             misses = 0
-            yield crystal, _label(template, swap)
-
-
-def nearest_swap(old: CellContent, new: CellContent) -> tuple[float, Swap]:
-    """Assign new elements to old ones of equal counts so that Mendeleev numbers change least; the mean change."""
-    swap: Swap = {}
-    total = 0.0
-    for count in set(old.values()):
-        before = [z for z, n in old.items() if n == count]
-        after = [z for z, n in new.items() if n == count]
-        orders = itertools.permutations(after)
-        least, order = min((sum(_change(a, b) for a, b in zip(before, o, strict=True)), o) for o in orders)
-        total += least * count
-        swap |= dict(zip(before, order, strict=True))
-    return total / sum(old.values()), swap
+            yield crystal, _label(template, numbers)
 
 
 def draw_swap(old: Sequence[int], allowed: Sequence[int], required: Sequence[int], rng: np.random.Generator) -> Swap:
@@ -190,6 +156,7 @@ def _swapped(composition: CellContent, swap: Swap) -> CellContent:
     return dict(found)
 
 
-def _label(template: Template, swap: Swap) -> str:
-    changes = ", ".join(f"{chemical_symbols[a]}->{chemical_symbols[b]}" for a, b in swap.items() if a != b)
+def _label(template: Template, numbers: Sequence[int]) -> str:
+    pairs = dict.fromkeys(zip((o.number for o in template.form.orbits), numbers, strict=True))
+    changes = ", ".join(f"{chemical_symbols[a]}->{chemical_symbols[b]}" for a, b in pairs if a != b)
     return f"space group {template.form.group}: {changes or 'as it is'}"

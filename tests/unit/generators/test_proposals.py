@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from data.normaliser import canonical
 from data.prototypes import prototype
-from data.skeletons import load_templates
+from data.skeletons import load_templates, template_of, write_templates
 from data.symmetric import symmetric
 from generators.judge import Judge, features
 from generators.proposals import CHANGED, PLAIN, Proposer, assignments, decorate
@@ -46,6 +47,17 @@ def test_proposals_have_the_content_and_differ(proposer: Proposer, content: dict
     assert len(seen) == len(proposals)
     one_cell = [p.distances[0] for p in proposals if p.cells == 1]
     assert one_cell == sorted(one_cell)
+
+
+def test_elements_go_to_their_likes(tmp_path: Path) -> None:
+    write_templates(tmp_path / "one.parquet", [template_of(canonical(symmetric(prototype("O3 NaCoO2").crystal)))])
+    alone = Proposer(load_templates(tmp_path / "one.parquet"))
+    old = [o.number for o in alone.table[0].form.orbits]
+    (same,) = [p for p in alone.proposals({NA: 1, CO: 1, O: 2}) if p.distances[0] == 0]
+    assert list(same.numbers) == old
+    nearest = min(alone.proposals({LI: 1, 28: 1, 16: 2}), key=lambda p: p.distances[0])
+    assert list(nearest.numbers) == [{NA: LI, CO: 28, O: 16}[z] for z in old]
+    assert nearest.distances[0] > 0
 
 
 def test_what_is_left_out_is_not_proposed(proposer: Proposer) -> None:

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from ase.data import atomic_numbers, chemical_symbols
 from pymatgen.analysis.structure_matcher import StructureMatcher
+from pymatgen.core import Composition
 
 from data.chemistry import is_charge_balanced, radius_scale
 from data.crystal import CrystalBatch
 from data.errors import GenerationError
+from data.fingerprint import spacegroup
 from data.prototypes import prototype
 from data.records import Crystal
 from data.structures import to_structure
@@ -23,6 +25,10 @@ GENERATOR = SubstitutionGenerator()
 def condition(allowed: str = "", required: str = "", **rest: object) -> Condition:
     z = [frozenset(atomic_numbers[e] for e in text.split()) for text in (allowed, required)]
     return Condition(z[0], z[1], **rest)  # type: ignore[arg-type]
+
+
+def content(formula: str) -> dict[int, int]:
+    return {e.Z: int(n) for e, n in Composition(formula).items()}
 
 
 def sample(n: int, wanted: Condition, seed: int = 0) -> tuple[list[Crystal], list[str]]:
@@ -99,8 +105,8 @@ def test_what_cannot_be_met_is_said() -> None:
         sample(500, condition("Li O Mn", "Li", n_atoms=(4, 8), charge_neutral=True))
     with pytest.raises(GenerationError, match="knows only 0 crystals"):
         sample(1, condition("Xe", "Xe"))
-    with pytest.raises(GenerationError, match="for given formulas use the generator `template`"):
-        sample(1, Condition(contents=({3: 1, 27: 1, 8: 2},)))
+    with pytest.raises(GenerationError, match="1 contents were given for 2 samples"):
+        sample(2, Condition(contents=(content("LiCoO2"),)))
 
 
 def test_published_compounds_are_the_last_resort() -> None:
@@ -112,6 +118,38 @@ def test_published_compounds_are_the_last_resort() -> None:
         sample(100, wanted)
     known = int(str(caught.value).split("only ")[1].split()[0])
     assert sample(known, wanted)[1][-1] == "O3 KCrO2"
+
+
+EXACT = [
+    ("Li4Mn4P4O16", {62}),  # olivine
+    ("Na4Mn4P4O16", {62}),  # maricite or olivine
+    ("Na3Co3O6", None),
+    ("Li3Co1Cr2O6", None),
+    ("Mg2Cr4S8", {227}),  # spinel
+    ("Zr1O2", {225}),  # fluorite
+    ("Hf1O2", {225}),
+]
+
+
+@pytest.mark.parametrize(("formula", "groups"), EXACT, ids=[f for f, _ in EXACT])
+def test_exact_contents(formula: str, groups: set[int] | None) -> None:
+    crystals, labels = sample(1, Condition(contents=(content(formula),)))
+    assert {atomic_numbers[e]: n for e, n in crystals[0].composition.items()} == content(formula)
+    assert labels[0].startswith("space group ")
+    assert groups is None or spacegroup(crystals[0]) in groups
+
+
+def test_repeated_contents_get_other_structures() -> None:
+    crystals, _ = sample(4, Condition(contents=(content("Li2Fe2O4"),) * 4))
+    matcher = StructureMatcher(stol=0.15)
+    fits = [matcher.fit(to_structure(a), to_structure(b)) for i, a in enumerate(crystals) for b in crystals[:i]]
+    assert not any(fits)
+
+
+def test_contents_without_template_are_named() -> None:
+    wanted = Condition(contents=(content("LiCoO2"), content("Li7La3Zr2O12F5")))
+    with pytest.raises(GenerationError, match=r"contents\[1\] = Li7O12F5Zr2La3"):
+        sample(2, wanted)
 
 
 def test_lattice_scales_with_shannon_radii() -> None:

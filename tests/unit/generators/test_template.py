@@ -17,7 +17,7 @@ from data.skeletons import template_of, write_templates
 from data.symmetric import symmetric
 from generators.base import Condition
 from generators.contract import check_generator
-from generators.template import TemplateGenerator, nearest_swap
+from generators.template import TemplateGenerator
 
 
 def z(symbols: str) -> frozenset[int]:
@@ -91,10 +91,3 @@ def test_its_checkpoint_is_the_table(generator: TemplateGenerator) -> None:
 def test_an_unknown_stoichiometry_is_refused(generator: TemplateGenerator) -> None:
     with pytest.raises(GenerationError, match=r"contents\[0\] = Li7O1: no"):
         generator.sample(1, Condition(contents=({3: 7, 8: 1},)), np.random.default_rng(0))
-
-
-def test_elements_go_to_their_likes() -> None:
-    distance, swap = nearest_swap({11: 1, 27: 1, 8: 2}, {3: 1, 28: 1, 16: 2})
-    assert swap == {11: 3, 27: 28, 8: 16}
-    assert distance > 0
-    assert nearest_swap({3: 1, 8: 2}, {3: 1, 8: 2})[0] == 0
