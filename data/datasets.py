@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +19,24 @@ from safetensors.numpy import load_file, save_file
 
 from data.errors import InputError
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Floats = npt.NDArray[np.float64]
 
 SPLIT_SEED = 20261121
 """Seed of the published split; another seed makes another validation set."""
 
-_COLUMNS = ["atomic_numbers", "frac_coords", "cell", "energy_above_hull", "n_atoms", "formula"]
+LABELS = {
+    "formation_energy_eV_per_atom": "formation_energy_per_atom",
+    "hull_distance_eV_per_atom": "energy_above_hull",
+    "voltage_Li_V": "li_voltage_V_vs_Li",
+    "voltage_Na_V": "na_voltage_V_vs_Na",
+}
+"""What may be known of a crystal in a prepared file, and the column of the source that says it: DFT energies, and
+average voltages by a potential of others (`li_electrodes.parquet`), of the lithium in a host and of sodium instead."""
+
+_COLUMNS = ["atomic_numbers", "frac_coords", "cell", "n_atoms", "formula"]
 
 
 def shared_dir() -> Path | None:
@@ -46,6 +59,7 @@ class CrystalData:
         cells: reduced cells, row vectors in Angstrom, float32 [B,3,3].
         start: first atom of each crystal and the end, int64 [B+1].
         held_out: True for crystals that are never trained on, bool [B].
+        labels: what is known of each, by the order of `LABELS`, NaN where it is not, float32 [B,4].
     """
 
     numbers: npt.NDArray[np.int64]
@@ -53,6 +67,7 @@ class CrystalData:
     cells: npt.NDArray[np.float32]
     start: npt.NDArray[np.int64]
     held_out: npt.NDArray[np.bool_]
+    labels: npt.NDArray[np.float32]
 
     def __len__(self) -> int:
         return len(self.cells)
@@ -71,6 +86,7 @@ class CrystalData:
             self.cells[chosen],
             np.concatenate([[0], np.cumsum(self.counts[chosen])]).astype(np.int64),
             self.held_out[chosen],
+            self.labels[chosen],
         )
 
     def __iter__(self) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.float32], npt.NDArray[np.float32]]]:
@@ -92,37 +108,37 @@ def load(path: Path) -> CrystalData:
         raise InputError(
             f"{path}: cannot be read as a prepared data file ({error}); make one with `prepare`"
         ) from error
-    missing = {"numbers", "frac_coords", "cells", "start", "held_out"} - set(arrays)
+    missing = {field.name for field in fields(CrystalData)} - set(arrays)
     if missing:
         raise InputError(f"{path}: lacks {', '.join(sorted(missing))}; make it with `prepare`")
-    return CrystalData(
-        arrays["numbers"], arrays["frac_coords"], arrays["cells"], arrays["start"], arrays["held_out"].astype(bool)
-    )
+    return CrystalData(**arrays | {"held_out": arrays["held_out"].astype(bool)})
 
 
-def prepare(source: Path, out: Path, max_atoms: int = 20, holdout: int = 500, seed: int = SPLIT_SEED) -> CrystalData:
+def prepare(
+    source: Path, out: Path, max_atoms: int = 20, holdout: int = 500, seed: int = SPLIT_SEED, hosts: Path | None = None
+) -> CrystalData:
     """Turn a parquet file of crystals into the tensor file that training reads, and return its content.
 
     Cells are reduced to their shortest vectors, so that one lattice has one shape. Crystals more than 0.3 eV/atom above
     the hull are left out (numerical accidents of the source, mostly). The split is by formula.
 
     Args:
-        source: parquet with `atomic_numbers`, `frac_coords`, `cell`, `energy_above_hull`, `n_atoms`, `formula`.
+        source: parquet with `atomic_numbers`, `frac_coords`, `cell`, `n_atoms`, `formula`, and any of the columns of
+            `LABELS`.
         out: file to write (safetensors).
         max_atoms: larger crystals are left out.
         holdout: number of crystals held out.
         seed: seed of the split.
+        hosts: another such file, of insertion hosts with voltages, whose crystals are put after the others.
 
     Raises:
-        InputError: the source cannot be read or lacks a column.
+        InputError: a source cannot be read or lacks a column.
     """
     import pandas as pd
 
-    try:
-        frame = pd.read_parquet(source, columns=_COLUMNS)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{source}: cannot be read as a parquet of crystals: {error}") from error
-    frame = frame[(frame["n_atoms"] <= max_atoms) & ~(frame["energy_above_hull"] > 0.3)]
+    sources = [source] if hosts is None else [source, hosts]
+    frame = pd.concat([_read(path) for path in sources], ignore_index=True)
+    frame = frame[(frame["n_atoms"] <= max_atoms) & ~(frame["hull_distance_eV_per_atom"] > 0.3)]
     cells = np.stack(frame["cell"].to_list()).reshape(-1, 3, 3).astype(np.float64)
     fracs = []
     for i, flat in enumerate(frame["frac_coords"]):
@@ -135,14 +151,30 @@ def prepare(source: Path, out: Path, max_atoms: int = 20, holdout: int = 500, se
         cells.astype(np.float32),
         np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
         split_by_formula(frame["formula"].to_list(), holdout, seed),
+        frame[list(LABELS)].to_numpy(dtype=np.float32),
     )
     arrays = {name: np.ascontiguousarray(value) for name, value in vars(prepared).items()}
     arrays["held_out"] = arrays["held_out"].astype(np.uint8)
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(out.name + ".partial")
-    save_file(arrays, partial, metadata={"seed": str(seed), "max_atoms": str(max_atoms), "source": source.name})
+    names = " and ".join(path.name for path in sources)
+    save_file(arrays, partial, metadata={"seed": str(seed), "max_atoms": str(max_atoms), "source": names})
     partial.replace(out)
     return prepared
+
+
+def _read(source: Path) -> pd.DataFrame:
+    """A file of crystals with a column for each label, empty where the file has none."""
+    import pandas as pd
+
+    try:
+        frame = pd.read_parquet(source)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{source}: cannot be read as a parquet of crystals: {error}") from error
+    if missing := set(_COLUMNS) - set(frame):
+        raise InputError(f"{source}: lacks the columns {', '.join(sorted(missing))}")
+    given = {new: frame.get(old, np.nan) for new, old in LABELS.items()}
+    return frame[_COLUMNS].assign(**given)
 
 
 def split_by_formula(formulas: list[str], holdout: int, seed: int) -> npt.NDArray[np.bool_]:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from data.errors import GenerationError
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -21,8 +23,32 @@ OnStep = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
+class Target:
+    """A range that a property is to lie in, ends included; None for no end.
+
+    Attributes:
+        property: name as screening reports it, e.g. ``average_voltage``; see `TARGETS`.
+        low: smallest value, in the unit of the property.
+        high: largest value.
+    """
+
+    property: str
+    low: float | None = None
+    high: float | None = None
+
+
+TARGETS = {
+    "average_voltage": "V",
+    "capacity_grav": "mAh/g",
+    "stability_discharge": "eV/atom",
+    "max_delta_volume": "1",
+}
+"""Properties that generators can aim at, with units; those of an electrode are of the required working ion."""
+
+
+@dataclass(frozen=True)
 class Condition:
-    """What the samples must satisfy. Every field is a hard constraint: a sample outside it is never returned.
+    """What the samples must satisfy. Every field but `targets` is hard: a sample outside it is never returned.
 
     Attributes:
         allowed: atomic numbers that may occur; empty means every element the generator knows.
@@ -30,6 +56,8 @@ class Condition:
         contents: exact cell contents; when given, sample i has content i and n must equal its length.
         n_atoms: smallest and largest number of atoms in the cell (ignored where `contents` is given).
         charge_neutral: only compositions that common oxidation states can balance.
+        groups: space groups that the crystals may have at 0.01 A; empty means any.
+        targets: aimed at, not promised: what a crystal's properties are only screening can say.
     """
 
     allowed: frozenset[int] = frozenset()
@@ -37,6 +65,24 @@ class Condition:
     contents: tuple[CellContent, ...] = ()
     n_atoms: tuple[int, int] = (2, 20)
     charge_neutral: bool = False
+    groups: frozenset[int] = frozenset()
+    targets: tuple[Target, ...] = ()
+
+
+def refuse(name: str, condition: Condition, **cannot: str) -> None:
+    """Raise where a condition asks for what a generator cannot do.
+
+    Args:
+        name: of the generator.
+        condition: what is asked for.
+        cannot: field of the condition -> who can, or what else to do.
+
+    Raises:
+        GenerationError: which field it is, and what to do.
+    """
+    for field, instead in cannot.items():
+        if getattr(condition, field):
+            raise GenerationError(f"{name} cannot choose {field}: {instead}")
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from data.crystal import CrystalBatch
+from data.fingerprint import spacegroup
 from generators.base import Condition, Generator
 
 
@@ -37,6 +38,8 @@ def check_generator(generator: Generator, condition: Condition, n: int = 6, seed
                 raise ContractError(f"sample {i} has content {content}, asked for {condition.contents[i]}")
         elif not condition.n_atoms[0] <= crystal.n_atoms <= condition.n_atoms[1]:
             raise ContractError(f"sample {i} has {crystal.n_atoms} atoms, asked for {condition.n_atoms}")
+        if condition.groups and spacegroup(crystal, 0.01) not in condition.groups:
+            raise ContractError(f"sample {i} ({crystal.formula}) has none of the space groups asked for")
         if crystal.volume_A3 / crystal.n_atoms < 1.0:
             raise ContractError(f"sample {i} ({crystal.formula}) has no volume")
     return batch

@@ -16,7 +16,7 @@ import torch
 
 from data.crystal import CrystalBatch
 from data.errors import GenerationError
-from generators.base import Condition, OnStep
+from generators.base import Condition, OnStep, refuse
 from generators.checkpoint import load_network, sha256
 from generators.compositions import CompositionCounts, CompositionSource, is_neutral, rows_for, source_for
 from generators.graph import MASK
@@ -150,6 +150,7 @@ class FlowGenerator:
         """
         if condition.contents and len(condition.contents) != n:
             raise GenerationError(f"{len(condition.contents)} contents were given for {n} samples")
+        refuse(self.name, condition, groups="use `orbits` or `template`", targets="use `orbits`")
         if n == 0:
             return CrystalBatch.from_crystals([]), [], FlowReport()
         progress = _Progress(n, on_step)

@@ -25,7 +25,7 @@ from data.crystal import CrystalBatch
 from data.errors import GenerationError
 from data.prototypes import Prototype, load_prototypes
 from data.records import Crystal
-from generators.base import Condition, OnStep
+from generators.base import Condition, OnStep, refuse
 from generators.recipes import Recipe, mixed_recipes, mixing_patterns, plain_recipes
 
 TEMPERATURE = 1.5
@@ -77,6 +77,7 @@ class SubstitutionGenerator:
         Raises:
             GenerationError: the condition leaves fewer than n crystals, or no template has an asked-for content.
         """
+        refuse(self.name, condition, groups="use `orbits` or `template`", targets="use `orbits`")
         if condition.contents:
             from generators.template import TemplateGenerator  # its table is read where it is needed only
 

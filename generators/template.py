@@ -20,9 +20,10 @@ from ase.data import chemical_symbols
 from data.chemistry import is_charge_balanced
 from data.crystal import CrystalBatch
 from data.errors import GenerationError, StructureError
+from data.fingerprint import spacegroup
 from data.records import Crystal
 from data.skeletons import Template, load_templates
-from generators.base import CellContent, Condition, OnStep
+from generators.base import CellContent, Condition, OnStep, refuse
 from generators.proposals import POOL, Proposer, decorate, mendeleev_numbers, unlike_first
 from generators.recipes import repeated
 
@@ -60,6 +61,7 @@ class TemplateGenerator:
         """
         if condition.contents and len(condition.contents) != n:
             raise GenerationError(f"{len(condition.contents)} contents were given for {n} samples")
+        refuse(self.name, condition, targets="use `orbits`")
         source = self._predicted(condition) if condition.contents else self._substituted(condition, rng)
         crystals, labels = [], []
         for crystal, label in itertools.islice(source, n):
@@ -77,14 +79,14 @@ class TemplateGenerator:
         for index, content in enumerate(condition.contents):
             key = tuple(sorted(content.items()))
             if key not in answers:
-                answers[key] = unlike_first(self._nearest(content))
+                answers[key] = unlike_first(self._nearest(content, condition.groups))
             answer = next(answers[key], None)
             if answer is None:
                 formula = "".join(f"{chemical_symbols[z]}{n}" for z, n in key)
                 raise GenerationError(f"contents[{index}] = {formula}: no (further) template of this stoichiometry")
             yield answer
 
-    def _nearest(self, content: CellContent) -> Iterator[tuple[Crystal, str]]:
+    def _nearest(self, content: CellContent, groups: frozenset[int]) -> Iterator[tuple[Crystal, str]]:
         """Crystals of a content: those whose species are kept first, then those of one cell, then the nearest.
 
         Of equally near skeletons the one that more templates give goes first.
@@ -94,6 +96,8 @@ class TemplateGenerator:
             try:
                 crystal = self.proposer.form(proposal).to_crystal()
             except StructureError:
+                continue
+            if groups and spacegroup(crystal, 0.01) not in groups:
                 continue
             yield repeated(crystal, proposal.cells), _label(self.templates[proposal.index], proposal.numbers)
 
@@ -106,6 +110,8 @@ class TemplateGenerator:
         low, high = condition.n_atoms
         atoms, kinds = self.templates.compositions.sum(1), np.count_nonzero(self.templates.compositions, axis=1)
         fits = (low <= atoms) & (atoms <= high) & (len(condition.required) <= kinds) & (kinds <= len(allowed))
+        if condition.groups:
+            fits &= np.isin(self.templates.groups, list(condition.groups))
         pool = np.flatnonzero(fits).tolist()
         seen: set[object] = set()
         misses = 0
@@ -123,6 +129,8 @@ class TemplateGenerator:
             try:
                 crystal = decorate(template, numbers, volumes_A3).to_crystal()
             except StructureError:
+                continue
+            if condition.groups and spacegroup(crystal, 0.01) not in condition.groups:
                 continue
             seen.add(key)
             misses = 0

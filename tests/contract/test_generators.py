@@ -7,7 +7,7 @@ import pytest
 from data.errors import GenerationError
 from data.registry import load
 from generators import GENERATORS
-from generators.base import Condition
+from generators.base import Condition, Target
 from generators.contract import check_generator
 
 LI, NA, MG, O, P, TI, MN, FE, CO = 3, 11, 12, 8, 15, 22, 25, 26, 27
@@ -17,13 +17,27 @@ CONDITIONS = {
     "sodium, neutral": Condition(frozenset({NA, O, P, MN, FE}), frozenset({NA}), n_atoms=(4, 16), charge_neutral=True),
     "exact contents": Condition(contents=tuple({LI: k, CO: k, O: 2 * k} for k in (1, 2, 3, 4, 1, 2))),
     "anything": Condition(),
+    "space groups": Condition(groups=frozenset({166, 227})),
+    "a target": Condition(required=frozenset({LI}), targets=(Target("average_voltage", 3.0, 4.5),)),
 }
+
+
+REFUSED = {
+    *(("flow", case) for case in ("space groups", "a target")),
+    *(("substitution", case) for case in ("space groups", "a target")),
+    *((name, "a target") for name in ("template", "orbits")),
+}
+"""What a generator does not do; it says which does."""
 
 
 @pytest.mark.parametrize("name", GENERATORS)
 @pytest.mark.parametrize("case", CONDITIONS, ids=lambda c: c.replace(" ", "-"))
 def test_contract(name: str, case: str) -> None:
     generator = load(GENERATORS, "generator", name)(None)
+    if (name, case) in REFUSED:
+        with pytest.raises(GenerationError, match="use `orbits`"):
+            check_generator(generator, CONDITIONS[case])
+        return
     batch = check_generator(generator, CONDITIONS[case])
     assert len({c.content_hash for c in batch}) == 6
 

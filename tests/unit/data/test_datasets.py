@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data.datasets import load, prepare, reduce_cell, shared_dir, split_by_formula
+from data.datasets import LABELS, load, prepare, reduce_cell, shared_dir, split_by_formula
 from data.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -107,6 +107,19 @@ def test_unreadable_data_is_an_input_error(tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(InputError, match=r"data\.safetensors"):
         load(path)
+
+
+def test_labels_of_all_sources_are_kept_and_absent_ones_are_nan(tmp_path):
+    source, hosts, out = (tmp_path / name for name in ("source.parquet", "hosts.parquet", "data.safetensors"))
+    source_frame().to_parquet(source)
+    electrodes = source_frame().iloc[:1].drop(columns=["energy_above_hull"])
+    electrodes.assign(li_voltage_V_vs_Li=3.4, na_voltage_V_vs_Na=3.1).to_parquet(hosts)
+    prepare(source, out, holdout=1, seed=0, hosts=hosts)
+    labels = load(out).labels
+    assert labels.shape == (4, len(LABELS))
+    assert labels[:, 1].tolist() == pytest.approx([0.0, 0.1, np.nan, np.nan], nan_ok=True)
+    assert labels[:, 2:].tolist()[-1] == pytest.approx([3.4, 3.1])
+    assert np.isnan(labels[:, 0]).all()
 
 
 def test_unreadable_source_is_an_input_error(tmp_path):

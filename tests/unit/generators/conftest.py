@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from data.datasets import CrystalData
+from data.datasets import LABELS, CrystalData
 from generators.backbone import BackboneConfig
 from generators.train import TrainConfig, train
 
@@ -40,6 +40,7 @@ def tiny_file(tmp_path_factory) -> Path:
         np.stack([edge * np.eye(3) for _, _, edge in crystals]).astype(np.float32),
         np.concatenate([[0], np.cumsum(counts)]),
         np.arange(len(crystals)) % 12 == 0,
+        np.full((len(crystals), len(LABELS)), np.nan, dtype=np.float32),
     )
     arrays = {name: np.ascontiguousarray(value) for name, value in vars(data).items()}
     arrays["held_out"] = arrays["held_out"].astype(np.uint8)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from data.chemistry import is_charge_balanced
-from data.datasets import CrystalData
+from data.datasets import LABELS, CrystalData
 from data.errors import GenerationError
 from generators.backbone import Prediction
 from generators.base import Condition
@@ -215,7 +215,8 @@ def count(crystals: list[list[int]]):
     start = np.concatenate([[0], np.cumsum([len(c) for c in crystals])])
     blank = np.zeros((len(numbers), 3), dtype=np.float32)
     cells = np.tile(np.eye(3, dtype=np.float32), (len(crystals), 1, 1))
-    return count_statistics(CrystalData(numbers, blank, cells, start, np.zeros(len(crystals), dtype=bool)))
+    unlabelled = np.full((len(crystals), len(LABELS)), np.nan, dtype=np.float32)
+    return count_statistics(CrystalData(numbers, blank, cells, start, np.zeros(len(crystals), dtype=bool), unlabelled))
 
 
 def test_stoichiometry_counts_patterns_by_anion_and_follows_the_condition():

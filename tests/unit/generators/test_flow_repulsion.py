@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from data.datasets import CrystalData
+from data.datasets import LABELS, CrystalData
 from generators.graph import N_TYPES, pair_distances, wrap
 from generators.repulsion import pair_targets, push_apart
 from generators.statistics import closest_approach
@@ -57,6 +57,7 @@ def test_closest_approach_is_a_quantile_over_crystals_with_images():
         np.stack([edge * np.eye(3) for edge in edges]).astype(np.float32),
         np.arange(0, 2 * count + 1, 2),
         np.zeros(count, dtype=bool),
+        np.full((count, len(LABELS)), np.nan, dtype=np.float32),
     )
     table = closest_approach(data, quantile=0.05, at_least=20)
     assert table[3, 8].item() == pytest.approx(3.05 * 3**0.5 / 2, abs=1e-3)
