@@ -146,7 +146,8 @@ class Backbone(nn.Module):
             time: of coordinates and lattice, 0 (noise) to 1 (crystal) [B].
         """
         n = types.shape[1]
-        with torch.no_grad():
+        # Distances in bfloat16 would be wrong by hundredths of an Angstrom.
+        with torch.no_grad(), torch.autocast(types.device.type, enabled=False):
             delta = wrap(frac_coords.unsqueeze(1) - frac_coords.unsqueeze(2))
             shells = radial(pair_distances(frac_coords, log_to_lattice(log_lattice)), self.centers)
             edges = torch.cat([fourier(delta, self.config.harmonics), shells], dim=-1)
@@ -161,6 +162,8 @@ class Backbone(nn.Module):
         for layer, offset in zip(self.layers, offsets, strict=True):
             h = layer(h, edges, offset)
         h = self.norm(h)
-        coords = self.coords_head(h)
+        coords = self.coords_head(h).float()
         pooled = torch.cat([h.mean(1), h.amax(1), state], dim=-1)
-        return Prediction(self.types_head(h), coords - coords.mean(1, keepdim=True), self.lattice_head(pooled))
+        return Prediction(
+            self.types_head(h).float(), coords - coords.mean(1, keepdim=True), self.lattice_head(pooled).float()
+        )

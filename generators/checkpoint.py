@@ -27,7 +27,7 @@ def write_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[s
     """Write a safetensors file so that at every moment the path holds a whole file, the old one or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    save_file({name: t.detach().contiguous().clone() for name, t in tensors.items()}, partial, metadata=metadata)
+    save_file({name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}, partial, metadata=metadata)
     partial.replace(path)
 
 
@@ -44,16 +44,15 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         raise InputError(f"{path}: cannot be read as a checkpoint ({error})") from error
 
 
-def save_network(path: Path, network: Backbone, weights: dict[str, torch.Tensor], statistics: DataStatistics) -> None:
+def save_network(path: Path, network: Backbone, statistics: DataStatistics) -> None:
     """Write a network for sampling: weights in half precision, buffers in full.
 
     Args:
         path: file to write.
-        network: gives the settings and the buffers.
-        weights: by parameter name, the averaged weights.
+        network: with the weights that sample.
         statistics: of the training data.
     """
-    tensors = {name: weights[name].half() for name, _ in network.named_parameters()}
+    tensors = {name: p.half() for name, p in network.named_parameters()}
     tensors |= {name: b for name, b in network.named_buffers() if name in network.state_dict()}
     tensors |= {f"statistics.{name}": t for name, t in statistics.tensors().items()}
     header = {"format": FORMAT, "backbone": json.dumps(asdict(network.config), sort_keys=True)}

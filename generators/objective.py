@@ -1,15 +1,15 @@
-"""What the flow is trained on: crystals by size, and the losses of a batch at random times."""
+"""The losses of the flow: a batch at random times on its way from noise."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch.nn import functional
 
 from data.datasets import CrystalData
 from generators.backbone import Backbone
+from generators.batches import Batch
 from generators.graph import MASK
 from generators.paths import displacement, fit_volumes, lattice_to_log, mask_types, pair_same_type
 
@@ -31,41 +31,6 @@ class LossWeights:
     blank_share: float = 0.2
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Crystals with equally many atoms: types [B,N], coordinates [B,N,3], log lattices [B,6]."""
-
-    types: torch.Tensor
-    coords: torch.Tensor
-    lattice: torch.Tensor
-
-
-class Buckets:
-    """The data by number of atoms, and batches in an order that depends on (seed, epoch) alone."""
-
-    def __init__(self, data: CrystalData, edges_per_batch: int) -> None:
-        self.edges = edges_per_batch
-        logs = lattice_to_log(torch.from_numpy(data.cells).double()).float()
-        self.by_size: dict[int, Batch] = {}
-        for n in np.unique(data.counts).tolist():
-            rows = np.flatnonzero(data.counts == n)
-            atoms = data.start[rows][:, None] + np.arange(n)
-            self.by_size[n] = Batch(
-                torch.from_numpy(data.numbers[atoms]), torch.from_numpy(data.frac_coords[atoms]), logs[rows]
-            )
-
-    def epoch(self, seed: int, epoch: int) -> list[Batch]:
-        """Every crystal once, in batches of one size each, shuffled."""
-        rng = np.random.default_rng([seed, epoch])
-        batches = []
-        for n, bucket in self.by_size.items():
-            size = int(np.clip(self.edges // n**2, 16, 192))
-            order = torch.from_numpy(rng.permutation(len(bucket.types)))
-            chunks = [order[start : start + size] for start in range(0, len(order), size)]
-            batches += [Batch(bucket.types[rows], bucket.coords[rows], bucket.lattice[rows]) for rows in chunks]
-        return [batches[i] for i in rng.permutation(len(batches))]
-
-
 def fit_buffers(network: Backbone, data: CrystalData) -> None:
     """Set the network's volumes and lattice statistics from the training data."""
     counts = torch.from_numpy(data.counts)
@@ -84,7 +49,7 @@ def fit_buffers(network: Backbone, data: CrystalData) -> None:
 def loss_terms(
     network: Backbone, batch: Batch, weights: LossWeights, generator: torch.Generator
 ) -> dict[str, torch.Tensor]:
-    """Losses of one batch at random times: mean squares of the velocities, cross-entropy of the types.
+    """Losses of one batch at random times: mean squares of the velocities, cross-entropy of the types, their sum.
 
     A share of the samples has all types given, a share has hidden types and pure noise, the rest has both at
     independent times; so one network completes compositions, predicts structures, and fills in elements.
@@ -92,7 +57,7 @@ def loss_terms(
     b, n = batch.types.shape
 
     def uniform(*shape: int) -> torch.Tensor:
-        return torch.rand(*shape, generator=generator)
+        return torch.rand(*shape, generator=generator, device=generator.device)
 
     kind = uniform(b)
     all_known = kind < weights.known_share
@@ -103,35 +68,18 @@ def loss_terms(
     crystal = flip * batch.coords + uniform(b, 1, 3)
     noise = pair_same_type(uniform(b, n, 3), crystal, batch.types)
     way = displacement(noise, crystal)
-    start = network.reference(visible) + network.lattice_std * torch.randn(b, 6, generator=generator)
+    spread = torch.randn(b, 6, generator=generator, device=generator.device)
+    start = network.reference(visible) + network.lattice_std * spread
     climb = batch.lattice - start
     guess = network(visible, noise + time_[:, None, None] * way, start + time_[:, None] * climb, time_)
     hidden = visible == MASK
     types = functional.cross_entropy(guess.types.flatten(0, 1), batch.types.flatten(), reduction="none").view(b, n)
     geometric = (~blank).float()
     share = geometric.sum().clamp_min(1.0)
-    return {
+    terms = {
         "coords": ((guess.coords - way).square().mean((1, 2)) * geometric).sum() / share,
         "lattice": (guess.lattice - climb / network.lattice_std).square().mean(),
         "types": (types * hidden).sum() / hidden.sum().clamp_min(1),
     }
-
-
-def total_loss(terms: dict[str, torch.Tensor], weights: LossWeights) -> torch.Tensor:
-    """Weighted sum of the losses."""
-    return weights.coords * terms["coords"] + terms["lattice"] + weights.types * terms["types"]
-
-
-@torch.no_grad()
-def validate(network: Backbone, buckets: Buckets, weights: LossWeights) -> dict[str, float]:
-    """Losses on held-out crystals at fixed noise."""
-    network.eval()
-    generator = torch.Generator().manual_seed(1)
-    sums: dict[str, float] = {}
-    count = 0
-    for bucket in buckets.epoch(1, 0):
-        for name, value in loss_terms(network, bucket, weights, generator).items():
-            sums[name] = sums.get(name, 0.0) + float(value) * len(bucket.types)
-        count += len(bucket.types)
-    network.train()
-    return {f"held_out_{name}": value / max(count, 1) for name, value in sums.items()}
+    loss = weights.coords * terms["coords"] + terms["lattice"] + weights.types * terms["types"]
+    return {"loss": loss} | terms

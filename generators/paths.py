@@ -73,7 +73,7 @@ def mask_types(numbers: torch.Tensor, known: torch.Tensor, generator: torch.Gene
         known: share of known atoms (the time of the types) [B].
         generator: source of randomness.
     """
-    hidden = torch.rand(numbers.shape, generator=generator) >= known.unsqueeze(1)
+    hidden = torch.rand(numbers.shape, generator=generator, device=numbers.device) >= known.unsqueeze(1)
     return numbers.masked_fill(hidden, MASK)
 
 
@@ -96,8 +96,8 @@ def pair_same_type(noise: torch.Tensor, frac_coords: torch.Tensor, numbers: torc
         return noise
     cost = wrap(noise.unsqueeze(2) - frac_coords.unsqueeze(1)).square().sum(-1)
     other = numbers.unsqueeze(1) != numbers.unsqueeze(2)
-    order = torch.arange(n).expand(b, n).clone()
-    rows = torch.arange(b)
+    order = torch.arange(n, device=noise.device).expand(b, n).clone()
+    rows = torch.arange(b, device=noise.device)
     for _ in range(2 * n):
         own = cost.diagonal(dim1=1, dim2=2)
         gain = (own.unsqueeze(1) + own.unsqueeze(2) - cost - cost.transpose(1, 2)).masked_fill(other, 0.0)

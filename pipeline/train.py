@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from data.datasets import prepare
 from data.errors import InputError
 from data.provenance import MATERIALS_PROJECT, Source, write_provenance
 from data.skeletons import load_templates
+from generators.flow_training import FlowTask
 from generators.judge_training import JudgeConfig, train_judge
-from generators.train import TrainConfig, train
+from generators.training import TrainConfig, train
 from pipeline.console import note, progress_bars
 from screening.pool import available_cores
 
@@ -34,11 +36,12 @@ def train_to_folder(data: Path, out: Path, *, steps: int, seed: int, resume: boo
         if not prepared.exists():
             note(f"preparing {prepared} from {data}")
             prepare(data, prepared)
-    config = TrainConfig(data=prepared, out=out, steps=steps, decay_steps=max(1, 3 * steps // 5), seed=seed)
-    going_on = resume and (out / "train.safetensors").exists()
+    config = TrainConfig(out, steps=steps, decay_steps=max(1, 3 * steps // 5), seed=seed)
     with progress_bars() as on_progress:
-        weights = train(config, lambda line: on_progress("train", int(line["step"]), steps), resume=going_on)
-    note(f"weights in {weights}, log in {out / 'log.jsonl'}")
+        weights = train(
+            partial(FlowTask, prepared), config, lambda line: on_progress("train", int(line["step"]), steps), resume
+        )
+    note(f"weights in {weights}, log in {config.log}")
     return weights
 
 

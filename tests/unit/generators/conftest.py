@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ from safetensors.numpy import save_file
 
 from data.datasets import LABELS, CrystalData
 from generators.backbone import BackboneConfig
-from generators.train import TrainConfig, train
+from generators.flow_training import FlowTask
+from generators.training import TrainConfig, train
 
 TINY = BackboneConfig(hidden=24, edge=16, layers=2, harmonics=3, radials=8)
 
@@ -52,13 +54,6 @@ def tiny_file(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tiny_file, tmp_path_factory) -> Path:
     """A tiny flow after a few steps: enough to run, not to be good."""
-    config = TrainConfig(
-        tiny_file,
-        tmp_path_factory.mktemp("run"),
-        steps=40,
-        decay_steps=10,
-        warmup_steps=5,
-        save_every=40,
-        backbone=TINY,
-    )
-    return train(config)
+    out = tmp_path_factory.mktemp("run")
+    config = TrainConfig(out, steps=40, decay_steps=10, warmup_steps=5, save_every=40)
+    return train(partial(FlowTask, tiny_file, TINY), config)
