@@ -1,12 +1,12 @@
-"""Structure prediction on crystals that neither the memory nor the judge has seen: `template` beside `orbits`.
+"""Structure prediction on crystals that neither the memory nor the networks have seen: `template` beside `orbits`.
 
     python benchmarks/structure_prediction.py                      # 1,000 crystals held out at random
     python benchmarks/structure_prediction.py --split formula      # ... and no other phase of their formula known
 
 Of the shared crystals of at most 20 atoms some are held out; the templates that they relax to (by fingerprint) leave
-the table, for the split by formula all templates of their formulas do. The judge is trained anew on what is left. One
-line a generator: match rates of all, of those with odd and of those with even places (constants were tuned on the even
-ones of the random split), RMSE over matches, wall seconds. What was done is kept in `--work`.
+the table, for the split by formula all templates of their formulas do. Both networks are trained anew on what is left.
+One line a generator: match rates of all, of those with odd and of those with even places (constants were tuned on the
+even ones of the random split), RMSE over matches, wall seconds. What was done is kept in `--work`.
 """
 
 from __future__ import annotations
@@ -26,14 +26,18 @@ from data.skeletons import load_templates, write_templates
 from generators.base import Generator
 from generators.evaluate.answers import ask
 from generators.evaluate.matching import compare, match_values
-from generators.judge_training import JudgeConfig, train_judge
+from generators.judge_training import JudgeConfig
 from generators.orbits import OrbitsGenerator
+from generators.orbits_training import decorator_config, train_orbits
 from generators.template import TemplateGenerator
 from pipeline.relaxer import SymmetricRelaxer
 from screening.pool import available_cores
 from screening.reference_tasks import dataset_tasks
 
 ANSWERS = 5
+
+STEPS = 6000
+"""Of the network that puts elements on orbits, as for the weights that ship."""
 
 
 def held_out(n: int, split: str, seed: int) -> list[Crystal]:
@@ -98,11 +102,12 @@ def main() -> None:
     truths = held_out(options.n, options.split, options.seed)
     table = work / "templates.parquet"
     left_out = write_rest(table, truths, options.split)
-    judge = train_judge(work, JudgeConfig(), table, available_cores(), lambda *_: None)
+    config = decorator_config(work, STEPS, options.seed)
+    weights = train_orbits(config, JudgeConfig(), table, available_cores(), lambda _: None, lambda *_: None)
     print(f"{len(truths)} crystals held out ({options.split}), {left_out} templates left out; {ANSWERS} answers each")
     print(f"{'':24s}" + "".join(f"{h:>9s}" for h in ("@1", "@5", "even @1", "@5", "odd @1", "@5", "RMSE", "wall s")))
     report("template", TemplateGenerator(table), truths)
-    orbits = OrbitsGenerator(judge, table)
+    orbits = OrbitsGenerator(weights, table)
     report("orbits, no energies", orbits, truths)
     orbits.relaxer = SymmetricRelaxer()
     report("orbits", orbits, truths)

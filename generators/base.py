@@ -57,6 +57,9 @@ class Condition:
         n_atoms: smallest and largest number of atoms in the cell (ignored where `contents` is given).
         charge_neutral: only compositions that common oxidation states can balance.
         groups: space groups that the crystals may have at 0.01 A; empty means any.
+        like: a crystal whose skeleton is to be used (with it, `n_atoms` is ignored).
+        keep: elements of `like` that stay where they are; the others are drawn. Where all stay, the required ones that
+            are missing are put into its empty places.
         targets: aimed at, not promised: what a crystal's properties are only screening can say.
     """
 
@@ -66,6 +69,8 @@ class Condition:
     n_atoms: tuple[int, int] = (2, 20)
     charge_neutral: bool = False
     groups: frozenset[int] = frozenset()
+    like: Crystal | None = None
+    keep: frozenset[int] = frozenset()
     targets: tuple[Target, ...] = ()
 
 

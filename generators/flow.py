@@ -150,7 +150,7 @@ class FlowGenerator:
         """
         if condition.contents and len(condition.contents) != n:
             raise GenerationError(f"{len(condition.contents)} contents were given for {n} samples")
-        refuse(self.name, condition, groups="use `orbits` or `template`", targets="use `orbits`")
+        refuse(self.name, condition, groups="use `orbits` or `template`", like="use `orbits`", targets="use `orbits`")
         if n == 0:
             return CrystalBatch.from_crystals([]), [], FlowReport()
         progress = _Progress(n, on_step)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from importlib.resources import as_file, files
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +17,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from data.errors import InputError
-from data.provenance import sha256_of
 from data.skeletons import HEAVIEST
 from data.wyckoff import Floats
 from generators.proposals import Proposal, Proposer
-
-SHIPPED = "judge.safetensors"
-"""In `data/assets`."""
 
 REACHES = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Mendeleev numbers over which the vote of a template becomes e times weaker; one share of votes for each."""
@@ -105,27 +100,19 @@ class Judge:
     """Log-probabilities over the proposals for a content.
 
     Args:
-        path: weights; by default those that ship.
+        path: checkpoint of `orbits`.
 
     Raises:
         InputError: the file is missing or is none of ours.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
-        if path is None:
-            with as_file(files("data") / "assets" / SHIPPED) as shipped:
-                self._load(shipped)
-        else:
-            self._load(path)
-
-    def _load(self, path: Path) -> None:
+    def __init__(self, path: Path) -> None:
         try:
             tensors = load_file(path)
-            self._mean, self._spread = tensors["mean"], tensors["spread"]
-            self._layers = [(tensors[f"weight{i}"], tensors[f"bias{i}"]) for i in range(3)]
+            self._mean, self._spread = tensors["judge.mean"], tensors["judge.spread"]
+            self._layers = [(tensors[f"judge.weight{i}"], tensors[f"judge.bias{i}"]) for i in range(3)]
         except (OSError, KeyError, SafetensorError) as error:
             raise InputError(f"{path}: cannot be read as the weights of a judge ({error})") from error
-        self.sha256 = sha256_of(path)
 
     def log_probabilities(self, proposer: Proposer, proposals: Sequence[Proposal]) -> Floats:
         """Of each proposal being the crystal that is meant, given that one of them is [p]."""

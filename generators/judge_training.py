@@ -89,7 +89,7 @@ def train_judge(out: Path, config: JudgeConfig, table: Path | None, workers: int
     weights = _fit(queries, config, on_step)
     path = out / "judge.safetensors"
     facts = {"table_sha256": proposer.table.sha256, "queries": str(len(order)), "answerable": str(len(queries))}
-    write_tensors(path, weights, {"format": "redoxa-judge-1", **facts})
+    write_tensors(path, {f"judge.{name}": tensor for name, tensor in weights.items()}, facts)
     return path
 
 

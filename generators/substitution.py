@@ -77,7 +77,7 @@ class SubstitutionGenerator:
         Raises:
             GenerationError: the condition leaves fewer than n crystals, or no template has an asked-for content.
         """
-        refuse(self.name, condition, groups="use `orbits` or `template`", targets="use `orbits`")
+        refuse(self.name, condition, groups="use `orbits` or `template`", like="use `orbits`", targets="use `orbits`")
         if condition.contents:
             from generators.template import TemplateGenerator  # its table is read where it is needed only
 

@@ -61,7 +61,7 @@ class TemplateGenerator:
         """
         if condition.contents and len(condition.contents) != n:
             raise GenerationError(f"{len(condition.contents)} contents were given for {n} samples")
-        refuse(self.name, condition, targets="use `orbits`")
+        refuse(self.name, condition, like="use `orbits`", targets="use `orbits`")
         source = self._predicted(condition) if condition.contents else self._substituted(condition, rng)
         crystals, labels = [], []
         for crystal, label in itertools.islice(source, n):

@@ -30,6 +30,10 @@ def generate(
     compositions: Path | None = None,
     max_atoms: Annotated[int, Parameter(validator=Number(gte=1, lte=60))] = 20,
     charge_neutral: bool = False,
+    space_groups: str | None = None,
+    like: Path | None = None,
+    keep: str | None = None,
+    drop: str | None = None,
     seed: int = 0,
     checkpoint: Path | None = None,
     energies: bool = True,
@@ -46,6 +50,11 @@ def generate(
         compositions: file with one exact cell content a line (Li4Fe4P4O16); one sample a line, in order.
         max_atoms: largest cell, where the content is not given.
         charge_neutral: only compositions that common oxidation states balance.
+        space_groups: only these space groups or crystal systems, e.g. 62,166 or cubic.
+        like: structure file whose skeleton is filled with elements.
+        keep: elements of --like that stay where they are, e.g. Fe,P,O. Where all of them stay, the one that --require
+            names besides is put into the empty places.
+        drop: elements that are first taken out of --like, e.g. Li.
         seed: the same seed gives the same samples.
         checkpoint: own weights instead of the shipped ones.
         energies: `orbits` relaxes its likely proposals and ranks them by energy too; --no-energies leaves that out.
@@ -55,7 +64,7 @@ def generate(
 
     request = Request.read(
         n=n, elements=elements, require=require, formula=formula, compositions=compositions, max_atoms=max_atoms,
-        charge_neutral=charge_neutral,
+        charge_neutral=charge_neutral, space_groups=space_groups, like=like, keep=keep, drop=drop,
     )  # fmt: skip
     with progress_bars() as on_progress:
         written = sample_to_folder(generator, request, seed, out, checkpoint, energies, on_progress)
@@ -105,29 +114,29 @@ def train(
     generator: Literal["flow", "orbits"] = "flow",
     data: Path | None = None,
     out: Path = Path("runs/train"),
-    steps: Annotated[int, Parameter(validator=Number(gte=1))] = 30_000,
+    steps: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
     seed: int = 0,
     resume: bool = True,
 ) -> None:
     """Train a generator; goes on from the last checkpoint in the folder.
 
     Args:
-        generator: flow, or orbits (its judge, on a table of templates).
+        generator: flow, or orbits (its two networks, on a table of templates).
         data: for flow, structures (.parquet, as in the shared data sets) or a tensor file prepared from them
             (.safetensors); for orbits, a table of templates, by default the one that ships.
         out: folder for checkpoints and the log (JSON lines).
-        steps: optimiser steps in all.
+        steps: optimiser steps in all; by default 30,000 for flow, 6,000 for orbits.
         seed: of weights, data order and noise.
         resume: --no-resume starts anew.
     """
-    from pipeline.train import train_judge_to_folder, train_to_folder
+    from pipeline.train import train_orbits_to_folder, train_to_folder
 
     if generator == "orbits":
-        train_judge_to_folder(data, out, seed=seed)
+        train_orbits_to_folder(data, out, steps=steps or 6_000, seed=seed)
     elif data is None:
         raise InputError("--data: name the structures to train on (.parquet), or a tensor file prepared from them")
     else:
-        train_to_folder(data, out, steps=steps, seed=seed, resume=resume)
+        train_to_folder(data, out, steps=steps or 30_000, seed=seed, resume=resume)
 
 
 @reference_app.command

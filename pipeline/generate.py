@@ -15,10 +15,11 @@ from ase.data import atomic_numbers
 
 from data.errors import GenerationError, InputError
 from data.fingerprint import spacegroup
-from data.io import cif_text, write_extxyz
+from data.io import cif_text, read_crystals, write_extxyz
 from data.records import Crystal
 from data.registry import load
 from data.structures import density_g_cm3
+from data.symmetric import LAST_GROUP, crystal_system
 from generators import GENERATORS
 from generators.base import CellContent, Condition, OnStep
 from pipeline.relaxer import SymmetricRelaxer, lend
@@ -46,6 +47,10 @@ class Request:
         compositions: Path | None,
         max_atoms: int,
         charge_neutral: bool,
+        space_groups: str | None = None,
+        like: Path | None = None,
+        keep: str | None = None,
+        drop: str | None = None,
     ) -> Request:
         """Read the options of the command.
 
@@ -73,7 +78,14 @@ class Request:
             contents=contents,
             n_atoms=(min(2, max_atoms), max_atoms),
             charge_neutral=charge_neutral,
+            groups=parse_groups(space_groups),
+            like=None if like is None else read_like(like, parse_elements(drop, "--drop")),
+            keep=parse_elements(keep, "--keep"),
         )
+        if like is None and (keep or drop):
+            raise InputError("--keep and --drop speak of a crystal: name its file with --like")
+        if like is not None and contents:
+            raise InputError("--like and given compositions exclude one another; give one of them")
         return cls(n, condition)
 
 
@@ -84,6 +96,37 @@ def parse_elements(text: str | None, where: str) -> frozenset[int]:
         if atomic_numbers.get(symbol, 0) < 1:
             raise InputError(f"{where}: '{symbol}' is not an element symbol; write for example Li,Fe,P,O")
     return frozenset(atomic_numbers[x] for x in symbols)
+
+
+def parse_groups(text: str | None) -> frozenset[int]:
+    """``62,166``, or a crystal system, ``cubic``, as numbers of space groups; empty where nothing is given."""
+    found: set[int] = set()
+    for word in (x.strip() for x in (text or "").split(",") if x.strip()):
+        if word.isdecimal() and 1 <= int(word) <= 230:
+            found.add(int(word))
+        elif word in LAST_GROUP.values():
+            found |= {group for group in range(1, 231) if crystal_system(group) == word}
+        else:
+            raise InputError(
+                f"--space-groups: '{word}' is no number from 1 to 230 and none of {', '.join(LAST_GROUP.values())}"
+            )
+    return frozenset(found)
+
+
+def read_like(path: Path, drop: frozenset[int]) -> Crystal:
+    """The crystal of a file, without some of its elements."""
+    crystals = read_crystals(path)
+    if len(crystals) != 1:
+        raise InputError(f"{path}: holds {len(crystals)} structures; --like takes a file with one")
+    crystal = crystals[0][1]
+    sites = [i for i, z in enumerate(crystal.numbers) if z not in drop]
+    if not sites:
+        raise InputError(f"{path}: nothing is left of {crystal.formula} without --drop")
+    return Crystal(
+        numbers=tuple(crystal.numbers[i] for i in sites),
+        frac_coords=[crystal.frac_coords[i] for i in sites],
+        lattice_A=crystal.lattice_A,
+    )
 
 
 def parse_formula(text: str, where: str) -> CellContent:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from data.symmetric import SymmetricCrystal
 from generators.base import Generator, OnStep, Relaxed
-from generators.orbits import OrbitsGenerator
 
 
 @dataclass(frozen=True)
@@ -37,5 +36,5 @@ class SymmetricRelaxer:
 
 def lend(generator: Generator, relaxer: SymmetricRelaxer) -> None:
     """Give the relaxer to a generator that can use it."""
-    if isinstance(generator, OrbitsGenerator):
+    if hasattr(generator, "relaxer"):
         generator.relaxer = relaxer

@@ -11,7 +11,8 @@ from data.errors import InputError
 from data.provenance import MATERIALS_PROJECT, Source, write_provenance
 from data.skeletons import load_templates
 from generators.flow_training import FlowTask
-from generators.judge_training import JudgeConfig, train_judge
+from generators.judge_training import JudgeConfig
+from generators.orbits_training import decorator_config, train_orbits
 from generators.training import TrainConfig, train
 from pipeline.console import note, progress_bars
 from screening.pool import available_cores
@@ -45,13 +46,17 @@ def train_to_folder(data: Path, out: Path, *, steps: int, seed: int, resume: boo
     return weights
 
 
-def train_judge_to_folder(table: Path | None, out: Path, *, seed: int) -> Path:
-    """Train the judge of `orbits`; returns the weights. What was labelled before is not labelled again."""
-    config, templates = JudgeConfig(seed=seed), load_templates(table)
+def train_orbits_to_folder(table: Path | None, out: Path, *, steps: int, seed: int) -> Path:
+    """Train the two networks of `orbits`; returns the weights. Killed and run again, it goes on where it was."""
+    config, judge, templates = decorator_config(out, steps, seed), JudgeConfig(seed=seed), load_templates(table)
     with progress_bars() as on_progress:
-        weights = train_judge(out, config, table, available_cores(), on_progress)
+
+        def on_log(line: dict[str, float]) -> None:
+            on_progress("elements on orbits", int(line["step"]), steps)
+
+        weights = train_orbits(config, judge, table, available_cores(), on_log, on_progress)
     source = Source(name="templates", attribution=MATERIALS_PROJECT, sha256=templates.sha256, rows=len(templates))
     packages = ("redoxa", "torch", "pymatgen", "numpy")
-    write_provenance(weights, "redoxa train --generator orbits", (source,), packages, asdict(config))
-    note(f"weights in {weights}, labels in {out / 'labels.jsonl'}")
+    write_provenance(weights, "redoxa train --generator orbits", (source,), packages, {"steps": steps, **asdict(judge)})
+    note(f"weights in {weights}, log in {config.log}")
     return weights

@@ -9,7 +9,8 @@ import pytest
 
 from data.symmetric import SymmetricCrystal
 from generators.base import Condition, OnStep, Relaxed
-from generators.orbits import MOST, OrbitsGenerator
+from generators.orbits import OrbitsGenerator
+from generators.prediction import MOST
 from pipeline.relaxer import SymmetricRelaxer, lend
 
 LI, O, CO, XE, CS = 3, 8, 27, 54, 55
