@@ -103,7 +103,7 @@ def main() -> None:
     table = work / "templates.parquet"
     left_out = write_rest(table, truths, options.split)
     config = decorator_config(work, STEPS, options.seed)
-    weights = train_orbits(config, JudgeConfig(), table, available_cores(), lambda _: None, lambda *_: None)
+    weights, _ = train_orbits(config, JudgeConfig(), table, available_cores(), lambda _: None, lambda *_: None)
     print(f"{len(truths)} crystals held out ({options.split}), {left_out} templates left out; {ANSWERS} answers each")
     print(f"{'':24s}" + "".join(f"{h:>9s}" for h in ("@1", "@5", "even @1", "@5", "odd @1", "@5", "RMSE", "wall s")))
     report("template", TemplateGenerator(table), truths)

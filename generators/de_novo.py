@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -34,6 +34,8 @@ from generators.insertion import insertions
 from generators.orbit_graph import GraphBatch, OrbitGraph
 from generators.proposals import Proposer, decorate, mendeleev_numbers
 from generators.sanity import SanityLimits, is_sane
+from generators.surrogate import Surrogate
+from generators.targets import Aim
 
 POOL_BY_SAMPLE, POOL_LEAST = 2, 400
 """Templates whose geometry the network looks at, by sample and at least."""
@@ -84,10 +86,11 @@ class DeNovo:
     Args:
         proposer: the memory.
         network: which elements go where.
+        surrogate: foresees the properties that a condition may aim at; called when it does.
     """
 
-    def __init__(self, proposer: Proposer, network: Decorator) -> None:
-        self.proposer, self.network = proposer, network
+    def __init__(self, proposer: Proposer, network: Decorator, surrogate: Callable[[], Surrogate]) -> None:
+        self.proposer, self.network, self._surrogate = proposer, network, surrogate
         self._blanks: dict[int, Blank] = {}
 
     def draw(self, condition: Condition, n: int, rng: np.random.Generator) -> Iterator[Found]:
@@ -103,6 +106,7 @@ class DeNovo:
         else:
             blanks = self._around(condition.like, condition)
         scores = self._scores(blanks, drawing)
+        aim = Aim(condition, self.network, self._surrogate()) if condition.targets else None
         refusal = _Refusal(self.proposer, condition)
         found = 0
         for turn in range(ROUNDS):
@@ -113,8 +117,8 @@ class DeNovo:
             # A blank that is refused gets new elements, so that skeletons keep their shares.
             for _ in range(TRIES):
                 refused = []
-                for blank, numbers, volume in self._filled(drawn, drawing, generator):
-                    crystal = refusal.accepted(blank.template, numbers, volume)
+                for blank, numbers, volume, met in self._filled(drawn, drawing, aim, generator):
+                    crystal = refusal.accepted(blank.template, numbers, volume) if met else None
                     if crystal is None:
                         refused.append(blank)
                         continue
@@ -208,19 +212,20 @@ class DeNovo:
         return np.asarray(scores)
 
     def _filled(
-        self, blanks: Sequence[Blank], drawing: Drawing, generator: torch.Generator
-    ) -> Iterator[tuple[Blank, tuple[int, ...], float]]:
-        """Blanks with all elements drawn, and by how much the logarithm of the volume is to change."""
-        filled: dict[int, tuple[tuple[int, ...], float]] = {}
+        self, blanks: Sequence[Blank], drawing: Drawing, aim: Aim | None, generator: torch.Generator
+    ) -> Iterator[tuple[Blank, tuple[int, ...], float, bool]]:
+        """Blanks, all elements drawn, by how much the log volume is to change, and whether targets are met."""
+        filled: dict[int, tuple[tuple[int, ...], float, bool]] = {}
         for places, types, graphs in _batches(blanks):
             with torch.inference_mode():
                 drawn = reveal(self.network, types, graphs, drawing, generator)
                 volumes = self.network(drawn, graphs)[1]
-            rows = zip(map(tuple, drawn.tolist()), volumes.tolist(), strict=True)
+            met = [True] * len(drawn) if aim is None else aim.met(drawn, graphs)
+            rows = zip(map(tuple, drawn.tolist()), volumes.tolist(), met, strict=True)
             filled |= dict(zip(places, rows, strict=True))
         for place, blank in enumerate(blanks):
-            numbers, log_volume = filled[place]
-            yield blank, numbers, log_volume - blank.log_volume
+            numbers, log_volume, met_here = filled[place]
+            yield blank, numbers, log_volume - blank.log_volume, met_here
 
 
 def _batches(blanks: Sequence[Blank]) -> Iterator[tuple[list[int], torch.Tensor, GraphBatch]]:

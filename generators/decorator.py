@@ -75,6 +75,12 @@ class Decorator(nn.Module):
         Returns:
             Logits [b,o,N_TYPES] and log volume ratios [b], which mean something where all elements are known.
         """
+        h, state, share = self.embed(types, graphs)
+        pooled = torch.cat([(h * share.unsqueeze(-1)).sum(1), state], dim=1)
+        return self.types(h), self.volume(pooled).squeeze(1)
+
+    def embed(self, types: torch.Tensor, graphs: GraphBatch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Orbits [b,o,hidden] and crystals [b,hidden] as numbers, and each orbit's share of the atoms [b,o]."""
         share = graphs.atoms / graphs.atoms.sum(1, keepdim=True)
         known = (types != MASK).float()
         charge = (self.charges[types] * (share * known).unsqueeze(-1)).sum(1)
@@ -83,9 +89,7 @@ class Decorator(nn.Module):
         h = self.embedding(types) + self.place(self.places[types]) + self.site(graphs.sites)
         for layer, offset in zip(self.layers, offsets, strict=True):
             h = self.dropout(layer(h, graphs.shells, offset))
-        h = self.norm(h)
-        pooled = torch.cat([(h * share.unsqueeze(-1)).sum(1), state], dim=1)
-        return self.types(h), self.volume(pooled).squeeze(1)
+        return self.norm(h), state, share
 
 
 def save_decorator(path: Path, network: Decorator) -> None:

@@ -6,6 +6,7 @@ Exact contents are answered by structure prediction (`generators.prediction`), a
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import ClassVar
@@ -23,6 +24,7 @@ from generators.decorator import load_decorator
 from generators.judge import Judge
 from generators.prediction import Predictor
 from generators.proposals import Proposer
+from generators.surrogate import load_surrogate
 
 
 def shipped_checkpoint() -> Path:
@@ -49,7 +51,7 @@ class OrbitsGenerator:
         self.relaxer: Relaxer | None = None
         self.proposer, decorator = Proposer(load_templates(templates)), load_decorator(path)
         self.predictor = Predictor(self.proposer, Judge(path), decorator)
-        self.de_novo = DeNovo(self.proposer, decorator)
+        self.de_novo = DeNovo(self.proposer, decorator, partial(load_surrogate, path, decorator.config.hidden))
         self.checkpoint_sha256: str | None = sha256_of(path)
 
     def sample(

@@ -1,4 +1,4 @@
-"""Training of `orbits`: its two networks, one after the other, into one checkpoint."""
+"""Training of `orbits`: its networks, one after the other, into one checkpoint."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from pathlib import Path
 
 from safetensors import safe_open
 
+from data.electrode_labels import read_labels, shipped_labels
 from data.skeletons import load_templates
 from generators.checkpoint import read_tensors, write_tensors
+from generators.decorator import load_decorator
 from generators.decorator_training import DecoratorTask, prepare_graphs
 from generators.judge_training import JudgeConfig, OnStep, train_judge
+from generators.surrogate_training import train_surrogate
 from generators.training import OnLog, TrainConfig, train
 
 
@@ -24,8 +27,10 @@ def decorator_config(out: Path, steps: int, seed: int) -> TrainConfig:
 
 def train_orbits(
     config: TrainConfig, judge: JudgeConfig, table: Path | None, workers: int, on_log: OnLog, on_step: OnStep
-) -> Path:
-    """Train both networks and write ``orbits.safetensors``; killed and run again, it goes on where it was.
+) -> tuple[Path, dict[str, float]]:
+    """Train all networks and write ``orbits.safetensors``; killed and run again, it goes on where it was.
+
+    The surrogate is trained where the templates are those that ship: the labels are theirs.
 
     Args:
         config: of the network that puts elements on orbits, with the folder for everything.
@@ -34,16 +39,24 @@ def train_orbits(
         workers: processes that label proposals for the judge.
         on_log: called with each log line of the first training.
         on_step: called with what else is done, how much of it, and of how much.
+
+    Returns:
+        The checkpoint, and the held-out mean absolute errors of the surrogate.
     """
     templates, data = load_templates(table), config.out / "graphs.safetensors"
     if not _made_from(data, templates.sha256):
         prepare_graphs(templates, data)
     decorator = train(partial(DecoratorTask, data), config, on_log, resume=True)
     tensors, header = read_tensors(decorator)
+    errors: dict[str, float] = {}
+    if table is None:
+        labels = read_labels(shipped_labels(), templates.sha256)
+        surrogate, errors = train_surrogate(templates, labels, load_decorator(decorator))
+        tensors |= {f"surrogate.{name}": tensor for name, tensor in surrogate.state_dict().items()}
     judged, facts = read_tensors(train_judge(config.out, judge, table, workers, on_step))
     path = config.out / "orbits.safetensors"
     write_tensors(path, tensors | judged, header | facts)
-    return path
+    return path, errors
 
 
 def _made_from(data: Path, table_sha256: str) -> bool:

@@ -34,6 +34,7 @@ def generate(
     like: Path | None = None,
     keep: str | None = None,
     drop: str | None = None,
+    target: list[str] | None = None,
     seed: int = 0,
     checkpoint: Path | None = None,
     energies: bool = True,
@@ -55,6 +56,7 @@ def generate(
         keep: elements of --like that stay where they are, e.g. Fe,P,O. Where all of them stay, the one that --require
             names besides is put into the empty places.
         drop: elements that are first taken out of --like, e.g. Li.
+        target: a range to aim at, e.g. average_voltage=3..4.5 (V) or capacity_grav=150.. (mAh/g); may be repeated.
         seed: the same seed gives the same samples.
         checkpoint: own weights instead of the shipped ones.
         energies: `orbits` relaxes its likely proposals and ranks them by energy too; --no-energies leaves that out.
@@ -65,6 +67,7 @@ def generate(
     request = Request.read(
         n=n, elements=elements, require=require, formula=formula, compositions=compositions, max_atoms=max_atoms,
         charge_neutral=charge_neutral, space_groups=space_groups, like=like, keep=keep, drop=drop,
+        targets=target or (),
     )  # fmt: skip
     with progress_bars() as on_progress:
         written = sample_to_folder(generator, request, seed, out, checkpoint, energies, on_progress)
@@ -156,6 +159,18 @@ def build(
     from pipeline.reference import build_tables
 
     build_tables(datasets, out, minutes)
+
+
+@reference_app.command
+def electrodes(*, out: Path | None = None) -> None:
+    """Compute voltages and volume changes of the shipped templates again; goes on where it stopped.
+
+    Args:
+        out: file to write (.parquet); by default the shipped one is replaced.
+    """
+    from pipeline.reference import label_templates
+
+    label_templates(out)
 
 
 @reference_app.command

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from math import gcd
@@ -21,7 +21,7 @@ from data.registry import load
 from data.structures import density_g_cm3
 from data.symmetric import LAST_GROUP, crystal_system
 from generators import GENERATORS
-from generators.base import CellContent, Condition, OnStep
+from generators.base import TARGETS, CellContent, Condition, OnStep, Target
 from pipeline.relaxer import SymmetricRelaxer, lend
 
 MAX_ATOMS = 60
@@ -51,6 +51,7 @@ class Request:
         like: Path | None = None,
         keep: str | None = None,
         drop: str | None = None,
+        targets: Sequence[str] = (),
     ) -> Request:
         """Read the options of the command.
 
@@ -81,6 +82,7 @@ class Request:
             groups=parse_groups(space_groups),
             like=None if like is None else read_like(like, parse_elements(drop, "--drop")),
             keep=parse_elements(keep, "--keep"),
+            targets=tuple(parse_target(text) for text in targets),
         )
         if like is None and (keep or drop):
             raise InputError("--keep and --drop speak of a crystal: name its file with --like")
@@ -96,6 +98,21 @@ def parse_elements(text: str | None, where: str) -> frozenset[int]:
         if atomic_numbers.get(symbol, 0) < 1:
             raise InputError(f"{where}: '{symbol}' is not an element symbol; write for example Li,Fe,P,O")
     return frozenset(atomic_numbers[x] for x in symbols)
+
+
+def parse_target(text: str) -> Target:
+    """``average_voltage=3..4.5``; either end may be left out."""
+    name, _, span = text.partition("=")
+    ends = span.split("..") if ".." in span else ["?"]
+    if name not in TARGETS:
+        raise InputError(f"--target: '{name}' is none of {', '.join(TARGETS)}")
+    try:
+        low, high = (float(end) if end.strip() else None for end in ends)
+    except ValueError:
+        raise InputError(f"--target: '{text}' names no range; write for example {name}=1.5..3 or {name}=2..") from None
+    if low is not None and high is not None and low > high:
+        raise InputError(f"--target: '{text}' ends before it begins")
+    return Target(name, low, high)
 
 
 def parse_groups(text: str | None) -> frozenset[int]:

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from ase.data import atomic_numbers
+from pydantic import JsonValue
 
 from data.datasets import shared_dir
 from data.errors import InputError
@@ -69,6 +70,28 @@ def build_tables(datasets: Path | None, out: Path | None, minutes: float) -> Non
     write_provenance(energies, COMMAND, (*data_sets[:2], library, potential), PACKAGES, facts)
     write_provenance(templates, COMMAND, (*data_sets[:1], library, potential), PACKAGES, asdict(library_facts))
     note(f"{built.entries} formulas in {energies}; {built.open_tasks} energies left to compute (run again to go on)")
+
+
+def label_templates(out: Path | None) -> None:
+    """Take the ions out of all templates that hold some, and write what that gives, with its record."""
+    from data.electrode_labels import shipped_labels, write_labels
+    from data.reference import load_reference
+    from data.skeletons import load_templates
+    from screening.electrode_labels import electrode_tasks, label_electrodes
+    from screening.pool import available_cores
+
+    templates, path = load_templates(), out or shipped_labels()
+    work = runs_folder("runs/redoxa.db") / "electrodes.parts.jsonl"
+    with progress_bars() as on_progress:
+        labels = label_electrodes(
+            templates, load_reference(), work, available_cores(), partial(on_progress, "electrodes")
+        )
+    write_labels(path, labels, templates.sha256)
+    source = Source(name="templates", attribution=MATERIALS_PROJECT, sha256=templates.sha256, rows=len(templates))
+    facts: dict[str, JsonValue] = {"asked": len(electrode_tasks(templates)), "labelled": len(labels)}
+    potential = Source(name="CHGNet 0.3.0", attribution=CHGNET)
+    write_provenance(path, "redoxa reference electrodes", (source, potential), PACKAGES, facts)
+    note(f"{len(labels)} of {facts['asked']} labelled in {path}")
 
 
 def _data_set(path: Path) -> Source:

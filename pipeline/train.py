@@ -6,6 +6,8 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from data.datasets import prepare
 from data.errors import InputError
 from data.provenance import MATERIALS_PROJECT, Source, write_provenance
@@ -47,16 +49,18 @@ def train_to_folder(data: Path, out: Path, *, steps: int, seed: int, resume: boo
 
 
 def train_orbits_to_folder(table: Path | None, out: Path, *, steps: int, seed: int) -> Path:
-    """Train the two networks of `orbits`; returns the weights. Killed and run again, it goes on where it was."""
+    """Train the networks of `orbits`; returns the weights. Killed and run again, it goes on where it was."""
     config, judge, templates = decorator_config(out, steps, seed), JudgeConfig(seed=seed), load_templates(table)
     with progress_bars() as on_progress:
 
         def on_log(line: dict[str, float]) -> None:
             on_progress("elements on orbits", int(line["step"]), steps)
 
-        weights = train_orbits(config, judge, table, available_cores(), on_log, on_progress)
+        weights, errors = train_orbits(config, judge, table, available_cores(), on_log, on_progress)
     source = Source(name="templates", attribution=MATERIALS_PROJECT, sha256=templates.sha256, rows=len(templates))
     packages = ("redoxa", "torch", "pymatgen", "numpy")
-    write_provenance(weights, "redoxa train --generator orbits", (source,), packages, {"steps": steps, **asdict(judge)})
+    facts: dict[str, JsonValue] = {"steps": steps, "judge": asdict(judge)}
+    facts |= {f"held_out_mae_{name}": round(error, 4) for name, error in errors.items()}
+    write_provenance(weights, "redoxa train --generator orbits", (source,), packages, facts)
     note(f"weights in {weights}, log in {config.log}")
     return weights

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
 from data.chemistry import redox_capacity_electrons
+from data.electrode_labels import ElectrodeLabel
 from data.reference import Reference
 from data.skeletons import TemplateTable
 from data.symmetric import SymmetricCrystal
@@ -25,23 +26,6 @@ from screening.symmetric_relax import SymmetricRelaxSettings
 
 BATCH = 64
 """Templates that are handed to the workers at once."""
-
-
-@dataclass(frozen=True)
-class ElectrodeLabel:
-    """What taking the ions out of a template gives.
-
-    Attributes:
-        template: place in the table.
-        ion: atomic number.
-        voltage_V: against the metal of the ion, average over the removal of all ions.
-        volume_change: relative, on charge; with its sign.
-    """
-
-    template: int
-    ion: int
-    voltage_V: float
-    volume_change: float
 
 
 def electrode_tasks(table: TemplateTable) -> list[tuple[int, int]]:

@@ -25,7 +25,7 @@ CONDITIONS = {
 REFUSED = {
     *(("flow", case) for case in ("space groups", "a target")),
     *(("substitution", case) for case in ("space groups", "a target")),
-    *((name, "a target") for name in ("template", "orbits")),
+    ("template", "a target"),
 }
 """What a generator does not do; it says which does."""
 

@@ -9,6 +9,8 @@ import pytest
 from ase.io import read
 
 from data.errors import InputError
+from data.io import cif_text
+from data.prototypes import prototype
 from pipeline.generate import Request, parse_formula, read_compositions, sample_to_folder
 
 OPTIONS = {
@@ -84,3 +86,35 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.docx").write_text("precious")
     with pytest.raises(InputError, match="give another folder"):
         sample_to_folder("substitution", request(), 0, tmp_path, None, True, lambda *_: None)
+
+
+def test_space_groups_targets_and_a_crystal_to_be_like(tmp_path: Path) -> None:
+    found = request(space_groups="62, trigonal", targets=["average_voltage=3..4.5", "capacity_grav=150.."]).condition
+    assert found.groups == {62, *range(143, 168)}
+    assert [(t.property, t.low, t.high) for t in found.targets] == [
+        ("average_voltage", 3.0, 4.5),
+        ("capacity_grav", 150.0, None),
+    ]
+    olivine = prototype("olivine LiFePO4").crystal
+    file = tmp_path / "olivine.cif"
+    file.write_text(cif_text(olivine), encoding="utf-8")
+    found = request(like=file, drop="Li", keep="Fe,P,O", require="Na").condition
+    assert found.like is not None
+    assert found.like.formula == "FePO4"
+    assert found.keep == {26, 15, 8}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"space_groups": "0"}, "--space-groups: '0'"),
+        ({"space_groups": "cubical"}, "--space-groups: 'cubical'"),
+        ({"targets": ["voltage=3..4"]}, "'voltage' is none of average_voltage"),
+        ({"targets": ["average_voltage=3"]}, "names no range"),
+        ({"targets": ["average_voltage=4..3"]}, "ends before it begins"),
+        ({"keep": "Fe"}, "--like"),
+    ],
+)
+def test_unusable_conditions_are_named(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        request(**changes)
