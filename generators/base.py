@@ -111,11 +111,13 @@ class Generator(Protocol):
 
     Same `condition` and same state of `rng` give the same samples. `sample` returns exactly n crystals that satisfy the
     condition, or raises `data.errors.GenerationError` saying which part of the condition it cannot meet. `labels` says
-    in a word or two where sample i came from (prototype name, say), and is "" where there is nothing to say.
+    in a word or two where sample i came from (prototype name, say), and is "" where there is nothing to say. `aims` are
+    the properties of `TARGETS` that the generator can aim at.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
+    aims: ClassVar[frozenset[str]]
     checkpoint_sha256: str | None
 
     def sample(

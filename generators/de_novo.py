@@ -112,7 +112,10 @@ class DeNovo:
         for turn in range(ROUNDS):
             # What is likeliest is soon used up: later rounds look farther, at last at new forms of known formulas too.
             chances = softmax(scores / (1.0 + turn / LOOSEN))
+            # Targets are given up last.
             refusal.known_formulas = condition.like is not None or 2 * turn >= ROUNDS
+            if 4 * turn >= 3 * ROUNDS:
+                aim = None
             drawn = [blanks[i] for i in rng.choice(len(blanks), n - found + 8, p=chances)]
             # A blank that is refused gets new elements, so that skeletons keep their shares.
             for _ in range(TRIES):

@@ -118,6 +118,7 @@ class FlowGenerator:
 
     name: ClassVar[str] = "flow"
     summary: ClassVar[str] = "joint flow matching of types, coordinates and lattice on the periodic graph"
+    aims: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, checkpoint: Path | None = None, settings: FlowSettings | None = None) -> None:
         path = checkpoint or shipped_checkpoint()

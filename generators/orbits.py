@@ -45,6 +45,7 @@ class OrbitsGenerator:
 
     name: ClassVar[str] = "orbits"
     summary: ClassVar[str] = "symmetry-true diffusion: elements on the orbits of known skeletons; structure prediction"
+    aims: ClassVar[frozenset[str]] = frozenset({"average_voltage", "capacity_grav", "max_delta_volume"})
 
     def __init__(self, checkpoint: Path | None = None, templates: Path | None = None) -> None:
         path = checkpoint or shipped_checkpoint()

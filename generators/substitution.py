@@ -60,6 +60,7 @@ class SubstitutionGenerator:
 
     name: ClassVar[str] = "substitution"
     summary: ClassVar[str] = "ion exchange and element substitution on published electrode prototypes"
+    aims: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, checkpoint: Path | None = None) -> None:
         del checkpoint

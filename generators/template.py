@@ -45,6 +45,7 @@ class TemplateGenerator:
 
     name: ClassVar[str] = "template"
     summary: ClassVar[str] = "known skeletons with their elements exchanged, symmetry kept"
+    aims: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, checkpoint: Path | None = None) -> None:
         self.templates = load_templates(checkpoint)

@@ -18,7 +18,7 @@ from data.records import Candidate, Origin, ScreeningResult, Verdict
 from data.registry import load
 from data.store import Chunk, Cost, Selection
 from generators import GENERATORS
-from generators.base import Condition
+from generators.base import Condition, Target
 from pipeline.campaign import CampaignSpec
 from pipeline.feedback import Calibration, calibrate, compare
 from pipeline.select import choose, score
@@ -55,7 +55,10 @@ def generate_chunk(where: str, campaign_id: str, round_: int, kind: str, chunk: 
     generator = load(GENERATORS, "generator", kind)(Path(step.checkpoint) if step.checkpoint else None)
     rng = np.random.default_rng([spec.seed, round_, zlib.crc32(kind.encode()), chunk])
     crystals, labels = generator.sample(
-        size, condition_of(spec), rng, lambda done, total: session.on_progress(f"generate {kind}", done, total)
+        size,
+        condition_of(spec, generator.aims),
+        rng,
+        lambda done, total: session.on_progress(f"generate {kind}", done, total),
     )
     candidates = [
         Candidate(
@@ -78,14 +81,16 @@ def generate_chunk(where: str, campaign_id: str, round_: int, kind: str, chunk: 
     return size
 
 
-def condition_of(spec: CampaignSpec) -> Condition:
-    """What the spec asks of every generator."""
+def condition_of(spec: CampaignSpec, aims: frozenset[str] = frozenset()) -> Condition:
+    """What the spec asks of a generator: its chemistry, and the objectives that the generator can aim at."""
     atoms = spec.chemistry.atoms_per_cell
+    objectives = ((name, spec.goal.objectives[name]) for name in sorted(aims & set(spec.goal.objectives)))
     return Condition(
         allowed=spec.allowed_numbers,
         required=frozenset({atomic_numbers[spec.goal.working_ion]}),
         n_atoms=(atoms.min, atoms.max),
         charge_neutral=spec.chemistry.charge_neutral,
+        targets=tuple(Target(name, wanted.min, wanted.max) for name, wanted in objectives),
     )
 
 
