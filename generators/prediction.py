@@ -46,6 +46,9 @@ KNOWN = 3.0
 """Added to the log-likelihood of a crystal that the memory holds with this very content: it is what is mostly meant.
 The judge has learned from contents whose crystal is unknown. On held-out crystals this costs 0.2 points in 100."""
 
+JUDGING = 4
+"""Of the work where there is a potential, one part in so many is judging; for progress bars."""
+
 Key = tuple[tuple[int, int], ...]
 """A content, sorted, to be looked up."""
 
@@ -88,15 +91,21 @@ class Predictor:
         keys: list[Key] = [tuple(sorted(content.items())) for content in condition.contents]
         wanted = Counter(keys)
         options: dict[Key, list[_Option]] = {}
+        total = len(wanted) if relaxer is None else JUDGING * len(wanted)
         for key in wanted:
             options[key] = self._judged(self._proposals(key, condition.groups))
-            if on_step is not None and relaxer is None:
-                on_step(len(options), len(wanted))
+            if on_step is not None:
+                on_step(len(options), total)
         # Noise first: it refuses what it cannot do before anything is relaxed.
         short = [key for key, count in wanted.items() for _ in range(count - len(options[key]))]
         noise = _from_noise(short, condition.groups, rng)
         if relaxer is not None:
-            self._relax(options, wanted, relaxer, on_step)
+
+            def relaxed(done: int, of: int) -> None:
+                if on_step is not None:
+                    on_step(len(wanted) + (total - len(wanted)) * done // max(of, 1), total)
+
+            self._relax(options, wanted, relaxer, relaxed)
         groups = condition.groups
         found = {
             key: itertools.chain(unlike_first(self._crystals(options[key], groups)), noise.get(key, []))
@@ -141,7 +150,7 @@ class Predictor:
         return np.asarray(np.nan_to_num(scores, nan=np.nanmin(scores) if by_size else 0.0))
 
     def _relax(
-        self, options: dict[Key, list[_Option]], wanted: Counter[Key], relaxer: Relaxer, on_step: OnStep | None
+        self, options: dict[Key, list[_Option]], wanted: Counter[Key], relaxer: Relaxer, on_step: OnStep
     ) -> None:
         """Relax the likely options of each content, and rank them by likelihood and energy, before all others."""
         chosen: dict[Key, int] = {}
