@@ -15,7 +15,7 @@ from itertools import pairwise
 from math import gcd
 from typing import Literal
 
-from data.units import ION_VALENCE
+from data.units import FARADAY_MAH_PER_MOL, ION_VALENCE
 
 OXIDATION_STATES: Mapping[str, tuple[int, ...]] = {
     "H": (1, -1),
@@ -148,6 +148,18 @@ def removable_ions(composition: Mapping[str, int], ion: str) -> float:
     """
     electrons = redox_capacity_electrons(composition, ion, "oxidation")
     return min(float(composition.get(ion, 0)), (electrons or 0.0) / ION_VALENCE[ion])
+
+
+def theoretical_capacity_mAh_g(composition: Mapping[str, int], ion: str) -> float:
+    """Charge of the ions that can leave over the mass of the whole (discharged) cell.
+
+    Raises:
+        KeyError: `ion` is not a working ion of `data.units.ION_VALENCE`.
+    """
+    from ase.data import atomic_masses, atomic_numbers
+
+    mass_g_mol = sum(float(atomic_masses[atomic_numbers[symbol]]) * n for symbol, n in composition.items())
+    return removable_ions(composition, ion) * ION_VALENCE[ion] * FARADAY_MAH_PER_MOL / mass_g_mol
 
 
 @cache

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 import torch
-from ase.data import atomic_masses, atomic_numbers, chemical_symbols
+from ase.data import atomic_numbers, chemical_symbols
 
-from data.chemistry import removable_ions
+from data.chemistry import theoretical_capacity_mAh_g
 from data.errors import GenerationError
-from data.units import FARADAY_MAH_PER_MOL, ION_VALENCE
+from data.units import ION_VALENCE
 from data.wyckoff import Floats
 from generators.base import Condition
 from generators.decorator import Decorator
@@ -30,12 +30,6 @@ def working_ion(condition: Condition) -> str:
     if len(found) != 1:
         raise GenerationError(f"targets are of an electrode: require one working ion of {', '.join(ION_VALENCE)}")
     return found[0]
-
-
-def capacity_mAh_g(content: Mapping[str, int], ion: str) -> float:
-    """Theoretical capacity by discharged mass, as far as the redox elements allow."""
-    mass = sum(float(atomic_masses[atomic_numbers[symbol]]) * n for symbol, n in content.items())
-    return removable_ions(content, ion) * ION_VALENCE[ion] * FARADAY_MAH_PER_MOL / mass
 
 
 class Aim:
@@ -82,5 +76,5 @@ class Aim:
         for numbers, atoms in zip(types.numpy(), graphs.atoms.numpy(), strict=True):
             counts = np.bincount(numbers, atoms, N_TYPES)
             content = {chemical_symbols[z]: int(counts[z]) for z in np.flatnonzero(counts).tolist()}
-            found.append(capacity_mAh_g(content, self.ion))
+            found.append(theoretical_capacity_mAh_g(content, self.ion))
         return np.array(found)
