@@ -1,0 +1,62 @@
+"""The file of a sequence network: weights in half precision, buffers (the table of positions among them) in full."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from data.errors import InputError
+from data.positions import PositionTable
+from generators.checkpoint import read_tensors, write_tensors
+from generators.wyckoff_network import SequenceConfig, SequenceNetwork
+
+FORMAT = "redoxa-wyckoff-1"
+
+
+def save_sequence_network(path: Path, network: SequenceNetwork) -> None:
+    """Write a network for sampling."""
+    header = {"format": FORMAT, "network": json.dumps(asdict(network.config), sort_keys=True)}
+    write_tensors(path, halved(network), header)
+
+
+def load_sequence_network(path: Path) -> SequenceNetwork:
+    """Read a network for sampling.
+
+    Raises:
+        InputError: not a checkpoint of this program.
+    """
+    tensors, header = read_tensors(path)
+    if header.get("format") != FORMAT:
+        raise InputError(f"{path}: format {header.get('format')!r} is not {FORMAT!r}")
+    return rebuilt(path, tensors, header["network"])
+
+
+def halved(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Weights in half precision, buffers as they are."""
+    weights = {name for name, _ in module.named_parameters()}
+    return {name: t.half() if name in weights else t for name, t in module.state_dict().items()}
+
+
+def rebuilt(path: Path, tensors: dict[str, torch.Tensor], settings: str) -> SequenceNetwork:
+    """A network from its tensors and its settings as JSON.
+
+    Raises:
+        InputError: they do not fit.
+    """
+    table = {f.name: tensors[f.name].numpy() for f in fields(PositionTable) if f.name in tensors}
+    try:
+        with torch.random.fork_rng(devices=[]):  # reading a file must not move the caller's randomness
+            network = SequenceNetwork(SequenceConfig(**json.loads(settings)), PositionTable(**table))
+        network.load_state_dict({n: t.float() if t.dtype == torch.half else t for n, t in tensors.items()})
+    except (RuntimeError, TypeError) as error:
+        raise InputError(f"{path}: weights do not fit the network: {error}") from error
+    return network.eval()
+
+
+def table_of(network: SequenceNetwork) -> PositionTable:
+    """The table of positions that a network carries."""
+    return PositionTable(**{f.name: np.asarray(network.get_buffer(f.name)) for f in fields(PositionTable)})

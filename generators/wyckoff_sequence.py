@@ -1,0 +1,206 @@
+"""The Wyckoff sequence model: crystals whose skeletons no template needs to have.
+
+Crystals are drawn for a composition (`WyckoffModel.propose`: decorated skeletons, the likeliest first), or for a
+chemistry, going on from given orbits, or from latent vectors (`WyckoffModel.crystals`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from data.errors import GenerationError, StructureError
+from data.records import Crystal
+from data.sequences import sequence_of
+from data.skeletons import template_of
+from data.symmetric import SymmetricCrystal, cell_parameters, cell_volumes_A3
+from generators.base import CellContent
+from generators.checkpoint import sha256
+from generators.sanity import SanityLimits, is_sane
+from generators.wyckoff_checkpoint import load_sequence_network
+from generators.wyckoff_grammar import Draft, Wish
+from generators.wyckoff_sampler import Sampler, Task
+
+SHIPPED = "wyckoff.safetensors"
+"""In `data/assets`."""
+
+BATCH = 128
+"""Crystals that are drawn together."""
+
+
+@dataclass(frozen=True)
+class DrawSettings:
+    """How crystals are drawn.
+
+    Attributes:
+        temperature: of space group, elements and positions.
+        spread: of cell and coordinates.
+        geometries: cells and coordinates that a skeleton gets at most until one is sane.
+        rounds: skeletons that a sample gets at most.
+        limits: of contacts and packing.
+    """
+
+    temperature: float = 1.0
+    spread: float = 0.7
+    geometries: int = 6
+    rounds: int = 40
+    limits: SanityLimits = field(default_factory=SanityLimits)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A crystal that was drawn.
+
+    Attributes:
+        form: its symmetric form.
+        crystal: the same in a primitive cell.
+        log_probability: of space group, elements and positions among what the grammar left, in nats.
+    """
+
+    form: SymmetricCrystal
+    crystal: Crystal
+    log_probability: float
+
+
+Accept = Callable[[Crystal], bool]
+"""Whether a crystal may be returned."""
+
+
+class WyckoffModel:
+    """A trained sequence network and what draws from it.
+
+    Args:
+        checkpoint: weights; by default those that ship.
+        settings: how crystals are drawn.
+    """
+
+    def __init__(self, checkpoint: Path | None = None, settings: DrawSettings | None = None) -> None:
+        path = checkpoint or Path(str(files("data") / "assets" / SHIPPED))
+        self.sampler = Sampler(load_sequence_network(path))
+        self.settings = settings or DrawSettings()
+        self.checkpoint_sha256 = sha256(path)
+
+    def wish(
+        self,
+        allowed: frozenset[int] = frozenset(),
+        required: frozenset[int] = frozenset(),
+        atoms: tuple[int, int] = (1, 20),
+        groups: frozenset[int] = frozenset(),
+    ) -> Wish:
+        """A chemistry; no allowed elements means all that the model knows."""
+        return Wish(allowed or self.sampler.known, required, None, atoms, groups)
+
+    def prefix(self, form: SymmetricCrystal) -> Draft:
+        """The orbits of a (partial) crystal, to be gone on from; its free numbers are drawn anew."""
+        rows = sequence_of(form, self.sampler.table)
+        return Draft(form.group, [position for position, _, _ in rows], [number for _, number, _ in rows])
+
+    def propose(
+        self, content: CellContent, draws: int, rng: np.random.Generator, groups: frozenset[int] = frozenset()
+    ) -> list[Drawn]:
+        """Distinct decorated skeletons for the content of a primitive cell, the likeliest first, with sane geometry.
+
+        Args:
+            content: atoms by atomic number.
+            draws: how many are drawn; equal ones are returned once, those without a sane geometry not at all.
+            rng: the only source of randomness.
+            groups: space groups that may be drawn; empty for any.
+        """
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        wish = Wish(self.sampler.known, content=content, groups=groups)
+        task = self._task([wish] * draws)
+        found: dict[str, Drawn] = {}
+        drafts = [draft for draft in self.sampler.drafts(task, generator) if draft is not None]
+        for drawn in self._sane(drafts, task.part(range(len(drafts))), generator, None):
+            if drawn is not None:
+                template = template_of(drawn.form)
+                found.setdefault(repr(template.decorated([o.number for o in drawn.form.orbits])), drawn)
+        return sorted(found.values(), key=lambda drawn: -drawn.log_probability)
+
+    def crystals(
+        self,
+        wishes: Sequence[Wish],
+        rng: np.random.Generator,
+        *,
+        latent: torch.Tensor | None = None,
+        prefix: Draft | None = None,
+        accept: Accept | None = None,
+        on_done: Callable[[int], None] | None = None,
+    ) -> list[Drawn]:
+        """One sane crystal for each wish.
+
+        Args:
+            wishes: what each must satisfy.
+            rng: the only source of randomness.
+            latent: vectors to write them from [B,L].
+            prefix: orbits that each begins with.
+            accept: crystals for which it says no are drawn again.
+            on_done: called with the number of crystals that have just been finished.
+
+        Raises:
+            GenerationError: a wish cannot be met, or too many draws were refused.
+        """
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        whole = self._task(wishes, latent, prefix)
+        found: list[Drawn | None] = [None] * len(wishes)
+        rounds = [0] * len(wishes)
+        while pending := [i for i, drawn in enumerate(found) if drawn is None and rounds[i] < self.settings.rounds]:
+            pending = pending[:BATCH]
+            task = whole.part(pending)
+            drafts = self.sampler.drafts(task, generator)
+            if impossible := sum(draft is None for draft in drafts):
+                raise GenerationError(f"{impossible} of {len(drafts)} wishes can be met in no space group asked for")
+            complete = [draft for draft in drafts if draft is not None]
+            drawn = self._sane(complete, task, generator, accept)
+            for i, one in zip(pending, drawn, strict=True):
+                found[i] = one
+                rounds[i] += 1
+            if on_done is not None:
+                on_done(sum(one is not None for one in drawn))
+        kept = [one for one in found if one is not None]
+        if len(kept) < len(found):
+            raise GenerationError(
+                f"{len(found) - len(kept)} of {len(found)} crystals had no sane geometry or were refused in "
+                f"{self.settings.rounds} rounds; allow more elements, other sizes or other groups"
+            )
+        return kept
+
+    def _task(self, wishes: Sequence[Wish], latent: torch.Tensor | None = None, prefix: Draft | None = None) -> Task:
+        return Task(wishes, latent, prefix, self.settings.temperature, self.settings.spread)
+
+    def _sane(
+        self, drafts: Sequence[Draft], task: Task, generator: torch.Generator, accept: Accept | None
+    ) -> list[Drawn | None]:
+        """The first sane and accepted geometry of each draft; None where there is none."""
+        found: list[Drawn | None] = [None] * len(drafts)
+        pending = list(range(len(drafts)))
+        for _ in range(self.settings.geometries):
+            if not pending:
+                break
+            forms = self.sampler.forms([drafts[i] for i in pending], task.part(pending), generator)
+            for i, form in zip(list(pending), forms, strict=True):
+                crystal = sane_crystal(form, self.settings.limits)
+                if crystal is not None and (accept is None or accept(crystal)):
+                    found[i] = Drawn(form, crystal, drafts[i].log_probability)
+            pending = [i for i in pending if found[i] is None]
+        return found
+
+
+def sane_crystal(form: SymmetricCrystal, limits: SanityLimits) -> Crystal | None:
+    """The crystal of a form, or None where sites coincide or contacts or packing lie outside the limits."""
+    parameters = cell_parameters(form.group, np.array([*form.lengths_A, *form.angles_deg]))
+    with np.errstate(invalid="ignore"):
+        if not cell_volumes_A3(parameters) > 0.0:  # angles that no cell has give no number
+            return None
+    try:
+        crystal = form.to_crystal()
+    except StructureError:
+        return None
+    types = torch.tensor([crystal.numbers])
+    coords, lattice = torch.tensor([crystal.frac_coords]), torch.tensor([crystal.lattice_A])
+    return crystal if bool(is_sane(types, coords, lattice, limits)[0]) else None
