@@ -9,4 +9,5 @@ GENERATORS: Final = {
     "orbits": "generators.orbits:OrbitsGenerator",
     "substitution": "generators.substitution:SubstitutionGenerator",
     "template": "generators.template:TemplateGenerator",
+    "vae": "generators.vae:VaeGenerator",
 }

@@ -19,7 +19,7 @@ class Message(MessagePassing):  # type: ignore[misc]
 
     def __init__(self, width: int) -> None:
         super().__init__(aggr="add")
-        self.to, self.source = nn.Linear(width, 2 * width), nn.Linear(width, 2 * width, bias=False)
+        self.receiver, self.sender = nn.Linear(width, 2 * width), nn.Linear(width, 2 * width, bias=False)
         self.edge = nn.Linear(RADIALS, 2 * width, bias=False)
         self.norm = nn.LayerNorm(width)
         self.out = nn.Linear(width, width)
@@ -28,16 +28,16 @@ class Message(MessagePassing):  # type: ignore[misc]
         """Node vectors [N,W] after the messages."""
         fade = (1 - graph.length.square()).square().unsqueeze(-1)
         received = self.propagate(
-            graph.edge_index, to=self.to(h), source=self.source(h), edge=self.edge(radial), fade=fade
+            graph.edge_index, receiver=self.receiver(h), sender=self.sender(h), edge=self.edge(radial), fade=fade
         )
         updated: torch.Tensor = h + self.out(silu(self.norm(received)))
         return updated
 
     def message(
-        self, to_i: torch.Tensor, source_j: torch.Tensor, edge: torch.Tensor, fade: torch.Tensor
+        self, receiver_i: torch.Tensor, sender_j: torch.Tensor, edge: torch.Tensor, fade: torch.Tensor
     ) -> torch.Tensor:
         """What one atom tells another [E,W]."""
-        gate, value = (to_i + source_j + edge).chunk(2, dim=-1)
+        gate, value = (receiver_i + sender_j + edge).chunk(2, dim=-1)
         return gate.sigmoid() * silu(value) * fade
 
 

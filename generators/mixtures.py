@@ -22,7 +22,8 @@ class Mixture:
     """
 
     def __init__(self, raw: torch.Tensor, dimensions: int, circular: bool) -> None:
-        raw = raw.reshape(*raw.shape[:-1], -1, 1 + 2 * dimensions)
+        size = 1 + 2 * dimensions
+        raw = raw.reshape(*raw.shape[:-1], raw.shape[-1] // size, size)
         self.circular = circular
         self.weights = raw[..., 0].log_softmax(-1)
         self.centres, spreads = raw[..., 1:].chunk(2, dim=-1)

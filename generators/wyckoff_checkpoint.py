@@ -6,7 +6,6 @@ import json
 from dataclasses import asdict, fields
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from data.errors import InputError
@@ -32,7 +31,13 @@ def load_sequence_network(path: Path) -> SequenceNetwork:
     tensors, header = read_tensors(path)
     if header.get("format") != FORMAT:
         raise InputError(f"{path}: format {header.get('format')!r} is not {FORMAT!r}")
-    return rebuilt(path, tensors, header["network"])
+    try:
+        with torch.random.fork_rng(devices=[]):  # reading a file must not move the caller's randomness
+            network = SequenceNetwork(SequenceConfig(**json.loads(header["network"])), table_in(tensors))
+        network.load_state_dict({n: t.float() if t.dtype == torch.half else t for n, t in tensors.items()})
+    except (RuntimeError, TypeError, KeyError) as error:
+        raise InputError(f"{path}: weights do not fit the network: {error}") from error
+    return network.eval()
 
 
 def halved(module: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -41,22 +46,11 @@ def halved(module: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: t.half() if name in weights else t for name, t in module.state_dict().items()}
 
 
-def rebuilt(path: Path, tensors: dict[str, torch.Tensor], settings: str) -> SequenceNetwork:
-    """A network from its tensors and its settings as JSON.
-
-    Raises:
-        InputError: they do not fit.
-    """
-    table = {f.name: tensors[f.name].numpy() for f in fields(PositionTable) if f.name in tensors}
-    try:
-        with torch.random.fork_rng(devices=[]):  # reading a file must not move the caller's randomness
-            network = SequenceNetwork(SequenceConfig(**json.loads(settings)), PositionTable(**table))
-        network.load_state_dict({n: t.float() if t.dtype == torch.half else t for n, t in tensors.items()})
-    except (RuntimeError, TypeError) as error:
-        raise InputError(f"{path}: weights do not fit the network: {error}") from error
-    return network.eval()
+def table_in(tensors: dict[str, torch.Tensor], prefix: str = "") -> PositionTable:
+    """The table of positions among the tensors of a file."""
+    return PositionTable(**{f.name: tensors[prefix + f.name].numpy() for f in fields(PositionTable)})
 
 
 def table_of(network: SequenceNetwork) -> PositionTable:
     """The table of positions that a network carries."""
-    return PositionTable(**{f.name: np.asarray(network.get_buffer(f.name)) for f in fields(PositionTable)})
+    return table_in(dict(network.named_buffers()))

@@ -32,6 +32,8 @@ class Wish:
         content: exact atoms by atomic number; then `allowed`, `required` and `atoms` play no part.
         atoms: smallest and largest number of sites.
         groups: space groups; empty for any.
+        neutral: whether common oxidation states must balance it; no part of the grammar, but looked at when it is
+            complete.
     """
 
     allowed: frozenset[int]
@@ -39,6 +41,7 @@ class Wish:
     content: CellContent | None = None
     atoms: tuple[int, int] = (1, 20)
     groups: frozenset[int] = frozenset()
+    neutral: bool = False
 
 
 @dataclass

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from data.sequences import SequenceData
+from data.positions import PositionTable, free_cell
+from data.sequences import SequenceData, sequence_of
 from generators.graph import N_TYPES
 from generators.wyckoff_network import Context, SequenceNetwork
+
+if TYPE_CHECKING:
+    from data.symmetric import SymmetricCrystal
 
 TERMS = ("group", "element", "position", "cell", "free")
 """Parts of the likelihood of a crystal; the first three are discrete."""
@@ -88,6 +93,25 @@ class Sequences:
         free, cells = self.free[index] * real.unsqueeze(-1), self.cells[forms]
         tensors = (self.groups[rows], positions, numbers, free, cells, content, drawn)
         return SequenceBatch(*(tensor.to(device) for tensor in tensors))
+
+
+def batch_of_form(form: SymmetricCrystal, table: PositionTable) -> SequenceBatch:
+    """One crystal, its form as it is."""
+    rows = sequence_of(form, table)
+    free = torch.zeros(1, len(rows), 3)
+    content = torch.zeros(1, N_TYPES)
+    for i, (position, number, coordinates) in enumerate(rows):
+        free[0, i, : len(coordinates)] = torch.tensor(coordinates)
+        content[0, number] += int(table.atoms[position])
+    return SequenceBatch(
+        groups=torch.tensor([form.group]),
+        positions=torch.tensor([[position for position, _, _ in rows]]),
+        numbers=torch.tensor([[number for _, number, _ in rows]]),
+        free=free,
+        cells=torch.from_numpy(free_cell(form))[None],
+        content=content,
+        free_order=torch.tensor([False]),
+    )
 
 
 def context_for(batch: SequenceBatch, given: torch.Tensor) -> Context:

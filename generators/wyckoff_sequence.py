@@ -6,6 +6,7 @@ chemistry, going on from given orbits, or from latent vectors (`WyckoffModel.cry
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -13,24 +14,28 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from ase.data import chemical_symbols
 
+from data.chemistry import is_charge_balanced
 from data.errors import GenerationError, StructureError
 from data.records import Crystal
 from data.sequences import sequence_of
 from data.skeletons import template_of
 from data.symmetric import SymmetricCrystal, cell_parameters, cell_volumes_A3
 from generators.base import CellContent
-from generators.checkpoint import sha256
 from generators.sanity import SanityLimits, is_sane
 from generators.wyckoff_checkpoint import load_sequence_network
 from generators.wyckoff_grammar import Draft, Wish
+from generators.wyckoff_network import SequenceNetwork
 from generators.wyckoff_sampler import Sampler, Task
-
-SHIPPED = "wyckoff.safetensors"
-"""In `data/assets`."""
 
 BATCH = 128
 """Crystals that are drawn together."""
+
+
+def shipped_checkpoint() -> Path:
+    """The checkpoint that comes with the package."""
+    return Path(str(files("data") / "assets" / "wyckoff.safetensors"))
 
 
 @dataclass(frozen=True)
@@ -72,28 +77,25 @@ Accept = Callable[[Crystal], bool]
 
 
 class WyckoffModel:
-    """A trained sequence network and what draws from it.
+    """What draws from a sequence network; `sampler.known` are the elements that it knows.
 
     Args:
-        checkpoint: weights; by default those that ship.
+        network: trained.
         settings: how crystals are drawn.
     """
 
-    def __init__(self, checkpoint: Path | None = None, settings: DrawSettings | None = None) -> None:
-        path = checkpoint or Path(str(files("data") / "assets" / SHIPPED))
-        self.sampler = Sampler(load_sequence_network(path))
+    def __init__(self, network: SequenceNetwork, settings: DrawSettings | None = None) -> None:
+        self.sampler = Sampler(network)
         self.settings = settings or DrawSettings()
-        self.checkpoint_sha256 = sha256(path)
 
-    def wish(
-        self,
-        allowed: frozenset[int] = frozenset(),
-        required: frozenset[int] = frozenset(),
-        atoms: tuple[int, int] = (1, 20),
-        groups: frozenset[int] = frozenset(),
-    ) -> Wish:
-        """A chemistry; no allowed elements means all that the model knows."""
-        return Wish(allowed or self.sampler.known, required, None, atoms, groups)
+    @classmethod
+    def load(cls, checkpoint: Path | None = None, settings: DrawSettings | None = None) -> WyckoffModel:
+        """A model from its file, by default the one that ships.
+
+        Raises:
+            InputError: the file is missing or is none of ours.
+        """
+        return cls(load_sequence_network(checkpoint or shipped_checkpoint()), settings)
 
     def prefix(self, form: SymmetricCrystal) -> Draft:
         """The orbits of a (partial) crystal, to be gone on from; its free numbers are drawn anew."""
@@ -155,20 +157,29 @@ class WyckoffModel:
             drafts = self.sampler.drafts(task, generator)
             if impossible := sum(draft is None for draft in drafts):
                 raise GenerationError(f"{impossible} of {len(drafts)} wishes can be met in no space group asked for")
-            complete = [draft for draft in drafts if draft is not None]
-            drawn = self._sane(complete, task, generator, accept)
-            for i, one in zip(pending, drawn, strict=True):
-                found[i] = one
+            kept = [k for k, draft in enumerate(drafts) if draft is not None and self._neutral(draft, task.wishes[k])]
+            drawn = self._sane([draft for k in kept if (draft := drafts[k])], task.part(kept), generator, accept)
+            for k, one in zip(kept, drawn, strict=True):
+                found[pending[k]] = one
+            for i in pending:
                 rounds[i] += 1
             if on_done is not None:
                 on_done(sum(one is not None for one in drawn))
-        kept = [one for one in found if one is not None]
-        if len(kept) < len(found):
+        complete = [one for one in found if one is not None]
+        if len(complete) < len(found):
             raise GenerationError(
-                f"{len(found) - len(kept)} of {len(found)} crystals had no sane geometry or were refused in "
+                f"{len(found) - len(complete)} of {len(found)} crystals had no sane geometry or were refused in "
                 f"{self.settings.rounds} rounds; allow more elements, other sizes or other groups"
             )
-        return kept
+        return complete
+
+    def _neutral(self, draft: Draft, wish: Wish) -> bool:
+        if not wish.neutral:
+            return True
+        content: Counter[str] = Counter()
+        for position, number in zip(draft.positions, draft.numbers, strict=True):
+            content[chemical_symbols[number]] += int(self.sampler.table.atoms[position])
+        return is_charge_balanced(content)
 
     def _task(self, wishes: Sequence[Wish], latent: torch.Tensor | None = None, prefix: Draft | None = None) -> Task:
         return Task(wishes, latent, prefix, self.settings.temperature, self.settings.spread)
