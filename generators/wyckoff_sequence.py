@@ -115,7 +115,7 @@ class WyckoffModel:
         """
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         wish = Wish(self.sampler.known, content=content, groups=groups)
-        task = self._task([wish] * draws)
+        task = self.task([wish] * draws)
         found: dict[str, Drawn] = {}
         drafts = [draft for draft in self.sampler.drafts(task, generator) if draft is not None]
         for drawn in self._sane(drafts, task.part(range(len(drafts))), generator, None):
@@ -148,7 +148,7 @@ class WyckoffModel:
             GenerationError: a wish cannot be met, or too many draws were refused.
         """
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        whole = self._task(wishes, latent, prefix)
+        whole = self.task(wishes, latent, prefix)
         found: list[Drawn | None] = [None] * len(wishes)
         rounds = [0] * len(wishes)
         while pending := [i for i, drawn in enumerate(found) if drawn is None and rounds[i] < self.settings.rounds]:
@@ -181,7 +181,8 @@ class WyckoffModel:
             content[chemical_symbols[number]] += int(self.sampler.table.atoms[position])
         return is_charge_balanced(content)
 
-    def _task(self, wishes: Sequence[Wish], latent: torch.Tensor | None = None, prefix: Draft | None = None) -> Task:
+    def task(self, wishes: Sequence[Wish], latent: torch.Tensor | None = None, prefix: Draft | None = None) -> Task:
+        """What `sampler` is asked for, at the temperatures of the settings."""
         return Task(wishes, latent, prefix, self.settings.temperature, self.settings.spread)
 
     def _sane(
