@@ -122,7 +122,7 @@ class FlowGenerator:
     def __init__(self, checkpoint: Path | None = None, settings: FlowSettings | None = None) -> None:
         path = checkpoint or shipped_checkpoint()
         self.settings = settings or FlowSettings()
-        self.network, self.statistics = load_network(path)
+        self.network, self.statistics = load_network(path, self.name)
         self.sampler = replace(self.settings.sampler, closest_A=self.statistics.closest_A)
         self.checkpoint_sha256: str | None = sha256(path)
 

@@ -10,10 +10,11 @@ from data.datasets import prepare
 from data.errors import InputError
 from data.provenance import MATERIALS_PROJECT, Source, write_provenance
 from data.skeletons import load_templates
-from generators.flow_training import FlowTask
 from generators.judge_training import JudgeConfig, train_judge
+from generators.noise_training import NoiseTask
 from generators.training import TrainConfig, train
 from pipeline.console import note, progress_bars
+from pipeline.training_plot import write_training_plot
 from screening.pool import available_cores
 
 
@@ -37,11 +38,18 @@ def train_to_folder(data: Path, out: Path, *, steps: int, seed: int, resume: boo
             note(f"preparing {prepared} from {data}")
             prepare(data, prepared)
     config = TrainConfig(out, steps=steps, decay_steps=max(1, 3 * steps // 5), seed=seed)
+    task = partial(NoiseTask, "flow", prepared)
+    plot = out / "losses.html"
+
     with progress_bars() as on_progress:
-        weights = train(
-            partial(FlowTask, prepared), config, lambda line: on_progress("train", int(line["step"]), steps), resume
-        )
-    note(f"weights in {weights}, log in {config.log}")
+
+        def on_log(line: dict[str, float]) -> None:
+            on_progress("train", int(line["step"]), steps)
+            if line["step"] % config.save_every == 0 or line["step"] == steps:
+                write_training_plot(config.log, plot)
+
+        weights = train(task, config, on_log, resume)
+    note(f"weights in {weights}, log in {config.log}, losses in {plot}")
     return weights
 
 
