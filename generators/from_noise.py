@@ -25,7 +25,7 @@ from generators.parallel import shares, side_by_side
 from generators.paths import log_to_lattice
 from generators.samplers import Sampler, SamplerSettings, noise_for
 from generators.sanity import SanityLimits, contacts, is_sane
-from generators.symmetry import Floats, symmetrise
+from generators.slots import Slot, finished
 
 logger = logging.getLogger(__name__)
 
@@ -75,19 +75,6 @@ class NoiseReport:
     refused: int = 0
     kept_strained: int = 0
     symmetrised: int = 0
-
-
-@dataclass
-class _Slot:
-    """One sample on its way: the types it starts from, and the best crystal so far (no types while there is none)."""
-
-    given: torch.Tensor
-    tries: int = 0
-    sane: bool = False
-    score: float = -1.0
-    types: torch.Tensor = field(default_factory=lambda: torch.empty(0))
-    coords: torch.Tensor = field(default_factory=lambda: torch.empty(0))
-    lattice: torch.Tensor = field(default_factory=lambda: torch.empty(0))
 
 
 class _Progress:
@@ -204,15 +191,15 @@ class FromNoise:
             part.source = source_for(self.network, part.aim, self.sampler, part.condition, self.statistics)
             first = self.settings.types == "first"
             rows = part.source.fill(n, part.generator, part.counts) if first else part.source.hidden(n, part.generator)
-        slots = [_Slot(row) for row in rows]
+        slots = [Slot(row) for row in rows]
         self._fill_geometry(slots, part, progress)
         report = part.report
         report.compositions_drawn, report.compositions_unbalanced = part.counts.drawn, part.counts.unbalanced
         report.kept_strained = sum(not slot.sane for slot in slots)
-        batch = self._finish(slots, report)
+        batch, report.symmetrised = finished(slots, self.settings.symmetry_tolerances_A, self.settings.limits)
         return batch, ["" if slot.sane else "close contacts" for slot in slots], report
 
-    def _fill_geometry(self, slots: list[_Slot], part: _Part, progress: _Progress) -> None:
+    def _fill_geometry(self, slots: list[Slot], part: _Part, progress: _Progress) -> None:
         """Make geometries, and again for those that are refused, until all are sane or out of tries."""
         source, first = part.source, self.settings.types == "first"
         # Types drawn on the way are refused far more often than geometries of types that fit.
@@ -229,10 +216,8 @@ class FromNoise:
             progress.add(before - len(pending))
             stuck = [slot for slot in pending if slot.tries == tries // 2]
             if source is not None and stuck:
-                count = 2 * len(stuck)
-                rows = (
-                    source.draw(count, part.generator, part.counts) if first else source.hidden(count, part.generator)
-                )
+                draw = partial(source.draw, counts=part.counts) if first else source.hidden
+                rows = draw(2 * len(stuck), part.generator)
                 for slot, row in zip(stuck, rows, strict=False):
                     slot.given, slot.score = row, -1.0
         if lost := sum(not len(slot.types) for slot in slots):
@@ -240,7 +225,7 @@ class FromNoise:
                 f"{lost} of {len(slots)} samples are not charge-neutral after {tries} tries each; allow more elements"
             )
 
-    def _make(self, slots: list[_Slot], part: _Part) -> None:
+    def _make(self, slots: list[Slot], part: _Part) -> None:
         """One crystal for each slot (equal sizes), kept where it is balanced, and sane or the best so far."""
         given = torch.stack([slot.given for slot in slots])
         sampler = self.sampler if part.source is None else part.source.settings
@@ -261,39 +246,4 @@ class FromNoise:
                     part.counts.unbalanced += 1
                     continue
             if sane[i] or scores[i] > slot.score:
-                slot.sane, slot.score = sane[i], scores[i]
-                slot.types, slot.coords, slot.lattice = end.types[i], end.coords[i], lattice[i]
-
-    def _finish(self, slots: list[_Slot], report: NoiseReport) -> CrystalBatch:
-        """Snap to symmetry where that is near, and stack."""
-        coords, cells = [], []
-        for slot in slots:
-            frac, cell = slot.coords.double().numpy(), slot.lattice.double().numpy()
-            cell = np.linalg.cholesky(cell @ cell.T)
-            snapped = self._snap(slot, frac, cell)
-            if snapped is not None:
-                frac, cell = snapped
-                report.symmetrised += 1
-            coords.append(frac)
-            cells.append(cell)
-        return CrystalBatch(
-            numbers=torch.cat([slot.types for slot in slots]).numpy(),
-            frac_coords=np.concatenate(coords).astype(np.float32),
-            lattice=np.stack(cells).astype(np.float32),
-            batch=np.repeat(np.arange(len(slots)), [len(slot.types) for slot in slots]),
-        )
-
-    def _snap(self, slot: _Slot, frac: Floats, cell: Floats) -> tuple[Floats, Floats] | None:
-        """The symmetric form of a crystal, where there is one nearby and it is as sane as before."""
-        if not self.settings.symmetry_tolerances_A:
-            return None
-        found = symmetrise(cell, frac, slot.types.numpy(), self.settings.symmetry_tolerances_A)
-        if found is None:
-            return None
-        sane = is_sane(
-            slot.types[None],
-            torch.from_numpy(found.frac_coords).float()[None],
-            torch.from_numpy(found.lattice).float()[None],
-            self.settings.limits,
-        )
-        return (found.frac_coords, found.lattice) if bool(sane[0]) or not slot.sane else None
+                slot.keep(end.types[i], end.coords[i], lattice[i], sane=sane[i], score=scores[i])

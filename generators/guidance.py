@@ -62,17 +62,10 @@ class Guided:
         if labels is None or self.weight == 0 or bool(labels.isnan().all()):
             plain: Prediction = self.network(*state, labels)
             return plain
-        both = self.network(
-            *(torch.cat([t, t]) for t in state), torch.cat([labels, torch.full_like(labels, torch.nan)])
-        )
-        return Prediction(
-            *(torch.lerp(without, given, 1 + self.weight) for given, without in map(_halves, vars(both).values()))
-        )
-
-
-def _halves(both: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    given, without = both.chunk(2)
-    return given, without
+        labels = torch.cat([labels, torch.full_like(labels, torch.nan)])
+        both = self.network(*(torch.cat([part, part]) for part in state), labels)
+        pairs = (tensor.chunk(2) for tensor in vars(both).values())
+        return Prediction(*(torch.lerp(without, given, 1 + self.weight) for given, without in pairs))
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from data.datasets import prepare
 from data.errors import InputError
@@ -18,37 +19,39 @@ from pipeline.training_plot import write_training_plot
 from screening.pool import available_cores
 
 
-def train_to_folder(data: Path, out: Path, *, steps: int, seed: int, resume: bool) -> Path:
-    """Train the flow; returns the weights. Killed and run again, it goes on exactly where it was.
+def train_to_folder(
+    generator: Literal["flow", "diffusion"], data: Path, hosts: Path | None, config: TrainConfig, *, resume: bool
+) -> Path:
+    """Train a generator from noise; returns the weights. Killed and run again, it goes on exactly where it was.
 
     Args:
+        generator: which.
         data: structures as .parquet, or a tensor file prepared from them.
-        out: folder for the prepared data, the checkpoint, the log and the weights.
-        steps: optimiser steps in all.
-        seed: of weights, data order and noise.
+        hosts: more of them, of insertion hosts with voltages; None for none, or where `data` is prepared already.
+        config: how; its folder gets the prepared data, the checkpoint, the log, a page of the losses and the weights.
         resume: go on from the folder's checkpoint.
     """
-    if not data.exists():
-        raise InputError(f"{data}: no such file; give structures (.parquet) or a prepared tensor file (.safetensors)")
-    out.mkdir(parents=True, exist_ok=True)
+    for path in filter(None, (data, hosts)):
+        if not path.exists():
+            raise InputError(
+                f"{path}: no such file; give structures (.parquet) or a prepared tensor file (.safetensors)"
+            )
     prepared = data
     if data.suffix == ".parquet":
-        prepared = out / "data.safetensors"
+        prepared = config.out / "data.safetensors"
         if not prepared.exists():
             note(f"preparing {prepared} from {data}")
-            prepare(data, prepared)
-    config = TrainConfig(out, steps=steps, decay_steps=max(1, 3 * steps // 5), seed=seed)
-    task = partial(NoiseTask, "flow", prepared)
-    plot = out / "losses.html"
+            prepare(data, prepared, hosts=hosts)
+    plot = config.out / "losses.html"
 
     with progress_bars() as on_progress:
 
         def on_log(line: dict[str, float]) -> None:
-            on_progress("train", int(line["step"]), steps)
-            if line["step"] % config.save_every == 0 or line["step"] == steps:
+            on_progress("train", int(line["step"]), config.steps)
+            if line["step"] % config.save_every == 0 or line["step"] == config.steps:
                 write_training_plot(config.log, plot)
 
-        weights = train(task, config, on_log, resume)
+        weights = train(partial(NoiseTask, generator, prepared), config, on_log, resume)
     note(f"weights in {weights}, log in {config.log}, losses in {plot}")
     return weights
 
