@@ -104,9 +104,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     data = options.data or held_out_file(options.work)
     rate = multiplications_per_s()
-    print(
-        f"{rate / 1e9:.0f} G multiplications/s on {options.threads} thread(s); training with {options.workers} process(es)"
-    )
+    print(f"{rate / 1e9:.0f} G multiplications/s on {options.threads} thread(s), training on {options.workers}")
     print(f"{'':28s}{'crystals/s':>12s}{'M mult. each':>14s}{'floor':>12s}{'of the floor':>14s}")
     for name in NAMES:
         found = {"sampling": sampling(name, options.n)}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from generators.diffusion_samplers import DIFFUSION_SAMPLERS
-from generators.from_noise import FromNoise, NoiseSettings
+from generators.from_noise import FromNoise, NoiseSettings, Process
+from generators.likelihood import diffusion_velocity
 from generators.samplers import SamplerSettings
 
 
@@ -14,5 +15,5 @@ class DiffusionGenerator(FromNoise):
 
     name: ClassVar[str] = "diffusion"
     summary: ClassVar[str] = "score-based diffusion of coordinates and lattice, with guidance by properties"
-    samplers = DIFFUSION_SAMPLERS
+    process = Process(DIFFUSION_SAMPLERS, diffusion_velocity)
     defaults = NoiseSettings(method="ode", sampler=SamplerSettings(steps=40, lattice_noise=1.0, repel_from=0.7))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from generators.from_noise import FromNoise, NoiseSettings
+from generators.from_noise import FromNoise, NoiseSettings, Process
+from generators.likelihood import flow_velocity
 from generators.samplers import FLOW_SAMPLERS
 
 
@@ -13,5 +14,5 @@ class FlowGenerator(FromNoise):
 
     name: ClassVar[str] = "flow"
     summary: ClassVar[str] = "joint flow matching of types, coordinates and lattice on the periodic graph"
-    samplers = FLOW_SAMPLERS
+    process = Process(FLOW_SAMPLERS, flow_velocity)
     defaults = NoiseSettings()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from functools import partial
 from importlib.resources import files
@@ -13,14 +13,17 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from data.crystal import CrystalBatch
 from data.errors import GenerationError
+from data.records import Crystal
 from generators.base import Condition, OnStep, refuse
 from generators.checkpoint import load_network, sha256
 from generators.compositions import CompositionCounts, CompositionSource, is_neutral, rows_for, source_for
-from generators.graph import MASK
+from generators.graph import MASK, N_TYPES
 from generators.guidance import Aim, Guided, aim_for
+from generators.likelihood import Velocity, as_sample, log_density
 from generators.parallel import shares, side_by_side
 from generators.paths import log_to_lattice
 from generators.samplers import Sampler, SamplerSettings, noise_for
@@ -35,7 +38,7 @@ class NoiseSettings:
     """How a generator from noise samples.
 
     Attributes:
-        method: sampler by name, see `FromNoise.samplers`.
+        method: sampler by name, see `Process.samplers`.
         types: "first" draws the elements of all atoms before geometry is made, so that a composition that is not
             balanced costs no geometry; "along" reveals them evenly on the way (`docs/model_card_flow.md` compares).
         sampler: steps, annealing, temperature.
@@ -119,16 +122,24 @@ def _total(reports: Iterable[NoiseReport]) -> NoiseReport:
     return NoiseReport(*(sum(column) for column in zip(*rows, strict=True)))
 
 
+@dataclass(frozen=True)
+class Process:
+    """How noise becomes a crystal: samplers by name, and what the network's words mean for the likelihood."""
+
+    samplers: Mapping[str, Sampler]
+    velocity: Velocity
+
+
 class FromNoise:
     """Crystals from noise by a trained network over the fully connected periodic graph.
 
     Attributes:
-        samplers: by name.
+        process: from noise to crystals.
         defaults: settings of one who chooses none.
     """
 
     name: ClassVar[str]
-    samplers: ClassVar[Mapping[str, Sampler]]
+    process: ClassVar[Process]
     defaults: ClassVar[NoiseSettings]
 
     def __init__(self, checkpoint: Path | None = None, settings: NoiseSettings | None = None) -> None:
@@ -183,6 +194,20 @@ class FromNoise:
         labels = [label for _, part_labels, _ in parts for label in part_labels]
         return CrystalBatch.concatenate(batch for batch, _, _ in parts), labels, _total(r for _, _, r in parts)
 
+    def log_likelihood(self, crystals: Sequence[Crystal], rng: np.random.Generator) -> NDArray[np.float64]:
+        """See `generators.base.HasLikelihood` and `likelihood.log_density`."""
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        found = np.full(len(crystals), np.nan)
+        known = [max(crystal.numbers) < N_TYPES for crystal in crystals]
+        sizes = np.array([crystal.n_atoms for crystal in crystals]) * known
+        for size in np.unique(sizes[sizes > 0]).tolist():
+            width = max(1, min(128, self.settings.edges_per_batch // size**2))
+            rows = np.flatnonzero(sizes == size)
+            for chosen in np.split(rows, range(width, len(rows), width)):
+                batch = as_sample([crystals[i] for i in chosen])
+                found[chosen] = log_density(self.network, self.process.velocity, batch, generator).numpy() / size
+        return found
+
     def _sample_part(self, n: int, part: _Part, progress: _Progress) -> tuple[CrystalBatch, list[str], NoiseReport]:
         """Some of the samples, from composition to symmetry."""
         if part.condition.contents:
@@ -232,7 +257,7 @@ class FromNoise:
         with torch.inference_mode():
             labels = part.aim.draw(len(slots), part.generator)
             start = noise_for(self.network, given, sampler, part.generator, labels)
-            end = self.samplers[self.settings.method](self.network, start, sampler, part.generator, None)
+            end = self.process.samplers[self.settings.method](self.network, start, sampler, part.generator, None)
             lattice = log_to_lattice(end.lattice)
             sane = is_sane(end.types, end.coords, lattice, self.settings.limits).tolist()
             scores = contacts(end.types, end.coords, lattice).tolist()
