@@ -212,7 +212,7 @@ def test_a_generator_that_knows_not_every_composition(capsys: pytest.CaptureFixt
 
 
 def test_likelihood_of_the_truths_where_a_generator_has_one(capsys: pytest.CaptureFixture[str]) -> None:
-    to_structure(primitive(rocksalt(NA, CL, 5.64))).to(filename="truth.cif")
+    Path("truth.cif").write_text(cif_text(primitive(rocksalt(NA, CL, 5.64))))
     code, out, _ = run(capsys, "evaluate", "template", "flow", "--truth", "truth.cif", "--out", "out", "--json")
     assert code == 0
     template, flow = (source["values"] for source in json.loads(out)["sources"])
