@@ -102,24 +102,30 @@ def _print_json(row: dict[str, object]) -> None:
 
 def train(
     *,
-    generator: Literal["flow", "orbits"] = "flow",
+    generator: Literal["flow", "diffusion", "orbits", "vae", "wyckoff"] = "flow",
     data: Path | None = None,
+    hosts: Path | None = None,
     out: Path = Path("runs/train"),
     steps: Annotated[int, Parameter(validator=Number(gte=1))] = 30_000,
     seed: int = 0,
+    workers: Annotated[int, Parameter(validator=Number(gte=1))] = 1,
     resume: bool = True,
 ) -> None:
     """Train a generator; goes on from the last checkpoint in the folder.
 
     Args:
-        generator: flow, or orbits (its judge, on a table of templates).
-        data: for flow, structures (.parquet, as in the shared data sets) or a tensor file prepared from them
-            (.safetensors); for orbits, a table of templates, by default the one that ships.
-        out: folder for checkpoints and the log (JSON lines).
+        generator: flow, diffusion, vae, wyckoff (the sequence model that vae starts from), or orbits (its judge, on a
+            table of templates).
+        data: structures (.parquet, as in the shared data sets) or a tensor file prepared from them (.safetensors); for
+            orbits, a table of templates, by default the one that ships.
+        hosts: more structures (.parquet), of insertion hosts with voltages, for diffusion and vae to aim at them.
+        out: folder for checkpoints, the log (JSON lines), and a page of the losses that reloads itself.
         steps: optimiser steps in all.
         seed: of weights, data order and noise.
+        workers: processes, each with one thread and its share of every batch; for orbits, all cores are used.
         resume: --no-resume starts anew.
     """
+    from generators.training import TrainConfig
     from pipeline.train import train_judge_to_folder, train_to_folder
 
     if generator == "orbits":
@@ -127,7 +133,9 @@ def train(
     elif data is None:
         raise InputError("--data: name the structures to train on (.parquet), or a tensor file prepared from them")
     else:
-        train_to_folder(data, out, steps=steps, seed=seed, resume=resume)
+        decay = max(1, 3 * steps // 5)
+        config = TrainConfig(out, steps=steps, decay_steps=decay, seed=seed, workers=workers)
+        train_to_folder(generator, data, hosts, config, resume=resume)
 
 
 @reference_app.command

@@ -2,47 +2,78 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any, Literal
 
-from data.datasets import prepare
+from data.datasets import load, prepare
 from data.errors import InputError
 from data.provenance import MATERIALS_PROJECT, Source, write_provenance
+from data.sequences import prepare_sequences
 from data.skeletons import load_templates
-from generators.flow_training import FlowTask
 from generators.judge_training import JudgeConfig, train_judge
-from generators.training import TrainConfig, train
+from generators.noise_training import NoiseTask
+from generators.training import Task, TrainConfig, train
+from generators.vae_training import VaeTask
+from generators.wyckoff_sequence import shipped_checkpoint
+from generators.wyckoff_training import WyckoffTask
 from pipeline.console import note, progress_bars
+from pipeline.session import OnProgress
+from pipeline.training_plot import write_training_plot
 from screening.pool import available_cores
 
+Trained = Literal["flow", "diffusion", "vae", "wyckoff"]
+"""Networks that learn crystals by the common loop."""
 
-def train_to_folder(data: Path, out: Path, *, steps: int, seed: int, resume: bool) -> Path:
-    """Train the flow; returns the weights. Killed and run again, it goes on exactly where it was.
+
+def train_to_folder(generator: Trained, data: Path, hosts: Path | None, config: TrainConfig, *, resume: bool) -> Path:
+    """Train a network on crystals; returns the weights. Killed and run again, it goes on exactly where it was.
 
     Args:
+        generator: which.
         data: structures as .parquet, or a tensor file prepared from them.
-        out: folder for the prepared data, the checkpoint, the log and the weights.
-        steps: optimiser steps in all.
-        seed: of weights, data order and noise.
+        hosts: more of them, of insertion hosts with voltages; None for none, or where `data` is prepared already.
+        config: how; its folder gets the prepared data, the checkpoint, the log, a page of the losses and the weights.
         resume: go on from the folder's checkpoint.
     """
-    if not data.exists():
-        raise InputError(f"{data}: no such file; give structures (.parquet) or a prepared tensor file (.safetensors)")
-    out.mkdir(parents=True, exist_ok=True)
+    for path in filter(None, (data, hosts)):
+        if not path.exists():
+            raise InputError(
+                f"{path}: no such file; give structures (.parquet) or a prepared tensor file (.safetensors)"
+            )
     prepared = data
     if data.suffix == ".parquet":
-        prepared = out / "data.safetensors"
+        prepared = config.out / "data.safetensors"
         if not prepared.exists():
             note(f"preparing {prepared} from {data}")
-            prepare(data, prepared)
-    config = TrainConfig(out, steps=steps, decay_steps=max(1, 3 * steps // 5), seed=seed)
+            prepare(data, prepared, hosts=hosts)
+    plot = config.out / "losses.html"
+
     with progress_bars() as on_progress:
-        weights = train(
-            partial(FlowTask, prepared), config, lambda line: on_progress("train", int(line["step"]), steps), resume
-        )
-    note(f"weights in {weights}, log in {config.log}")
+
+        def on_log(line: dict[str, float]) -> None:
+            on_progress("train", int(line["step"]), config.steps)
+            if line["step"] % config.save_every == 0 or line["step"] == config.steps:
+                write_training_plot(config.log, plot)
+
+        weights = train(_task(generator, prepared, config.out, on_progress), config, on_log, resume)
+    note(f"weights in {weights}, log in {config.log}, losses in {plot}")
     return weights
+
+
+def _task(generator: Trained, prepared: Path, out: Path, on_progress: OnProgress) -> Callable[[], Task[Any]]:
+    """What is learned; sequences are prepared in the folder where they are not there yet (50 ms a crystal)."""
+    if generator in ("flow", "diffusion"):
+        return partial(NoiseTask, generator, prepared)
+    sequences = out / "sequences.safetensors"
+    if not sequences.exists():
+        note(f"finding the symmetric forms of the crystals in {prepared}")
+        prepare_sequences(load(prepared), sequences, on_step=lambda done, total: on_progress("symmetry", done, total))
+    if generator == "wyckoff":
+        return partial(WyckoffTask, sequences)
+    return partial(VaeTask, sequences, start=shipped_checkpoint())
 
 
 def train_judge_to_folder(table: Path | None, out: Path, *, seed: int) -> Path:

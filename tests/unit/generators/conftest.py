@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 from data.datasets import LABELS, CrystalData, load
 from data.sequences import prepare_sequences
 from generators.backbone import BackboneConfig
-from generators.flow_training import FlowTask
+from generators.noise_training import NoiseTask
 from generators.training import TrainConfig, train
 from generators.vae_network import VaeConfig
 from generators.vae_training import VaeTask
@@ -64,7 +64,7 @@ def tiny_checkpoint(tiny_file, tmp_path_factory) -> Path:
     """A tiny flow after a few steps: enough to run, not to be good."""
     out = tmp_path_factory.mktemp("run")
     config = TrainConfig(out, steps=40, decay_steps=10, warmup_steps=5, save_every=40)
-    return train(partial(FlowTask, tiny_file, TINY), config)
+    return train(partial(NoiseTask, "flow", tiny_file, TINY), config)
 
 
 @pytest.fixture(scope="session")

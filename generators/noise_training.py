@@ -1,53 +1,67 @@
-"""What the flow learns, for `generators.training.train`."""
+"""What the networks from noise learn, for `generators.training.train`."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 
-from data.datasets import load
+from data.datasets import LABELS, load
 from generators.backbone import Backbone, BackboneConfig
 from generators.batches import Crystals, batches_by_size
 from generators.checkpoint import save_network
-from generators.objective import LossWeights, fit_buffers, loss_terms
+from generators.objective import LossWeights, Noising, diffusion, fit_buffers, loss_terms, straight_paths
 from generators.statistics import DataStatistics, count_statistics
 
 
-class FlowTask:
+@dataclass(frozen=True)
+class Recipe:
+    """How the geometry is noised, and what goes with it."""
+
+    noising: Noising
+    weights: LossWeights
+    backbone: BackboneConfig
+
+
+def recipe(name: Literal["flow", "diffusion"]) -> Recipe:
+    """What the shipped weights of a generator are trained with."""
+    if name == "flow":
+        return Recipe(straight_paths, LossWeights(), BackboneConfig())
+    small = BackboneConfig(hidden=144, edge=96, layers=5, labels=len(LABELS))
+    return Recipe(diffusion, LossWeights(coords=4.0), small)
+
+
+class NoiseTask:
     """A `generators.training.Task`.
 
     Args:
+        name: of the generator.
         data: prepared file (`data.datasets.prepare`).
-        backbone: size of the network.
-        weights: of the losses and tasks.
+        backbone: size of the network; by default that of the shipped weights.
         edges_per_batch: a batch of N-atom crystals holds about this many edges.
 
     Raises:
         InputError: the data cannot be read.
     """
 
-    name = "flow"
-
     def __init__(
         self,
+        name: Literal["flow", "diffusion"],
         data: Path,
         backbone: BackboneConfig | None = None,
-        weights: LossWeights | None = None,
         edges_per_batch: int = 4608,
     ) -> None:
+        self.name: str = name
+        self.recipe, self.edges = recipe(name), edges_per_batch
+        self.backbone = backbone or self.recipe.backbone
+        self.settings = {"backbone": json.dumps(asdict(self.backbone)), "generator": name}
         self.data = load(data)
-        self.backbone, self.weights, self.edges = (
-            backbone or BackboneConfig(),
-            weights or LossWeights(),
-            edges_per_batch,
-        )
-        self.settings = {"backbone": json.dumps(asdict(self.backbone))}
         self.crystals = Crystals(self.data)
 
     def network(self) -> Backbone:
@@ -69,11 +83,12 @@ class FlowTask:
     ) -> dict[str, torch.Tensor]:
         """See `Task`."""
         del step
-        return loss_terms(network, self.crystals.take(rows, generator.device), self.weights, generator)
+        batch = self.crystals.take(rows, generator.device)
+        return loss_terms(network, batch, self.recipe.weights, self.recipe.noising, generator)
 
     def save(self, path: Path, network: Backbone) -> None:
         """See `Task`."""
-        save_network(path, network, self._statistics)
+        save_network(path, self.name, network, self._statistics)
 
     @cached_property
     def _statistics(self) -> DataStatistics:
