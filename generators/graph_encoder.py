@@ -55,7 +55,10 @@ class GraphEncoder(nn.Module):
         self.element = nn.Embedding(N_TYPES, width)
         self.register_buffer("centres", torch.linspace(0.15, 1.0, RADIALS))
         self.messages = nn.ModuleList([Message(width) for _ in range(layers)])
-        self.read = nn.Sequential(nn.Linear(2 * width + 1, 2 * width), nn.SiLU(), nn.Linear(2 * width, 2 * latent))
+        out = nn.Linear(2 * width, 2 * latent)
+        with torch.no_grad():  # little noise at first: a decoder that is good already would learn to pass over it
+            out.bias[latent:] = -4.0
+        self.read = nn.Sequential(nn.Linear(2 * width + 1, 2 * width), nn.SiLU(), out)
 
     def forward(self, graph: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Means and log variances [B,L]."""

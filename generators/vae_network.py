@@ -13,7 +13,8 @@ from torch import nn
 from torch_geometric.data import Batch
 
 from data.datasets import LABELS
-from data.positions import PositionTable
+from data.positions import N_GROUPS, PositionTable
+from generators.graph import N_TYPES
 from generators.graph_encoder import GraphEncoder
 from generators.wyckoff_network import SequenceConfig, SequenceNetwork
 
@@ -70,6 +71,9 @@ class Vae(nn.Module):
             nn.SiLU(),
             nn.Linear(config.head, len(PROPERTIES)),
         )
+        self.summary = nn.Sequential(
+            nn.Linear(latent, 2 * config.head), nn.SiLU(), nn.Linear(2 * config.head, N_TYPES + N_GROUPS + 1)
+        )
         self.register_buffer("latent_mean", torch.zeros(latent))
         self.register_buffer("latent_spread", torch.eye(latent))
         self.register_buffer("property_mean", torch.zeros(len(PROPERTIES)))
@@ -85,6 +89,11 @@ class Vae(nn.Module):
         """What the heads say [..., P], in the units of `PROPERTIES`."""
         found: torch.Tensor = self.heads(latent) * self.property_spread + self.property_mean
         return found
+
+    def summarised(self, latent: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits over the element of an atom [...,N_TYPES] and over the space group [...,231]."""
+        content, group = torch.split(self.summary(latent), [N_TYPES, N_GROUPS + 1], dim=-1)
+        return content, group
 
     def from_prior(self, count: int, generator: torch.Generator) -> torch.Tensor:
         """Latent vectors [count,L] distributed as the encoded training data are, as one Gaussian."""
@@ -110,5 +119,8 @@ def mmd(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 
 def cyclical(step: int, period: int) -> float:
-    """Weight of the divergence: rises linearly over the first half of each cycle, then stays 1 (arXiv:1903.10145)."""
-    return min(1.0, 2.0 * (step % period) / period)
+    """Weight of the divergence: rises linearly over the first half of each cycle, then stays 1 (arXiv:1903.10145).
+
+    Zero before step 0.
+    """
+    return min(1.0, 2.0 * (step % period) / period) if step > 0 else 0.0

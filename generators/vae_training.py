@@ -10,11 +10,13 @@ from typing import Literal
 
 import numpy as np
 import torch
+from torch.nn.functional import cross_entropy
 
 from data.crystal import CrystalBatch
 from data.datasets import CrystalData
 from data.sequences import SequenceData, load_sequences
 from generators.crystal_graph import graphs_of, joined
+from generators.graph import N_TYPES
 from generators.vae_checkpoint import save_vae
 from generators.vae_network import PROPERTIES, Vae, VaeConfig, cyclical, kl_by_dimension, mmd
 from generators.wyckoff_checkpoint import load_sequence_network
@@ -37,8 +39,12 @@ class VaeWeights:
         divergence: ``kl`` or ``mmd``.
         kl: largest weight of the Kullback-Leibler divergence; 1 is the evidence bound.
         free_bits: nats of divergence that each latent dimension has for nothing.
-        period: steps of a cycle of its weight.
+        alone: first steps, without it.
+        period: steps of a cycle of its weight after that.
         mmd: weight of the discrepancy.
+        geometry: weight of the cell's and the coordinates' part of the likelihood, whose gradients are large and noisy.
+        summary: weight of the element shares and the space group read off the latent vector: without it, a decoder that
+            is good already hardly learns to look there.
         properties: weight of the squared errors of the property heads, in units of their spread.
         without_latent: share of crystals that are written without their latent vector.
         content: share of crystals whose composition is told.
@@ -46,10 +52,13 @@ class VaeWeights:
     """
 
     divergence: Literal["kl", "mmd"] = "kl"
-    kl: float = 0.4
-    free_bits: float = 0.15
-    period: int = 1000
+    kl: float = 0.1
+    free_bits: float = 0.3
+    alone: int = 400
+    period: int = 600
     mmd: float = 60.0
+    geometry: float = 0.1
+    summary: float = 1.0
     properties: float = 1.0
     without_latent: float = 0.2
     content: float = 0.25
@@ -83,6 +92,7 @@ class VaeTask:
         self.settings = {"network": json.dumps(asdict(self.config)), "divergence": self.weights.divergence}
         self.sequences = Sequences(self.data)
         self.graphs = graphs_of(batch_of(self.data.crystals))
+        self.shares = element_shares(self.data.crystals)
         self.labels = torch.from_numpy(labels_of(self.data))
 
     def network(self) -> Vae:
@@ -120,7 +130,7 @@ class VaeTask:
         terms["kl"] = by_dimension.sum()
         terms["mmd"] = mmd(latent, torch.randn(latent.shape, generator=generator, device=device))
         if weights.divergence == "kl":
-            paid = cyclical(step, weights.period) if network.training else 1.0
+            paid = cyclical(step - weights.alone, weights.period) if network.training else 1.0
             divergence = weights.kl * paid * by_dimension.clamp_min(weights.free_bits).sum()
         else:
             divergence = weights.mmd * terms["mmd"]
@@ -128,8 +138,17 @@ class VaeTask:
         is_known = ~known.isnan()
         error = ((network.properties(latent) - known.nan_to_num(0.0)) / network.property_spread).square()
         terms["properties"] = ((error * is_known).sum(0) / is_known.sum(0).clamp_min(1)).sum()
-        written = torch.stack([terms[name] for name in ("group", "element", "position", "cell", "free")]).sum()
-        return {"loss": written + divergence + weights.properties * terms["properties"]} | terms
+        terms["summary"] = self._summary(network, rows, latent)
+        written = terms["group"] + terms["element"] + terms["position"]
+        loss = written + weights.geometry * (terms["cell"] + terms["free"]) + divergence
+        return {"loss": loss + weights.summary * terms["summary"] + weights.properties * terms["properties"]} | terms
+
+    def _summary(self, network: Vae, rows: torch.Tensor, latent: torch.Tensor) -> torch.Tensor:
+        """Cross-entropy of the element of an atom and of the space group, in nats."""
+        content, group = network.summarised(latent)
+        shares = self.shares[rows].to(latent.device)
+        groups = self.sequences.groups[rows].to(latent.device)
+        return cross_entropy(content, shares) + cross_entropy(group, groups)
 
     def _reconstruction(
         self, network: Vae, rows: torch.Tensor, latent: torch.Tensor, generator: torch.Generator
@@ -185,6 +204,14 @@ def batch_of(data: CrystalData) -> CrystalBatch:
     """Crystals of a prepared file as a batch."""
     owner = np.repeat(np.arange(len(data)), data.counts)
     return CrystalBatch(data.numbers, data.frac_coords, data.cells, owner)
+
+
+def element_shares(data: CrystalData) -> torch.Tensor:
+    """Share of each type among the atoms of each crystal, float32 [B, N_TYPES]."""
+    owner = torch.from_numpy(np.repeat(np.arange(len(data)), data.counts))
+    counts = torch.zeros(len(data), N_TYPES)
+    counts.index_put_((owner, torch.from_numpy(data.numbers)), torch.ones(len(owner)), accumulate=True)
+    return counts / counts.sum(1, keepdim=True)
 
 
 def labels_of(data: SequenceData) -> np.ndarray:

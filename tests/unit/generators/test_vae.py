@@ -98,7 +98,7 @@ def test_the_discrepancy_is_none_between_equal_distributions_and_grows_with_a_sh
 
 
 def test_the_weight_of_the_divergence_rises_and_starts_again():
-    assert [cyclical(step, 100) for step in (0, 25, 50, 99, 100, 125)] == [0.0, 0.5, 1.0, 1.0, 0.0, 0.5]
+    assert [cyclical(step, 100) for step in (-30, 0, 25, 50, 99, 100, 125)] == [0, 0, 0.5, 1, 1, 0, 0.5]
 
 
 def test_search_ends_inside_the_windows_and_near_the_data(space):
