@@ -105,6 +105,11 @@ class LatentSpace:
         solved: torch.Tensor = torch.linalg.solve_triangular(self.network.latent_spread, centred, upper=False)
         return solved.T
 
+    def coloured(self, white: torch.Tensor) -> torch.Tensor:
+        """Inverse of `whitened`."""
+        found: torch.Tensor = white @ self.network.latent_spread.T + self.network.latent_mean
+        return found
+
     def penalty(self, latent: torch.Tensor, goals: Sequence[Goal], margin: float = 0.0) -> torch.Tensor:
         """Sum over goals of the squared distance to the window, in spreads of the property [n]; 0 inside all."""
         found = latent.new_zeros(len(latent))
@@ -120,15 +125,14 @@ class LatentSpace:
 
     def search(self, starts: torch.Tensor, goals: Sequence[Goal], steps: int = 150, rate: float = 0.05) -> torch.Tensor:
         """Follow the gradient from each start [n,L] into the windows, and no farther out than training data lie."""
-        latent = starts.clone().requires_grad_(True)
-        optimiser = torch.optim.Adam([latent], lr=rate)
-        typical = latent.shape[1]
+        white = self.whitened(starts).clone().requires_grad_(True)
+        optimiser = torch.optim.Adam([white], lr=rate)
         for _ in range(steps):
             optimiser.zero_grad()
-            outside = (self.whitened(latent).square().sum(1) / typical - 1.0).clamp_min(0)
-            torch.autograd.backward((self.penalty(latent, goals, MARGIN) + outside).sum())
+            outside = (white.square().mean(1) - 1.0).clamp_min(0)
+            torch.autograd.backward((self.penalty(self.coloured(white), goals, MARGIN) + outside).sum())
             optimiser.step()
-        return latent.detach()
+        return self.coloured(white.detach())
 
     def interpolate(self, first: torch.Tensor, last: torch.Tensor, count: int) -> torch.Tensor:
         """Vectors from one [L] to another [L], ends included, along the great arc of whitened space [count,L].
@@ -142,8 +146,7 @@ class LatentSpace:
             path = a + t * (b - a)
         else:
             path = (torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / torch.sin(angle)
-        found: torch.Tensor = path @ self.network.latent_spread.T + self.network.latent_mean
-        return found
+        return self.coloured(path)
 
     def neighbours(self, queries: torch.Tensor, library: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Distances (whitened) and places of the k nearest vectors of a library [m,L] to each query: [n,k] each."""

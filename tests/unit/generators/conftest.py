@@ -14,7 +14,7 @@ from generators.backbone import BackboneConfig
 from generators.noise_training import NoiseTask
 from generators.training import TrainConfig, train
 from generators.vae_network import VaeConfig
-from generators.vae_training import VaeTask
+from generators.vae_training import VaeTask, VaeWeights
 from generators.wyckoff_network import SequenceConfig
 from generators.wyckoff_training import WyckoffTask
 
@@ -92,4 +92,4 @@ def tiny_vae(tiny_sequences, tiny_wyckoff, tmp_path_factory) -> Path:
     out = tmp_path_factory.mktemp("run")
     vae = VaeConfig(replace(TINY_SEQUENCE, latent=4), width=16, layers=2, head=16)
     config = TrainConfig(out, steps=100, decay_steps=50, warmup_steps=5, rate=5e-3, ema=0.9, save_every=100)
-    return train(partial(VaeTask, tiny_sequences, vae, start=tiny_wyckoff), config)
+    return train(partial(VaeTask, tiny_sequences, vae, VaeWeights(geometry=1.0), tiny_wyckoff), config)

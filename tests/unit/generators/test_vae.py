@@ -177,7 +177,7 @@ def test_the_map_shows_the_two_widest_directions():
 
 CONDITIONS = {
     "elements": Condition(frozenset({3, 8, 22}), frozenset({3}), n_atoms=(2, 10)),
-    "contents": Condition(contents=({3: 1, 22: 1, 8: 3}, {3: 2, 8: 2}, {3: 20, 8: 20})),
+    "contents": Condition(contents=({3: 1, 22: 1, 8: 3}, {3: 2, 8: 2}, {3: 11, 8: 11})),
     "groups": Condition(groups=frozenset({221, 225})),
     "target": Condition(required=frozenset({3}), targets=(Target("stability_discharge", 0.05, 0.12),)),
 }
