@@ -27,7 +27,7 @@ from generators.vae_training import batch_of, labels_of
 from generators.wyckoff_grammar import Wish
 from generators.wyckoff_network import Context
 from generators.wyckoff_objective import Sequences, log_likelihood
-from generators.wyckoff_sampler import Task
+from generators.wyckoff_sampler import Request
 from generators.wyckoff_sequence import sane_crystal
 from generators.wyckoff_training import sequence_batches
 
@@ -93,8 +93,8 @@ def reconstructed(generator: VaeGenerator, data: SequenceData, mean: torch.Tenso
     """Crystals written from the latent vectors of held-out ones at low temperature: what they have in common."""
     rows = np.flatnonzero(data.crystals.held_out)[:count].tolist()
     sampler = generator.model.sampler
-    task = Task([Wish(sampler.known)] * len(rows), mean[: len(rows)], temperature=0.1)
-    drafts = sampler.drafts(task, torch.Generator().manual_seed(0))
+    request = Request([Wish(sampler.known)] * len(rows), mean[: len(rows)], temperature=0.1)
+    drafts = sampler.drafts(request, torch.Generator().manual_seed(0))
     hits = np.zeros((len(rows), 4), dtype=bool)
     for i, (row, draft) in enumerate(zip(rows, drafts, strict=True)):
         if draft is None:
@@ -114,13 +114,13 @@ def reconstructed(generator: VaeGenerator, data: SequenceData, mean: torch.Tenso
 def sampled(generator: VaeGenerator, count: int) -> dict[str, float]:
     """Crystals from the prior: how many are sane at their first geometry, and within all tries."""
     model, noise = generator.model, torch.Generator().manual_seed(0)
-    task = model.task([Wish(model.sampler.known)] * count, generator.space.network.from_prior(count, noise))
-    drafts = [draft for draft in model.sampler.drafts(task, noise) if draft is not None]
+    request = model.request([Wish(model.sampler.known)] * count, generator.space.network.from_prior(count, noise))
+    drafts = [draft for draft in model.sampler.drafts(request, noise) if draft is not None]
     sane = np.zeros(len(drafts), dtype=bool)
     shares = []
     for _ in range(model.settings.geometries):
         left = np.flatnonzero(~sane).tolist()
-        forms = model.sampler.forms([drafts[i] for i in left], task.part(left), noise)
+        forms = model.sampler.forms([drafts[i] for i in left], request.part(left), noise)
         sane[left] = [sane_crystal(form, model.settings.limits) is not None for form in forms]
         shares.append(float(sane.mean()))
     return {"sane_at_once": shares[0], "sane_within_tries": shares[-1]}

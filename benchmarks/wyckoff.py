@@ -82,15 +82,15 @@ def nats(model: WyckoffModel, data: SequenceData, told: bool) -> dict[str, float
 def sampled(model: WyckoffModel, known: set[object], data: SequenceData, count: int) -> dict[str, float]:
     """Free samples: how many are sane at their first geometry, and how many skeletons are new."""
     generator = torch.Generator().manual_seed(0)
-    task = model.task([Wish(model.sampler.known)] * count)
-    drafts = [draft for draft in model.sampler.drafts(task, generator) if draft is not None]
+    request = model.request([Wish(model.sampler.known)] * count)
+    drafts = [draft for draft in model.sampler.drafts(request, generator) if draft is not None]
     new = np.array([bare(data, draft).skeleton not in known for draft in drafts])
-    first = model.sampler.forms(drafts, task, generator)
+    first = model.sampler.forms(drafts, request, generator)
     sane = np.array([sane_crystal(form, model.settings.limits) is not None for form in first])
     tries = sane.copy()
     for _ in range(model.settings.geometries - 1):
         left = np.flatnonzero(~tries).tolist()
-        forms = model.sampler.forms([drafts[i] for i in left], task.part(left), generator)
+        forms = model.sampler.forms([drafts[i] for i in left], request.part(left), generator)
         tries[left] = [sane_crystal(form, model.settings.limits) is not None for form in forms]
     return {
         "samples": len(drafts),
@@ -110,7 +110,7 @@ def predicted(model: WyckoffModel, known: set[object], data: SequenceData, count
     for row in rows.tolist():
         truth = template_at(data, row)
         wish = Wish(model.sampler.known, content=truth.composition)
-        drafts = [draft for draft in model.sampler.drafts(model.task([wish] * 20), generator) if draft is not None]
+        drafts = [draft for draft in model.sampler.drafts(model.request([wish] * 20), generator) if draft is not None]
         drafts.sort(key=lambda draft: -draft.log_probability)
         templates = [bare(data, draft) for draft in drafts]
         found = [decorated(template) == decorated(truth) for template in templates]

@@ -18,7 +18,7 @@ from generators.wyckoff_network import Context, SequenceNetwork
 
 
 @dataclass(frozen=True)
-class Task:
+class Request:
     """Crystals that are drawn together.
 
     Attributes:
@@ -35,10 +35,10 @@ class Task:
     temperature: float = 1.0
     spread: float = 1.0
 
-    def part(self, rows: Sequence[int]) -> Task:
+    def part(self, rows: Sequence[int]) -> Request:
         """The same for some of the crystals."""
         latent = None if self.latent is None else self.latent[list(rows)]
-        return Task([self.wishes[i] for i in rows], latent, self.prefix, self.temperature, self.spread)
+        return Request([self.wishes[i] for i in rows], latent, self.prefix, self.temperature, self.spread)
 
 
 class Sampler:
@@ -52,24 +52,24 @@ class Sampler:
             self._places = network.places()
 
     @torch.inference_mode()
-    def drafts(self, task: Task, generator: torch.Generator) -> list[Draft | None]:
+    def drafts(self, request: Request, generator: torch.Generator) -> list[Draft | None]:
         """One skeleton with elements for each wish; None where no space group can meet it."""
-        grammars = _grammars(self.table, task.wishes)
-        context = self._context(task)
+        grammars = _grammars(self.table, request.wishes)
+        context = self._context(request)
         vector = self.network.context(context)
-        if task.prefix is not None:
-            drafts: list[Draft | None] = [deepcopy(task.prefix) for _ in task.wishes]
+        if request.prefix is not None:
+            drafts: list[Draft | None] = [deepcopy(request.prefix) for _ in request.wishes]
         else:
-            drafts = self._groups(grammars, vector, task, generator)
+            drafts = self._groups(grammars, vector, request, generator)
         active = [i for i, draft in enumerate(drafts) if draft is not None]
         while active:
-            active = self._extend(active, drafts, grammars, (context, vector, task), generator)
+            active = self._extend(active, drafts, grammars, (context, vector, request), generator)
         return drafts
 
     @torch.inference_mode()
-    def forms(self, drafts: Sequence[Draft], task: Task, generator: torch.Generator) -> list[SymmetricCrystal]:
+    def forms(self, drafts: Sequence[Draft], request: Request, generator: torch.Generator) -> list[SymmetricCrystal]:
         """Cell and coordinates for drafts, one form each."""
-        context = self._context(task)
+        context = self._context(request)
         vector = self.network.context(context)
         groups = torch.tensor([draft.group for draft in drafts])
         positions, numbers = _padded(drafts)
@@ -87,26 +87,26 @@ class Sampler:
             x = torch.cat([discrete, geometry], dim=1)
             h = self.network.trunk(x, vector, real[:, : x.shape[1]])[:, -1]
             if step == 0:
-                drawn = self.network.cell_mixture(h).sample(generator, task.spread)
+                drawn = self.network.cell_mixture(h).sample(generator, request.spread)
                 cells = drawn * self.network.cell_real(groups)
             else:
-                free[:, step - 1] = self.network.free_mixture(h).sample(generator, task.spread)
+                free[:, step - 1] = self.network.free_mixture(h).sample(generator, request.spread)
         cells = self.network.unscaled_cells(cells, groups, volumes_A3)
         placed = torch.zeros(*positions.shape, 3).scatter(1, chosen.unsqueeze(-1).expand(-1, -1, 3), free)
         return [
             self._form(draft, x, cell) for draft, x, cell in zip(drafts, placed.tolist(), cells.tolist(), strict=True)
         ]
 
-    def _context(self, task: Task) -> Context:
-        content = torch.zeros(len(task.wishes), N_TYPES)
-        for row, wish in zip(content, task.wishes, strict=True):
+    def _context(self, request: Request) -> Context:
+        content = torch.zeros(len(request.wishes), N_TYPES)
+        for row, wish in zip(content, request.wishes, strict=True):
             for z, count in (wish.content or {}).items():
                 row[z] = count
-        free_order = torch.full((len(task.wishes),), task.prefix is not None)
-        return Context(content, free_order, task.latent)
+        free_order = torch.full((len(request.wishes),), request.prefix is not None)
+        return Context(content, free_order, request.latent)
 
     def _groups(
-        self, grammars: list[Grammar], vector: torch.Tensor, task: Task, generator: torch.Generator
+        self, grammars: list[Grammar], vector: torch.Tensor, request: Request, generator: torch.Generator
     ) -> list[Draft | None]:
         """An empty draft for each wish, its space group drawn."""
         start = self.network.mark.weight[0].expand(len(grammars), 1, -1)
@@ -117,7 +117,7 @@ class Sampler:
         drafts: list[Draft | None] = [None] * len(grammars)
         if possible:
             logits = self.network.to_group(h[:, 0])[possible]
-            drawn = _draw(logits, [options[i] for i in possible], task.temperature, generator)
+            drawn = _draw(logits, [options[i] for i in possible], request.temperature, generator)
             for i, (group, log_probability) in zip(possible, drawn, strict=True):
                 drafts[i] = Draft(group, log_probability=log_probability)
         return drafts
@@ -127,11 +127,11 @@ class Sampler:
         active: list[int],
         drafts: list[Draft | None],
         grammars: list[Grammar],
-        given: tuple[Context, torch.Tensor, Task],
+        given: tuple[Context, torch.Tensor, Request],
         generator: torch.Generator,
     ) -> list[int]:
         """Give the active drafts one more orbit, or their end; returns those that go on."""
-        context, vector, task = given
+        context, vector, request = given
         here = [draft for i in active if (draft := drafts[i]) is not None]
         groups = torch.tensor([draft.group for draft in here])
         positions, numbers = _padded(here)
@@ -148,7 +148,7 @@ class Sampler:
         if not open_rows:
             return []
         elements = _draw(
-            self.network.to_element(h)[open_rows], [options[k] for k in open_rows], task.temperature, generator
+            self.network.to_element(h)[open_rows], [options[k] for k in open_rows], request.temperature, generator
         )
         going = []
         for k, (element, log_probability) in zip(open_rows, elements, strict=True):
@@ -165,7 +165,7 @@ class Sampler:
             [p - start for p in grammars[active[k]].positions(here[k], element)]
             for (k, element), start in zip(going, first, strict=True)
         ]
-        drawn = _draw(logits, allowed, task.temperature, generator)
+        drawn = _draw(logits, allowed, request.temperature, generator)
         for (k, element), start, (place, log_probability) in zip(going, first, drawn, strict=True):
             here[k].positions.append(start + place)
             here[k].numbers.append(element)

@@ -27,7 +27,7 @@ from generators.sanity import SanityLimits, is_sane
 from generators.wyckoff_checkpoint import load_sequence_network
 from generators.wyckoff_grammar import Draft, Wish
 from generators.wyckoff_network import SequenceNetwork
-from generators.wyckoff_sampler import Sampler, Task
+from generators.wyckoff_sampler import Request, Sampler
 
 BATCH = 128
 """Crystals that are drawn together."""
@@ -115,10 +115,10 @@ class WyckoffModel:
         """
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         wish = Wish(self.sampler.known, content=content, groups=groups)
-        task = self.task([wish] * draws)
+        request = self.request([wish] * draws)
         found: dict[str, Drawn] = {}
-        drafts = [draft for draft in self.sampler.drafts(task, generator) if draft is not None]
-        for drawn in self._sane(drafts, task.part(range(len(drafts))), generator, None):
+        drafts = [draft for draft in self.sampler.drafts(request, generator) if draft is not None]
+        for drawn in self._sane(drafts, request.part(range(len(drafts))), generator, None):
             if drawn is not None:
                 template = template_of(drawn.form)
                 found.setdefault(repr(template.decorated([o.number for o in drawn.form.orbits])), drawn)
@@ -148,17 +148,19 @@ class WyckoffModel:
             GenerationError: a wish cannot be met, or too many draws were refused.
         """
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        whole = self.task(wishes, latent, prefix)
+        whole = self.request(wishes, latent, prefix)
         found: list[Drawn | None] = [None] * len(wishes)
         rounds = [0] * len(wishes)
         while pending := [i for i, drawn in enumerate(found) if drawn is None and rounds[i] < self.settings.rounds]:
             pending = pending[:BATCH]
-            task = whole.part(pending)
-            drafts = self.sampler.drafts(task, generator)
+            request = whole.part(pending)
+            drafts = self.sampler.drafts(request, generator)
             if impossible := sum(draft is None for draft in drafts):
                 raise GenerationError(f"{impossible} of {len(drafts)} wishes can be met in no space group asked for")
-            kept = [k for k, draft in enumerate(drafts) if draft is not None and self._neutral(draft, task.wishes[k])]
-            drawn = self._sane([draft for k in kept if (draft := drafts[k])], task.part(kept), generator, accept)
+            kept = [
+                k for k, draft in enumerate(drafts) if draft is not None and self._neutral(draft, request.wishes[k])
+            ]
+            drawn = self._sane([draft for k in kept if (draft := drafts[k])], request.part(kept), generator, accept)
             for k, one in zip(kept, drawn, strict=True):
                 found[pending[k]] = one
             for i in pending:
@@ -181,12 +183,14 @@ class WyckoffModel:
             content[chemical_symbols[number]] += int(self.sampler.table.atoms[position])
         return is_charge_balanced(content)
 
-    def task(self, wishes: Sequence[Wish], latent: torch.Tensor | None = None, prefix: Draft | None = None) -> Task:
+    def request(
+        self, wishes: Sequence[Wish], latent: torch.Tensor | None = None, prefix: Draft | None = None
+    ) -> Request:
         """What `sampler` is asked for, at the temperatures of the settings."""
-        return Task(wishes, latent, prefix, self.settings.temperature, self.settings.spread)
+        return Request(wishes, latent, prefix, self.settings.temperature, self.settings.spread)
 
     def _sane(
-        self, drafts: Sequence[Draft], task: Task, generator: torch.Generator, accept: Accept | None
+        self, drafts: Sequence[Draft], request: Request, generator: torch.Generator, accept: Accept | None
     ) -> list[Drawn | None]:
         """The first sane and accepted geometry of each draft; None where there is none."""
         found: list[Drawn | None] = [None] * len(drafts)
@@ -194,7 +198,7 @@ class WyckoffModel:
         for _ in range(self.settings.geometries):
             if not pending:
                 break
-            forms = self.sampler.forms([drafts[i] for i in pending], task.part(pending), generator)
+            forms = self.sampler.forms([drafts[i] for i in pending], request.part(pending), generator)
             for i, form in zip(list(pending), forms, strict=True):
                 crystal = sane_crystal(form, self.settings.limits)
                 if crystal is not None and (accept is None or accept(crystal)):
