@@ -100,7 +100,7 @@ def aim_for(name: str, condition: Condition, labels: LabelEmbedding | None) -> A
     for target in condition.targets:
         if labels is None:
             raise GenerationError(f"{name} cannot choose targets: use `orbits` or `diffusion`")
-        label = _label(name, target, condition.required)
+        label = label_for(name, target, condition.required)
         column = list(LABELS).index(label)
         mean, reach = float(labels.mean[column]), 2 * float(labels.std[column])
         floor, ceiling = 0.0 if label == _HULL else mean - reach, mean + reach
@@ -111,7 +111,7 @@ def aim_for(name: str, condition: Condition, labels: LabelEmbedding | None) -> A
     return Aim(low, high)
 
 
-def _label(name: str, target: Target, required: frozenset[int]) -> str:
+def label_for(name: str, target: Target, required: frozenset[int]) -> str:
     """The label that stands for a property."""
     if target.property == "stability_discharge":
         return _HULL

@@ -11,25 +11,17 @@ import torch
 
 from data.crystal import CrystalBatch
 from data.datasets import reduce_cell
-from data.errors import GenerationError, StructureError
+from data.errors import StructureError
 from data.normaliser import canonical
 from data.records import Crystal
 from data.symmetric import symmetric
 from generators.base import Target
 from generators.crystal_graph import graphs_of, joined
+from generators.guidance import label_for
 from generators.vae_network import PROPERTIES, Vae
 from generators.wyckoff_checkpoint import table_of
 from generators.wyckoff_network import Context
 from generators.wyckoff_objective import batch_of_form, log_likelihood
-
-SODIUM = 11
-
-AIMED = {
-    "average_voltage": "voltage_Li_V",
-    "capacity_grav": "capacity_mAh_g",
-    "stability_discharge": "hull_distance_eV_per_atom",
-}
-"""Property heads by the properties of `generators.base.TARGETS` that they stand for."""
 
 MARGIN = 0.25
 """How far inside a window the search aims, in spreads of the property; half the window at most."""
@@ -63,18 +55,14 @@ class Anomaly:
 
 
 def goals_for(targets: Sequence[Target], required: frozenset[int]) -> list[Goal]:
-    """Windows for property heads; voltages are of sodium where sodium is required, else of lithium.
+    """Windows for property heads; a voltage is of the one working ion that is required.
 
     Raises:
         GenerationError: no head stands for a target.
     """
     goals = []
     for target in targets:
-        head = AIMED.get(target.property)
-        if head is None:
-            raise GenerationError(f"vae cannot aim at {target.property}: it has learned {', '.join(sorted(AIMED))}")
-        if head == "voltage_Li_V" and SODIUM in required:
-            head = "voltage_Na_V"
+        head = "capacity_mAh_g" if target.property == "capacity_grav" else label_for("vae", target, required)
         low = -np.inf if target.low is None else target.low
         high = np.inf if target.high is None else target.high
         goals.append(Goal(PROPERTIES.index(head), low, high))
