@@ -69,20 +69,12 @@ class VaeGenerator:
         many = CANDIDATES if goals else 1
         wishes, cells = self._wishes(n, condition)
         latent = self._latent(n * many, condition, goals, rng)
-        done = 0
-
-        def on_done(count: int) -> None:
-            nonlocal done
-            done += count
-            if on_step is not None:
-                on_step(done // many, n)
-
         drawn = self.model.crystals(
             [wish for wish in wishes for _ in range(many)],
             rng,
             latent=latent,
             accept=partial(_of_groups, condition.groups) if condition.groups else None,
-            on_done=on_done,
+            on_done=None if on_step is None else lambda done: on_step(done // many, n),
         )
         chosen = self._best(drawn, n, many, goals, bool(condition.contents))
         crystals = [repeated(one.crystal, count) for one, count in zip(chosen, cells, strict=True)]

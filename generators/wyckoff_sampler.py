@@ -83,14 +83,15 @@ class Sampler:
         real = torch.cat([true, true, numbers > 0, true, is_free.gather(1, chosen)], dim=1)
         volumes_A3 = (self.network.volumes[numbers] * self.network.atoms[positions] * (numbers > 0)).sum(1)
         for step in range(chosen.shape[1] + 1):
-            geometry = self.network.geometry_inputs(orbits[:, :step], free[:, :step], cells)
-            x = torch.cat([discrete, geometry], dim=1)
-            h = self.network.trunk(x, vector, real[:, : x.shape[1]])[:, -1]
+            rows = torch.nonzero(is_free.sum(1) >= step).flatten()
+            geometry = self.network.geometry_inputs(orbits[rows, :step], free[rows, :step], cells[rows])
+            x = torch.cat([discrete[rows], geometry], dim=1)
+            h = self.network.trunk(x, vector[rows], real[rows, : x.shape[1]])[:, -1]
             if step == 0:
                 drawn = self.network.cell_mixture(h).sample(generator, request.spread)
                 cells = drawn * self.network.cell_real(groups)
             else:
-                free[:, step - 1] = self.network.free_mixture(h).sample(generator, request.spread)
+                free[rows, step - 1] = self.network.free_mixture(h).sample(generator, request.spread)
         cells = self.network.unscaled_cells(cells, groups, volumes_A3)
         placed = torch.zeros(*positions.shape, 3).scatter(1, chosen.unsqueeze(-1).expand(-1, -1, 3), free)
         return [
@@ -111,8 +112,8 @@ class Sampler:
         """An empty draft for each wish, its space group drawn."""
         start = self.network.mark.weight[0].expand(len(grammars), 1, -1)
         h = self.network.trunk(start, vector, torch.ones(len(grammars), 1, dtype=torch.bool))
-        allowed = {id(grammar): grammar.groups() for grammar in grammars}
-        options = [allowed[id(grammar)] for grammar in grammars]
+        allowed = {grammar: grammar.groups() for grammar in set(grammars)}
+        options = [allowed[grammar] for grammar in grammars]
         possible = [i for i, groups in enumerate(options) if groups]
         drafts: list[Draft | None] = [None] * len(grammars)
         if possible:

@@ -30,7 +30,10 @@ from generators.wyckoff_network import SequenceNetwork
 from generators.wyckoff_sampler import Request, Sampler
 
 BATCH = 128
-"""Crystals that are drawn together."""
+"""Crystals that are drawn together, at most."""
+
+SMALL = 32
+"""And at least, where fewer are missing."""
 
 
 def shipped_checkpoint() -> Path:
@@ -46,14 +49,14 @@ class DrawSettings:
         temperature: of space group, elements and positions.
         spread: of cell and coordinates.
         geometries: cells and coordinates that a skeleton gets at most until one is sane.
-        rounds: skeletons that a sample gets at most.
+        rounds: times that a sample is tried at most, with some skeletons each.
         limits: of contacts and packing.
     """
 
     temperature: float = 1.0
     spread: float = 0.7
-    geometries: int = 6
-    rounds: int = 40
+    geometries: int = 3
+    rounds: int = 30
     limits: SanityLimits = field(default_factory=SanityLimits)
 
 
@@ -142,7 +145,7 @@ class WyckoffModel:
             latent: vectors to write them from [B,L].
             prefix: orbits that each begins with.
             accept: crystals for which it says no are drawn again.
-            on_done: called with the number of crystals that have just been finished.
+            on_done: called with the number of crystals that are finished.
 
         Raises:
             GenerationError: a wish cannot be met, or too many draws were refused.
@@ -152,7 +155,8 @@ class WyckoffModel:
         found: list[Drawn | None] = [None] * len(wishes)
         rounds = [0] * len(wishes)
         while pending := [i for i, drawn in enumerate(found) if drawn is None and rounds[i] < self.settings.rounds]:
-            pending = pending[:BATCH]
+            # What is hard to find is drawn several times a round: a small batch costs hardly less than a larger one.
+            pending = pending[:BATCH] * max(1, SMALL // len(pending))
             request = whole.part(pending)
             drafts = self.sampler.drafts(request, generator)
             if impossible := sum(draft is None for draft in drafts):
@@ -162,11 +166,11 @@ class WyckoffModel:
             ]
             drawn = self._sane([draft for k in kept if (draft := drafts[k])], request.part(kept), generator, accept)
             for k, one in zip(kept, drawn, strict=True):
-                found[pending[k]] = one
-            for i in pending:
+                found[pending[k]] = found[pending[k]] or one
+            for i in set(pending):
                 rounds[i] += 1
             if on_done is not None:
-                on_done(sum(one is not None for one in drawn))
+                on_done(sum(one is not None for one in found))
         complete = [one for one in found if one is not None]
         if len(complete) < len(found):
             raise GenerationError(
