@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -49,6 +49,8 @@ def train_to_folder(generator: Trained, data: Path, hosts: Path | None, config: 
         if not prepared.exists():
             note(f"preparing {prepared} from {data}")
             prepare(data, prepared, hosts=hosts)
+    if generator in ("vae", "wyckoff"):
+        config = replace(config, rate=1.5e-3, clip=10.0 if generator == "vae" else config.clip)
     plot = config.out / "losses.html"
 
     with progress_bars() as on_progress:
