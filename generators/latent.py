@@ -20,8 +20,12 @@ from generators.crystal_graph import graphs_of, joined
 from generators.guidance import label_for
 from generators.vae_network import PROPERTIES, Vae
 from generators.wyckoff_checkpoint import table_of
+from generators.wyckoff_grammar import Wish
 from generators.wyckoff_network import Context
 from generators.wyckoff_objective import batch_of_form, log_likelihood
+
+TYPICAL_ATOMS = 8
+"""Of a crystal, where its chance to hold allowed elements only is estimated."""
 
 MARGIN = 0.25
 """How far inside a window the search aims, in spreads of the property; half the window at most."""
@@ -109,6 +113,20 @@ class LatentSpace:
             below = (goal.low + inside - value).clamp_min(0) if np.isfinite(goal.low) else torch.zeros_like(value)
             above = (value - goal.high + inside).clamp_min(0) if np.isfinite(goal.high) else torch.zeros_like(value)
             found = found + ((below + above) / spread).square()
+        return found
+
+    def chances(self, latent: torch.Tensor, wish: Wish) -> torch.Tensor:
+        """Rough log-probability that a crystal written from each vector would meet a wish by itself [n].
+
+        By the element shares and the space group that are read off the vector, atoms drawn one by one.
+        """
+        content, group = self.network.summarised(latent)
+        shares, groups = content.softmax(-1), group.softmax(-1)
+        found = TYPICAL_ATOMS * shares[:, sorted(wish.allowed)].sum(1).clamp_min(1e-9).log()
+        for z in sorted(wish.required):
+            found = found + (1 - (1 - shares[:, z]) ** TYPICAL_ATOMS).clamp_min(1e-9).log()
+        if wish.groups:
+            found = found + groups[:, sorted(wish.groups)].sum(1).clamp_min(1e-9).log()
         return found
 
     def search(self, starts: torch.Tensor, goals: Sequence[Goal], steps: int = 150, rate: float = 0.05) -> torch.Tensor:

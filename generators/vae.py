@@ -32,6 +32,13 @@ CANDIDATES = 4
 """Crystals that are written for each one wanted where there are targets; those that the heads find best are kept."""
 
 
+SPARE = 32
+"""Vectors of the prior from which one is chosen."""
+
+TURNS = 4
+"""Vectors that a crystal may be written from, one after the other, where it is refused."""
+
+
 def shipped_checkpoint() -> Path:
     """The checkpoint that comes with the package."""
     return Path(str(files("data") / "assets" / "vae.safetensors"))
@@ -68,7 +75,7 @@ class VaeGenerator:
         goals = goals_for(condition.targets, condition.required)
         many = CANDIDATES if goals else 1
         wishes, cells = self._wishes(n, condition)
-        latent = self._latent(n * many, condition, goals, rng)
+        latent = self._latent(n * many * TURNS, wishes[0], goals, rng) if n else None
         drawn = self.model.crystals(
             [wish for wish in wishes for _ in range(many)],
             rng,
@@ -109,14 +116,18 @@ class VaeGenerator:
         )
         return [wish] * n, [1] * n
 
-    def _latent(
-        self, count: int, condition: Condition, goals: Sequence[Goal], rng: np.random.Generator
-    ) -> torch.Tensor | None:
-        """Vectors to write from; none where a composition alone is asked for, which says more than a random vector."""
-        if condition.contents and not goals:
+    def _latent(self, count: int, wish: Wish, goals: Sequence[Goal], rng: np.random.Generator) -> torch.Tensor | None:
+        """Vectors to write from; none where a composition alone is asked for, which says more than a random vector.
+
+        Of many vectors of the prior, those whose crystals are likely to meet the wish by themselves.
+        """
+        if wish.content is not None and not goals:
             return None
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        starts = self.space.network.from_prior(count, generator)
+        starts = self.space.network.from_prior(SPARE * count, generator)
+        chances = self.space.chances(starts, wish)
+        lots = torch.rand(chances.shape, generator=generator).log().neg().log().neg()  # Gumbel: drawn by their chances
+        starts = starts[(chances + lots).topk(count).indices]
         return self.space.search(starts, goals) if goals else starts
 
     def _best(self, drawn: list[Drawn], n: int, many: int, goals: Sequence[Goal], fixed: bool) -> list[Drawn]:

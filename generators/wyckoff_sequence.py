@@ -142,7 +142,7 @@ class WyckoffModel:
         Args:
             wishes: what each must satisfy.
             rng: the only source of randomness.
-            latent: vectors to write them from [B,L].
+            latent: vectors to write them from [B,L]; of further B rows, a crystal that was refused takes the next one.
             prefix: orbits that each begins with.
             accept: crystals for which it says no are drawn again.
             on_done: called with the number of crystals that are finished.
@@ -151,13 +151,13 @@ class WyckoffModel:
             GenerationError: a wish cannot be met, or too many draws were refused.
         """
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        whole = self.request(wishes, latent, prefix)
         found: list[Drawn | None] = [None] * len(wishes)
         rounds = [0] * len(wishes)
         while pending := [i for i, drawn in enumerate(found) if drawn is None and rounds[i] < self.settings.rounds]:
             # What is hard to find is drawn several times a round: a small batch costs hardly less than a larger one.
             pending = pending[:BATCH] * max(1, SMALL // len(pending))
-            request = whole.part(pending)
+            rows = None if latent is None else latent[[(i + rounds[i] * len(wishes)) % len(latent) for i in pending]]
+            request = self.request([wishes[i] for i in pending], rows, prefix)
             drafts = self.sampler.drafts(request, generator)
             if impossible := sum(draft is None for draft in drafts):
                 raise GenerationError(f"{impossible} of {len(drafts)} wishes can be met in no space group asked for")
