@@ -1,6 +1,6 @@
 """How good the latent space of `vae` is, on crystals that it has never seen.
 
-python benchmarks/latent.py SEQUENCES [--checkpoint FILE] [--crystals 200] [--samples 200]
+python -m benchmarks.latent SEQUENCES [--checkpoint FILE] [--crystals 200] [--samples 200]
 
 SEQUENCES is what `redoxa train --generator vae` prepares; its held-out crystals have formulas of their own.
 """

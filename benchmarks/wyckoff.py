@@ -1,6 +1,6 @@
 """How good the Wyckoff sequence model is on crystals that it has never seen.
 
-python benchmarks/wyckoff.py SEQUENCES [--checkpoint FILE] [--compositions 300] [--samples 500]
+python -m benchmarks.wyckoff SEQUENCES [--checkpoint FILE] [--compositions 300] [--samples 500]
 
 SEQUENCES is what `redoxa train --generator wyckoff` prepares; its held-out crystals have formulas of their own.
 """

@@ -17,6 +17,7 @@ from generators.vae import VaeGenerator
 from generators.vae_checkpoint import load_vae
 from generators.vae_network import PROPERTIES, cyclical, kl_by_dimension, mmd
 from generators.vae_training import batch_of
+from generators.wyckoff_grammar import Wish
 
 CPU = torch.device("cpu")
 CESIUM_CHLORIDE = Crystal(numbers=(55, 17), frac_coords=((0, 0, 0), (0.5, 0.5, 0.5)), lattice_A=4.12 * np.eye(3))
@@ -110,6 +111,17 @@ def test_search_ends_inside_the_windows_and_near_the_data(space):
     values = space.properties(found)[:, PROPERTIES.index("hull_distance_eV_per_atom")]
     assert 0.10 <= float(values.min()) <= float(values.max()) <= 0.12
     assert float(space.whitened(found).square().mean()) < 2.0
+
+
+def test_vectors_of_crystals_that_meet_a_wish_have_the_better_chance(space, tiny_sequences):
+    data = load_sequences(tiny_sequences).crystals
+    crystals = batch_of(data).to_crystals()
+    latent = space.encode(crystals)
+    for wish in (Wish(frozenset({3, 22, 8})), Wish(frozenset(range(1, 104)), frozenset({22}))):
+        chances = space.chances(latent, wish).detach().numpy()
+        meets = np.array([set(c.numbers) <= wish.allowed and wish.required <= set(c.numbers) for c in crystals])
+        assert chances[meets].mean() > chances[~meets].mean() + 0.3
+    assert float(space.chances(latent, Wish(frozenset({3}), groups=frozenset({1}))).max()) <= 0.0
 
 
 def test_voltages_are_of_the_required_ion_and_other_targets_are_refused():
