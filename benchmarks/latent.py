@@ -45,7 +45,8 @@ class Result:
     """Nats per held-out crystal with and without its latent vector, shares of crystals, errors in units of properties.
 
     `rmse` is on held-out crystals with the property known, `spread` its standard deviation among them: what a constant
-    would give. `inside_*`: shares of samples that lie in all windows, by the model's own heads once they are encoded.
+    would give. `anomaly_auc`: how often a real crystal is less of an anomaly than one with random elements; 0.5 is chance.
+    `inside_*`: shares of samples that lie in all windows, by the model's own heads once they are encoded.
     """
 
     nats_discrete: float
@@ -63,6 +64,7 @@ class Result:
     known: dict[str, int]
     information_gap: dict[str, float]
     best_information: dict[str, float]
+    anomaly_auc: float
     inside_searched: float
     inside_unconditioned: float
 
@@ -144,6 +146,20 @@ def heads(
     return found | {"known": dict(zip(PROPERTIES, map(int, known), strict=True))}
 
 
+def strange(space: LatentSpace, data: SequenceData, count: int) -> float:
+    """How often a held-out crystal is less of an anomaly than one with its elements exchanged at random."""
+    crystals = batch_of(data.crystals.subset(data.crystals.held_out)).to_crystals()[:count]
+    rng = np.random.default_rng(0)
+    known = np.flatnonzero(space.network.decoder.known.numpy()).tolist()
+    swapped = []
+    for crystal in crystals:
+        kinds = sorted(set(crystal.numbers))
+        swap = dict(zip(kinds, rng.choice(known, len(kinds), replace=False).tolist(), strict=True))
+        swapped.append(crystal.model_copy(update={"numbers": tuple(swap[z] for z in crystal.numbers)}))
+    real, odd = ([one.score for one in space.anomalies(each)] for each in (crystals, swapped))
+    return float(np.mean([(r < o) + 0.5 * (r == o) for r in real for o in odd]))
+
+
 def searched(generator: VaeGenerator, count: int) -> dict[str, float]:
     """Share of samples inside the windows, asked for and not asked for, by the model's own heads."""
     goals: list[Goal] = goals_for(WINDOW.targets, WINDOW.required)
@@ -172,6 +188,7 @@ def main(sequences: Path, checkpoint: Path | None = None, crystals: int = 200, s
         kl_nats=float(kl_by_dimension(held, held_log_variance).sum()),
         **sampled(generator, samples),
         **heads(space, data, held, train),
+        anomaly_auc=strange(space, data, samples // 2),
         **searched(generator, max(samples // 10, 10)),
     )
     print(json.dumps(asdict(result), indent=1))
