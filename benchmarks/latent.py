@@ -45,7 +45,7 @@ class Result:
     """Nats per held-out crystal with and without its latent vector, shares of crystals, errors in units of properties.
 
     `rmse` is on held-out crystals with the property known, `spread` its standard deviation among them: what a constant
-    would give. `anomaly_auc`: how often a real crystal is less of an anomaly than one with random elements; 0.5 is chance.
+    would give. `anomaly_auc`: how often a real crystal is less odd than one with random elements; 0.5 is chance.
     `inside_*`: shares of samples that lie in all windows, by the model's own heads once they are encoded.
     """
 
