@@ -105,6 +105,7 @@ def train(
     generator: Literal["flow", "diffusion", "orbits"] = "flow",
     data: Path | None = None,
     hosts: Path | None = None,
+    start: Path | None = None,
     out: Path = Path("runs/train"),
     steps: Annotated[int, Parameter(validator=Number(gte=1))] = 30_000,
     seed: int = 0,
@@ -118,6 +119,7 @@ def train(
         data: for flow and diffusion, structures (.parquet, as in the shared data sets) or a tensor file prepared from
             them (.safetensors); for orbits, a table of templates, by default the one that ships.
         hosts: more structures (.parquet), of insertion hosts with voltages, for diffusion to learn to aim at them.
+        start: weights of flow or diffusion to begin with, for fine-tuning; by default random ones.
         out: folder for checkpoints, the log (JSON lines), and a page of the losses that reloads itself.
         steps: optimiser steps in all.
         seed: of weights, data order and noise.
@@ -134,7 +136,7 @@ def train(
     else:
         decay = max(1, 3 * steps // 5)
         config = TrainConfig(out, steps=steps, decay_steps=decay, seed=seed, workers=workers)
-        train_to_folder(generator, data, hosts, config, resume=resume)
+        train_to_folder(generator, data, config, hosts=hosts, start=start, resume=resume)
 
 
 @reference_app.command

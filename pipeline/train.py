@@ -20,22 +20,27 @@ from screening.pool import available_cores
 
 
 def train_to_folder(
-    generator: Literal["flow", "diffusion"], data: Path, hosts: Path | None, config: TrainConfig, *, resume: bool
+    generator: Literal["flow", "diffusion"],
+    data: Path,
+    config: TrainConfig,
+    *,
+    hosts: Path | None,
+    start: Path | None,
+    resume: bool,
 ) -> Path:
     """Train a generator from noise; returns the weights. Killed and run again, it goes on exactly where it was.
 
     Args:
         generator: which.
         data: structures as .parquet, or a tensor file prepared from them.
-        hosts: more of them, of insertion hosts with voltages; None for none, or where `data` is prepared already.
         config: how; its folder gets the prepared data, the checkpoint, the log, a page of the losses and the weights.
+        hosts: more structures, of insertion hosts with voltages; None for none, or where `data` is prepared already.
+        start: weights to begin with, of either generator; None for random ones.
         resume: go on from the folder's checkpoint.
     """
-    for path in filter(None, (data, hosts)):
+    for path in filter(None, (data, hosts, start)):
         if not path.exists():
-            raise InputError(
-                f"{path}: no such file; give structures (.parquet) or a prepared tensor file (.safetensors)"
-            )
+            raise InputError(f"{path}: no such file")
     prepared = data
     if data.suffix == ".parquet":
         prepared = config.out / "data.safetensors"
@@ -51,7 +56,7 @@ def train_to_folder(
             if line["step"] % config.save_every == 0 or line["step"] == config.steps:
                 write_training_plot(config.log, plot)
 
-        weights = train(partial(NoiseTask, generator, prepared), config, on_log, resume)
+        weights = train(partial(NoiseTask, generator, prepared, start=start), config, on_log, resume)
     note(f"weights in {weights}, log in {config.log}, losses in {plot}")
     return weights
 
