@@ -54,7 +54,7 @@ def save_network(path: Path, generator: str, network: Backbone, statistics: Data
     tensors = {name: p.half() for name, p in network.named_parameters()}
     tensors |= {name: b for name, b in network.named_buffers() if name in network.state_dict()}
     tensors |= {f"statistics.{name}": t for name, t in statistics.tensors().items()}
-    header = {"format": _format(generator), "backbone": json.dumps(asdict(network.config), sort_keys=True)}
+    header = {"format": checkpoint_format(generator), "backbone": json.dumps(asdict(network.config), sort_keys=True)}
     write_tensors(path, tensors, header)
 
 
@@ -65,8 +65,8 @@ def load_network(path: Path, generator: str) -> tuple[Backbone, DataStatistics]:
         InputError: not a checkpoint of this generator.
     """
     tensors, header = read_tensors(path)
-    if header.get("format") != _format(generator):
-        raise InputError(f"{path}: format {header.get('format')!r} is not {_format(generator)!r}")
+    if header.get("format") != checkpoint_format(generator):
+        raise InputError(f"{path}: format {header.get('format')!r} is not {checkpoint_format(generator)!r}")
     settings = json.loads(header["backbone"])
     if unknown := set(settings) - {field.name for field in fields(BackboneConfig)}:
         raise InputError(f"{path}: settings {sorted(unknown)} do not fit this program")
@@ -81,5 +81,6 @@ def load_network(path: Path, generator: str) -> tuple[Backbone, DataStatistics]:
         raise InputError(f"{path}: weights do not fit the network: {error}") from error
 
 
-def _format(generator: str) -> str:
+def checkpoint_format(generator: str) -> str:
+    """The `format` in the header of a generator's checkpoint."""
     return f"redoxa-{generator}-1"

@@ -29,8 +29,8 @@ def ode(
     reference = network.reference(sample.types)
     y = (sample.lattice - reference) / network.lattice_std
     y = math.cos(turn) * y - math.sin(turn) * guess.lattice
-    coords = (sample.coords + width * (width - following) * _score(guess, width)) % 1.0
-    return replace(sample, coords=coords, lattice=reference + network.lattice_std * y)
+    coords = _along_score(sample.coords, guess, 1 - following / width, step, settings)
+    return replace(sample, coords=coords % 1.0, lattice=reference + network.lattice_std * y)
 
 
 @sampler
@@ -71,7 +71,7 @@ def _ancestral(
     """Draw the next state given this one and what the network says of the crystal."""
     width, following = _widths(step, settings)
     gone = 1 - (following / width) ** 2
-    coords = sample.coords + width**2 * gone * _score(guess, width)
+    coords = _along_score(sample.coords, guess, gone, step, settings)
     coords = coords + following * math.sqrt(gone) * _normal(coords, generator)
     angle, then = (math.pi / 2 * (1 - k / settings.steps) for k in (step, step + 1))
     reference = network.reference(sample.types)
@@ -83,6 +83,15 @@ def _ancestral(
     kept = math.sqrt(max(0.0, math.sin(then) ** 2 - fresh**2))
     y = math.cos(then) * crystal + kept * noise + fresh * _normal(y, generator)
     return replace(sample, coords=coords % 1.0, lattice=reference + network.lattice_std * y)
+
+
+def _along_score(
+    coords: torch.Tensor, guess: Prediction, share: float, step: int, settings: SamplerSettings
+) -> torch.Tensor:
+    """Coordinates moved along the score by a share of the variance, and by more of it the later it is, up to all."""
+    width = _widths(step, settings)[0]
+    ahead = min(1.0, share * (1.0 + settings.anneal * step / settings.steps))
+    return coords + ahead * width**2 * _score(guess, width)
 
 
 def _widths(step: int, settings: SamplerSettings) -> tuple[float, float]:

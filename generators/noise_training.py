@@ -13,9 +13,10 @@ import numpy as np
 import torch
 
 from data.datasets import LABELS, load
+from data.errors import InputError
 from generators.backbone import Backbone, BackboneConfig
 from generators.batches import Crystals, batches_by_size
-from generators.checkpoint import save_network
+from generators.checkpoint import checkpoint_format, read_tensors, save_network
 from generators.objective import LossWeights, Noising, diffusion, fit_buffers, loss_terms, straight_paths
 from generators.statistics import DataStatistics, count_statistics
 
@@ -33,8 +34,7 @@ def recipe(name: Literal["flow", "diffusion"]) -> Recipe:
     """What the shipped weights of a generator are trained with."""
     if name == "flow":
         return Recipe(straight_paths, LossWeights(), BackboneConfig())
-    small = BackboneConfig(hidden=144, edge=96, layers=5, labels=len(LABELS))
-    return Recipe(diffusion, LossWeights(coords=4.0), small)
+    return Recipe(diffusion, LossWeights(coords=4.0), BackboneConfig(labels=len(LABELS)))
 
 
 class NoiseTask:
@@ -44,6 +44,8 @@ class NoiseTask:
         name: of the generator.
         data: prepared file (`data.datasets.prepare`).
         backbone: size of the network; by default that of the shipped weights.
+        start: checkpoint of a network from noise to begin with, of either generator; what it lacks, and the heads for
+            coordinates and lattice where the generators differ, begin anew.
         edges_per_batch: a batch of N-atom crystals holds about this many edges.
 
     Raises:
@@ -55,11 +57,12 @@ class NoiseTask:
         name: Literal["flow", "diffusion"],
         data: Path,
         backbone: BackboneConfig | None = None,
+        start: Path | None = None,
         edges_per_batch: int = 4608,
     ) -> None:
         self.name: str = name
         self.recipe, self.edges = recipe(name), edges_per_batch
-        self.backbone = backbone or self.recipe.backbone
+        self.backbone, self.start = backbone or self.recipe.backbone, start
         self.settings = {"backbone": json.dumps(asdict(self.backbone)), "generator": name}
         self.data = load(data)
         self.crystals = Crystals(self.data)
@@ -67,6 +70,8 @@ class NoiseTask:
     def network(self) -> Backbone:
         """See `Task`."""
         network = Backbone(self.backbone)
+        if self.start is not None:
+            begin_with(network, self.name, self.start)
         fit_buffers(network, self.data.subset(~self.data.held_out))
         return network
 
@@ -93,3 +98,19 @@ class NoiseTask:
     @cached_property
     def _statistics(self) -> DataStatistics:
         return count_statistics(self.data.subset(~self.data.held_out))
+
+
+def begin_with(network: Backbone, generator: str, checkpoint: Path) -> None:
+    """Copy what fits from a checkpoint of a network from noise.
+
+    Raises:
+        InputError: not such a checkpoint, or of a network of another size.
+    """
+    tensors, header = read_tensors(checkpoint)
+    same = header.get("format") == checkpoint_format(generator)
+    own = network.state_dict()
+    heads = () if same else ("coords_head", "lattice_head")
+    given = {name: t.float() for name, t in tensors.items() if name in own and not name.startswith(heads)}
+    if not given or any(own[name].shape != t.shape for name, t in given.items()):
+        raise InputError(f"{checkpoint}: no network of this size")
+    network.load_state_dict(own | given)

@@ -40,8 +40,8 @@ class SamplerSettings:
 
     Attributes:
         steps: steps of the geometry.
-        anneal: of the flow: s in the coordinate step dt (1 + s t): coordinates run ahead of time more and more, which
-            sharpens them (FlowMM, arXiv:2406.04713).
+        anneal: s in the coordinate step dt (1 + s t): coordinates run ahead of time more and more, which sharpens them
+            (FlowMM, arXiv:2406.04713).
         temperature: of the types; below 1 gives fewer, likelier elements.
         lattice_noise: width of the noise the lattice starts from, in units of the training noise.
         allowed: types that may be drawn, bool [N_TYPES]; the others have probability zero.

@@ -19,7 +19,7 @@ from generators.crystal_graph import graphs_of, joined
 from generators.graph import N_TYPES
 from generators.vae_checkpoint import save_vae
 from generators.vae_network import PROPERTIES, Vae, VaeConfig, cyclical, kl_by_dimension, mmd
-from generators.wyckoff_checkpoint import load_sequence_network
+from generators.wyckoff_checkpoint import begin_with
 from generators.wyckoff_network import Context
 from generators.wyckoff_objective import Sequences, fit_buffers, log_likelihood
 
@@ -99,9 +99,9 @@ class VaeTask:
         """See `Task`."""
         network = Vae(self.config, self.data.table)
         kept = ~self.data.crystals.held_out
-        fit_buffers(network.decoder, self.data, kept)
         if self.start is not None:
-            network.decoder.load_state_dict(load_sequence_network(self.start).state_dict(), strict=False)
+            begin_with(network.decoder, self.start)
+        fit_buffers(network.decoder, self.data, kept)
         known = self.labels[torch.from_numpy(kept)]
         mean = known.nanmean(0).nan_to_num(0.0)
         network.property_mean.copy_(mean)

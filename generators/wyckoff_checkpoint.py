@@ -40,6 +40,19 @@ def load_sequence_network(path: Path) -> SequenceNetwork:
     return network.eval()
 
 
+def begin_with(network: SequenceNetwork, path: Path) -> None:
+    """Copy weights from a checkpoint; what it lacks (the way in for a latent vector, say) begins anew.
+
+    Raises:
+        InputError: not a checkpoint of this program, or of another size.
+    """
+    given = load_sequence_network(path).state_dict()
+    try:
+        network.load_state_dict(given, strict=False)
+    except RuntimeError as error:
+        raise InputError(f"{path}: a network of another size: {error}") from error
+
+
 def halved(module: torch.nn.Module) -> dict[str, torch.Tensor]:
     """Weights in half precision, buffers as they are."""
     weights = {name for name, _ in module.named_parameters()}

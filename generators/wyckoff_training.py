@@ -12,7 +12,7 @@ import torch
 
 from data.sequences import SequenceData, load_sequences
 from generators.batches import batches_by_size
-from generators.wyckoff_checkpoint import save_sequence_network
+from generators.wyckoff_checkpoint import begin_with, save_sequence_network
 from generators.wyckoff_network import SequenceConfig, SequenceNetwork
 from generators.wyckoff_objective import Sequences, Shares, context_for, fit_buffers, log_likelihood
 
@@ -27,6 +27,7 @@ class WyckoffTask:
         data: prepared file (`data.sequences.prepare_sequences`).
         config: size of the network.
         shares: of the ways in which a crystal is learned.
+        start: weights of such a network of the same size to begin with.
 
     Raises:
         InputError: the data cannot be read.
@@ -34,15 +35,23 @@ class WyckoffTask:
 
     name = "wyckoff"
 
-    def __init__(self, data: Path, config: SequenceConfig | None = None, shares: Shares | None = None) -> None:
+    def __init__(
+        self,
+        data: Path,
+        config: SequenceConfig | None = None,
+        shares: Shares | None = None,
+        start: Path | None = None,
+    ) -> None:
         self.data = load_sequences(data)
-        self.config, self.shares = config or SequenceConfig(), shares or Shares()
+        self.config, self.shares, self.start = config or SequenceConfig(), shares or Shares(), start
         self.settings = {"network": json.dumps(asdict(self.config))}
         self.sequences = Sequences(self.data)
 
     def network(self) -> SequenceNetwork:
         """See `Task`."""
         network = SequenceNetwork(self.config, self.data.table)
+        if self.start is not None:
+            begin_with(network, self.start)
         fit_buffers(network, self.data, ~self.data.crystals.held_out)
         return network
 

@@ -105,6 +105,7 @@ def train(
     generator: Literal["flow", "diffusion", "orbits", "vae", "wyckoff"] = "flow",
     data: Path | None = None,
     hosts: Path | None = None,
+    start: Path | None = None,
     out: Path = Path("runs/train"),
     steps: Annotated[int, Parameter(validator=Number(gte=1))] = 30_000,
     seed: int = 0,
@@ -119,6 +120,8 @@ def train(
         data: structures (.parquet, as in the shared data sets) or a tensor file prepared from them (.safetensors); for
             orbits, a table of templates, by default the one that ships.
         hosts: more structures (.parquet), of insertion hosts with voltages, for diffusion and vae to aim at them.
+        start: weights to begin with, for fine-tuning: of flow or diffusion for these, of wyckoff for vae and wyckoff. By
+            default random ones, and for vae those of wyckoff that ship.
         out: folder for checkpoints, the log (JSON lines), and a page of the losses that reloads itself.
         steps: optimiser steps in all.
         seed: of weights, data order and noise.
@@ -135,7 +138,7 @@ def train(
     else:
         decay = max(1, 3 * steps // 5)
         config = TrainConfig(out, steps=steps, decay_steps=decay, seed=seed, workers=workers)
-        train_to_folder(generator, data, hosts, config, resume=resume)
+        train_to_folder(generator, data, config, hosts=hosts, start=start, resume=resume)
 
 
 @reference_app.command

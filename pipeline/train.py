@@ -28,21 +28,28 @@ Trained = Literal["flow", "diffusion", "vae", "wyckoff"]
 """Networks that learn crystals by the common loop."""
 
 
-def train_to_folder(generator: Trained, data: Path, hosts: Path | None, config: TrainConfig, *, resume: bool) -> Path:
+def train_to_folder(
+    generator: Trained,
+    data: Path,
+    config: TrainConfig,
+    *,
+    hosts: Path | None,
+    start: Path | None,
+    resume: bool,
+) -> Path:
     """Train a network on crystals; returns the weights. Killed and run again, it goes on exactly where it was.
 
     Args:
         generator: which.
         data: structures as .parquet, or a tensor file prepared from them.
-        hosts: more of them, of insertion hosts with voltages; None for none, or where `data` is prepared already.
         config: how; its folder gets the prepared data, the checkpoint, the log, a page of the losses and the weights.
+        hosts: more structures, of insertion hosts with voltages; None for none, or where `data` is prepared already.
+        start: weights to begin with (`redoxa train --help`), or None.
         resume: go on from the folder's checkpoint.
     """
-    for path in filter(None, (data, hosts)):
+    for path in filter(None, (data, hosts, start)):
         if not path.exists():
-            raise InputError(
-                f"{path}: no such file; give structures (.parquet) or a prepared tensor file (.safetensors)"
-            )
+            raise InputError(f"{path}: no such file")
     prepared = data
     if data.suffix == ".parquet":
         prepared = config.out / "data.safetensors"
@@ -60,22 +67,25 @@ def train_to_folder(generator: Trained, data: Path, hosts: Path | None, config: 
             if line["step"] % config.save_every == 0 or line["step"] == config.steps:
                 write_training_plot(config.log, plot)
 
-        weights = train(_task(generator, prepared, config.out, on_progress), config, on_log, resume)
+        task = _task(generator, prepared, start, config.out, on_progress)
+        weights = train(task, config, on_log, resume)
     note(f"weights in {weights}, log in {config.log}, losses in {plot}")
     return weights
 
 
-def _task(generator: Trained, prepared: Path, out: Path, on_progress: OnProgress) -> Callable[[], Task[Any]]:
+def _task(
+    generator: Trained, prepared: Path, start: Path | None, out: Path, on_progress: OnProgress
+) -> Callable[[], Task[Any]]:
     """What is learned; sequences are prepared in the folder where they are not there yet (50 ms a crystal)."""
     if generator in ("flow", "diffusion"):
-        return partial(NoiseTask, generator, prepared)
+        return partial(NoiseTask, generator, prepared, start=start)
     sequences = out / "sequences.safetensors"
     if not sequences.exists():
         note(f"finding the symmetric forms of the crystals in {prepared}")
         prepare_sequences(load(prepared), sequences, on_step=lambda done, total: on_progress("symmetry", done, total))
     if generator == "wyckoff":
-        return partial(WyckoffTask, sequences)
-    return partial(VaeTask, sequences, start=shipped_checkpoint())
+        return partial(WyckoffTask, sequences, start=start)
+    return partial(VaeTask, sequences, start=start or shipped_checkpoint())
 
 
 def train_judge_to_folder(table: Path | None, out: Path, *, seed: int) -> Path:

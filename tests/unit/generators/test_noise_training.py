@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -99,3 +100,15 @@ print('trained')
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "trained", done.stderr
+
+
+def test_a_network_begins_with_another_ones_weights_but_not_with_its_heads(tiny_file, tiny_checkpoint):
+    given, _ = load_network(tiny_checkpoint, "flow")
+    labelled = replace(TINY, labels=4)
+    network = NoiseTask("diffusion", tiny_file, labelled, tiny_checkpoint).network()
+    assert torch.equal(network.layers[1].out.weight, given.layers[1].out.weight)
+    assert not torch.equal(network.coords_head.weight, given.coords_head.weight)
+    further = NoiseTask("flow", tiny_file, TINY, tiny_checkpoint).network()
+    assert torch.equal(further.coords_head.weight, given.coords_head.weight)
+    with pytest.raises(InputError, match="of this size"):
+        NoiseTask("flow", tiny_file, replace(TINY, hidden=32), tiny_checkpoint).network()

@@ -29,6 +29,7 @@ from generators.wyckoff_objective import (
     log_likelihood,
 )
 from generators.wyckoff_sequence import DrawSettings, WyckoffModel, sane_crystal
+from generators.wyckoff_training import WyckoffTask
 from tests.unit.generators.conftest import TINY_SEQUENCE
 
 ROOT = Path(__file__).parents[3]
@@ -191,6 +192,14 @@ def test_other_files_are_not_taken_for_a_network(tiny_checkpoint, tmp_path):
         load_sequence_network(tiny_checkpoint)
     with pytest.raises(InputError, match=r"none\.safetensors"):
         load_sequence_network(tmp_path / "none.safetensors")
+
+
+def test_a_network_may_begin_with_the_weights_of_another(tiny_sequences, tiny_wyckoff):
+    begun = WyckoffTask(tiny_sequences, TINY_SEQUENCE, start=tiny_wyckoff).network()
+    given = load_sequence_network(tiny_wyckoff).state_dict()
+    assert all(torch.equal(value, given[name]) for name, value in begun.named_parameters())
+    with pytest.raises(InputError, match="another size"):
+        WyckoffTask(tiny_sequences, replace(TINY_SEQUENCE, width=16), start=tiny_wyckoff).network()
 
 
 def test_impossible_angles_and_coinciding_sites_are_no_crystals():
