@@ -38,7 +38,8 @@ from generators.evaluate.table import Sample
 from generators.evaluate.uniqueness import first_equals
 from generators.evaluate.validity import is_valid_structure, sanity_complaint
 from generators.evaluate.values import Value
-from generators.flow import FlowGenerator, FlowSettings
+from generators.flow import FlowGenerator
+from generators.from_noise import NoiseSettings
 from pipeline.evaluate.relaxation import relax_all
 from pipeline.evaluate.stability import relaxed_rows, stability_values
 from pipeline.evaluate.truths import read_truths
@@ -90,7 +91,7 @@ def condition_for(ion: str, max_atoms: int) -> Condition:
 def load_generator(name: str, checkpoint: Path | None) -> Generator:
     """A generator by its name in the registry; "flow-along" is the flow with types revealed on the way."""
     if name == "flow-along":
-        return FlowGenerator(checkpoint, FlowSettings(types="along"))
+        return FlowGenerator(checkpoint, NoiseSettings(types="along"))
     kind: Callable[..., Generator] = load_kind(GENERATORS, "generator", name)
     return kind(checkpoint) if checkpoint is not None and name == "flow" else kind()
 

@@ -110,6 +110,21 @@ def canonical(form: SymmetricCrystal) -> SymmetricCrystal:
     return min(candidates, key=_order)
 
 
+def equal_forms(form: SymmetricCrystal, most: int, rng: np.random.Generator) -> list[SymmetricCrystal]:
+    """Up to `most` other forms of the same crystal, by motions drawn at random; along polar axes the origin stays."""
+    group, choices = space_group(form.group), motions(form)
+    found = {_content(form): form}
+    for index in rng.permutation(len(choices))[: 3 * most].tolist():
+        moved = _moved(group, form, choices[index])
+        found.setdefault(_content(moved), moved)
+    return list(found.values())[1 : most + 1]
+
+
+def _content(form: SymmetricCrystal) -> tuple[object, ...]:
+    """What tells two forms apart, to be looked up."""
+    return repr([_orbit_order(orbit) for orbit in form.orbits]), tuple(round(x, 2) for x in form.lengths_A)
+
+
 def _order(form: SymmetricCrystal) -> tuple[object, ...]:
     """Cell first, then the free coordinates, rounded."""
     return [round(x, 2) for x in form.lengths_A], [[round(x, DIGITS) for x in o.free] for o in form.orbits]

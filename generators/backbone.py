@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 from generators.graph import MASK, N_TYPES, fourier, pair_distances, radial, wrap
+from generators.labels import LabelEmbedding
 from generators.paths import log_to_lattice
 
 _NOBLE = (0, 2, 10, 18, 36, 54, 86, 118)
@@ -32,6 +33,7 @@ class BackboneConfig:
         harmonics: Fourier harmonics of fractional differences.
         radials: radial functions between 0.5 and `cutoff_A`.
         cutoff_A: centre of the last radial function.
+        labels: number of labels that may be given; 0 for a network without.
     """
 
     hidden: int = 192
@@ -40,11 +42,16 @@ class BackboneConfig:
     harmonics: int = 8
     radials: int = 20
     cutoff_A: float = 6.0
+    labels: int = 0
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the network says of a state: type logits [B,N,N_TYPES], velocities of coordinates [B,N,3], lattice [B,6]."""
+    """What the network says of a state: type logits [B,N,N_TYPES], coordinates [B,N,3], lattice [B,6].
+
+    Coordinates and lattice are what the network was trained to say: velocities for `flow`, and for `diffusion` scores
+    in units of their root mean square, and the change of the standardised lattice by the angle of its noise.
+    """
 
     types: torch.Tensor
     coords: torch.Tensor
@@ -93,7 +100,7 @@ class Layer(nn.Module):
 
 
 class Backbone(nn.Module):
-    """Velocity of coordinates and lattice, and type logits, of a batch of crystals with equally many atoms.
+    """Where coordinates and lattice should go, and type logits, of a batch of crystals with equally many atoms.
 
     Nothing depends on the order of the atoms, on the origin, or on the cell's orientation. The buffers hold what the
     data say of elements and cells: `volumes` (cubic Angstrom per atom of each element), and `lattice_mean`,
@@ -119,6 +126,7 @@ class Backbone(nn.Module):
         self.embedding = nn.Embedding(N_TYPES, hidden)
         self.place = nn.Linear(self.element_table.shape[1], hidden, bias=False)
         self.state = nn.Sequential(nn.Linear(6 + 3 + 16, hidden), nn.SiLU(), nn.Linear(hidden, hidden))
+        self.labels = LabelEmbedding(config.labels, hidden) if config.labels else None
         self.layer_state = nn.Linear(hidden, hidden * config.layers)
         self.layers = nn.ModuleList(Layer(config, edge_features) for _ in range(config.layers))
         self.norm = nn.LayerNorm(hidden)
@@ -135,7 +143,12 @@ class Backbone(nn.Module):
         return shift + self.lattice_mean
 
     def forward(
-        self, types: torch.Tensor, frac_coords: torch.Tensor, log_lattice: torch.Tensor, time: torch.Tensor
+        self,
+        types: torch.Tensor,
+        frac_coords: torch.Tensor,
+        log_lattice: torch.Tensor,
+        time: torch.Tensor,
+        labels: torch.Tensor | None = None,
     ) -> Prediction:
         """Predict from a state on the path.
 
@@ -144,6 +157,7 @@ class Backbone(nn.Module):
             frac_coords: [B,N,3].
             log_lattice: as `paths.lattice_to_log` gives it [B,6].
             time: of coordinates and lattice, 0 (noise) to 1 (crystal) [B].
+            labels: what is known of the crystal, NaN where nothing is [B,labels]; a network without labels ignores it.
         """
         n = types.shape[1]
         # Distances in bfloat16 would be wrong by hundredths of an Angstrom.
@@ -157,6 +171,9 @@ class Backbone(nn.Module):
             size = torch.stack([torch.full_like(time, n / 10.0), known, time], dim=1)
             summary = torch.cat([y, size, waves.sin(), waves.cos()], dim=1)
         state = self.state(summary)
+        if self.labels is not None:
+            unknown = torch.full((len(types), self.config.labels), torch.nan, device=types.device)
+            state = state + self.labels(unknown if labels is None else labels)
         offsets = self.layer_state(functional.silu(state)).unsqueeze(1).chunk(self.config.layers, dim=-1)
         h = self.embedding(types) + self.place(self.element_table[types])
         for layer, offset in zip(self.layers, offsets, strict=True):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from data.errors import GenerationError
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
 
     from data.crystal import CrystalBatch
     from data.records import Crystal
@@ -112,7 +113,7 @@ class Generator(Protocol):
     Same `condition` and same state of `rng` give the same samples. `sample` returns exactly n crystals that satisfy the
     condition, or raises `data.errors.GenerationError` saying which part of the condition it cannot meet. `labels` says
     in a word or two where sample i came from (prototype name, say), and is "" where there is nothing to say. `aims` are
-    the properties of `TARGETS` that the generator can aim at.
+    the properties of `TARGETS` that the generator can aim at whatever the working ion.
     """
 
     name: ClassVar[str]
@@ -124,4 +125,17 @@ class Generator(Protocol):
         self, n: int, condition: Condition, rng: np.random.Generator, on_step: OnStep | None = None
     ) -> tuple[CrystalBatch, list[str]]:
         """Return n crystals and their labels."""
+        ...
+
+
+@runtime_checkable
+class HasLikelihood(Protocol):
+    """A generator that can say how likely it holds a crystal to be."""
+
+    def log_likelihood(self, crystals: Sequence[Crystal], rng: np.random.Generator) -> NDArray[np.float64]:
+        """Lower bound of the log density of each crystal's geometry given its elements, in nats by atom [n].
+
+        With respect to fractional coordinates and log lattice parameters of the reduced cell; NaN for a crystal with
+        elements that the generator does not know. An estimate, right in the mean over many crystals.
+        """
         ...

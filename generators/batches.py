@@ -14,11 +14,12 @@ from generators.paths import lattice_to_log
 
 @dataclass(frozen=True)
 class Batch:
-    """Crystals with equally many atoms: types [B,N], coordinates [B,N,3], log lattices [B,6]."""
+    """Crystals with equally many atoms: types [B,N], coordinates [B,N,3], log lattices [B,6], labels [B,K] (or NaN)."""
 
     types: torch.Tensor
     coords: torch.Tensor
     lattice: torch.Tensor
+    labels: torch.Tensor
 
 
 class Crystals:
@@ -27,12 +28,14 @@ class Crystals:
     def __init__(self, data: CrystalData) -> None:
         self.numbers, self.coords = torch.from_numpy(data.numbers), torch.from_numpy(data.frac_coords)
         self.lattice = lattice_to_log(torch.from_numpy(data.cells).double()).float()
+        self.labels = torch.from_numpy(data.labels)
         self.start, self.counts = torch.from_numpy(data.start[:-1]), torch.from_numpy(data.counts)
 
     def take(self, rows: torch.Tensor, device: torch.device) -> Batch:
         """Crystals [B] of equally many atoms."""
         atoms = self.start[rows].unsqueeze(1) + torch.arange(int(self.counts[rows[0]]))
-        return Batch(self.numbers[atoms].to(device), self.coords[atoms].to(device), self.lattice[rows].to(device))
+        parts = self.numbers[atoms], self.coords[atoms], self.lattice[rows], self.labels[rows]
+        return Batch(*(part.to(device) for part in parts))
 
 
 def batches_by_size(

@@ -15,8 +15,6 @@ from data.errors import InputError
 from generators.backbone import Backbone, BackboneConfig
 from generators.statistics import DataStatistics
 
-FORMAT = "redoxa-flow-1"
-
 
 def sha256(path: Path) -> str:
     """Hex digest of a file."""
@@ -44,34 +42,34 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         raise InputError(f"{path}: cannot be read as a checkpoint ({error})") from error
 
 
-def save_network(path: Path, network: Backbone, statistics: DataStatistics) -> None:
+def save_network(path: Path, generator: str, network: Backbone, statistics: DataStatistics) -> None:
     """Write a network for sampling: weights in half precision, buffers in full.
 
     Args:
         path: file to write.
+        generator: whose network it is.
         network: with the weights that sample.
         statistics: of the training data.
     """
     tensors = {name: p.half() for name, p in network.named_parameters()}
     tensors |= {name: b for name, b in network.named_buffers() if name in network.state_dict()}
     tensors |= {f"statistics.{name}": t for name, t in statistics.tensors().items()}
-    header = {"format": FORMAT, "backbone": json.dumps(asdict(network.config), sort_keys=True)}
+    header = {"format": checkpoint_format(generator), "backbone": json.dumps(asdict(network.config), sort_keys=True)}
     write_tensors(path, tensors, header)
 
 
-def load_network(path: Path) -> tuple[Backbone, DataStatistics]:
+def load_network(path: Path, generator: str) -> tuple[Backbone, DataStatistics]:
     """Read a network for sampling, and the statistics of its training data.
 
     Raises:
-        InputError: not a checkpoint of this program.
+        InputError: not a checkpoint of this generator.
     """
     tensors, header = read_tensors(path)
-    if header.get("format") != FORMAT:
-        raise InputError(f"{path}: format {header.get('format')!r} is not {FORMAT!r}")
+    if header.get("format") != checkpoint_format(generator):
+        raise InputError(f"{path}: format {header.get('format')!r} is not {checkpoint_format(generator)!r}")
     settings = json.loads(header["backbone"])
-    known = {field.name for field in fields(BackboneConfig)}
-    if set(settings) != known:
-        raise InputError(f"{path}: settings {sorted(set(settings) ^ known)} do not fit this program")
+    if unknown := set(settings) - {field.name for field in fields(BackboneConfig)}:
+        raise InputError(f"{path}: settings {sorted(unknown)} do not fit this program")
     statistics = {name.removeprefix("statistics."): t for name, t in tensors.items() if name.startswith("statistics.")}
     weights = {name: t.float() for name, t in tensors.items() if not name.startswith("statistics.")}
     with torch.random.fork_rng(devices=[]):  # reading a file must not move the caller's randomness
@@ -81,3 +79,8 @@ def load_network(path: Path) -> tuple[Backbone, DataStatistics]:
         return network.eval(), DataStatistics(**statistics)
     except (RuntimeError, TypeError) as error:
         raise InputError(f"{path}: weights do not fit the network: {error}") from error
+
+
+def checkpoint_format(generator: str) -> str:
+    """The `format` in the header of a generator's checkpoint."""
+    return f"redoxa-{generator}-1"

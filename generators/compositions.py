@@ -10,9 +10,9 @@ from ase.data import chemical_symbols
 
 from data.chemistry import is_charge_balanced
 from data.errors import GenerationError
-from generators.backbone import Backbone
 from generators.base import CellContent, Condition
 from generators.graph import MASK, N_TYPES
+from generators.guidance import Aim, Network
 from generators.samplers import SamplerSettings, allowed_types, noise_for
 from generators.statistics import MAX_ELEMENTS, DataStatistics
 
@@ -37,13 +37,15 @@ class CompositionSource:
 
     Attributes:
         network: trained network.
+        aim: what crystals are to be like; labels are drawn for each composition.
         settings: how types are drawn; `allowed` is the condition's.
         condition: what is asked for.
         statistics: of the training data.
         weights: how often each pattern is wanted [P].
     """
 
-    network: Backbone
+    network: Network
+    aim: Aim
     settings: SamplerSettings
     condition: Condition
     statistics: DataStatistics
@@ -96,20 +98,21 @@ class CompositionSource:
     def _elements(self, groups: torch.Tensor, generator: torch.Generator) -> list[torch.Tensor | None]:
         """Give each group of atoms [B,N] an element, group after group in random order; None where none balances."""
         types = self._place_required(groups, generator)
+        labels = self.aim.draw(len(groups), generator)
         failed = torch.zeros(len(groups), dtype=torch.bool)
         while bool((types == MASK).any()):
             rows = torch.nonzero((types == MASK).any(1)).flatten()
-            types[rows], stuck = self._next_element(types[rows], groups[rows], generator)
+            types[rows], stuck = self._next_element(types[rows], groups[rows], labels[rows], generator)
             failed[rows] |= stuck
         return [None if bad else row for bad, row in zip(failed.tolist(), types, strict=True)]
 
     def _next_element(
-        self, types: torch.Tensor, groups: torch.Tensor, generator: torch.Generator
+        self, types: torch.Tensor, groups: torch.Tensor, labels: torch.Tensor, generator: torch.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Types [B,N] with one more group filled, and which crystals had no element that balances [B]."""
         with torch.inference_mode():
             start = noise_for(self.network, types, self.settings, generator)
-            guess = self.network(types, start.coords, start.lattice, torch.zeros(len(types)))
+            guess = self.network(types, start.coords, start.lattice, torch.zeros(len(types)), labels)
         lottery = torch.rand(types.shape, generator=generator).masked_fill(types != MASK, -1.0)
         members = groups == groups.gather(1, lottery.argmax(1, keepdim=True))
         logits = (guess.types * members.unsqueeze(-1)).sum(1) / members.sum(1, keepdim=True)
@@ -152,7 +155,7 @@ def _groups(pattern: torch.Tensor) -> torch.Tensor:
 
 
 def source_for(
-    network: Backbone, settings: SamplerSettings, condition: Condition, statistics: DataStatistics
+    network: Network, aim: Aim, settings: SamplerSettings, condition: Condition, statistics: DataStatistics
 ) -> CompositionSource:
     """Check a condition without contents against what the network knows, and set up the draw.
 
@@ -179,7 +182,7 @@ def source_for(
             f"no cell of {low} to {high} atoms with {len(condition.required)} required among {int(allowed.sum())} "
             f"elements is like any in the training data (cells of 1 to {int(sizes.max())} atoms)"
         )
-    return CompositionSource(network, replace(settings, allowed=allowed), condition, statistics, weights)
+    return CompositionSource(network, aim, replace(settings, allowed=allowed), condition, statistics, weights)
 
 
 def rows_for(contents: tuple[CellContent, ...], condition: Condition) -> list[torch.Tensor]:

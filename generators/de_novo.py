@@ -35,7 +35,7 @@ from generators.orbit_graph import GraphBatch, OrbitGraph
 from generators.proposals import Proposer, decorate, mendeleev_numbers
 from generators.sanity import SanityLimits, is_sane
 from generators.surrogate import Surrogate
-from generators.targets import Aim
+from generators.targets import Sieve
 
 POOL_BY_SAMPLE, POOL_LEAST = 2, 400
 """Templates whose geometry the network looks at, by sample and at least."""
@@ -106,7 +106,7 @@ class DeNovo:
         else:
             blanks = self._around(condition.like, condition)
         scores = self._scores(blanks, drawing)
-        aim = Aim(condition, self.network, self._surrogate()) if condition.targets else None
+        sieve = Sieve(condition, self.network, self._surrogate()) if condition.targets else None
         refusal = _Refusal(self.proposer, condition)
         found = 0
         for turn in range(ROUNDS):
@@ -115,12 +115,12 @@ class DeNovo:
             # Targets are given up last.
             refusal.known_formulas = condition.like is not None or 2 * turn >= ROUNDS
             if 4 * turn >= 3 * ROUNDS:
-                aim = None
+                sieve = None
             drawn = [blanks[i] for i in rng.choice(len(blanks), n - found + 8, p=chances)]
             # A blank that is refused gets new elements, so that skeletons keep their shares.
             for _ in range(TRIES):
                 refused = []
-                for blank, numbers, volume, met in self._filled(drawn, drawing, aim, generator):
+                for blank, numbers, volume, met in self._filled(drawn, drawing, sieve, generator):
                     crystal = refusal.accepted(blank.template, numbers, volume) if met else None
                     if crystal is None:
                         refused.append(blank)
@@ -215,7 +215,7 @@ class DeNovo:
         return np.asarray(scores)
 
     def _filled(
-        self, blanks: Sequence[Blank], drawing: Drawing, aim: Aim | None, generator: torch.Generator
+        self, blanks: Sequence[Blank], drawing: Drawing, sieve: Sieve | None, generator: torch.Generator
     ) -> Iterator[tuple[Blank, tuple[int, ...], float, bool]]:
         """Blanks, all elements drawn, by how much the log volume is to change, and whether targets are met."""
         filled: dict[int, tuple[tuple[int, ...], float, bool]] = {}
@@ -223,7 +223,7 @@ class DeNovo:
             with torch.inference_mode():
                 drawn = reveal(self.network, types, graphs, drawing, generator)
                 volumes = self.network(drawn, graphs)[1]
-            met = [True] * len(drawn) if aim is None else aim.met(drawn, graphs)
+            met = [True] * len(drawn) if sieve is None else sieve.met(drawn, graphs)
             rows = zip(map(tuple, drawn.tolist()), volumes.tolist(), met, strict=True)
             filled |= dict(zip(places, rows, strict=True))
         for place, blank in enumerate(blanks):

@@ -14,7 +14,8 @@ from generators.decorator import load_decorator
 from generators.decorator_training import DecoratorTask, prepare_graphs
 from generators.judge_training import JudgeConfig, OnStep, train_judge
 from generators.surrogate_training import train_surrogate
-from generators.training import OnLog, TrainConfig, train
+from generators.training import TrainConfig, train
+from generators.training_log import OnLog
 
 
 def decorator_config(out: Path, steps: int, seed: int) -> TrainConfig:

@@ -1,7 +1,8 @@
 """Samplers: pure functions `(network, start, settings, generator, on_step) -> end`, all of one signature.
 
-Types that are known at the start stay as they are (structure prediction, or some sites given);
-hidden ones are revealed evenly on the way, as coordinates and lattice flow.
+Here are those of the flow, and what they share with those of diffusion (`generators/diffusion_samplers.py`). Types that
+are known at the start stay as they are (structure prediction, or some sites given); hidden ones are revealed evenly on
+the way, as coordinates and lattice change.
 """
 
 from __future__ import annotations
@@ -12,20 +13,25 @@ from typing import Final
 
 import torch
 
-from generators.backbone import Backbone, Prediction
+from generators.backbone import Prediction
 from generators.base import OnStep
 from generators.graph import MASK, N_TYPES
+from generators.guidance import Network
 from generators.paths import log_to_lattice
 from generators.repulsion import pair_targets, push_apart
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A batch of crystals on its way from noise: types [B,N] (0 unknown), coordinates [B,N,3], log lattice [B,6]."""
+    """A batch of crystals on its way from noise: types [B,N] (0 unknown), coordinates [B,N,3], log lattice [B,6].
+
+    `labels` [B,K] say what they are to be like, NaN where nothing is asked.
+    """
 
     types: torch.Tensor
     coords: torch.Tensor
     lattice: torch.Tensor
+    labels: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -34,12 +40,13 @@ class SamplerSettings:
 
     Attributes:
         steps: steps of the geometry.
-        anneal: s in the coordinate step dt (1 + s t): coordinates run ahead of time more and more, which sharpens
-            them (FlowMM, arXiv:2406.04713).
+        anneal: s in the coordinate step dt (1 + s t): coordinates run ahead of time more and more, which sharpens them
+            (FlowMM, arXiv:2406.04713).
         temperature: of the types; below 1 gives fewer, likelier elements.
         lattice_noise: width of the noise the lattice starts from, in units of the training noise.
         allowed: types that may be drawn, bool [N_TYPES]; the others have probability zero.
         repel_from: time from which atoms that are too near are pushed apart after each step; 1 or more for never.
+        corrector: of the diffusion: step of the Langevin corrector in units of the variance of the noise, below 2.
         closest_A: how near two elements may come, see `repulsion.pair_targets`; None for never pushing.
     """
 
@@ -49,75 +56,86 @@ class SamplerSettings:
     lattice_noise: float = 0.5
     allowed: torch.Tensor | None = None
     repel_from: float = 0.5
+    corrector: float = 0.2
     closest_A: torch.Tensor | None = None
 
 
-Sampler = Callable[[Backbone, Sample, SamplerSettings, torch.Generator, OnStep | None], Sample]
+Sampler = Callable[[Network, Sample, SamplerSettings, torch.Generator, OnStep | None], Sample]
 
 
-def noise_for(network: Backbone, types: torch.Tensor, settings: SamplerSettings, generator: torch.Generator) -> Sample:
-    """Start of the flow for given (or hidden) types [B,N]."""
+def noise_for(
+    network: Network,
+    types: torch.Tensor,
+    settings: SamplerSettings,
+    generator: torch.Generator,
+    labels: torch.Tensor | None = None,
+) -> Sample:
+    """Where sampling starts for given (or hidden) types [B,N] and labels [B,K]."""
     b, n = types.shape
     coords = torch.rand(b, n, 3, generator=generator)
     spread = settings.lattice_noise * network.lattice_std * torch.randn(b, 6, generator=generator)
-    return Sample(types, coords, network.reference(types) + spread)
+    return Sample(types, coords, network.reference(types) + spread, labels)
 
 
-def euler(
-    network: Backbone,
-    start: Sample,
-    settings: SamplerSettings,
-    generator: torch.Generator,
-    on_step: OnStep | None = None,
-) -> Sample:
-    """One evaluation of the network a step."""
-    sample = start
-    for step in range(settings.steps):
-        guess = _look(network, sample, step, settings)
-        types = _reveal(sample.types, guess.types, settings.steps - step, settings, generator)
-        moved = _move(network, replace(sample, types=types), guess.coords, guess.lattice, (step, settings))
-        sample = _keep_apart(moved, step, settings)
-        if on_step is not None:
-            on_step(step + 1, settings.steps)
-    return sample
+Advance = Callable[[Network, Sample, Prediction, int, SamplerSettings, torch.Generator], Sample]
+"""One step of the geometry: from (network, sample, what the network says of it, number of the step, ...)."""
 
 
-def heun(
-    network: Backbone,
-    start: Sample,
-    settings: SamplerSettings,
-    generator: torch.Generator,
-    on_step: OnStep | None = None,
-) -> Sample:
-    """Two evaluations a step: the mean of the velocities at its start and at its end; the last step is Euler's."""
-    sample = start
-    for step in range(settings.steps):
-        guess = _look(network, sample, step, settings)
-        types = _reveal(sample.types, guess.types, settings.steps - step, settings, generator)
-        sample = replace(sample, types=types)
-        moved = _move(network, sample, guess.coords, guess.lattice, (step, settings))
-        if step + 1 < settings.steps:
-            ahead = _look(network, moved, step + 1, settings)
-            coords, lattice = (guess.coords + ahead.coords) / 2, (guess.lattice + ahead.lattice) / 2
-            moved = _move(network, sample, coords, lattice, (step, settings))
-        sample = _keep_apart(moved, step, settings)
-        if on_step is not None:
-            on_step(step + 1, settings.steps)
-    return sample
+def sampler(advance: Advance) -> Sampler:
+    """The sampler that goes in such steps, reveals the types on the way, and keeps the atoms apart."""
+
+    def run(
+        network: Network,
+        start: Sample,
+        settings: SamplerSettings,
+        generator: torch.Generator,
+        on_step: OnStep | None = None,
+    ) -> Sample:
+        sample = start
+        for step in range(settings.steps):
+            guess = look(network, sample, step, settings)
+            types = _reveal(sample.types, guess.types, settings.steps - step, settings, generator)
+            sample = advance(network, replace(sample, types=types), guess, step, settings, generator)
+            sample = _keep_apart(sample, step, settings)
+            if on_step is not None:
+                on_step(step + 1, settings.steps)
+        return sample
+
+    return run
 
 
-SAMPLERS: Final[dict[str, Sampler]] = {"euler": euler, "heun": heun}
-
-
-def _look(network: Backbone, sample: Sample, step: int, settings: SamplerSettings) -> Prediction:
+def look(network: Network, sample: Sample, step: int, settings: SamplerSettings) -> Prediction:
     """What the network says at a step's time."""
     time = torch.full((len(sample.types),), step / settings.steps)
-    guess: Prediction = network(sample.types, sample.coords, sample.lattice, time)
-    return guess
+    return network(sample.types, sample.coords, sample.lattice, time, sample.labels)
+
+
+@sampler
+def euler(
+    network: Network, sample: Sample, guess: Prediction, step: int, settings: SamplerSettings, _: torch.Generator
+) -> Sample:
+    """One evaluation of the network a step."""
+    return _move(network, sample, guess.coords, guess.lattice, (step, settings))
+
+
+@sampler
+def heun(
+    network: Network, sample: Sample, guess: Prediction, step: int, settings: SamplerSettings, _: torch.Generator
+) -> Sample:
+    """Two evaluations a step: the mean of the velocities at its start and at its end; the last step is Euler's."""
+    moved = _move(network, sample, guess.coords, guess.lattice, (step, settings))
+    if step + 1 == settings.steps:
+        return moved
+    ahead = look(network, moved, step + 1, settings)
+    coords, lattice = (guess.coords + ahead.coords) / 2, (guess.lattice + ahead.lattice) / 2
+    return _move(network, sample, coords, lattice, (step, settings))
+
+
+FLOW_SAMPLERS: Final[dict[str, Sampler]] = {"euler": euler, "heun": heun}
 
 
 def _move(
-    network: Backbone, sample: Sample, coords: torch.Tensor, lattice: torch.Tensor, at: tuple[int, SamplerSettings]
+    network: Network, sample: Sample, coords: torch.Tensor, lattice: torch.Tensor, at: tuple[int, SamplerSettings]
 ) -> Sample:
     """Go along velocities for one step; coordinates go further the later it is."""
     step, settings = at

@@ -32,7 +32,7 @@ def working_ion(condition: Condition) -> str:
     return found[0]
 
 
-class Aim:
+class Sieve:
     """The targets of a condition.
 
     Args:

@@ -10,7 +10,6 @@ holds no random numbers, and a resumed run gives the weights of one that was nev
 from __future__ import annotations
 
 import json
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
@@ -25,10 +24,8 @@ from torch import nn
 
 from data.errors import InputError
 from generators.checkpoint import read_tensors, write_tensors
+from generators.training_log import OnLog, Tally, append_line, cut_log
 from generators.workers import Worker, workers
-
-OnLog = Callable[[dict[str, float]], None]
-"""Called with one line of the log: step, losses, rate."""
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -184,8 +181,8 @@ class Trainer(Generic[N]):
         """Steps, log lines and saves until the end."""
         config, first = self.config, self.worker.rank == 0
         if first:
-            _cut_log(config.log, self.step)
-        tally = _Tally()
+            cut_log(config.log, self.step)
+        tally = Tally()
         batches = self._batches()
         while self.step < config.steps:
             rows = next(batches)
@@ -193,13 +190,15 @@ class Trainer(Generic[N]):
             line: dict[str, float] = {}
             if self.step % config.log_every == 0:
                 line = tally.line() | {"rate": learning_rate(self.step, config)}
-                tally = _Tally()
+                tally = Tally()
             if first and (self.step % config.save_every == 0 or self.step == config.steps):
+                since = time.perf_counter()
                 self.save()
                 line |= self.held_out_losses()
+                tally.pause(since)
             if first and line:
                 line = {"step": self.step, "epoch": self.epoch, "unix_s": round(time.time(), 1)} | line
-                _append(config.log, line)
+                append_line(config.log, line)
                 if on_log is not None:
                     on_log(line)
 
@@ -229,7 +228,7 @@ class Trainer(Generic[N]):
     @torch.no_grad()
     def held_out_losses(self) -> dict[str, float]:
         """Losses of the averaged network on the held-out data, always at the same noise."""
-        tally = _Tally()
+        tally = Tally()
         for i, rows in enumerate(self.task.held_out()):
             self._seed(1, i, 0)
             losses = self._losses(self.average, rows)
@@ -286,44 +285,3 @@ class Trainer(Generic[N]):
         own, common = np.random.SeedSequence(numbers).generate_state(2, np.uint64)
         self.generator.manual_seed(int(own) >> 1)
         torch.manual_seed(int(common) >> 1)
-
-
-class _Tally:
-    """Sums of losses, left on their device until a line is written."""
-
-    def __init__(self) -> None:
-        self.since, self.steps, self.crystals = time.perf_counter(), 0, 0
-        self.sums: dict[str, torch.Tensor] = {}
-
-    def add(self, values: dict[str, torch.Tensor], crystals: int) -> None:
-        """One more batch."""
-        self.steps, self.crystals = self.steps + 1, self.crystals + crystals
-        for name, value in values.items():
-            self.sums[name] = self.sums[name] + value if name in self.sums else value
-
-    def means(self, count: int) -> dict[str, float]:
-        """Sums over `count`."""
-        return {name: _short(float(value) / count) for name, value in self.sums.items()}
-
-    def line(self) -> dict[str, float]:
-        """Means over the steps, and crystals per second."""
-        speed = self.crystals / (time.perf_counter() - self.since)
-        return self.means(self.steps) | {"crystals_per_s": _short(speed)}
-
-
-def _short(value: float) -> float:
-    """Six digits."""
-    return float(f"{value:.6g}") if math.isfinite(value) else value
-
-
-def _append(log: Path, line: dict[str, float]) -> None:
-    with log.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
-
-
-def _cut_log(log: Path, step: int) -> None:
-    """Drop what a killed run logged after its last save, and a line that was cut short: it will be logged again."""
-    if not log.exists():
-        return
-    lines = [line for line in log.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("}\n")]
-    log.write_text("".join(line for line in lines if json.loads(line)["step"] <= step), encoding="utf-8")

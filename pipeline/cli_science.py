@@ -114,24 +114,33 @@ def _print_json(row: dict[str, object]) -> None:
 
 def train(
     *,
-    generator: Literal["flow", "orbits"] = "flow",
+    generator: Literal["flow", "diffusion", "orbits", "vae", "wyckoff"] = "flow",
     data: Path | None = None,
+    hosts: Path | None = None,
+    start: Path | None = None,
     out: Path = Path("runs/train"),
     steps: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
     seed: int = 0,
+    workers: Annotated[int, Parameter(validator=Number(gte=1))] = 1,
     resume: bool = True,
 ) -> None:
     """Train a generator; goes on from the last checkpoint in the folder.
 
     Args:
-        generator: flow, or orbits (its two networks, on a table of templates).
-        data: for flow, structures (.parquet, as in the shared data sets) or a tensor file prepared from them
-            (.safetensors); for orbits, a table of templates, by default the one that ships.
-        out: folder for checkpoints and the log (JSON lines).
-        steps: optimiser steps in all; by default 30,000 for flow, 6,000 for orbits.
+        generator: flow, diffusion, vae, wyckoff (the sequence model that vae starts from), or orbits (its networks, on
+            a table of templates).
+        data: structures (.parquet, as in the shared data sets) or a tensor file prepared from them (.safetensors); for
+            orbits, a table of templates, by default the one that ships.
+        hosts: more structures (.parquet), of insertion hosts with voltages, for diffusion and vae to aim at them.
+        start: weights to begin with, for fine-tuning: of flow or diffusion for these, of wyckoff for vae and wyckoff;
+            by default random ones, and for vae those of wyckoff that ship.
+        out: folder for checkpoints, the log (JSON lines), and a page of the losses that reloads itself.
+        steps: optimiser steps in all; by default 6,000 for orbits, 30,000 for the others.
         seed: of weights, data order and noise.
+        workers: processes, each with one thread and its share of every batch; for orbits, all cores are used.
         resume: --no-resume starts anew.
     """
+    from generators.training import TrainConfig
     from pipeline.train import train_orbits_to_folder, train_to_folder
 
     if generator == "orbits":
@@ -139,7 +148,9 @@ def train(
     elif data is None:
         raise InputError("--data: name the structures to train on (.parquet), or a tensor file prepared from them")
     else:
-        train_to_folder(data, out, steps=steps or 30_000, seed=seed, resume=resume)
+        steps = steps or 30_000
+        config = TrainConfig(out, steps=steps, decay_steps=max(1, 3 * steps // 5), seed=seed, workers=workers)
+        train_to_folder(generator, data, config, hosts=hosts, start=start, resume=resume)
 
 
 @reference_app.command

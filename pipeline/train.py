@@ -2,59 +2,105 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import JsonValue
 
-from data.datasets import prepare
+from data.datasets import load, prepare
 from data.errors import InputError
 from data.provenance import MATERIALS_PROJECT, Source, write_provenance
+from data.sequences import prepare_sequences
 from data.skeletons import load_templates
-from generators.flow_training import FlowTask
 from generators.judge_training import JudgeConfig
+from generators.noise_training import NoiseTask
 from generators.orbits_training import decorator_config, train_orbits
-from generators.training import TrainConfig, train
+from generators.training import Task, TrainConfig, train
+from generators.vae_training import VaeTask
+from generators.wyckoff_sequence import shipped_checkpoint
+from generators.wyckoff_training import WyckoffTask
 from pipeline.console import note, progress_bars
+from pipeline.session import OnProgress
+from pipeline.training_plot import write_training_plot
 from screening.pool import available_cores
 
+Trained = Literal["flow", "diffusion", "vae", "wyckoff"]
+"""Networks that learn crystals by the common loop."""
 
-def train_to_folder(data: Path, out: Path, *, steps: int, seed: int, resume: bool) -> Path:
-    """Train the flow; returns the weights. Killed and run again, it goes on exactly where it was.
+
+def train_to_folder(
+    generator: Trained,
+    data: Path,
+    config: TrainConfig,
+    *,
+    hosts: Path | None,
+    start: Path | None,
+    resume: bool,
+) -> Path:
+    """Train a network on crystals; returns the weights. Killed and run again, it goes on exactly where it was.
 
     Args:
+        generator: which.
         data: structures as .parquet, or a tensor file prepared from them.
-        out: folder for the prepared data, the checkpoint, the log and the weights.
-        steps: optimiser steps in all.
-        seed: of weights, data order and noise.
+        config: how; its folder gets the prepared data, the checkpoint, the log, a page of the losses and the weights.
+        hosts: more structures, of insertion hosts with voltages; None for none, or where `data` is prepared already.
+        start: weights to begin with (`redoxa train --help`), or None.
         resume: go on from the folder's checkpoint.
     """
-    if not data.exists():
-        raise InputError(f"{data}: no such file; give structures (.parquet) or a prepared tensor file (.safetensors)")
-    out.mkdir(parents=True, exist_ok=True)
+    for path in filter(None, (data, hosts, start)):
+        if not path.exists():
+            raise InputError(f"{path}: no such file")
     prepared = data
     if data.suffix == ".parquet":
-        prepared = out / "data.safetensors"
+        prepared = config.out / "data.safetensors"
         if not prepared.exists():
             note(f"preparing {prepared} from {data}")
-            prepare(data, prepared)
-    config = TrainConfig(out, steps=steps, decay_steps=max(1, 3 * steps // 5), seed=seed)
+            prepare(data, prepared, hosts=hosts)
+    if generator in ("vae", "wyckoff"):
+        config = replace(config, rate=1.5e-3, clip=10.0 if generator == "vae" else config.clip)
+    plot = config.out / "losses.html"
+
     with progress_bars() as on_progress:
-        weights = train(
-            partial(FlowTask, prepared), config, lambda line: on_progress("train", int(line["step"]), steps), resume
-        )
-    note(f"weights in {weights}, log in {config.log}")
+
+        def on_log(line: dict[str, float]) -> None:
+            on_progress("train", int(line["step"]), config.steps)
+            if line["step"] % config.save_every == 0 or line["step"] == config.steps:
+                write_training_plot(config.log, plot)
+
+        task = _task(generator, prepared, start, config.out, on_progress)
+        weights = train(task, config, on_log, resume)
+    note(f"weights in {weights}, log in {config.log}, losses in {plot}")
     return weights
+
+
+def _task(
+    generator: Trained, prepared: Path, start: Path | None, out: Path, on_progress: OnProgress
+) -> Callable[[], Task[Any]]:
+    """What is learned; sequences are prepared in the folder where they are not there yet (50 ms a crystal)."""
+    if generator in ("flow", "diffusion"):
+        return partial(NoiseTask, generator, prepared, start=start)
+    sequences = out / "sequences.safetensors"
+    if not sequences.exists():
+        note(f"finding the symmetric forms of the crystals in {prepared}")
+        prepare_sequences(load(prepared), sequences, on_step=lambda done, total: on_progress("symmetry", done, total))
+    if generator == "wyckoff":
+        return partial(WyckoffTask, sequences, start=start)
+    return partial(VaeTask, sequences, start=start or shipped_checkpoint())
 
 
 def train_orbits_to_folder(table: Path | None, out: Path, *, steps: int, seed: int) -> Path:
     """Train the networks of `orbits`; returns the weights. Killed and run again, it goes on where it was."""
     config, judge, templates = decorator_config(out, steps, seed), JudgeConfig(seed=seed), load_templates(table)
+    plot = config.out / "losses.html"
     with progress_bars() as on_progress:
 
         def on_log(line: dict[str, float]) -> None:
             on_progress("elements on orbits", int(line["step"]), steps)
+            if line["step"] % config.save_every == 0 or line["step"] == steps:
+                write_training_plot(config.log, plot)
 
         weights, errors = train_orbits(config, judge, table, available_cores(), on_log, on_progress)
     source = Source(name="templates", attribution=MATERIALS_PROJECT, sha256=templates.sha256, rows=len(templates))
@@ -62,5 +108,5 @@ def train_orbits_to_folder(table: Path | None, out: Path, *, steps: int, seed: i
     facts: dict[str, JsonValue] = {"steps": steps, "judge": asdict(judge)}
     facts |= {f"held_out_mae_{name}": round(error, 4) for name, error in errors.items()}
     write_provenance(weights, "redoxa train --generator orbits", (source,), packages, facts)
-    note(f"weights in {weights}, log in {config.log}")
+    note(f"weights in {weights}, log in {config.log}, losses in {plot}")
     return weights

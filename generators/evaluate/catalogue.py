@@ -51,6 +51,9 @@ GROUPS: Final[dict[str, tuple[Metric, ...]]] = {
          "Truths that any sample of their reduced formula matches, whichever truth it was made for: polymorphs are no "
          "errors (arXiv:2509.12178)."),
         ("crmse", "cRMSE", "", "low", "Mean over all truths of the best distance, 0.5 for a truth without a match."),
+        ("log_likelihood", "Log-likelihood, at least", "nat/atom", "high",
+         "Mean over at most 100 truths of how likely the generator holds their geometry to be, given their elements: a "
+         "density of fractional coordinates and log lattice, smoothed by 0.005. For generators that have one."),
     ),
     "Validity": _group(
         ("readable", "Readable", "share", "high", "Files that hold an ordered crystal; the others count as invalid."),

@@ -12,19 +12,21 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from data.errors import InputError
 from data.records import Crystal
 from data.registry import load
 from data.skeletons import load_templates
 from data.tables import KnownMaterials, load_known_materials
 from generators import GENERATORS
-from generators.base import Condition
+from generators.base import Condition, HasLikelihood
 from generators.evaluate.card import distribution_values, sample_values
 from generators.evaluate.matching import compare, match_values
 from generators.evaluate.novelty import SkeletonLibrary
 from generators.evaluate.reference_set import ReferenceSet, from_crystals, from_templates
 from generators.evaluate.table import Memory, Sample, measure
-from generators.evaluate.values import Value, share
+from generators.evaluate.values import Value, mean, share
 from pipeline.evaluate.page import build_page
 from pipeline.evaluate.scorecard import Scorecard, SourceCard
 from pipeline.evaluate.sources import Drawer, Drawn, Source, read_files
@@ -32,6 +34,9 @@ from pipeline.evaluate.truths import Answered, Truths, ask_generator, known_shar
 
 VERSIONS = ("redoxa", "pymatgen", "spglib", "numpy", "scipy", "torch", "chgnet")
 OnProgress = Callable[[str, int, int], None]
+
+MOST_LIKELIHOODS = 100
+"""Truths of which the likelihood is worked out, some 0.4 s of processor time each."""
 
 
 @dataclass(frozen=True)
@@ -169,8 +174,18 @@ def _judge(
         predictions = compare(truths.crystals, answered.crystals(), others, step)
         answers = answered.crystals()
         values["answered"] = share(any(c is not None for c in row) for row in answers)
-        values |= match_values(predictions, task.k)
+        values |= match_values(predictions, task.k) | _likelihood(source, truths, task.seed)
     return SourceCard(source.name, _what(source, drawn), rows, (), predictions, values)
+
+
+def _likelihood(source: Source, truths: Truths, seed: int) -> dict[str, Value]:
+    """How likely a generator holds the truths to be, where it can say."""
+    generator = load(GENERATORS, "generator", source.kind)(source.path) if source.kind else None
+    if not isinstance(generator, HasLikelihood):
+        return {}
+    some = truths.crystals[:: -(-len(truths.crystals) // MOST_LIKELIHOODS)]
+    found = generator.log_likelihood(some, np.random.default_rng(seed))
+    return {"log_likelihood": mean(found[~np.isnan(found)].tolist())}
 
 
 def _what(source: Source, drawn: Drawn) -> str:

@@ -23,6 +23,7 @@ CONDITIONS = {
 
 
 REFUSED = {
+    ("diffusion", "space groups"),
     *(("flow", case) for case in ("space groups", "a target")),
     *(("substitution", case) for case in ("space groups", "a target")),
     ("template", "a target"),

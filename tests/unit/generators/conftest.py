@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -7,12 +8,19 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from data.datasets import LABELS, CrystalData
+from data.datasets import LABELS, CrystalData, load
+from data.sequences import prepare_sequences
 from generators.backbone import BackboneConfig
-from generators.flow_training import FlowTask
+from generators.noise_training import NoiseTask
 from generators.training import TrainConfig, train
+from generators.vae_network import VaeConfig
+from generators.vae_training import VaeTask, VaeWeights
+from generators.wyckoff_network import SequenceConfig
+from generators.wyckoff_training import WyckoffTask
 
 TINY = BackboneConfig(hidden=24, edge=16, layers=2, harmonics=3, radials=8)
+
+TINY_SEQUENCE = SequenceConfig(width=24, layers=2, heads=2, components=3, own=4, dropout=0.0)
 
 FACE = np.array([[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]])
 
@@ -56,4 +64,32 @@ def tiny_checkpoint(tiny_file, tmp_path_factory) -> Path:
     """A tiny flow after a few steps: enough to run, not to be good."""
     out = tmp_path_factory.mktemp("run")
     config = TrainConfig(out, steps=40, decay_steps=10, warmup_steps=5, save_every=40)
-    return train(partial(FlowTask, tiny_file, TINY), config)
+    return train(partial(NoiseTask, "flow", tiny_file, TINY), config)
+
+
+@pytest.fixture(scope="session")
+def tiny_sequences(tiny_file, tmp_path_factory) -> Path:
+    """The made-up crystals as sequences; hundredths of their mean atomic number stand for distances to the hull."""
+    path = tmp_path_factory.mktemp("data") / "sequences.safetensors"
+    data = load(tiny_file)
+    labels = data.labels.copy()
+    labels[:, 1] = [numbers.mean() / 100 for numbers, _, _ in data]
+    prepare_sequences(replace(data, labels=labels), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_wyckoff(tiny_sequences, tmp_path_factory) -> Path:
+    """A tiny sequence network after some steps."""
+    out = tmp_path_factory.mktemp("run")
+    config = TrainConfig(out, steps=150, decay_steps=50, warmup_steps=5, rate=5e-3, ema=0.9, save_every=150)
+    return train(partial(WyckoffTask, tiny_sequences, TINY_SEQUENCE), config)
+
+
+@pytest.fixture(scope="session")
+def tiny_vae(tiny_sequences, tiny_wyckoff, tmp_path_factory) -> Path:
+    """A tiny VAE after some steps, its decoder begun with the tiny sequence network."""
+    out = tmp_path_factory.mktemp("run")
+    vae = VaeConfig(replace(TINY_SEQUENCE, latent=4), width=16, layers=2, head=16)
+    config = TrainConfig(out, steps=100, decay_steps=50, warmup_steps=5, rate=5e-3, ema=0.9, save_every=100)
+    return train(partial(VaeTask, tiny_sequences, vae, VaeWeights(geometry=1.0), tiny_wyckoff), config)

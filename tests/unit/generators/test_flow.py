@@ -13,22 +13,25 @@ from data.errors import GenerationError
 from generators.backbone import Prediction
 from generators.base import Condition
 from generators.contract import check_generator
-from generators.flow import FlowGenerator, FlowSettings, shipped_checkpoint
+from generators.flow import FlowGenerator
+from generators.from_noise import NoiseSettings
 from generators.graph import MASK, N_TYPES, wrap
 from generators.parallel import shares
 from generators.paths import lattice_to_log, log_to_lattice
-from generators.samplers import SAMPLERS, Sample, SamplerSettings, euler, noise_for
+from generators.samplers import FLOW_SAMPLERS, Sample, SamplerSettings, euler, noise_for
 from generators.sanity import SanityLimits, contacts, is_sane, packing
 from generators.statistics import ANION_CLASSES, count_statistics
 
 ELECTRODE = frozenset({3, 26, 25, 27, 28, 23, 22, 15, 8, 9, 16})
 
-needs_checkpoint = pytest.mark.skipif(not shipped_checkpoint().exists(), reason="no checkpoint is shipped here")
+needs_checkpoint = pytest.mark.skipif(
+    not FlowGenerator.shipped_checkpoint().exists(), reason="no checkpoint is shipped here"
+)
 
 
 @pytest.fixture(scope="module")
 def tiny(tiny_checkpoint) -> FlowGenerator:
-    return FlowGenerator(tiny_checkpoint, FlowSettings(sampler=SamplerSettings(steps=4), tries=2))
+    return FlowGenerator(tiny_checkpoint, NoiseSettings(sampler=SamplerSettings(steps=4), tries=2))
 
 
 @pytest.mark.parametrize(
@@ -47,7 +50,7 @@ def test_contract_holds_however_little_was_learnt(tiny, condition):
 
 @pytest.mark.parametrize("neutral", [False, True])
 def test_types_may_flow_along_with_the_geometry(tiny_checkpoint, neutral):
-    settings = FlowSettings(types="along", sampler=SamplerSettings(steps=4), tries=30)
+    settings = NoiseSettings(types="along", sampler=SamplerSettings(steps=4), tries=30)
     condition = Condition(frozenset({3, 8, 26}), frozenset({3}), (), (2, 8), charge_neutral=neutral)
     generator = FlowGenerator(tiny_checkpoint, settings)
     check_generator(generator, condition)
@@ -71,7 +74,7 @@ def test_shipped_flow_keeps_the_contract(condition):
 
 @needs_checkpoint
 def test_shipped_flow_is_small_and_its_crystals_are_balanced_distinct_and_sane():
-    assert shipped_checkpoint().stat().st_size <= 10_000_000
+    assert FlowGenerator.shipped_checkpoint().stat().st_size <= 10_000_000
     flow = FlowGenerator()
     condition = Condition(allowed=ELECTRODE, required=frozenset({3}), n_atoms=(4, 10), charge_neutral=True)
     batch, labels, report = flow.sample_with_report(16, condition, np.random.default_rng(1))
@@ -159,14 +162,14 @@ class Oracle:
     def reference(self, types: torch.Tensor) -> torch.Tensor:
         return torch.zeros(len(types), 6)
 
-    def __call__(self, types, coords, lattice, time) -> Prediction:
+    def __call__(self, types, coords, lattice, time, labels=None) -> Prediction:
         left = (1.0 - time)[:, None]
         logits = torch.nn.functional.one_hot(self.types, N_TYPES).float() * 50
         way = wrap(self.coords - coords) / left[:, None]
         return Prediction(logits, way, (self.lattice - lattice) / left / self.lattice_std)
 
 
-@pytest.mark.parametrize("name", sorted(SAMPLERS))
+@pytest.mark.parametrize("name", sorted(FLOW_SAMPLERS))
 def test_every_sampler_arrives_where_the_exact_velocity_points(name):
     generator = torch.Generator().manual_seed(0)
     types = torch.tensor([[3, 26, 8, 8]])
@@ -176,7 +179,7 @@ def test_every_sampler_arrives_where_the_exact_velocity_points(name):
     settings = SamplerSettings(steps=10)
     steps: list[tuple[int, int]] = []
     start = noise_for(oracle, torch.tensor([[3, MASK, MASK, MASK]]), settings, generator)
-    end = SAMPLERS[name](oracle, start, settings, generator, lambda done, total: steps.append((done, total)))
+    end = FLOW_SAMPLERS[name](oracle, start, settings, generator, lambda done, total: steps.append((done, total)))
     assert end.types.tolist() == types.tolist()
     assert wrap(end.coords - coords).abs().max() < 1e-4
     assert torch.allclose(log_to_lattice(end.lattice), torch.diag(torch.tensor([3.0, 4.0, 5.0])), atol=1e-3)
@@ -248,3 +251,16 @@ def test_proportions_are_those_of_real_crystals(tiny):
 def replace_settings(generator: FlowGenerator) -> FlowGenerator:
     generator.settings = replace(generator.settings, tries=1)
     return generator
+
+
+@needs_checkpoint
+def test_the_shipped_flow_gives_the_samples_it_gave_when_it_was_published():
+    condition = Condition(contents=({3: 4, 26: 4, 15: 4, 8: 16}, {3: 1, 27: 1, 8: 2}, {22: 2, 8: 4}))
+    batch, _ = FlowGenerator().sample(3, condition, np.random.default_rng(7))
+    crystals = batch.to_crystals()
+    assert [c.volume_A3 for c in crystals] == pytest.approx([291.598, 38.715, 62.954], abs=0.01)
+    seconds = [np.asarray(c.frac_coords)[1].tolist() for c in crystals]
+    assert seconds == [
+        pytest.approx(expected, abs=1e-3)
+        for expected in ([0.3649, 0.5967, 0.5315], [0.8884, 0.5068, 0.0286], [0.0653, 0.8784, 0.9220])
+    ]

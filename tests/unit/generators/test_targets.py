@@ -20,16 +20,16 @@ from generators.orbit_graph import GraphBatch, OrbitGraph
 from generators.orbits import OrbitsGenerator, shipped_checkpoint
 from generators.surrogate import PROPERTIES, load_surrogate
 from generators.surrogate_training import train_surrogate
-from generators.targets import Aim
+from generators.targets import Sieve
 
 LI, O, TI, CO = 3, 8, 22, 27
 
 
 @pytest.fixture(scope="module")
-def aim() -> Aim:
+def sieve() -> Sieve:
     decorator = load_decorator(shipped_checkpoint())
     surrogate = load_surrogate(shipped_checkpoint(), decorator.config.hidden)
-    return Aim(Condition(required=frozenset({LI}), targets=(Target("average_voltage", 3.0),)), decorator, surrogate)
+    return Sieve(Condition(required=frozenset({LI}), targets=(Target("average_voltage", 3.0),)), decorator, surrogate)
 
 
 def graphs(name: str) -> tuple[torch.Tensor, GraphBatch]:
@@ -43,9 +43,9 @@ def test_capacities_are_theory() -> None:
     assert theoretical_capacity_mAh_g({"Mg": 1, "O": 1}, "Mg") == 0.0  # nothing to oxidise
 
 
-def test_high_and_low_voltage_hosts_are_told_apart(aim: Aim) -> None:
-    assert aim.met(*graphs("olivine LiCoPO4")) == [True]  # measured 4.8 V
-    assert aim.met(*graphs("layered LiTiS2")) == [False]  # measured 2.1 V
+def test_high_and_low_voltage_hosts_are_told_apart(sieve: Sieve) -> None:
+    assert sieve.met(*graphs("olivine LiCoPO4")) == [True]  # measured 4.8 V
+    assert sieve.met(*graphs("layered LiTiS2")) == [False]  # measured 2.1 V
 
 
 def test_samples_lie_in_the_ranges_as_foreseen() -> None:

@@ -10,7 +10,7 @@ import torch
 
 from data.errors import InputError
 from generators.checkpoint import read_tensors
-from generators.flow_training import FlowTask
+from generators.noise_training import NoiseTask
 from generators.training import TrainConfig, learning_rate, train
 from generators.workers import Worker
 from tests.unit.generators.conftest import TINY
@@ -51,7 +51,7 @@ def without_clock(log: Path) -> list[dict[str, float]]:
 @pytest.mark.parametrize("killed_at", [1, 6, 8, 11])
 def test_a_killed_and_resumed_run_gives_the_same_weights_and_log_to_the_last_bit(tiny_file, tmp_path, killed_at):
     whole, broken = replace(SHORT, out=tmp_path / "whole"), replace(SHORT, out=tmp_path / "broken")
-    make_task = partial(FlowTask, tiny_file, TINY)
+    make_task = partial(NoiseTask, "flow", tiny_file, TINY)
     train(make_task, whole)
     run_killed(make_task, broken, killed_at)
     assert_same(whole.state, broken.state)
@@ -89,7 +89,7 @@ def test_the_average_follows_and_held_out_points_are_learned_too(tmp_path):
 
 
 def test_bfloat16_is_an_option_that_leaves_the_weights_in_full_precision(tiny_file, tmp_path):
-    make_task = partial(FlowTask, tiny_file, TINY)
+    make_task = partial(NoiseTask, "flow", tiny_file, TINY)
     full, half = replace(SHORT, out=tmp_path / "full"), replace(SHORT, out=tmp_path / "half", bf16=True)
     train(make_task, full)
     train(make_task, half)

@@ -211,6 +211,16 @@ def test_a_generator_that_knows_not_every_composition(capsys: pytest.CaptureFixt
     assert made["truths_known"] == 0.5
 
 
+def test_likelihood_of_the_truths_where_a_generator_has_one(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("truth.cif").write_text(cif_text(primitive(rocksalt(NA, CL, 5.64))))
+    code, out, _ = run(capsys, "evaluate", "template", "flow", "--truth", "truth.cif", "--out", "out", "--json")
+    assert code == 0
+    template, flow = (source["values"] for source in json.loads(out)["sources"])
+    assert "log_likelihood" not in template
+    assert flow["log_likelihood"]["of"] == 1
+    assert 0 < flow["log_likelihood"]["value"] < 20
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [

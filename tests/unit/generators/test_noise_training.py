@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,8 +15,8 @@ from data.errors import InputError
 from generators.backbone import Backbone
 from generators.batches import Batch
 from generators.checkpoint import load_network
-from generators.flow_training import FlowTask
-from generators.objective import LossWeights, loss_terms
+from generators.noise_training import NoiseTask
+from generators.objective import LossWeights, diffusion, loss_terms, straight_paths
 from generators.training import TrainConfig, train
 from tests.unit.generators.conftest import TINY
 
@@ -25,7 +26,7 @@ ROOT = Path(__file__).parents[3]
 def test_training_lowers_every_loss_and_logs_json_lines(tiny_file, tmp_path):
     lines: list[dict[str, float]] = []
     config = TrainConfig(tmp_path, steps=240, decay_steps=80, warmup_steps=2, save_every=240, log_every=60)
-    train(partial(FlowTask, tiny_file, TINY), config, lines.append)
+    train(partial(NoiseTask, "flow", tiny_file, TINY), config, lines.append)
     for name in ("lattice", "types"):
         assert lines[-1][name] < 0.9 * lines[0][name]
     assert lines[-1]["coords"] < lines[0]["coords"]
@@ -35,7 +36,7 @@ def test_training_lowers_every_loss_and_logs_json_lines(tiny_file, tmp_path):
 
 
 def test_an_epoch_holds_every_crystal_that_is_not_held_out_once_in_batches_of_one_size(tiny_file):
-    task = FlowTask(tiny_file, TINY, edges_per_batch=400)
+    task = NoiseTask("flow", tiny_file, TINY, edges_per_batch=400)
     batches = [rows.tolist() for rows in task.epoch(0, 0)]
     assert sorted(row for rows in batches for row in rows) == np.flatnonzero(~task.data.held_out).tolist()
     assert all(len(set(task.data.counts[rows])) == 1 for rows in batches)
@@ -45,7 +46,7 @@ def test_an_epoch_holds_every_crystal_that_is_not_held_out_once_in_batches_of_on
 
 
 def test_statistics_of_the_lattice_are_standard_on_the_training_data(tiny_file):
-    task = FlowTask(tiny_file, TINY)
+    task = NoiseTask("flow", tiny_file, TINY)
     network = task.network()
     batches = [task.crystals.take(rows, torch.device("cpu")) for rows in task.epoch(0, 0)]
     rest = [(b.lattice - network.reference(b.types)) / network.lattice_std for b in batches]
@@ -54,26 +55,30 @@ def test_statistics_of_the_lattice_are_standard_on_the_training_data(tiny_file):
     assert torch.cat(rest)[:, 0].std().item() == pytest.approx(1.0, abs=0.01)
 
 
-def test_losses_are_finite_for_single_atoms_and_blank_samples():
+@pytest.mark.parametrize("noising", [straight_paths, diffusion])
+def test_losses_are_finite_for_single_atoms_and_blank_samples(noising):
     torch.manual_seed(0)
     network = Backbone(TINY)
-    batch = Batch(torch.tensor([[3], [26]]), torch.zeros(2, 1, 3), torch.tensor([[3.0, 0, 0, 0, 0, 0]] * 2))
+    lattice, labels = torch.tensor([[3.0, 0, 0, 0, 0, 0]] * 2), torch.full((2, 4), torch.nan)
+    batch = Batch(torch.tensor([[3], [26]]), torch.zeros(2, 1, 3), lattice, labels)
     for weights in (LossWeights(known_share=1.0, blank_share=0.0), LossWeights(known_share=0.0, blank_share=1.0)):
-        terms = loss_terms(network, batch, weights, torch.Generator().manual_seed(0))
+        terms = loss_terms(network, batch, weights, noising, torch.Generator().manual_seed(0))
         assert all(np.isfinite(float(t.detach())) for t in terms.values())
 
 
 def test_checkpoint_reads_back_in_half_precision_and_rejects_others(tiny_checkpoint, tmp_path):
-    network, statistics = load_network(tiny_checkpoint)
+    network, statistics = load_network(tiny_checkpoint, "flow")
     assert statistics.sizes.nonzero().flatten().tolist() == [2, 5, 8]
     assert int(statistics.elements[8]) > int(statistics.elements[22]) > 0
     assert network.volumes[8] > 2.0
     with pytest.raises(InputError, match=r"broken\.safetensors"):
         path = tmp_path / "broken.safetensors"
         path.write_bytes(tiny_checkpoint.read_bytes()[:100])
-        load_network(path)
+        load_network(path, "flow")
     with pytest.raises(InputError, match="format"):
-        load_network(tiny_checkpoint.with_name("train.safetensors"))
+        load_network(tiny_checkpoint.with_name("train.safetensors"), "flow")
+    with pytest.raises(InputError, match="redoxa-flow-1"):
+        load_network(tiny_checkpoint, "diffusion")
 
 
 def test_training_needs_no_chemistry_packages(tiny_file, tmp_path):
@@ -87,11 +92,23 @@ sys.meta_path.insert(0, Block())
 from pathlib import Path
 from generators.backbone import BackboneConfig
 from functools import partial
-from generators.flow_training import FlowTask
+from generators.noise_training import NoiseTask
 from generators.training import TrainConfig, train
-task = partial(FlowTask, Path({str(tiny_file)!r}), BackboneConfig(hidden=8, edge=8, layers=1))
+task = partial(NoiseTask, "flow", Path({str(tiny_file)!r}), BackboneConfig(hidden=8, edge=8, layers=1))
 train(task, TrainConfig(Path({str(tmp_path)!r}), steps=2, save_every=2))
 print('trained')
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "trained", done.stderr
+
+
+def test_a_network_begins_with_another_ones_weights_but_not_with_its_heads(tiny_file, tiny_checkpoint):
+    given, _ = load_network(tiny_checkpoint, "flow")
+    labelled = replace(TINY, labels=4)
+    network = NoiseTask("diffusion", tiny_file, labelled, tiny_checkpoint).network()
+    assert torch.equal(network.layers[1].out.weight, given.layers[1].out.weight)
+    assert not torch.equal(network.coords_head.weight, given.coords_head.weight)
+    further = NoiseTask("flow", tiny_file, TINY, tiny_checkpoint).network()
+    assert torch.equal(further.coords_head.weight, given.coords_head.weight)
+    with pytest.raises(InputError, match="of this size"):
+        NoiseTask("flow", tiny_file, replace(TINY, hidden=32), tiny_checkpoint).network()
