@@ -171,10 +171,9 @@ class Trainer(Generic[N]):
         torch.manual_seed(config.seed)
         self.network = task.network().to(worker.device).train()
         self.average = deepcopy(self.network).eval().requires_grad_(False)
-        trained = [(name, p) for name, p in self.network.named_parameters() if p.requires_grad]
-        self.names, self.parameters = zip(*trained, strict=True)
-        kept = dict(self.average.named_parameters())
-        self.averages = [kept[name] for name in self.names]
+        trained = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
+        self.names, self.parameters = list(trained), tuple(trained.values())
+        self.averages: list[torch.Tensor] = [self.average.get_parameter(name) for name in self.names]
         self.optimiser = torch.optim.AdamW(
             self.parameters, lr=config.rate, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True
         )
