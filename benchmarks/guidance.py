@@ -1,6 +1,6 @@
-"""Asked against obtained: does `diffusion` propose compositions of the voltage that it is asked for?
+"""Asked against obtained: does `diffusion` propose lithium compounds of the voltage that it is asked for?
 
-    python benchmarks/guidance.py --data data.safetensors       # prepared with --hosts li_electrodes.parquet
+    python benchmarks/guidance.py --data data.safetensors       # prepared with hosts=li_electrodes.parquet
 
 Obtained is what a ridge regression on element shares, fitted to the training labels, says of the compositions: a rough
 judge, but one that knows nothing of the network. Its own error on held-out crystals is printed first.
@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from generation import condition_for
 
 from data.datasets import LABELS, CrystalData, load
 from generators.base import Condition, Target
@@ -61,13 +61,12 @@ def main() -> None:
     options = parser.parse_args()
     judge, error, correlation = fit(load(options.data), "voltage_Li_V")
     print(f"judge: mean error {error:.2f} V, correlation {correlation:.2f} on held-out crystals")
-    base = condition_for("Li", 20)
+    base = Condition(required=frozenset({3}), n_atoms=(4, 20), charge_neutral=True)
     for weight in (0.0, 1.0, 2.0):
         print(f"\nguidance weight {weight:g}")
         for low, high in RANGES:
             targets = (Target("average_voltage", low, high),)
-            condition = Condition(base.allowed, base.required, (), base.n_atoms, charge_neutral=True, targets=targets)
-            volts = obtained(weight, options.n, condition, judge, options.checkpoint)
+            volts = obtained(weight, options.n, replace(base, targets=targets), judge, options.checkpoint)
             inside = np.mean((volts >= low) & (volts <= high))
             print(f"{low:g} to {high:g} V: mean {volts.mean():.2f} V, inside {inside:.2f}")
     volts = obtained(0.0, options.n, base, judge, options.checkpoint)

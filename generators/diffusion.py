@@ -17,4 +17,4 @@ class DiffusionGenerator(FromNoise):
     summary: ClassVar[str] = "score-based diffusion of coordinates and lattice, with guidance by properties"
     aims: ClassVar[frozenset[str]] = frozenset({"stability_discharge"})
     process = Process(DIFFUSION_SAMPLERS, diffusion_velocity)
-    defaults = NoiseSettings(method="ode", sampler=SamplerSettings(steps=40, lattice_noise=1.0, repel_from=0.7))
+    defaults = NoiseSettings(method="ode", sampler=SamplerSettings(steps=40, repel_from=0.7))

@@ -46,6 +46,7 @@ class NoiseTask:
         backbone: size of the network; by default that of the shipped weights.
         start: checkpoint of a network from noise to begin with, of either generator; what it lacks, and the heads for
             coordinates and lattice where the generators differ, begin anew.
+        only: of the parameters, those are trained whose names begin so; by default all.
         edges_per_batch: a batch of N-atom crystals holds about this many edges.
 
     Raises:
@@ -58,11 +59,12 @@ class NoiseTask:
         data: Path,
         backbone: BackboneConfig | None = None,
         start: Path | None = None,
+        only: str = "",
         edges_per_batch: int = 4608,
     ) -> None:
         self.name: str = name
         self.recipe, self.edges = recipe(name), edges_per_batch
-        self.backbone, self.start = backbone or self.recipe.backbone, start
+        self.backbone, self.start, self.only = backbone or self.recipe.backbone, start, only
         self.settings = {"backbone": json.dumps(asdict(self.backbone)), "generator": name}
         self.data = load(data)
         self.crystals = Crystals(self.data)
@@ -73,6 +75,8 @@ class NoiseTask:
         if self.start is not None:
             begin_with(network, self.name, self.start)
         fit_buffers(network, self.data.subset(~self.data.held_out))
+        for name, parameter in network.named_parameters():
+            parameter.requires_grad_(name.startswith(self.only))
         return network
 
     def epoch(self, seed: int, epoch: int) -> Sequence[torch.Tensor]:

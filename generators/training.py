@@ -44,7 +44,10 @@ class Task(Protocol[N]):
     settings: dict[str, str]
 
     def network(self) -> N:
-        """A new network on the CPU, its buffers fitted to the data; weights from torch's global randomness."""
+        """A new network on the CPU, its buffers fitted to the data; weights from torch's global randomness.
+
+        Parameters that need no gradient stay as they are.
+        """
         ...
 
     def epoch(self, seed: int, epoch: int) -> Sequence[torch.Tensor]:
@@ -168,7 +171,9 @@ class Trainer(Generic[N]):
         torch.manual_seed(config.seed)
         self.network = task.network().to(worker.device).train()
         self.average = deepcopy(self.network).eval().requires_grad_(False)
-        self.names, self.parameters = zip(*self.network.named_parameters(), strict=True)
+        trained = {name: p for name, p in self.network.named_parameters() if p.requires_grad}
+        self.names, self.parameters = list(trained), tuple(trained.values())
+        self.averages: list[torch.Tensor] = [self.average.get_parameter(name) for name in self.names]
         self.optimiser = torch.optim.AdamW(
             self.parameters, lr=config.rate, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True
         )
@@ -222,7 +227,7 @@ class Trainer(Generic[N]):
         self.step += 1
         decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            torch._foreach_lerp_(list(self.average.parameters()), self.parameters, 1 - decay)
+            torch._foreach_lerp_(self.averages, self.parameters, 1 - decay)
         return dict(zip(terms, values, strict=True)) | {"gradient": norm.detach(), "skipped": (~finite).float()}
 
     @torch.no_grad()

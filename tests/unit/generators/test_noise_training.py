@@ -14,7 +14,7 @@ import torch
 from data.errors import InputError
 from generators.backbone import Backbone
 from generators.batches import Batch
-from generators.checkpoint import load_network
+from generators.checkpoint import load_network, read_tensors
 from generators.noise_training import NoiseTask
 from generators.objective import LossWeights, diffusion, loss_terms, straight_paths
 from generators.training import TrainConfig, train
@@ -112,3 +112,13 @@ def test_a_network_begins_with_another_ones_weights_but_not_with_its_heads(tiny_
     assert torch.equal(further.coords_head.weight, given.coords_head.weight)
     with pytest.raises(InputError, match="of this size"):
         NoiseTask("flow", tiny_file, replace(TINY, hidden=32), tiny_checkpoint).network()
+
+
+def test_only_the_parameters_that_are_asked_for_are_trained(tiny_file, tmp_path):
+    make_task = partial(NoiseTask, "diffusion", tiny_file, replace(TINY, labels=4), only="labels.")
+    torch.manual_seed(0)
+    before = dict(make_task().network().named_parameters())
+    train(make_task, TrainConfig(tmp_path, steps=3, warmup_steps=0, save_every=3, seed=0, device="cpu"))
+    after = read_tensors(tmp_path / "train.safetensors")[0]
+    changed = {name for name, p in before.items() if not torch.equal(p.detach(), after[f"network.{name}"])}
+    assert changed == {name for name in before if name.startswith("labels.")}
