@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 
 import numpy as np
@@ -132,6 +133,12 @@ def cell_volumes_A3(parameters: Floats) -> Floats:
 
 def primitive_vectors(group: SpaceGroup) -> Floats:
     """Primitive vectors [3,3] in units of the conventional ones, reduced to short ones."""
+    return _primitive_vectors(group.number).copy()
+
+
+@cache
+def _primitive_vectors(number: int) -> Floats:
+    group = space_group(number)
     identity = (group.rotations == np.eye(3)).all((1, 2))
     shifts = group.translations[identity]
     vectors = {tuple(np.round(s + n, 6)) for s in shifts for n in product((-1, 0), (-1, 0), (-1, 0))}

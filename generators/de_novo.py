@@ -21,7 +21,7 @@ from scipy.special import softmax
 
 from data.chemistry import is_charge_balanced
 from data.errors import GenerationError, StructureError
-from data.fingerprint import SAME_UNRELAXED, Fingerprint, distance, fingerprint, spacegroup
+from data.fingerprint import SAME_UNRELAXED, distance, fingerprint, spacegroup
 from data.normaliser import canonical
 from data.records import Crystal
 from data.skeletons import Template, template_of
@@ -37,7 +37,7 @@ from generators.sanity import SanityLimits, is_sane
 from generators.surrogate import Surrogate
 from generators.targets import Sieve
 
-POOL_BY_SAMPLE, POOL_LEAST = 2, 400
+POOL_BY_SAMPLE, POOL_LEAST = 1, 400
 """Templates whose geometry the network looks at, by sample and at least."""
 
 REACH = 6.0
@@ -261,7 +261,7 @@ class _Refusal:
         for index, row in enumerate(proposer.table.compositions if condition.like is None else []):
             self._known[_reduced(row)].append(index)
         self._seen: set[str] = set()
-        self._marks: dict[str, list[Fingerprint]] = defaultdict(list)
+        self._alike: dict[str, list[Crystal]] = defaultdict(list)
 
     def accepted(self, template: Template, numbers: tuple[int, ...], log_scale: float) -> Crystal | None:
         """The crystal of a template with these elements, or None where it is refused.
@@ -305,9 +305,12 @@ class _Refusal:
 
     def _unlike(self, crystal: Crystal) -> bool:
         """Whether the crystal differs from all before: skeletons may differ by a mere distortion."""
-        mark, before = fingerprint(crystal), self._marks[crystal.formula]
-        before.append(mark)
-        return all(distance(mark, other) > SAME_UNRELAXED for other in before[:-1])
+        before = self._alike[crystal.formula]
+        before.append(crystal)
+        if len(before) == 1:
+            return True
+        *others, mark = map(fingerprint, before)
+        return all(distance(mark, other) > SAME_UNRELAXED for other in others)
 
 
 def _reduced(counts: Integers) -> bytes:

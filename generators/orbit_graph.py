@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from data.free_numbers import FreeNumbers
 from data.symmetric import LAST_GROUP, SymmetricCrystal
-from data.wyckoff import Floats, Integers, space_group
+from data.wyckoff import Floats, Integers, centring, space_group
 
 SHELLS = np.linspace(0.7, 2.2, 13)
 """Centres of the shells around a site; each reaches one and a half spacings to either side."""
@@ -50,23 +49,22 @@ class OrbitGraph:
         Raises:
             StructureError: two sites in one place.
         """
-        free = FreeNumbers(form)
-        orbits, count = free.orbits, len(form.orbits)
-        atoms = np.bincount(orbits, minlength=count)
-        group = space_group(form.group)
+        crystal, group, count = form.to_crystal(), space_group(form.group), len(form.orbits)
+        atoms = np.array([group.position(orbit.letter).multiplicity for orbit in form.orbits]) // centring(form.group)
+        orbits = np.repeat(np.arange(count), atoms)
         freedom = [len(orbit.free) for orbit in form.orbits]
         symmetry = [len(group.rotations) / group.position(orbit.letter).multiplicity for orbit in form.orbits]
         sites = np.zeros((count, SITE_FEATURES))
         sites[:, 0], sites[:, 1] = np.log(atoms), atoms / atoms.sum()
         sites[np.arange(count), 2 + np.array(freedom)] = 1.0
         sites[:, 6], sites[:, 7] = np.log(symmetry), np.log(count)
-        crystal = np.zeros(CRYSTAL_FEATURES)
-        crystal[sum(form.group > last for last in LAST_GROUP)] = 1.0
-        crystal[-2] = np.log(atoms.sum())
-        crystal[-1] = float((group.rotations == -np.eye(3)).all((1, 2)).any())
-        lattice = free.lattice_A(free.start)
-        shells = _shells(free.coords(free.start), lattice * (len(orbits) / np.linalg.det(lattice)) ** (1 / 3), orbits)
-        return cls(atoms, sites.astype(np.float32), shells, crystal.astype(np.float32))
+        whole = np.zeros(CRYSTAL_FEATURES)
+        whole[sum(form.group > last for last in LAST_GROUP)] = 1.0
+        whole[-2] = np.log(atoms.sum())
+        whole[-1] = float((group.rotations == -np.eye(3)).all((1, 2)).any())
+        lattice = np.array(crystal.lattice_A) * (crystal.n_atoms / crystal.volume_A3) ** (1 / 3)
+        shells = _shells(np.array(crystal.frac_coords), lattice, orbits)
+        return cls(atoms, sites.astype(np.float32), shells, whole.astype(np.float32))
 
 
 def _shells(coords: Floats, lattice: Floats, orbits: Integers) -> Floats:

@@ -22,7 +22,8 @@ from generators.base import Condition, OnStep, Relaxer
 from generators.de_novo import DeNovo, Found
 from generators.decorator import load_decorator
 from generators.judge import Judge
-from generators.prediction import Predictor
+from generators.parallel import side_by_side
+from generators.prediction import Answer, Predictor
 from generators.proposals import Proposer
 from generators.surrogate import load_surrogate
 
@@ -68,16 +69,21 @@ class OrbitsGenerator:
                 raise GenerationError(f"{len(condition.contents)} contents were given for {n} samples")
             answers = self.predictor.answers(condition, rng, self.relaxer, on_step)
         else:
-            answers = []
-            for found in self.de_novo.draw(condition, n, rng):
-                answers.append((found.crystal, _label(found)))
-                if on_step is not None:
-                    on_step(len(answers), n)
+            (answers,) = side_by_side([partial(self._drawn, n, condition, rng, on_step)])
             if len(answers) < n:
                 raise GenerationError(
                     f"orbits found only {len(answers)} of {n} different crystals; allow more elements or atoms"
                 )
         return CrystalBatch.from_crystals([crystal for crystal, _ in answers]), [label for _, label in answers]
+
+    def _drawn(self, n: int, condition: Condition, rng: np.random.Generator, on_step: OnStep | None) -> list[Answer]:
+        """New crystals, n at most."""
+        answers: list[Answer] = []
+        for found in self.de_novo.draw(condition, n, rng):
+            answers.append((found.crystal, _label(found)))
+            if on_step is not None:
+                on_step(len(answers), n)
+        return answers
 
 
 def _label(found: Found) -> str:
