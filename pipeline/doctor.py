@@ -15,6 +15,9 @@ from data.store import Store
 
 ASSETS = Path(data.__file__).parent / "assets"
 
+SHIPPED = ("orbits.safetensors", "templates.parquet", "reference_chgnet.parquet", "known_materials.parquet")
+"""What the main job cannot do without."""
+
 
 def checks(where: str) -> list[dict[str, object]]:
     """One row a check: what was checked, whether it is good, what was found, what to do."""
@@ -26,7 +29,7 @@ def checks(where: str) -> list[dict[str, object]]:
             "use Python 3.11 or 3.12",
         ),
         *[_package(name) for name in ("torch", "pymatgen", "ase", "chgnet", "prefect", "fastapi", "sqlalchemy")],
-        *[_asset(name) for name in ("flow.safetensors", "reference_chgnet.parquet", "known_materials.parquet")],
+        *[_asset(name) for name in SHIPPED],
         _row(
             "cores",
             (os.cpu_count() or 1) >= 2,
