@@ -163,7 +163,11 @@ class CampaignSpec(Section):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,79}$")
     goal: Goal = Goal()
     chemistry: Chemistry = Chemistry()
-    generate: tuple[GenerateStep, ...] = (GenerateStep(kind="flow"), GenerateStep(kind="substitution"))
+    generate: tuple[GenerateStep, ...] = (
+        GenerateStep(kind="orbits"),
+        GenerateStep(kind="substitution", count=32),
+        GenerateStep(kind="flow", count=32),
+    )
     screen: ScreenSettings = ScreenSettings()
     select: Select = Select()
     lab: Lab = Lab()

@@ -94,7 +94,7 @@ def test_elements_of_rock_salt_are_learned_from_a_small_table(tmp_path: Path) ->
     assert not held_out & trained
     lines: list[dict[str, float]] = []
     config = TrainConfig(
-        tmp_path, steps=150, decay_steps=100, warmup_steps=20, rate=5e-3, save_every=150, log_every=150
+        tmp_path, steps=250, decay_steps=150, warmup_steps=20, rate=5e-3, save_every=250, log_every=250
     )
     weights = train(partial(DecoratorTask, data, task.size), config, lines.append)
     assert lines[-1]["held_out_nats"] < 2 * np.log(N_TYPES) - 0.2  # two orbits of any element: 9.29 nats
