@@ -33,7 +33,7 @@ from generators.recipes import repeated
 LIKELY = 0.01
 """Proposals that are given less are not relaxed."""
 
-MOST = 8
+MOST = 5
 """Proposals of a content that are relaxed, at most."""
 
 TRUST_eV_per_atom = 0.03
