@@ -38,8 +38,8 @@ from generators.evaluate.table import Sample
 from generators.evaluate.uniqueness import first_equals
 from generators.evaluate.validity import is_valid_structure, sanity_complaint
 from generators.evaluate.values import Value
-from generators.flow import FlowGenerator
-from generators.from_noise import NoiseSettings
+from generators.noise.flow import FlowGenerator
+from generators.noise.from_noise import NoiseSettings
 from pipeline.evaluate.relaxation import relax_all
 from pipeline.evaluate.stability import relaxed_rows, stability_values
 from pipeline.evaluate.truths import read_truths

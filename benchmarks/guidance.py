@@ -18,10 +18,10 @@ import numpy.typing as npt
 
 from data.datasets import LABELS, CrystalData, load
 from generators.base import Condition, Target
-from generators.diffusion import DiffusionGenerator
-from generators.from_noise import NoiseSettings
 from generators.graph import N_TYPES
-from generators.samplers import SamplerSettings
+from generators.noise.diffusion import DiffusionGenerator
+from generators.noise.from_noise import NoiseSettings
+from generators.noise.samplers import SamplerSettings
 
 Floats = npt.NDArray[np.float64]
 RANGES = ((1.0, 2.0), (2.0, 3.0), (3.0, 4.0), (4.0, 5.0))

@@ -19,17 +19,17 @@ from benchmarks.wyckoff import DISCRETE, bare, decorated, template_at
 from data.crystal import CrystalBatch
 from data.sequences import SequenceData, load_sequences
 from generators.base import Condition, Target
-from generators.crystal_graph import graphs_of, joined
-from generators.latent import Goal, LatentSpace, goals_for, information_gap, mutual_information
-from generators.vae import VaeGenerator
-from generators.vae_network import PROPERTIES, kl_by_dimension
-from generators.vae_training import batch_of, labels_of
-from generators.wyckoff_grammar import Wish
-from generators.wyckoff_network import Context
-from generators.wyckoff_objective import Sequences, log_likelihood
-from generators.wyckoff_sampler import Request
-from generators.wyckoff_sequence import sane_crystal
-from generators.wyckoff_training import sequence_batches
+from generators.vae.crystal_graph import graphs_of, joined
+from generators.vae.generator import VaeGenerator
+from generators.vae.latent import Goal, LatentSpace, goals_for, information_gap, mutual_information
+from generators.vae.network import PROPERTIES, kl_by_dimension
+from generators.vae.training import batch_of, labels_of
+from generators.wyckoff.grammar import Wish
+from generators.wyckoff.network import Context
+from generators.wyckoff.objective import Sequences, log_likelihood
+from generators.wyckoff.sampler import Request
+from generators.wyckoff.sequence import sane_crystal
+from generators.wyckoff.training import sequence_batches
 
 ACTIVE = 0.01
 """Variance of a dimension's mean over crystals from which on it counts as active (arXiv:1509.00519)."""

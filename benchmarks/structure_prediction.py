@@ -26,10 +26,10 @@ from data.skeletons import load_templates, write_templates
 from generators.base import Generator
 from generators.evaluate.answers import ask
 from generators.evaluate.matching import compare, match_values
-from generators.judge_training import JudgeConfig
-from generators.orbits import OrbitsGenerator
-from generators.orbits_training import decorator_config, train_orbits
-from generators.template import TemplateGenerator
+from generators.exchange.template import TemplateGenerator
+from generators.orbits.generator import OrbitsGenerator
+from generators.orbits.judge_training import JudgeConfig
+from generators.orbits.training import decorator_config, train_orbits
 from pipeline.relaxer import SymmetricRelaxer
 from screening.pool import available_cores
 from screening.reference_tasks import dataset_tasks

@@ -23,9 +23,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from data.registry import load as load_kind
 from generators import GENERATORS
-from generators.from_noise import FromNoise
-from generators.noise_training import NoiseTask
-from generators.training import TrainConfig, train
+from generators.noise.from_noise import FromNoise
+from generators.noise.training import NoiseTask
+from generators.training.loop import TrainConfig, train
 
 NAMES = ("flow", "diffusion")
 

@@ -19,10 +19,10 @@ from cyclopts import run
 from data.sequences import SequenceData, load_sequences
 from data.skeletons import Template, template_of
 from data.symmetric import Orbit, SymmetricCrystal
-from generators.wyckoff_grammar import Draft, Wish
-from generators.wyckoff_objective import Sequences, context_for, log_likelihood
-from generators.wyckoff_sequence import WyckoffModel, sane_crystal
-from generators.wyckoff_training import sequence_batches
+from generators.wyckoff.grammar import Draft, Wish
+from generators.wyckoff.objective import Sequences, context_for, log_likelihood
+from generators.wyckoff.sequence import WyckoffModel, sane_crystal
+from generators.wyckoff.training import sequence_batches
 
 DISCRETE = ("group", "element", "position")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 GENERATORS: Final = {
-    "diffusion": "generators.diffusion:DiffusionGenerator",
-    "flow": "generators.flow:FlowGenerator",
-    "orbits": "generators.orbits:OrbitsGenerator",
-    "substitution": "generators.substitution:SubstitutionGenerator",
-    "template": "generators.template:TemplateGenerator",
-    "vae": "generators.vae:VaeGenerator",
+    "diffusion": "generators.noise.diffusion:DiffusionGenerator",
+    "flow": "generators.noise.flow:FlowGenerator",
+    "orbits": "generators.orbits.generator:OrbitsGenerator",
+    "substitution": "generators.exchange.substitution:SubstitutionGenerator",
+    "template": "generators.exchange.template:TemplateGenerator",
+    "vae": "generators.vae.generator:VaeGenerator",
 }

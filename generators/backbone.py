@@ -16,8 +16,8 @@ from torch import nn
 from torch.nn import functional
 
 from generators.graph import MASK, N_TYPES, fourier, pair_distances, radial, wrap
-from generators.labels import LabelEmbedding
-from generators.paths import log_to_lattice
+from generators.noise.labels import LabelEmbedding
+from generators.noise.paths import log_to_lattice
 
 _NOBLE = (0, 2, 10, 18, 36, 54, 86, 118)
 

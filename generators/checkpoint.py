@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from data.errors import InputError
 from generators.backbone import Backbone, BackboneConfig
-from generators.statistics import DataStatistics
+from generators.noise.statistics import DataStatistics
 
 
 def sha256(path: Path) -> str:

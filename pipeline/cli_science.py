@@ -140,7 +140,7 @@ def train(
         workers: processes, each with one thread and its share of every batch; for orbits, all cores are used.
         resume: --no-resume starts anew.
     """
-    from generators.training import TrainConfig
+    from generators.training.loop import TrainConfig
     from pipeline.train import train_orbits_to_folder, train_to_folder
 
     if generator == "orbits":

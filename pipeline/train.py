@@ -15,13 +15,13 @@ from data.errors import InputError
 from data.provenance import MATERIALS_PROJECT, Source, write_provenance
 from data.sequences import prepare_sequences
 from data.skeletons import load_templates
-from generators.judge_training import JudgeConfig
-from generators.noise_training import NoiseTask
-from generators.orbits_training import decorator_config, train_orbits
-from generators.training import Task, TrainConfig, train
-from generators.vae_training import VaeTask
-from generators.wyckoff_sequence import shipped_checkpoint
-from generators.wyckoff_training import WyckoffTask
+from generators.noise.training import NoiseTask
+from generators.orbits.judge_training import JudgeConfig
+from generators.orbits.training import decorator_config, train_orbits
+from generators.training.loop import Task, TrainConfig, train
+from generators.vae.training import VaeTask
+from generators.wyckoff.sequence import shipped_checkpoint
+from generators.wyckoff.training import WyckoffTask
 from pipeline.console import note, progress_bars
 from pipeline.session import OnProgress
 from pipeline.training_plot import write_training_plot

@@ -30,7 +30,7 @@ def write_training_plot(log: Path, out: Path, every_s: int = 20) -> None:
     """Draw the losses of a log.
 
     Args:
-        log: lines that `generators.training.train` wrote.
+        log: lines that `generators.training.loop.train` wrote.
         out: HTML file.
         every_s: seconds after which a browser that shows the page loads it again.
     """

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from data.fingerprint import ANY_RANKS, WIDTH, Fingerprint
 from data.records import Crystal
-from generators.similarity import mendeleev_number
+from generators.exchange.similarity import mendeleev_number
 
 Floats = NDArray[np.float64]
 

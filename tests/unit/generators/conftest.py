@@ -11,12 +11,12 @@ from safetensors.numpy import save_file
 from data.datasets import LABELS, CrystalData, load
 from data.sequences import prepare_sequences
 from generators.backbone import BackboneConfig
-from generators.noise_training import NoiseTask
-from generators.training import TrainConfig, train
-from generators.vae_network import VaeConfig
-from generators.vae_training import VaeTask, VaeWeights
-from generators.wyckoff_network import SequenceConfig
-from generators.wyckoff_training import WyckoffTask
+from generators.noise.training import NoiseTask
+from generators.training.loop import TrainConfig, train
+from generators.vae.network import VaeConfig
+from generators.vae.training import VaeTask, VaeWeights
+from generators.wyckoff.network import SequenceConfig
+from generators.wyckoff.training import WyckoffTask
 
 TINY = BackboneConfig(hidden=24, edge=16, layers=2, harmonics=3, radials=8)
 

@@ -121,7 +121,9 @@ def test_a_generator(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_same_samples_again_without_sampling(capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
     args = ("evaluate", "substitution", "-n", "5", "--out", "out", "--json")
     first = json.loads(run(capsys, *args)[1])
-    monkeypatch.setattr("generators.substitution.SubstitutionGenerator.sample", None)  # would be an error to call
+    monkeypatch.setattr(
+        "generators.exchange.substitution.SubstitutionGenerator.sample", None
+    )  # would be an error to call
     again = json.loads(run(capsys, *args)[1])
     assert again["sources"] == first["sources"]
 

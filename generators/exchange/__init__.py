@@ -1,0 +1,1 @@
+"""Elements exchanged in known crystals: `template` over `proposals`, `substitution` over `recipes` and `similarity`."""

@@ -1,0 +1,6 @@
+"""`orbits`, the flagship: elements on the Wyckoff orbits of known skeletons, by masked diffusion.
+
+`generator` -> `de_novo` (new crystals: `insertion`, `targets` over `surrogate`) and `prediction` (given contents:
+`judge` over `generators.exchange.proposals`); both ask `decorator` (elements on an `orbit_graph`). `training`
+trains them all.
+"""

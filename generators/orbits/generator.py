@@ -1,0 +1,92 @@
+"""`orbits`: crystals in the symmetric subspace, by discrete diffusion of elements over the orbits of known skeletons.
+
+Exact contents are answered by structure prediction (`generators.orbits.prediction`), all else by drawing new crystals
+(`generators.orbits.de_novo`): from nothing, from a skeleton, from a host, from part of a crystal.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from importlib.resources import files
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from ase.data import chemical_symbols
+
+from data.crystal import CrystalBatch
+from data.errors import GenerationError
+from data.provenance import sha256_of
+from data.skeletons import load_templates
+from generators.base import Condition, OnStep, Relaxer
+from generators.exchange.proposals import Proposer
+from generators.orbits.de_novo import DeNovo, Found
+from generators.orbits.decorator import load_decorator
+from generators.orbits.judge import Judge
+from generators.orbits.prediction import Answer, Predictor
+from generators.orbits.surrogate import load_surrogate
+from generators.parallel import side_by_side
+
+
+def shipped_checkpoint() -> Path:
+    """The checkpoint that comes with the package."""
+    return Path(str(files("data") / "assets" / "orbits.safetensors"))
+
+
+class OrbitsGenerator:
+    """Elements on the orbits of known skeletons.
+
+    Args:
+        checkpoint: weights of the two networks; by default those that ship.
+        templates: table of templates; by default the one that ships.
+
+    Attributes:
+        relaxer: what relaxes predicted structures within the symmetry; without one the judgement stands alone.
+    """
+
+    name: ClassVar[str] = "orbits"
+    summary: ClassVar[str] = "symmetry-true diffusion: elements on the orbits of known skeletons; structure prediction"
+    aims: ClassVar[frozenset[str]] = frozenset({"average_voltage", "capacity_grav", "max_delta_volume"})
+
+    def __init__(self, checkpoint: Path | None = None, templates: Path | None = None) -> None:
+        path = checkpoint or shipped_checkpoint()
+        self.relaxer: Relaxer | None = None
+        self.proposer, decorator = Proposer(load_templates(templates)), load_decorator(path)
+        self.predictor = Predictor(self.proposer, Judge(path), decorator)
+        self.de_novo = DeNovo(self.proposer, decorator, partial(load_surrogate, path, decorator.config.hidden))
+        self.checkpoint_sha256: str | None = sha256_of(path)
+
+    def sample(
+        self, n: int, condition: Condition, rng: np.random.Generator, on_step: OnStep | None = None
+    ) -> tuple[CrystalBatch, list[str]]:
+        """Return n crystals and their labels; see `generators.base.Generator`.
+
+        Raises:
+            GenerationError: the condition cannot be met, or not so often.
+        """
+        if condition.contents:
+            if len(condition.contents) != n:
+                raise GenerationError(f"{len(condition.contents)} contents were given for {n} samples")
+            answers = self.predictor.answers(condition, rng, self.relaxer, on_step)
+        else:
+            (answers,) = side_by_side([partial(self._drawn, n, condition, rng, on_step)])
+            if len(answers) < n:
+                raise GenerationError(
+                    f"orbits found only {len(answers)} of {n} different crystals; allow more elements or atoms"
+                )
+        return CrystalBatch.from_crystals([crystal for crystal, _ in answers]), [label for _, label in answers]
+
+    def _drawn(self, n: int, condition: Condition, rng: np.random.Generator, on_step: OnStep | None) -> list[Answer]:
+        """New crystals, n at most."""
+        answers: list[Answer] = []
+        for found in self.de_novo.draw(condition, n, rng):
+            answers.append((found.crystal, _label(found)))
+            if on_step is not None:
+                on_step(len(answers), n)
+        return answers
+
+
+def _label(found: Found) -> str:
+    elements = dict.fromkeys(zip((o.number for o in found.template.form.orbits), found.numbers, strict=True))
+    changes = ", ".join(f"{chemical_symbols[a]}->{chemical_symbols[b]}" for a, b in elements if a != b)
+    return f"space group {found.template.form.group}: {changes or 'as it is'}"

@@ -1,0 +1,204 @@
+"""Structure prediction: which decorated skeleton a content takes, judged by networks and by energy.
+
+The memory proposes decorated skeletons (`generators.exchange.proposals`); a network judges how they compare
+(`judge`) and another how well their elements suit their orbits (`decorator`). Where a potential is at hand the likely
+ones are relaxed within their symmetry, and the judgement counts by their energies as well. What no skeleton can hold is
+left to `flow`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from ase.data import chemical_symbols
+
+from data.errors import GenerationError, StructureError
+from data.fingerprint import spacegroup
+from data.records import Crystal
+from data.symmetric import SymmetricCrystal
+from data.wyckoff import Floats
+from generators.base import Condition, OnStep, Relaxed, Relaxer
+from generators.exchange.proposals import Proposal, Proposer, unlike_first
+from generators.exchange.recipes import repeated
+from generators.orbits.decorator import Decorator, log_likelihood
+from generators.orbits.judge import Judge
+from generators.orbits.orbit_graph import GraphBatch, OrbitGraph
+
+LIKELY = 0.01
+"""Proposals that are given less are not relaxed."""
+
+MOST = 5
+"""Proposals of a content that are relaxed, at most."""
+
+TRUST_eV_per_atom = 0.03
+"""An energy higher by this makes a proposal e times less likely: what the potential and the ground state leave open."""
+
+BY_ELEMENTS = 0.2
+"""What the log-likelihood of the elements on the orbits counts beside the judge's, which has seen part of it."""
+
+KNOWN = 3.0
+"""Added to the log-likelihood of a crystal that the memory holds with this very content: it is what is mostly meant.
+The judge has learned from contents whose crystal is unknown. On held-out crystals this costs 0.2 points in 100."""
+
+JUDGING = 4
+"""Of the work where there is a potential, one part in so many is judging; for progress bars."""
+
+Key = tuple[tuple[int, int], ...]
+"""A content, sorted, to be looked up."""
+
+Answer = tuple[Crystal, str]
+"""A crystal and its label."""
+
+
+@dataclass(frozen=True)
+class _Option:
+    """A proposal with its log-probability and, where it was relaxed, what came of it."""
+
+    proposal: Proposal
+    log_probability: float
+    relaxed: Relaxed | None = None
+
+
+class Predictor:
+    """Answers contents.
+
+    Args:
+        proposer: the memory.
+        judge: compares proposals.
+        decorator: likelihood of elements on orbits.
+    """
+
+    def __init__(self, proposer: Proposer, judge: Judge, decorator: Decorator) -> None:
+        self.proposer, self.judge, self.decorator = proposer, judge, decorator
+
+    def answers(
+        self, condition: Condition, rng: np.random.Generator, relaxer: Relaxer | None, on_step: OnStep | None
+    ) -> list[Answer]:
+        """One answer for each of the condition's contents; the j-th request of one content gets the j-th best.
+
+        Labels say the space group, how likely the skeleton is found, and the energy after relaxation if there is one.
+
+        Raises:
+            GenerationError: a content for which no (further) skeleton is known is too large for `flow`, or is to have
+                a certain space group.
+        """
+        keys: list[Key] = [tuple(sorted(content.items())) for content in condition.contents]
+        wanted = Counter(keys)
+        options: dict[Key, list[_Option]] = {}
+        total = len(wanted) if relaxer is None else JUDGING * len(wanted)
+        for key in wanted:
+            options[key] = self._judged(self._proposals(key, condition.groups))
+            if on_step is not None:
+                on_step(len(options), total)
+        # Noise first: it refuses what it cannot do before anything is relaxed.
+        short = [key for key, count in wanted.items() for _ in range(count - len(options[key]))]
+        noise = _from_noise(short, condition.groups, rng)
+        if relaxer is not None:
+
+            def relaxed(done: int, of: int) -> None:
+                if on_step is not None:
+                    on_step(len(wanted) + (total - len(wanted)) * done // max(of, 1), total)
+
+            self._relax(options, wanted, relaxer, relaxed)
+        groups = condition.groups
+        found = {
+            key: itertools.chain(unlike_first(self._crystals(options[key], groups)), noise.get(key, []))
+            for key in wanted
+        }
+        pairs = [(key, next(found[key], None)) for key in keys]
+        unbuilt = _from_noise([key for key, answer in pairs if answer is None], groups, rng)
+        return [answer or unbuilt[key].pop() for key, answer in pairs]
+
+    def _proposals(self, key: Key, groups: frozenset[int]) -> list[Proposal]:
+        found = self.proposer.proposals(dict(key))
+        return [p for p in found if not groups or int(self.proposer.table.groups[p.index]) in groups]
+
+    def _judged(self, proposals: list[Proposal]) -> list[_Option]:
+        """Proposals with their log-probabilities, the likeliest first."""
+        if not proposals:
+            return []
+        known = np.array([p.distances[0] == 0.0 for p in proposals])
+        chances = self.judge.log_probabilities(self.proposer, proposals) + KNOWN * known
+        chances += BY_ELEMENTS * self._by_elements(proposals)
+        chances -= np.logaddexp.reduce(chances)
+        options = [_Option(p, float(chance)) for p, chance in zip(proposals, chances, strict=True)]
+        return sorted(options, key=lambda option: -option.log_probability)
+
+    def _by_elements(self, proposals: Sequence[Proposal]) -> Floats:
+        """Log-likelihood of the elements on the orbits of each proposal, nats [p]; the least for what is no crystal."""
+        scores = np.full(len(proposals), np.nan)
+        by_size: dict[int, list[tuple[int, OrbitGraph]]] = defaultdict(list)
+        for place, proposal in enumerate(proposals):
+            try:
+                graph = OrbitGraph.of(self.proposer.form(proposal))
+            except StructureError:
+                continue
+            by_size[len(proposal.numbers)].append((place, graph))
+        generator = torch.Generator().manual_seed(0)  # a content is judged alike whenever it is asked for
+        for same in by_size.values():
+            places = [place for place, _ in same]
+            types = torch.tensor([proposals[i].numbers for i in places])
+            graphs = GraphBatch.of([graph for _, graph in same])
+            with torch.inference_mode():
+                scores[places] = log_likelihood(self.decorator, types, graphs, generator).numpy()
+        return np.asarray(np.nan_to_num(scores, nan=np.nanmin(scores) if by_size else 0.0))
+
+    def _relax(
+        self, options: dict[Key, list[_Option]], wanted: Counter[Key], relaxer: Relaxer, on_step: OnStep
+    ) -> None:
+        """Relax the likely options of each content, and rank them by likelihood and energy, before all others."""
+        chosen: dict[Key, int] = {}
+        forms: list[SymmetricCrystal] = []
+        for key, judged in options.items():
+            likely = sum(option.log_probability >= math.log(LIKELY) for option in judged)
+            chosen[key] = max(min(likely, MOST), min(wanted[key], len(judged)))
+            forms += [self.proposer.form(option.proposal) for option in judged[: chosen[key]]]
+        relaxed = iter(relaxer(forms, on_step))
+        for key, judged in options.items():
+            tried = [replace(option, relaxed=next(relaxed)) for option in judged[: chosen[key]]]
+            options[key] = sorted(tried, key=lambda option: -_score(option)) + judged[chosen[key] :]
+
+    def _crystals(self, options: Sequence[_Option], groups: frozenset[int]) -> Iterator[Answer]:
+        """Crystals and labels, one an option, without those that cannot be built or have another space group."""
+        for option in options:
+            proposal = option.proposal
+            form = self.proposer.form(proposal)
+            label = f"space group {form.group}, p = {math.exp(option.log_probability):.2g}"
+            try:
+                crystal = form.to_crystal()
+            except StructureError:
+                continue
+            if option.relaxed is not None:
+                crystal = option.relaxed.crystal
+                label += f", {option.relaxed.energy_eV_per_atom:.3f} eV/atom"
+            if not groups or spacegroup(crystal, 0.01) in groups:
+                yield repeated(crystal, proposal.cells), label
+
+
+def _from_noise(contents: Sequence[Key], groups: frozenset[int], rng: np.random.Generator) -> dict[Key, list[Answer]]:
+    """Crystals by content, for contents that no (further) skeleton can hold."""
+    found: dict[Key, list[Answer]] = defaultdict(list)
+    if not contents:
+        return found
+    if groups:
+        formula = "".join(f"{chemical_symbols[z]}{n}" for z, n in contents[0])
+        raise GenerationError(f"{formula}: no (further) skeleton of space group {', '.join(map(str, sorted(groups)))}")
+    from generators.noise.flow import FlowGenerator
+
+    batch, _ = FlowGenerator().sample(len(contents), Condition(contents=tuple(map(dict, contents))), rng)
+    for key, crystal in zip(contents, batch.to_crystals(), strict=True):
+        found[key].append((crystal, "no further skeleton is known: from noise by flow"))
+    return found
+
+
+def _score(option: _Option) -> float:
+    """Log-likelihood with the energy, up to a constant of the content; without an energy, last."""
+    if option.relaxed is None:
+        return -math.inf
+    return option.log_probability - option.relaxed.energy_eV_per_atom / TRUST_eV_per_atom

@@ -1,0 +1,80 @@
+"""Ranges of electrode properties that a sample is to lie in: foreseen, before anything is relaxed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from ase.data import atomic_numbers, chemical_symbols
+
+from data.chemistry import theoretical_capacity_mAh_g
+from data.errors import GenerationError
+from data.units import ION_VALENCE
+from data.wyckoff import Floats
+from generators.base import Condition
+from generators.graph import N_TYPES
+from generators.orbits.decorator import Decorator
+from generators.orbits.orbit_graph import GraphBatch
+from generators.orbits.surrogate import PROPERTIES, Surrogate, see
+
+
+def working_ion(condition: Condition) -> str:
+    """The working ion that a condition requires.
+
+    Raises:
+        GenerationError: none, or more than one.
+    """
+    found = [symbol for symbol in ION_VALENCE if atomic_numbers[symbol] in condition.required]
+    if len(found) != 1:
+        raise GenerationError(f"targets are of an electrode: require one working ion of {', '.join(ION_VALENCE)}")
+    return found[0]
+
+
+class Sieve:
+    """The targets of a condition.
+
+    Args:
+        condition: what is asked for.
+        decorator: through which the surrogate sees crystals.
+        surrogate: foresees voltage and volume change.
+
+    Raises:
+        GenerationError: a property that cannot be foreseen, or no working ion.
+    """
+
+    def __init__(self, condition: Condition, decorator: Decorator, surrogate: Surrogate) -> None:
+        self.targets, self.ion = condition.targets, working_ion(condition)
+        self.decorator, self.surrogate = decorator, surrogate
+        self._known: dict[str, Callable[[torch.Tensor, GraphBatch], Floats]] = {
+            "capacity_grav": self._capacities,
+            "average_voltage": lambda types, graphs: self._foreseen(types, graphs)[:, PROPERTIES.index("voltage_V")],
+            "max_delta_volume": lambda types, graphs: np.abs(
+                self._foreseen(types, graphs)[:, PROPERTIES.index("volume_change")]
+            ),
+        }
+        if unknown := [target.property for target in self.targets if target.property not in self._known]:
+            raise GenerationError(f"orbits cannot aim at {unknown[0]}; it can at {', '.join(self._known)}")
+
+    def met(self, types: torch.Tensor, graphs: GraphBatch) -> list[bool]:
+        """Whether decorated crystals [b] are foreseen to lie in all ranges."""
+        good = np.ones(len(types), dtype=bool)
+        for target in self.targets:
+            values = self._known[target.property](types, graphs)
+            good &= values >= (-math.inf if target.low is None else target.low)
+            good &= values <= (math.inf if target.high is None else target.high)
+        return [bool(x) for x in good]
+
+    def _foreseen(self, types: torch.Tensor, graphs: GraphBatch) -> Floats:
+        ions = torch.full((len(types),), atomic_numbers[self.ion])
+        with torch.inference_mode():
+            return np.asarray(self.surrogate(see(self.decorator, types, graphs, ions)).mean(0).numpy(), dtype=float)
+
+    def _capacities(self, types: torch.Tensor, graphs: GraphBatch) -> Floats:
+        found = []
+        for numbers, atoms in zip(types.numpy(), graphs.atoms.numpy(), strict=True):
+            counts = np.bincount(numbers, atoms, N_TYPES)
+            content = {chemical_symbols[z]: int(counts[z]) for z in np.flatnonzero(counts).tolist()}
+            found.append(theoretical_capacity_mAh_g(content, self.ion))
+        return np.array(found)

@@ -1,0 +1,4 @@
+"""`vae`: `generator` -> `latent` -> `network` -> `graph_encoder` (over `crystal_graph`).
+
+Its decoder is the sequence model of `generators.wyckoff`.
+"""

@@ -1,0 +1,159 @@
+"""`vae`: crystals written from latent vectors of a graph VAE; targets by search in the latent space."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from importlib.resources import files
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from ase.data import chemical_symbols
+
+from data.crystal import CrystalBatch
+from data.errors import GenerationError
+from data.fingerprint import spacegroup
+from data.records import Crystal
+from generators.base import CellContent, Condition, OnStep, refuse
+from generators.checkpoint import sha256
+from generators.exchange.recipes import repeated
+from generators.vae.checkpoint import load_vae
+from generators.vae.latent import Goal, LatentSpace, goals_for
+from generators.wyckoff.grammar import Wish
+from generators.wyckoff.sequence import Drawn, DrawSettings, WyckoffModel
+
+MOST_SITES = 20
+"""Largest primitive cell that the network has learned."""
+
+CANDIDATES = 4
+"""Crystals that are written for each one wanted where there are targets; those that the heads find best are kept."""
+
+
+SPARE = 32
+"""Vectors of the prior from which one is chosen."""
+
+TURNS = 4
+"""Vectors that a crystal may be written from, one after the other, where it is refused."""
+
+
+def shipped_checkpoint() -> Path:
+    """The checkpoint that comes with the package."""
+    return Path(str(files("data") / "assets" / "vae.safetensors"))
+
+
+class VaeGenerator:
+    """Crystals from latent vectors.
+
+    Args:
+        checkpoint: weights; by default those that ship.
+        settings: how crystals are drawn.
+    """
+
+    name: ClassVar[str] = "vae"
+    summary: ClassVar[str] = "graph VAE that writes crystals in their space group, with search in the latent space"
+    aims: ClassVar[frozenset[str]] = frozenset({"stability_discharge"})
+
+    def __init__(self, checkpoint: Path | None = None, settings: DrawSettings | None = None) -> None:
+        path = checkpoint or shipped_checkpoint()
+        network = load_vae(path)
+        self.checkpoint_sha256: str | None = sha256(path)
+        self.space = LatentSpace(network)
+        self.model = WyckoffModel(network.decoder, settings)
+
+    def sample(
+        self, n: int, condition: Condition, rng: np.random.Generator, on_step: OnStep | None = None
+    ) -> tuple[CrystalBatch, list[str]]:
+        """Return n crystals and their labels, e.g. ``space group 166``; see `generators.base.Generator`.
+
+        Raises:
+            GenerationError: the condition cannot be met, or there is no property head for a target.
+        """
+        if condition.contents and len(condition.contents) != n:
+            raise GenerationError(f"{len(condition.contents)} contents were given for {n} samples")
+        refuse(self.name, condition, like="use `orbits`")
+        goals = goals_for(condition.targets, condition.required)
+        many = CANDIDATES if goals else 1
+        wishes, cells = self._wishes(n, condition)
+        latent = self._latent(n * many * TURNS, wishes[0], goals, rng) if n else None
+        drawn = self.model.crystals(
+            [wish for wish in wishes for _ in range(many)],
+            rng,
+            latent=latent,
+            accept=partial(_of_groups, condition.groups) if condition.groups else None,
+            on_done=None if on_step is None else lambda done: on_step(done // many, n),
+        )
+        chosen = self._best(drawn, n, many, goals, bool(condition.contents))
+        crystals = [repeated(one.crystal, count) for one, count in zip(chosen, cells, strict=True)]
+        return CrystalBatch.from_crystals(crystals), [f"space group {one.form.group}" for one in chosen]
+
+    def _wishes(self, n: int, condition: Condition) -> tuple[list[Wish], list[int]]:
+        """What each primitive cell must satisfy, and how many of them make up the cell asked for."""
+        known = self.model.sampler.known
+        if condition.contents:
+            made: dict[tuple[tuple[int, int], ...], tuple[Wish, int]] = {}
+            pairs = []
+            for content in condition.contents:
+                _refuse_unknown(set(content), known, "it was not in the training data")
+                key = tuple(sorted(content.items()))
+                if key not in made:
+                    count = _cells(content)
+                    part = {z: atoms // count for z, atoms in content.items()}
+                    made[key] = Wish(known, content=part, groups=condition.groups), count
+                pairs.append(made[key])
+            return [wish for wish, _ in pairs], [count for _, count in pairs]
+        allowed = (condition.allowed & known) if condition.allowed else known
+        _refuse_unknown(condition.required, allowed, "required, but not allowed or not known")
+        if not allowed:
+            raise GenerationError("none of the allowed elements was in the training data")
+        low, high = condition.n_atoms
+        wish = Wish(
+            allowed,
+            condition.required,
+            atoms=(low, max(low, min(high, MOST_SITES))),
+            groups=condition.groups,
+            neutral=condition.charge_neutral,
+        )
+        return [wish] * n, [1] * n
+
+    def _latent(self, count: int, wish: Wish, goals: Sequence[Goal], rng: np.random.Generator) -> torch.Tensor | None:
+        """Vectors to write from; none where a composition alone is asked for, which says more than a random vector.
+
+        Of many vectors of the prior, those whose crystals are likely to meet the wish by themselves.
+        """
+        if wish.content is not None and not goals:
+            return None
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        starts = self.space.network.from_prior(SPARE * count, generator)
+        chances = self.space.chances(starts, wish)
+        lots = torch.rand(chances.shape, generator=generator).log().neg().log().neg()  # Gumbel: drawn by their chances
+        starts = starts[(chances + lots).topk(count).indices]
+        return self.space.search(starts, goals) if goals else starts
+
+    def _best(self, drawn: list[Drawn], n: int, many: int, goals: Sequence[Goal], fixed: bool) -> list[Drawn]:
+        """The n crystals that, read again, come nearest to the goals; of each content, its own."""
+        if not goals:
+            return drawn
+        penalty = self.space.penalty(self.space.encode([one.crystal for one in drawn]), goals).numpy()
+        if fixed:
+            return [drawn[first + int(penalty[first : first + many].argmin())] for first in range(0, n * many, many)]
+        return [drawn[i] for i in np.sort(np.argsort(penalty, kind="stable")[:n]).tolist()]
+
+
+def _of_groups(groups: frozenset[int], crystal: Crystal) -> bool:
+    """Whether a crystal has one of these groups; a form may be nearer to a higher symmetry than was meant."""
+    return spacegroup(crystal, 0.01) in groups
+
+
+def _cells(content: CellContent) -> int:
+    """How many primitive cells of a size that the network knows make up a content, as few as can be."""
+    whole, atoms = math.gcd(*content.values()), sum(content.values())
+    fits = [d for d in range(1, whole + 1) if whole % d == 0 and atoms // d <= MOST_SITES]
+    return fits[0] if fits else whole
+
+
+def _refuse_unknown(asked: set[int] | frozenset[int], known: frozenset[int], why: str) -> None:
+    if missing := sorted(asked - known):
+        raise GenerationError(f"{', '.join(chemical_symbols[z] for z in missing)}: {why}")

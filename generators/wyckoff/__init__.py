@@ -1,0 +1,4 @@
+"""Crystals written as sequences of Wyckoff orbits.
+
+`sequence` -> `sampler` -> `grammar` and `network` (over `mixtures`). `objective` and `training` are what is learned.
+"""

@@ -1,0 +1,88 @@
+"""Targets: capacities are arithmetic, voltages are foreseen as the labelled templates have them, and samples lie inside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from data.chemistry import theoretical_capacity_mAh_g
+from data.electrode_labels import ElectrodeLabel, read_labels, shipped_labels, write_labels
+from data.errors import GenerationError, InputError
+from data.prototypes import prototype
+from data.skeletons import load_templates
+from data.symmetric import symmetric
+from generators.base import Condition, Target
+from generators.orbits.decorator import load_decorator
+from generators.orbits.generator import OrbitsGenerator, shipped_checkpoint
+from generators.orbits.orbit_graph import GraphBatch, OrbitGraph
+from generators.orbits.surrogate import PROPERTIES, load_surrogate
+from generators.orbits.surrogate_training import train_surrogate
+from generators.orbits.targets import Sieve
+
+LI, O, TI, CO = 3, 8, 22, 27
+
+
+@pytest.fixture(scope="module")
+def sieve() -> Sieve:
+    decorator = load_decorator(shipped_checkpoint())
+    surrogate = load_surrogate(shipped_checkpoint(), decorator.config.hidden)
+    return Sieve(Condition(required=frozenset({LI}), targets=(Target("average_voltage", 3.0),)), decorator, surrogate)
+
+
+def graphs(name: str) -> tuple[torch.Tensor, GraphBatch]:
+    form = symmetric(prototype(name).crystal)
+    return torch.tensor([[orbit.number for orbit in form.orbits]]), GraphBatch.of([OrbitGraph.of(form)])
+
+
+def test_capacities_are_theory() -> None:
+    assert theoretical_capacity_mAh_g({"Li": 1, "Fe": 1, "P": 1, "O": 4}, "Li") == pytest.approx(169.9, abs=0.1)
+    assert theoretical_capacity_mAh_g({"Li": 2, "Fe": 1, "Si": 1, "O": 4}, "Li") == pytest.approx(331.3, abs=0.5)
+    assert theoretical_capacity_mAh_g({"Mg": 1, "O": 1}, "Mg") == 0.0  # nothing to oxidise
+
+
+def test_high_and_low_voltage_hosts_are_told_apart(sieve: Sieve) -> None:
+    assert sieve.met(*graphs("olivine LiCoPO4")) == [True]  # measured 4.8 V
+    assert sieve.met(*graphs("layered LiTiS2")) == [False]  # measured 2.1 V
+
+
+def test_samples_lie_in_the_ranges_as_foreseen() -> None:
+    generator = OrbitsGenerator()
+    condition = Condition(
+        frozenset({LI, O, TI, CO, 9, 25, 28}), frozenset({LI}), charge_neutral=True,
+        targets=(Target("average_voltage", 3.5, 4.5), Target("capacity_grav", 120.0)),
+    )  # fmt: skip
+    batch, _ = generator.sample(8, condition, np.random.default_rng(0))
+    for crystal in batch.to_crystals():
+        assert theoretical_capacity_mAh_g(crystal.composition, "Li") >= 120.0
+
+
+def test_targets_need_a_working_ion_and_a_property_that_can_be_foreseen() -> None:
+    generator, rng = OrbitsGenerator(), np.random.default_rng(0)
+    with pytest.raises(GenerationError, match="require one working ion"):
+        generator.sample(1, Condition(targets=(Target("average_voltage", 3.0),)), rng)
+    with pytest.raises(GenerationError, match="cannot aim at stability_discharge"):
+        wanted = Condition(required=frozenset({LI}), targets=(Target("stability_discharge", None, 0.1),))
+        generator.sample(1, wanted, rng)
+
+
+def test_the_surrogate_learns_and_says_how_well() -> None:
+    table = load_templates()
+    labels = [label for label in read_labels(shipped_labels(), table.sha256) if label.ion == LI][::2]
+    network, errors = train_surrogate(table, labels, load_decorator(shipped_checkpoint()), holdout=0.2)
+    spread = float(np.mean(np.abs(np.array([x.voltage_V for x in labels]) - np.median([x.voltage_V for x in labels]))))
+    assert set(errors) == set(PROPERTIES)
+    assert errors["voltage_V"] < 0.5 * spread  # half of what always saying the median would err
+    assert len(network.members) > 1
+
+
+def test_labels_of_other_templates_are_refused(tmp_path: Path) -> None:
+    labels = [ElectrodeLabel(3, LI, 3.4, -0.06), ElectrodeLabel(1, LI, 2.0, 0.0)]
+    write_labels(tmp_path / "labels.parquet", labels, "abc")
+    read = read_labels(tmp_path / "labels.parquet", "abc")
+    assert [label.template for label in read] == [1, 3]
+    assert read[1].voltage_V == pytest.approx(3.4)
+    with pytest.raises(InputError, match="other templates"):
+        read_labels(tmp_path / "labels.parquet", "def")
