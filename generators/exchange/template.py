@@ -2,8 +2,8 @@
 
 On an exact content, the template whose elements are nearest on the Mendeleev scale (`generators.exchange.proposals`),
 scaled to the volume that its new elements take; the j-th request of one content gets the j-th nearest skeleton.
-Otherwise a random template with elements drawn by likeness. Symmetry is that of the template. This is the baseline that learned
-models have to beat, on the memory that they share (`data.skeletons`).
+Otherwise a random template with elements drawn by likeness. Symmetry is that of the template. This is the baseline
+that learned models have to beat, on the memory that they share (`data.skeletons`).
 """
 
 from __future__ import annotations
