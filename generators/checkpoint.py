@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, fields
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import nn
 
 from data.errors import InputError
-from generators.backbone import Backbone, BackboneConfig
-from generators.noise.statistics import DataStatistics
+
+N = TypeVar("N", bound=nn.Module)
+
+Tensors = dict[str, torch.Tensor]
 
 
 def sha256(path: Path) -> str:
@@ -21,7 +25,7 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def write_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
+def write_tensors(path: Path, tensors: Tensors, metadata: dict[str, str]) -> None:
     """Write a safetensors file so that at every moment the path holds a whole file, the old one or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
@@ -29,7 +33,7 @@ def write_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[s
     partial.replace(path)
 
 
-def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+def read_tensors(path: Path) -> tuple[Tensors, dict[str, str]]:
     """Read a safetensors file and its header.
 
     Raises:
@@ -42,45 +46,48 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         raise InputError(f"{path}: cannot be read as a checkpoint ({error})") from error
 
 
-def save_network(path: Path, generator: str, network: Backbone, statistics: DataStatistics) -> None:
+def checkpoint_format(name: str) -> str:
+    """The `format` in the header of a checkpoint of a generator or network."""
+    return f"redoxa-{name}-1"
+
+
+def save_network(
+    path: Path, name: str, network: nn.Module, settings: dict[str, Any], extra: Tensors | None = None
+) -> None:
     """Write a network for sampling: weights in half precision, buffers in full.
 
     Args:
         path: file to write.
-        generator: whose network it is.
+        name: of the generator or network.
         network: with the weights that sample.
-        statistics: of the training data.
+        settings: what its constructor needs, as JSON.
+        extra: further tensors.
     """
-    tensors = {name: p.half() for name, p in network.named_parameters()}
-    tensors |= {name: b for name, b in network.named_buffers() if name in network.state_dict()}
-    tensors |= {f"statistics.{name}": t for name, t in statistics.tensors().items()}
-    header = {"format": checkpoint_format(generator), "backbone": json.dumps(asdict(network.config), sort_keys=True)}
-    write_tensors(path, tensors, header)
+    weights = {name for name, _ in network.named_parameters()}
+    tensors = {name: t.half() if name in weights else t for name, t in network.state_dict().items()}
+    header = {"format": checkpoint_format(name), "network": json.dumps(settings, sort_keys=True)}
+    write_tensors(path, tensors | (extra or {}), header)
 
 
-def load_network(path: Path, generator: str) -> tuple[Backbone, DataStatistics]:
-    """Read a network for sampling, and the statistics of its training data.
+def load_network(path: Path, name: str, build: Callable[[dict[str, Any], Tensors], N]) -> N:
+    """Read a network for sampling.
+
+    Args:
+        path: checkpoint.
+        name: of the generator or network.
+        build: makes the network from its settings, and takes out of the tensors what is none of its state.
 
     Raises:
-        InputError: not a checkpoint of this generator.
+        InputError: not a checkpoint of this name, or one that does not fit.
     """
     tensors, header = read_tensors(path)
-    if header.get("format") != checkpoint_format(generator):
-        raise InputError(f"{path}: format {header.get('format')!r} is not {checkpoint_format(generator)!r}")
-    settings = json.loads(header["backbone"])
-    if unknown := set(settings) - {field.name for field in fields(BackboneConfig)}:
-        raise InputError(f"{path}: settings {sorted(unknown)} do not fit this program")
-    statistics = {name.removeprefix("statistics."): t for name, t in tensors.items() if name.startswith("statistics.")}
-    weights = {name: t.float() for name, t in tensors.items() if not name.startswith("statistics.")}
-    with torch.random.fork_rng(devices=[]):  # reading a file must not move the caller's randomness
-        network = Backbone(BackboneConfig(**settings))
+    if header.get("format") != checkpoint_format(name):
+        raise InputError(f"{path}: format {header.get('format')!r} is not {checkpoint_format(name)!r}")
+    settings = header.get("network") or header.get("backbone", "")  # the second as flow and diffusion had it at first
     try:
-        network.load_state_dict(weights)
-        return network.eval(), DataStatistics(**statistics)
-    except (RuntimeError, TypeError) as error:
+        with torch.random.fork_rng(devices=[]):  # reading a file must not move the caller's randomness
+            network = build(json.loads(settings), tensors)
+        network.load_state_dict({n: t.float() if t.dtype == torch.half else t for n, t in tensors.items()})
+    except (RuntimeError, TypeError, KeyError, ValueError) as error:
         raise InputError(f"{path}: weights do not fit the network: {error}") from error
-
-
-def checkpoint_format(generator: str) -> str:
-    """The `format` in the header of a generator's checkpoint."""
-    return f"redoxa-{generator}-1"
+    return network.eval()

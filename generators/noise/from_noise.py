@@ -19,8 +19,9 @@ from data.crystal import CrystalBatch
 from data.errors import GenerationError
 from data.records import Crystal
 from generators.base import Condition, OnStep, refuse
-from generators.checkpoint import load_network, sha256
+from generators.checkpoint import sha256
 from generators.graph import MASK, N_TYPES
+from generators.noise.checkpoint import load_noise_network
 from generators.noise.compositions import CompositionCounts, CompositionSource, is_neutral, rows_for, source_for
 from generators.noise.guidance import Aim, Guided, aim_for
 from generators.noise.likelihood import Velocity, as_sample, log_density
@@ -146,7 +147,7 @@ class FromNoise:
     def __init__(self, checkpoint: Path | None = None, settings: NoiseSettings | None = None) -> None:
         path = checkpoint or self.shipped_checkpoint()
         self.settings = settings or self.defaults
-        network, self.statistics = load_network(path, self.name)
+        network, self.statistics = load_noise_network(path, self.name)
         self.labels, self.network = network.labels, Guided(network, self.settings.guidance)
         self.sampler = replace(self.settings.sampler, closest_A=self.statistics.closest_A)
         self.checkpoint_sha256: str | None = sha256(path)

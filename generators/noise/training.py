@@ -15,7 +15,8 @@ import torch
 from data.datasets import LABELS, load
 from data.errors import InputError
 from generators.backbone import Backbone, BackboneConfig
-from generators.checkpoint import checkpoint_format, read_tensors, save_network
+from generators.checkpoint import checkpoint_format, read_tensors
+from generators.noise.checkpoint import save_noise_network
 from generators.noise.objective import LossWeights, Noising, diffusion, fit_buffers, loss_terms, straight_paths
 from generators.noise.statistics import DataStatistics, count_statistics
 from generators.training.batches import Crystals, batches_by_size
@@ -97,7 +98,7 @@ class NoiseTask:
 
     def save(self, path: Path, network: Backbone) -> None:
         """See `Task`."""
-        save_network(path, self.name, network, self._statistics)
+        save_noise_network(path, self.name, network, self._statistics)
 
     @cached_property
     def _statistics(self) -> DataStatistics:

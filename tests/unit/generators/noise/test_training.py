@@ -13,7 +13,8 @@ import torch
 
 from data.errors import InputError
 from generators.backbone import Backbone
-from generators.checkpoint import load_network, read_tensors
+from generators.checkpoint import read_tensors
+from generators.noise.checkpoint import load_noise_network
 from generators.noise.objective import LossWeights, diffusion, loss_terms, straight_paths
 from generators.noise.training import NoiseTask
 from generators.training.batches import Batch
@@ -67,18 +68,18 @@ def test_losses_are_finite_for_single_atoms_and_blank_samples(noising):
 
 
 def test_checkpoint_reads_back_in_half_precision_and_rejects_others(tiny_checkpoint, tmp_path):
-    network, statistics = load_network(tiny_checkpoint, "flow")
+    network, statistics = load_noise_network(tiny_checkpoint, "flow")
     assert statistics.sizes.nonzero().flatten().tolist() == [2, 5, 8]
     assert int(statistics.elements[8]) > int(statistics.elements[22]) > 0
     assert network.volumes[8] > 2.0
     with pytest.raises(InputError, match=r"broken\.safetensors"):
         path = tmp_path / "broken.safetensors"
         path.write_bytes(tiny_checkpoint.read_bytes()[:100])
-        load_network(path, "flow")
+        load_noise_network(path, "flow")
     with pytest.raises(InputError, match="format"):
-        load_network(tiny_checkpoint.with_name("train.safetensors"), "flow")
+        load_noise_network(tiny_checkpoint.with_name("train.safetensors"), "flow")
     with pytest.raises(InputError, match="redoxa-flow-1"):
-        load_network(tiny_checkpoint, "diffusion")
+        load_noise_network(tiny_checkpoint, "diffusion")
 
 
 def test_training_needs_no_chemistry_packages(tiny_file, tmp_path):
@@ -103,7 +104,7 @@ print('trained')
 
 
 def test_a_network_begins_with_another_ones_weights_but_not_with_its_heads(tiny_file, tiny_checkpoint):
-    given, _ = load_network(tiny_checkpoint, "flow")
+    given, _ = load_noise_network(tiny_checkpoint, "flow")
     labelled = replace(TINY, labels=4)
     network = NoiseTask("diffusion", tiny_file, labelled, tiny_checkpoint).network()
     assert torch.equal(network.layers[1].out.weight, given.layers[1].out.weight)
