@@ -121,11 +121,13 @@ class DeNovo:
             known = n - found - written
             drawn = [blanks[i] for i in rng.choice(len(blanks), known + 8, p=chances)] if known else []
             drawn += self._writer.blanks(condition, drawing, written + written // 2 + 1, generator) if written else []
-            before = found
+            before, room = found, {False: known, True: written}
             mixed = [drawn[i] for i in rng.permutation(len(drawn))]
             for one in self._crystals(mixed, drawing, sieve, refusal, generator, tally):
-                yield one
-                found += 1
+                if room[one.new]:
+                    room[one.new] -= 1
+                    found += 1
+                    yield one
                 if found == n:
                     return
             poor += POOR * (found - before) < n - before

@@ -61,12 +61,13 @@ class Writer:
         return self._model
 
     def blanks(self, condition: Condition, drawing: Drawing, n: int, generator: torch.Generator) -> list[Blank]:
-        """About n new skeletons with open orbits, fewer where they are hard to write, none where there can be none."""
+        """New skeletons with open orbits: n, fewer where they are hard to write, none where there can be none."""
         found: list[Blank] = []
-        for _ in range(-(-DRAFTS_BY_BLANK * min(n, AT_ONCE) // MOST)):
-            found += self._written(condition, drawing, n - len(found), generator)
-            if not found or len(found) >= n:
+        while len(found) < min(n, AT_ONCE):
+            more = self._written(condition, drawing, n - len(found), generator)
+            if not more:
                 break
+            found += more
         return found[:n]
 
     def _written(self, condition: Condition, drawing: Drawing, n: int, generator: torch.Generator) -> list[Blank]:
