@@ -187,7 +187,7 @@ def main() -> None:
     parser.add_argument("--max-atoms", type=int, default=20)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--generators", default="flow,substitution")
+    parser.add_argument("--generators", default="orbits,flow,substitution")
     parser.add_argument("--checkpoint", type=Path, help="checkpoint of flow, instead of the one that ships")
     parser.add_argument("--relax", type=int, default=0, metavar="N", help="relax the first N samples of each")
     parser.add_argument("--hull", type=float, default=0.1, help="eV/atom above the hull that count as near")

@@ -46,6 +46,10 @@ Skeleton = tuple[int, tuple[str, ...]]
 """Space group, and the letters of each species: ``(225, ("a", "b"))`` is rock salt. The least of all equal choices of
 origin and axes."""
 
+OrbitSet = tuple[int, tuple[tuple[int, int], ...]]
+"""Space group, and sites in the primitive cell and free coordinates of all occupied orbits: equal for all choices of
+origin and axes, so that crystals which differ here differ in their skeletons, whatever their elements."""
+
 
 @dataclass(frozen=True)
 class Template:
@@ -161,6 +165,15 @@ class TemplateTable:
 
     def __iter__(self) -> Iterator[Template]:
         return (self[i] for i in range(len(self)))
+
+    @cached_property
+    def orbit_sets(self) -> frozenset[OrbitSet]:
+        """The occupied orbits of all templates."""
+        orbits = list(zip(self.orbit_atoms.tolist(), self.orbit_free.tolist(), strict=True))
+        starts = self.first_orbit.tolist()
+        return frozenset(
+            (group, tuple(sorted(orbits[starts[i] : starts[i + 1]]))) for i, group in enumerate(self.groups.tolist())
+        )
 
     def _check(self, path: Path) -> None:
         """Refuse what would only be found when a template is asked for."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from data.errors import StructureError
 from data.records import Crystal
-from data.wyckoff import Floats, SpaceGroup, WyckoffPosition, distinct, space_group
+from data.wyckoff import GENERIC, Floats, SpaceGroup, WyckoffPosition, distinct, first_distinct, space_group
 
 SITE_TOLERANCE_A = 0.02
 """How far an idealised atom may lie from the position it is assigned to (rounding, not distortion)."""
@@ -85,15 +85,14 @@ class SymmetricCrystal:
         Raises:
             StructureError: two sites in one place.
         """
-        group = space_group(self.group)
-        primitive = primitive_vectors(group)
+        primitive = _primitive_vectors(self.group)
         numbers: list[int] = []
         placed: list[Floats] = []
         for orbit in self.orbits:
-            points = group.images(group.position(orbit.letter).space.at(np.array(orbit.free)))
-            found = distinct(points @ np.linalg.inv(primitive), 1e-4)
-            placed.append(found)
-            numbers += [orbit.number] * len(found)
+            rotations, shifts = _sites(self.group, orbit.letter)
+            point = space_group(self.group).position(orbit.letter).space.at(np.array(orbit.free))
+            placed.append(rotations @ point + shifts)
+            numbers += [orbit.number] * len(shifts)
         coords = np.vstack(placed)
         if len(distinct(coords, 1e-4)) < len(coords):
             raise StructureError(f"space group {self.group}: two sites lie in one place")
@@ -134,6 +133,21 @@ def cell_volumes_A3(parameters: Floats) -> Floats:
 def primitive_vectors(group: SpaceGroup) -> Floats:
     """Primitive vectors [3,3] in units of the conventional ones, reduced to short ones."""
     return _primitive_vectors(group.number).copy()
+
+
+@cache
+def _sites(number: int, letter: str) -> tuple[Floats, Floats]:
+    """Operations that carry a point of a position to each of its sites in the primitive cell, and into its axes.
+
+    Returns:
+        Rotations [m,3,3] from conventional to primitive coordinates, and shifts [m,3].
+    """
+    group, inverse = space_group(number), np.linalg.inv(_primitive_vectors(number))
+    position = group.position(letter)
+    images = group.images(position.space.at(GENERIC[: position.free])) @ inverse
+    first = first_distinct(images, 1e-4)
+    turned = inverse.T @ group.rotations[first]
+    return np.ascontiguousarray(turned), group.translations[first] @ inverse
 
 
 @cache

@@ -124,9 +124,14 @@ class SpaceGroup:
 def distinct(points: Floats, tolerance: float) -> Floats:
     """Points [n,3] that differ by more than a lattice vector, wrapped into [0, 1), in order of appearance."""
     wrapped = points - np.floor(points + tolerance)
-    delta = wrapped[:, None] - wrapped[None]
+    return np.asarray(wrapped[first_distinct(points, tolerance)])
+
+
+def first_distinct(points: Floats, tolerance: float) -> NDArray[np.bool_]:
+    """Which of the points [n,3] equal none before them, up to lattice vectors [n]."""
+    delta = points[:, None] - points[None]
     same = np.abs(delta - np.round(delta)).max(-1) <= tolerance
-    return np.asarray(wrapped[~np.tril(same, -1).any(1)])
+    return np.asarray(~np.tril(same, -1).any(1))
 
 
 @cache

@@ -169,14 +169,31 @@ class Drawing:
     temperature: float = 1.0
 
 
+@dataclass(frozen=True)
+class Revealed:
+    """Drawn types.
+
+    Attributes:
+        types: atomic numbers [b,o].
+        last: orbit of each crystal that was drawn last [b].
+        odds: log-probability of each type there, given the others [b,N_TYPES]; all 0 where none but required types
+            were drawn.
+    """
+
+    types: torch.Tensor
+    last: torch.Tensor
+    odds: torch.Tensor
+
+
 def reveal(
     network: Decorator, types: torch.Tensor, graphs: GraphBatch, drawing: Drawing, generator: torch.Generator
-) -> torch.Tensor:
+) -> Revealed:
     """Draw the hidden types [b,o], an orbit of each crystal at a time: the required ones first, each where it fits.
 
     Where all orbits but the required ones are given, more may be required than there are hidden ones; the others stay.
     """
     types = types.clone()
+    last, odds = torch.zeros(len(types), dtype=torch.long), torch.zeros(len(types), N_TYPES)
     for element in sorted(drawing.required):
         missing = (types != element).all(1) & (types == MASK).any(1)
         if bool(missing.any()):
@@ -193,9 +210,10 @@ def reveal(
             break
         rows = now.any(1)
         logits = network(types[rows], graphs[rows])[0][now[rows]] / drawing.temperature
-        logits = logits.masked_fill(~drawing.allowed, -torch.inf)
-        types[now] = torch.multinomial(logits.softmax(-1), 1, generator=generator).squeeze(1)
-    return types
+        logs = logits.masked_fill(~drawing.allowed, -torch.inf).log_softmax(-1)
+        types[now] = torch.multinomial(logs.exp(), 1, generator=generator).squeeze(1)
+        last[rows], odds[rows] = now[rows].long().argmax(1), logs
+    return Revealed(types, last, odds)
 
 
 def _turns(shape: torch.Size, generator: torch.Generator) -> torch.Tensor:

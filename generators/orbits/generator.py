@@ -87,6 +87,8 @@ class OrbitsGenerator:
 
 
 def _label(found: Found) -> str:
+    if found.new:
+        return f"new skeleton, space group {found.template.form.group}"
     elements = dict.fromkeys(zip((o.number for o in found.template.form.orbits), found.numbers, strict=True))
     changes = ", ".join(f"{chemical_symbols[a]}->{chemical_symbols[b]}" for a, b in elements if a != b)
     return f"space group {found.template.form.group}: {changes or 'as it is'}"

@@ -3,7 +3,7 @@
 The memory proposes decorated skeletons (`generators.exchange.proposals`); a network judges how they compare
 (`judge`) and another how well their elements suit their orbits (`decorator`). Where a potential is at hand the likely
 ones are relaxed within their symmetry, and the judgement counts by their energies as well. What no skeleton can hold is
-left to `flow`.
+left to the sequence model and to `flow` (`beyond`).
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from ase.data import chemical_symbols
 
-from data.errors import GenerationError, StructureError
+from data.errors import StructureError
 from data.fingerprint import spacegroup
 from data.records import Crystal
 from data.symmetric import SymmetricCrystal
@@ -26,6 +25,7 @@ from data.wyckoff import Floats
 from generators.base import Condition, OnStep, Relaxed, Relaxer
 from generators.exchange.proposals import Proposal, Proposer, unlike_first
 from generators.exchange.recipes import repeated
+from generators.orbits.beyond import beyond_skeletons
 from generators.orbits.decorator import Decorator, log_likelihood
 from generators.orbits.judge import Judge
 from generators.orbits.orbit_graph import GraphBatch, OrbitGraph
@@ -96,9 +96,9 @@ class Predictor:
             options[key] = self._judged(self._proposals(key, condition.groups))
             if on_step is not None:
                 on_step(len(options), total)
-        # Noise first: it refuses what it cannot do before anything is relaxed.
+        # These first: this refuses what it cannot do before anything is relaxed.
         short = [key for key, count in wanted.items() for _ in range(count - len(options[key]))]
-        noise = _from_noise(short, condition.groups, rng)
+        further = beyond_skeletons(short, condition.groups, rng)
         if relaxer is not None:
 
             def relaxed(done: int, of: int) -> None:
@@ -108,11 +108,11 @@ class Predictor:
             self._relax(options, wanted, relaxer, relaxed)
         groups = condition.groups
         found = {
-            key: itertools.chain(unlike_first(self._crystals(options[key], groups)), noise.get(key, []))
+            key: unlike_first(itertools.chain(self._crystals(options[key], groups), further.get(key, [])))
             for key in wanted
         }
         pairs = [(key, next(found[key], None)) for key in keys]
-        unbuilt = _from_noise([key for key, answer in pairs if answer is None], groups, rng)
+        unbuilt = beyond_skeletons([key for key, answer in pairs if answer is None], groups, rng)
         return [answer or unbuilt[key].pop() for key, answer in pairs]
 
     def _proposals(self, key: Key, groups: frozenset[int]) -> list[Proposal]:
@@ -179,22 +179,6 @@ class Predictor:
                 label += f", {option.relaxed.energy_eV_per_atom:.3f} eV/atom"
             if not groups or spacegroup(crystal, 0.01) in groups:
                 yield repeated(crystal, proposal.cells), label
-
-
-def _from_noise(contents: Sequence[Key], groups: frozenset[int], rng: np.random.Generator) -> dict[Key, list[Answer]]:
-    """Crystals by content, for contents that no (further) skeleton can hold."""
-    found: dict[Key, list[Answer]] = defaultdict(list)
-    if not contents:
-        return found
-    if groups:
-        formula = "".join(f"{chemical_symbols[z]}{n}" for z, n in contents[0])
-        raise GenerationError(f"{formula}: no (further) skeleton of space group {', '.join(map(str, sorted(groups)))}")
-    from generators.noise.flow import FlowGenerator
-
-    batch, _ = FlowGenerator().sample(len(contents), Condition(contents=tuple(map(dict, contents))), rng)
-    for key, crystal in zip(contents, batch.to_crystals(), strict=True):
-        found[key].append((crystal, "no further skeleton is known: from noise by flow"))
-    return found
 
 
 def _score(option: _Option) -> float:

@@ -15,7 +15,9 @@ from data.prototypes import prototype
 from data.records import Crystal
 from data.structures import to_structure
 from data.symmetric import Orbit, SymmetricCrystal, symmetric
+from data.tables import load_known_materials
 from generators.base import Condition
+from generators.evaluate.novelty import SkeletonLibrary
 from generators.orbits.generator import OrbitsGenerator
 
 LI, O, NA, P, S, MN, FE, AT = 3, 8, 11, 15, 16, 25, 26, 85
@@ -44,11 +46,9 @@ def without(crystal: Crystal, number: int) -> Crystal:
 
 def test_new_crystals_are_new_different_and_balanced(generator: OrbitsGenerator) -> None:
     crystals = sample(generator, 60, Condition())
-    table = generator.proposer.table
-    known = {tuple(row // np.gcd.reduce(row)) for row in table.compositions}
+    known = load_known_materials()
     for crystal in crystals:
-        row = np.bincount(crystal.numbers, minlength=table.compositions.shape[1])
-        assert tuple(row // np.gcd.reduce(row)) not in known
+        assert not known.knows_formula(crystal.formula)
         assert is_charge_balanced(crystal.composition, alloys=True)
     assert len({c.formula for c in crystals}) > 55
     assert sum(spacegroup(c, 0.01) == 1 for c in crystals) == 0
@@ -60,6 +60,30 @@ def test_the_space_group_is_the_one_that_is_named(generator: OrbitsGenerator) ->
     found = [spacegroup(crystal, 0.01) for crystal in batch.to_crystals()]
     assert sum(f >= n for f, n in zip(found, named, strict=True)) == 60
     assert sum(f == n for f, n in zip(found, named, strict=True)) >= 57
+
+
+def test_some_skeletons_are_new(generator: OrbitsGenerator) -> None:
+    batch, labels = generator.sample(60, Condition(), np.random.default_rng(2))
+    new = [c for c, label in zip(batch.to_crystals(), labels, strict=True) if label.startswith("new skeleton")]
+    assert 1 <= len(new) <= 15
+    library = SkeletonLibrary(generator.proposer.table)
+    assert all(library.is_new(crystal) for crystal in new)
+
+
+def test_where_the_memory_has_none_all_skeletons_are_new(generator: OrbitsGenerator) -> None:
+    table = generator.proposer.table
+    atoms = table.compositions.sum(1)
+    group = next(g for g in range(75, 143) if not ((table.groups == g) & (atoms <= 12)).any())
+    condition = Condition(
+        frozenset({LI, O, P, FE, MN, NA}), frozenset({LI}), groups=frozenset({group}), n_atoms=(2, 12)
+    )
+    batch, labels = generator.sample(3, condition, np.random.default_rng(0))
+    assert labels == [f"new skeleton, space group {group}"] * 3
+    for crystal in batch.to_crystals():
+        assert spacegroup(crystal, 0.01) == group
+        assert crystal.n_atoms <= 12
+        assert "Li" in crystal.composition
+        assert set(crystal.numbers) <= condition.allowed
 
 
 def test_a_skeleton_is_kept(generator: OrbitsGenerator) -> None:
@@ -97,7 +121,7 @@ def test_the_ion_is_put_into_an_empty_host(generator: OrbitsGenerator) -> None:
     [
         (Condition(required=frozenset({AT}), allowed=frozenset({AT})), "At: no crystal of the memory holds it"),
         (Condition(allowed=frozenset({O}), required=frozenset({LI})), "Li: required, not allowed"),
-        (Condition(n_atoms=(19, 20), groups=frozenset({221, 230})), "no known skeleton"),
+        (Condition(n_atoms=(19, 19), groups=frozenset({230})), "orbits found only 0"),
         (Condition(allowed=frozenset({LI, O}), n_atoms=(2, 3)), "orbits found only"),
         (Condition(like=MAGNESIA, keep=frozenset({LI})), "Li: to be kept, but not in MgO"),
         (Condition(like=MAGNESIA, keep=frozenset({12, O})), "require one more element"),
