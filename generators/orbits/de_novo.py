@@ -25,7 +25,7 @@ from data.fingerprint import SAME_UNRELAXED, distance, fingerprint, spacegroup
 from data.normaliser import canonical
 from data.records import Crystal
 from data.skeletons import Template, template_of
-from data.symmetric import symmetric
+from data.symmetric import SymmetricCrystal, symmetric
 from data.wyckoff import Floats, Integers
 from generators.base import Condition
 from generators.exchange.proposals import Proposer, decorate, mendeleev_numbers
@@ -48,6 +48,9 @@ ROUNDS, TRIES = 20, 6
 
 LOOSEN = 4.0
 """Rounds after which the logarithms of all weights are halved."""
+
+Refine = Callable[[Sequence[SymmetricCrystal]], Sequence[SymmetricCrystal]]
+"""Symmetric crystals in a better geometry, in the same order."""
 
 BATCH = 256
 """Most crystals that go through the network at once."""
@@ -87,10 +90,13 @@ class DeNovo:
         proposer: the memory.
         network: which elements go where.
         surrogate: foresees the properties that a condition may aim at; called when it does.
+        refine: gives filled skeletons the geometry that suits their elements; by default they keep the lent one.
     """
 
-    def __init__(self, proposer: Proposer, network: Decorator, surrogate: Callable[[], Surrogate]) -> None:
-        self.proposer, self.network, self._surrogate = proposer, network, surrogate
+    def __init__(
+        self, proposer: Proposer, network: Decorator, surrogate: Callable[[], Surrogate], refine: Refine = list
+    ) -> None:
+        self.proposer, self.network, self._surrogate, self.refine = proposer, network, surrogate, refine
         self._blanks: dict[int, Blank] = {}
 
     def draw(self, condition: Condition, n: int, rng: np.random.Generator) -> Iterator[Found]:
@@ -120,8 +126,13 @@ class DeNovo:
             # A blank that is refused gets new elements, so that skeletons keep their shares.
             for _ in range(TRIES):
                 refused = []
-                for blank, numbers, volume, met in self._filled(drawn, drawing, sieve, generator):
-                    crystal = refusal.accepted(blank.template, numbers, volume) if met else None
+                filled = list(self._filled(drawn, drawing, sieve, generator))
+                forms = [
+                    refusal.form(blank.template, numbers, volume) if met else None
+                    for blank, numbers, volume, met in filled
+                ]
+                for (blank, numbers, _, _), form in zip(filled, self._refined(forms), strict=True):
+                    crystal = None if form is None else refusal.accepted(form)
                     if crystal is None:
                         refused.append(blank)
                         continue
@@ -130,6 +141,11 @@ class DeNovo:
                     if found == n:
                         return
                 drawn = refused
+
+    def _refined(self, forms: Sequence[SymmetricCrystal | None]) -> list[SymmetricCrystal | None]:
+        """Forms with the geometry that suits their elements; what is None stays None."""
+        refined = iter(self.refine([form for form in forms if form is not None]))
+        return [None if form is None else next(refined) for form in forms]
 
     def _allowed(self, condition: Condition) -> torch.Tensor:
         """Types that may be drawn, bool [N_TYPES]: known to the memory, and allowed."""
@@ -263,8 +279,8 @@ class _Refusal:
         self._seen: set[str] = set()
         self._alike: dict[str, list[Crystal]] = defaultdict(list)
 
-    def accepted(self, template: Template, numbers: tuple[int, ...], log_scale: float) -> Crystal | None:
-        """The crystal of a template with these elements, or None where it is refused.
+    def form(self, template: Template, numbers: tuple[int, ...], log_scale: float) -> SymmetricCrystal | None:
+        """A template with these elements, or None where they are refused.
 
         Args:
             template: the skeleton.
@@ -282,8 +298,12 @@ class _Refusal:
         if not self._fits(counts) or any(key == self._decorated(index) for index in same):
             return None
         form = decorate(template, numbers, self.proposer.volumes_A3)
+        return replace(form, lengths_A=tuple(x * math.exp(log_scale / 3) for x in form.lengths_A))
+
+    def accepted(self, form: SymmetricCrystal) -> Crystal | None:
+        """The crystal, or None where it is refused for its geometry."""
         try:
-            crystal = replace(form, lengths_A=tuple(x * math.exp(log_scale / 3) for x in form.lengths_A)).to_crystal()
+            crystal = form.to_crystal()
         except StructureError:
             return None
         groups = self.condition.groups

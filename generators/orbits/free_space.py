@@ -91,7 +91,8 @@ def conventional_lattice(cell: torch.Tensor) -> torch.Tensor:
     y = (cos_a - cos_b * cos_c) / sin_c
     z = (1 - cos_b.square() - y.square()).clamp_min(1e-4).sqrt()
     rows = (a, zero, zero, b * cos_c, b * sin_c, zero, c * cos_b, c * y, c * z)
-    return torch.stack(rows, dim=1).view(-1, 3, 3)
+    lattice: torch.Tensor = torch.stack(rows, dim=1).view(-1, 3, 3)
+    return lattice
 
 
 def strains(cell: torch.Tensor) -> torch.Tensor:
@@ -196,7 +197,9 @@ def as_tensors(forms: Sequence[SymmetricCrystal]) -> tuple[Frame, FreeState]:
     """Symmetric crystals of equally many atoms as tensors."""
     most = max(len(form.orbits) for form in forms)
     frames = [frame_arrays(form.group, [o.letter for o in form.orbits]) for form in forms]
-    numbers = [np.array([o.number for o in form.orbits])[orbit] for form, (_, _, orbit) in zip(forms, frames, strict=True)]
+    numbers = [
+        np.array([o.number for o in form.orbits])[orbit] for form, (_, _, orbit) in zip(forms, frames, strict=True)
+    ]
     u = np.zeros((len(forms), most, 3))
     for row, form in zip(u, forms, strict=True):
         row[: len(form.orbits)] = free_of(form)
@@ -209,7 +212,9 @@ def as_tensors(forms: Sequence[SymmetricCrystal]) -> tuple[Frame, FreeState]:
         directions=torch.from_numpy(np.stack([cell_directions(form.group) for form in forms])).float(),
         groups=torch.tensor([form.group for form in forms]),
     )
-    return frame, FreeState(torch.from_numpy(u).float(), torch.from_numpy(np.stack([cell_of(f) for f in forms])).float())
+    return frame, FreeState(
+        torch.from_numpy(u).float(), torch.from_numpy(np.stack([cell_of(f) for f in forms])).float()
+    )
 
 
 def as_forms(forms: Sequence[SymmetricCrystal], state: FreeState) -> list[SymmetricCrystal]:
@@ -220,7 +225,8 @@ def as_forms(forms: Sequence[SymmetricCrystal], state: FreeState) -> list[Symmet
         lengths = np.exp(cell[[LENGTHS[system].index(k) for k in sorted(set(LENGTHS[system]))]])
         angles = np.degrees(cell[[3 + k for k in ANGLES.get(system, ())]])
         orbits = tuple(
-            Orbit(o.letter, o.number, tuple(row[: len(o.free)].tolist())) for o, row in zip(form.orbits, u, strict=False)
+            Orbit(o.letter, o.number, tuple(row[: len(o.free)].tolist()))
+            for o, row in zip(form.orbits, u, strict=False)
         )
         found.append(replace(form, orbits=orbits, lengths_A=tuple(lengths.tolist()), angles_deg=tuple(angles.tolist())))
     return found

@@ -2,8 +2,8 @@
 
 The flow moves the free numbers of a symmetric crystal and nothing else, so symmetry holds at every step. Its paths are
 straight, from the geometry that a template lends (or from noise) to the relaxed crystal (flow matching from an
-informed start: arXiv:2302.00482). The network says how far each atom and the cell still have to go; what it says of all atoms is
-projected on the free numbers. It sees distances only, and displacements are sums of bond directions, strains of their
+informed start: arXiv:2302.00482). The network says how far each atom and the cell still have to go; what it says of
+all atoms is projected on the free numbers. It sees distances only, and displacements are sums of bond directions, strains of their
 squares: so it does not matter how the crystal lies, where its origin is, or which cell is taken (E(3)-equivariant:
 arXiv:2102.09844).
 """
@@ -14,6 +14,7 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from importlib.resources import files
 from pathlib import Path
 
 import torch
@@ -36,6 +37,9 @@ EDGES = 6000
 MOST_ATOMS = 60
 """Larger crystals keep their geometry: pairs of atoms grow with the square."""
 
+MOVE_A, STRAIN = 0.05, 0.01
+"""Units in which the network says displacements and strains."""
+
 GROUPS = 231
 
 
@@ -52,16 +56,20 @@ class GeometryConfig:
     """
 
     hidden: int = 128
-    edge: int = 96
-    layers: int = 4
-    radials: int = 20
-    cutoff_A: float = 6.0
+    edge: int = 64
+    layers: int = 3
+    radials: int = 16
+    cutoff_A: float = 5.5
 
 
 @dataclass(frozen=True)
 class Bonds:
-    """Pairs of atoms, images summed up: radial functions [B,N,N,R], with unit vectors, and with their products
-    [B,N,N,R,9]: three of the vector, six of the product (xx, yy, zz, yz, xz, xy)."""
+    """Pairs of atoms, images summed up.
+
+    Attributes:
+        shells: radial functions [B,N,N,R].
+        directed: the same times the unit vector and its products [B,N,N,R,9]: x, y, z, xx, yy, zz, yz, xz, xy.
+    """
 
     shells: torch.Tensor
     directed: torch.Tensor
@@ -96,7 +104,7 @@ def bonds(coords: torch.Tensor, lattice: torch.Tensor, centers: torch.Tensor) ->
 
 
 _IMAGES = (27, 16, 10)
-"""Images of an atom that are looked at, for cells of up to 3, up to 7 and more atoms: the nearest. The others of large cells
+"""Nearest images of an atom that are looked at, in cells of up to 3, up to 7 and more atoms: the others of large cells
 are out of reach."""
 
 
@@ -127,9 +135,9 @@ class GeometryNetwork(nn.Module):
         self.geometry = nn.Linear(config.radials, edge, bias=False)
         self.pulls = nn.Linear(edge, 2 * config.radials)
         self.size = nn.Sequential(nn.Linear(2 * hidden, hidden), nn.SiLU(), nn.Linear(hidden, 1))
-        for last in (self.pulls, self.size[-1]):
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
+        for name, parameter in (*self.pulls.named_parameters(), *self.size.named_parameters()):
+            if not name.startswith("0."):  # nothing moves before it has learned to
+                nn.init.zeros_(parameter)
 
     def forward(
         self, frame: Frame, state: FreeState, time: torch.Tensor, noise: torch.Tensor
@@ -163,7 +171,7 @@ class GeometryNetwork(nn.Module):
         size = self.size(torch.cat([h.mean(1), vector], dim=-1)).float()
         rows = six[:, [0, 5, 4, 5, 1, 3, 4, 3, 2]].view(-1, 3, 3)
         strain = rows + size.unsqueeze(-1) * torch.eye(3, device=rows.device)
-        return moves - moves.mean(1, keepdim=True), strain
+        return MOVE_A * (moves - moves.mean(1, keepdim=True)), STRAIN * strain
 
     def _summary(
         self, frame: Frame, lattice: torch.Tensor, time: torch.Tensor, noise: torch.Tensor
@@ -176,7 +184,13 @@ class GeometryNetwork(nn.Module):
         cell = (frame.directions.abs().amax(1) > 0).float().sum(1) / 6.0
         waves = torch.pi * time.unsqueeze(1) * torch.arange(1, 5, device=time.device)
         numbers = torch.stack(
-            [torch.full_like(time, n / 10.0), cell, packing(frame.types.cpu(), lattice.cpu()).to(time).log(), (noise > 0).float(), 3.0 * noise],
+            [
+                torch.full_like(time, n / 10.0),
+                cell,
+                packing(frame.types.cpu(), lattice.cpu()).to(time).log(),
+                (noise > 0).float(),
+                3.0 * noise,
+            ],
             dim=1,
         )
         return sites, torch.cat([numbers, waves.sin(), waves.cos()], dim=1)
@@ -190,9 +204,7 @@ def rest_of_way(
     return project(frame, state, moves, strain)
 
 
-def flow(
-    network: GeometryNetwork, frame: Frame, start: FreeState, noise: torch.Tensor, steps: int
-) -> FreeState:
+def flow(network: GeometryNetwork, frame: Frame, start: FreeState, noise: torch.Tensor, steps: int) -> FreeState:
     """Go along the flow in steps of equal length; the last one goes all that is left."""
     state = start
     for step in range(steps):
@@ -233,6 +245,11 @@ class GeometryFlow:
                 for i, form in zip(part, as_forms([forms[i] for i in part], end), strict=True):
                     found[i] = form
         return found
+
+
+def shipped_geometry() -> Path:
+    """The checkpoint that comes with the package."""
+    return Path(str(files("data") / "assets" / "geometry.safetensors"))
 
 
 def save_geometry(path: Path, network: GeometryNetwork) -> None:

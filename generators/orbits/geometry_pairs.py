@@ -65,8 +65,14 @@ class Pair:
 
 @dataclass(frozen=True)
 class _Setting:
-    """A crystal after a motion of the normaliser: letters and numbers of its orbits, and every image [k,3] of each that
-    lies on the representative points of its position."""
+    """A crystal after a motion of the normaliser.
+
+    Attributes:
+        letters: of its orbits.
+        numbers: on them.
+        points: of each orbit, every image [k,3] that lies on the representative points of its position.
+        cell: logarithms of the lengths, and angles in radians [6].
+    """
 
     letters: tuple[str, ...]
     numbers: tuple[int, ...]
@@ -168,7 +174,7 @@ class Aligner:
     def _fitted(
         self, setting: _Setting, letters: str, own: Floats, metric: tuple[Floats, Floats]
     ) -> tuple[Integers, Floats, float]:
-        """Which orbit of the setting goes on each of the start's, its free coordinates [O,3], and the mean square move."""
+        """Which orbit of the setting goes on each of the start's, its free coordinates [O,3], mean square move."""
         lattice, weights = metric
         order, ends, total = np.zeros(len(letters), dtype=np.int64), own.copy(), 0.0
         for letter in set(letters):
@@ -190,9 +196,7 @@ class Aligner:
                 total += float(weights[rows[a]] * costs[a, b])
         return order, ends, total
 
-    def _centred(
-        self, letters: str, own: Floats, ends: Floats, metric: tuple[Floats, Floats]
-    ) -> tuple[Floats, float]:
+    def _centred(self, letters: str, own: Floats, ends: Floats, metric: tuple[Floats, Floats]) -> tuple[Floats, float]:
         """Ends without a common drift along polar axes, and the root mean square displacement of the sites (A)."""
         lattice, weights = metric
         spaces = [self.group.position(letter).space for letter in letters]
@@ -222,9 +226,7 @@ def _setting(group: SpaceGroup, form: SymmetricCrystal, motion: Motion) -> _Sett
     lengths, angles = free_parameters(form.group, lattice)
     cell = cell_parameters(form.group, np.array([*lengths, *angles]))
     numbers = tuple(o.number for o in form.orbits)
-    return _Setting(
-        tuple(letters), numbers, tuple(points), np.concatenate([np.log(cell[:3]), np.radians(cell[3:])])
-    )
+    return _Setting(tuple(letters), numbers, tuple(points), np.concatenate([np.log(cell[:3]), np.radians(cell[3:])]))
 
 
 def _padded(rows: Sequence[Floats]) -> Floats:
@@ -235,7 +237,10 @@ def _padded(rows: Sequence[Floats]) -> Floats:
 
 def _mark(setting: _Setting) -> bytes:
     """What tells two settings apart."""
-    parts = [f"{x}{z}".encode() + p.round(4).tobytes() for x, z, p in zip(setting.letters, setting.numbers, setting.points, strict=True)]
+    parts = [
+        f"{x}{z}".encode() + p.round(4).tobytes()
+        for x, z, p in zip(setting.letters, setting.numbers, setting.points, strict=True)
+    ]
     return b"|".join(sorted(parts)) + setting.cell.round(3).tobytes()
 
 

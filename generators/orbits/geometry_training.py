@@ -39,6 +39,9 @@ MOVE_A, STRAIN = 0.1, 0.03
 NOISE = (0.02, 0.4)
 """Least and largest width of the noise, in fractional coordinates; that of the cell's shape is a third."""
 
+EASY = 0.05
+"""Width of the noise at which errors count half: else what starts from noise would be most of the loss."""
+
 VOLUME_NOISE = 0.03
 """Width of the log volume about the true one, where it is not what the elements' own volumes say."""
 
@@ -152,7 +155,9 @@ class GeometryTask:
             "strain": _mean(strained, lent_), "strain_before": _mean(before[1], lent_),
             "noise_move_A": _mean(far.mean(1), 1 - lent_), "noise_move_before_A": _mean(before[0].mean(1), 1 - lent_),
         }  # fmt: skip
-        return {"loss": (_robust(far, MOVE_A).mean(1) + _robust(strained, STRAIN)).mean()} | terms
+        easy = 1 + noise / EASY
+        loss = _robust(far, MOVE_A * easy.unsqueeze(1)).mean(1) + _robust(strained, STRAIN * easy)
+        return {"loss": loss.mean()} | terms
 
     def save(self, path: Path, network: GeometryNetwork) -> None:
         """See `Task`."""
@@ -217,7 +222,7 @@ def errors(
     return far, ((guess[1] - wanted[1]).square().sum((1, 2)) + tiny).sqrt()
 
 
-def _robust(error: torch.Tensor, scale: float) -> torch.Tensor:
+def _robust(error: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
     """Quadratic for small errors, linear beyond the scale."""
     ratio = error / scale
     return torch.where(ratio < 1, 0.5 * ratio.square(), ratio - 0.5)
