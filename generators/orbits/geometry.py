@@ -3,9 +3,9 @@
 The flow moves the free numbers of a symmetric crystal and nothing else, so symmetry holds at every step. Its paths are
 straight, from the geometry that a template lends (or from noise) to the relaxed crystal (flow matching from an
 informed start: arXiv:2302.00482). The network says how far each atom and the cell still have to go; what it says of
-all atoms is projected on the free numbers. It sees distances only, and displacements are sums of bond directions, strains of their
-squares: so it does not matter how the crystal lies, where its origin is, or which cell is taken (E(3)-equivariant:
-arXiv:2102.09844).
+all atoms is projected on the free numbers. It sees distances only, and displacements are sums of bond directions,
+strains of their squares: so it does not matter how the crystal lies, where its origin is, or which cell is taken
+(E(3)-equivariant: arXiv:2102.09844).
 """
 
 from __future__ import annotations

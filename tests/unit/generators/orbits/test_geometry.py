@@ -131,10 +131,8 @@ def test_a_pair_goes_the_short_way() -> None:
     pair = aligned(start, template_of(far), volumes)
     assert pair is not None
     assert pair.numbers == (23, 9)
-    assert pair.end[1, 0] - pair.start[1, 0] == pytest.approx(
-        0.21 - 0.305 if abs(0.21 - 0.305) < 0.015 else 0.29 - 0.305, abs=0.1
-    )
-    assert abs(pair.end[1, 0] - pair.start[1, 0]) < 0.11
+    # 0.79 is 0.21 at another site of the orbit; in the setting that is shifted by half a cell, it is 0.29.
+    assert pair.end[1, 0] == pytest.approx(0.29) or pair.end[1, 0] == pytest.approx(0.21)
 
 
 def _toy(folder: Path) -> TemplateTable:
