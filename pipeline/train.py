@@ -116,16 +116,18 @@ def train_geometry_to_folder(table: Path | None, out: Path, *, steps: int, seed:
     """Train the flow of `orbits`; returns the weights. Killed and run again, it goes on where it was."""
     config, templates = geometry_config(out, steps, seed), load_templates(table)
     plot = config.out / "losses.html"
+    facts: dict[str, JsonValue] = {"steps": steps, "seed": seed}
     with progress_bars() as on_progress:
 
         def on_log(line: dict[str, float]) -> None:
             on_progress("free coordinates and cells", int(line["step"]), steps)
+            facts.update({name: round(x, 4) for name, x in line.items() if name.startswith("held_out")})
             if line["step"] % config.save_every == 0 or line["step"] == steps:
                 write_training_plot(config.log, plot)
 
         weights = train_geometry(config, table, on_log)
     source = Source(name="templates", attribution=MATERIALS_PROJECT, sha256=templates.sha256, rows=len(templates))
     packages = ("redoxa", "torch", "numpy", "scipy")
-    write_provenance(weights, "redoxa train --generator geometry", (source,), packages, {"steps": steps, "seed": seed})
+    write_provenance(weights, "redoxa train --generator geometry", (source,), packages, facts)
     note(f"weights in {weights}, log in {config.log}, losses in {plot}")
     return weights
