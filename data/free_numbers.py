@@ -44,7 +44,7 @@ class FreeNumbers:
             space = group.position(orbit.letter).space
             free, rows = np.array(orbit.free), np.array(space.directions, dtype=float).reshape(-1, 3)
             images = group.images(space.at(free)) @ inverse
-            for image in _distinct(images):
+            for image in distinct_indices(images):
                 slope = np.zeros((3, self._coordinates))
                 slope[:, first : first + dofs] = (rows @ group.rotations[image].T @ inverse).T
                 shifts.append(images[image] - slope[:, first : first + dofs] @ free)
@@ -58,7 +58,7 @@ class FreeNumbers:
             [*(np.array(o.free) for o in form.orbits), np.log(form.lengths_A), np.radians(form.angles_deg)]
         )
         coords = self.coords(self.start)
-        if len(_distinct(coords)) < len(coords):
+        if len(distinct_indices(coords)) < len(coords):
             raise StructureError(f"space group {form.group}: two sites lie in one place")
 
     def form(self, x: Floats) -> SymmetricCrystal:
@@ -127,7 +127,7 @@ class FreeNumbers:
         return float(np.linalg.norm(moves, axis=1).max(initial=0.0)), float(cell.max(initial=0.0))
 
 
-def _distinct(points: Floats, tolerance: float = 1e-4) -> Integers:
+def distinct_indices(points: Floats, tolerance: float = 1e-4) -> Integers:
     """Indices of the points [n,3] that differ from all before them by more than a lattice vector."""
     delta = points[:, None] - points[None]
     same = np.abs(delta - np.round(delta)).max(-1) <= tolerance

@@ -114,7 +114,7 @@ def _print_json(row: dict[str, object]) -> None:
 
 def train(
     *,
-    generator: Literal["flow", "diffusion", "orbits", "vae", "wyckoff"] = "flow",
+    generator: Literal["flow", "diffusion", "geometry", "orbits", "vae", "wyckoff"] = "flow",
     data: Path | None = None,
     hosts: Path | None = None,
     start: Path | None = None,
@@ -127,24 +127,26 @@ def train(
     """Train a generator; goes on from the last checkpoint in the folder.
 
     Args:
-        generator: flow, diffusion, vae, wyckoff (the sequence model that vae starts from), or orbits (its networks, on
-            a table of templates).
+        generator: flow, diffusion, vae, wyckoff (the sequence model that vae starts from), or, on a table of
+            templates, orbits (its networks) or geometry (its flow of free coordinates and cells).
         data: structures (.parquet, as in the shared data sets) or a tensor file prepared from them (.safetensors); for
-            orbits, a table of templates, by default the one that ships.
+            orbits and geometry, a table of templates, by default the one that ships.
         hosts: more structures (.parquet), of insertion hosts with voltages, for diffusion and vae to aim at them.
         start: weights to begin with, for fine-tuning: of flow or diffusion for these, of wyckoff for vae and wyckoff;
             by default random ones, and for vae those of wyckoff that ship.
         out: folder for checkpoints, the log (JSON lines), and a page of the losses that reloads itself.
-        steps: optimiser steps in all; by default 6,000 for orbits, 30,000 for the others.
+        steps: optimiser steps in all; by default 6,000 for orbits, 9,000 for geometry, 30,000 for the others.
         seed: of weights, data order and noise.
         workers: processes, each with one thread and its share of every batch; for orbits, all cores are used.
         resume: --no-resume starts anew.
     """
     from generators.training.loop import TrainConfig
-    from pipeline.train import train_orbits_to_folder, train_to_folder
+    from pipeline.train import train_geometry_to_folder, train_orbits_to_folder, train_to_folder
 
     if generator == "orbits":
         train_orbits_to_folder(data, out, steps=steps or 6_000, seed=seed)
+    elif generator == "geometry":
+        train_geometry_to_folder(data, out, steps=steps or 9_000, seed=seed)
     elif data is None:
         raise InputError("--data: name the structures to train on (.parquet), or a tensor file prepared from them")
     else:

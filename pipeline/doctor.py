@@ -15,7 +15,13 @@ from data.store import Store
 
 ASSETS = Path(data.__file__).parent / "assets"
 
-SHIPPED = ("orbits.safetensors", "templates.parquet", "reference_chgnet.parquet", "known_materials.parquet")
+SHIPPED = (
+    "orbits.safetensors",
+    "geometry.safetensors",
+    "templates.parquet",
+    "reference_chgnet.parquet",
+    "known_materials.parquet",
+)
 """What the main job cannot do without."""
 
 

@@ -17,7 +17,7 @@ from data.sequences import prepare_sequences
 from data.skeletons import load_templates
 from generators.noise.training import NoiseTask
 from generators.orbits.judge_training import JudgeConfig
-from generators.orbits.training import decorator_config, train_orbits
+from generators.orbits.training import decorator_config, geometry_config, train_geometry, train_orbits
 from generators.training.loop import Task, TrainConfig, train
 from generators.vae.training import VaeTask
 from generators.wyckoff.sequence import shipped_checkpoint
@@ -108,5 +108,26 @@ def train_orbits_to_folder(table: Path | None, out: Path, *, steps: int, seed: i
     facts: dict[str, JsonValue] = {"steps": steps, "judge": asdict(judge)}
     facts |= {f"held_out_mae_{name}": round(error, 4) for name, error in errors.items()}
     write_provenance(weights, "redoxa train --generator orbits", (source,), packages, facts)
+    note(f"weights in {weights}, log in {config.log}, losses in {plot}")
+    return weights
+
+
+def train_geometry_to_folder(table: Path | None, out: Path, *, steps: int, seed: int) -> Path:
+    """Train the flow of `orbits`; returns the weights. Killed and run again, it goes on where it was."""
+    config, templates = geometry_config(out, steps, seed), load_templates(table)
+    plot = config.out / "losses.html"
+    facts: dict[str, JsonValue] = {"steps": steps, "seed": seed}
+    with progress_bars() as on_progress:
+
+        def on_log(line: dict[str, float]) -> None:
+            on_progress("free coordinates and cells", int(line["step"]), steps)
+            facts.update({name: round(x, 4) for name, x in line.items() if name.startswith("held_out")})
+            if line["step"] % config.save_every == 0 or line["step"] == steps:
+                write_training_plot(config.log, plot)
+
+        weights = train_geometry(config, table, on_log)
+    source = Source(name="templates", attribution=MATERIALS_PROJECT, sha256=templates.sha256, rows=len(templates))
+    packages = ("redoxa", "torch", "numpy", "scipy")
+    write_provenance(weights, "redoxa train --generator geometry", (source,), packages, facts)
     note(f"weights in {weights}, log in {config.log}, losses in {plot}")
     return weights

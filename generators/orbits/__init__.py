@@ -1,6 +1,7 @@
 """`orbits`, the flagship: elements on the Wyckoff orbits of known skeletons, by masked diffusion.
 
 `generator` -> `de_novo` (new crystals: `insertion`, `targets` over `surrogate`) and `prediction` (given contents:
-`judge` over `generators.exchange.proposals`); both ask `decorator` (elements on an `orbit_graph`). `training`
-trains them all.
+`judge` over `generators.exchange.proposals`); both ask `decorator` (elements on an `orbit_graph`). New
+crystals get their free coordinates and cells from the flow in `geometry`, which moves the tensors of `free_space`; it
+learns from `geometry_pairs`. `training` trains them all.
 """

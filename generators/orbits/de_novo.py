@@ -21,6 +21,7 @@ from scipy.special import softmax
 from data.errors import GenerationError
 from data.records import Crystal
 from data.skeletons import Template
+from data.symmetric import SymmetricCrystal
 from generators.base import Condition
 from generators.exchange.proposals import Proposer
 from generators.graph import N_TYPES
@@ -50,6 +51,9 @@ LOOSEN = 4.0
 NEW_SHARE, MORE_NEW = 0.1, 0.3
 """Share of new skeletons, and by how much it grows with each poor round."""
 
+Refine = Callable[[Sequence[SymmetricCrystal]], Sequence[SymmetricCrystal]]
+"""Symmetric crystals in a better geometry, in the same order."""
+
 POOR = 16
 """A round is poor that finds less than one in so many of what is missing: the memory has little left."""
 
@@ -78,6 +82,7 @@ class DeNovo:
         proposer: the memory.
         network: which elements go where.
         surrogate: foresees the properties that a condition may aim at; called when it does.
+        refine: gives filled skeletons the geometry that suits their elements; by default they keep the lent one.
         model: writes new skeletons; called when the first is asked for.
     """
 
@@ -86,9 +91,10 @@ class DeNovo:
         proposer: Proposer,
         network: Decorator,
         surrogate: Callable[[], Surrogate],
+        refine: Refine = list,
         model: Callable[[], WyckoffModel] = WyckoffModel.load,
     ) -> None:
-        self.proposer, self.network, self._surrogate = proposer, network, surrogate
+        self.proposer, self.network, self._surrogate, self.refine = proposer, network, surrogate, refine
         self._known, self._library = KnownSkeletons(proposer), Library(proposer)
         self._writer = Writer(proposer, network, model)
 
@@ -148,9 +154,11 @@ class DeNovo:
         """
         for _ in range(TRIES):
             refused = []
-            for blank, numbers, log_scale in self._filled(blanks, drawing, sieve, refusal, generator):
-                form = refusal.form(blank, numbers, log_scale) if numbers else None
-                crystal = None if form is None else refusal.crystal(form, new=blank.new)
+            filled = self._filled(blanks, drawing, sieve, refusal, generator)
+            forms = [refusal.form(blank, numbers, scale) if numbers else None for blank, numbers, scale in filled]
+            refined = iter(self.refine([form for form in forms if form is not None]))
+            for (blank, numbers, _), form in zip(filled, forms, strict=True):
+                crystal = None if form is None else refusal.crystal(next(refined), new=blank.new)
                 if crystal is None:
                     tally[id(blank)] += 1
                     refused += [blank] * (tally[id(blank)] < TRIES or refusal.condition.like is not None)
@@ -158,6 +166,11 @@ class DeNovo:
                     tally[id(blank)] = 0
                     yield Found(crystal, blank.template, numbers, blank.new)
             blanks = refused
+
+    def _refined(self, forms: Sequence[SymmetricCrystal | None]) -> list[SymmetricCrystal | None]:
+        """Forms with the geometry that suits their elements; what is None stays None."""
+        refined = iter(self.refine([form for form in forms if form is not None]))
+        return [None if form is None else next(refined) for form in forms]
 
     def _allowed(self, condition: Condition) -> torch.Tensor:
         """Types that may be drawn, bool [N_TYPES]: known to the memory, and allowed."""

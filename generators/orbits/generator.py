@@ -22,6 +22,7 @@ from generators.base import Condition, OnStep, Relaxer
 from generators.exchange.proposals import Proposer
 from generators.orbits.de_novo import DeNovo, Found
 from generators.orbits.decorator import load_decorator
+from generators.orbits.geometry import GeometryFlow, load_geometry, shipped_geometry
 from generators.orbits.judge import Judge
 from generators.orbits.prediction import Answer, Predictor
 from generators.orbits.surrogate import load_surrogate
@@ -39,6 +40,7 @@ class OrbitsGenerator:
     Args:
         checkpoint: weights of the two networks; by default those that ship.
         templates: table of templates; by default the one that ships.
+        geometry: weights of the flow of the free numbers; by default those that ship.
 
     Attributes:
         relaxer: what relaxes predicted structures within the symmetry; without one the judgement stands alone.
@@ -48,12 +50,16 @@ class OrbitsGenerator:
     summary: ClassVar[str] = "symmetry-true diffusion: elements on the orbits of known skeletons; structure prediction"
     aims: ClassVar[frozenset[str]] = frozenset({"average_voltage", "capacity_grav", "max_delta_volume"})
 
-    def __init__(self, checkpoint: Path | None = None, templates: Path | None = None) -> None:
+    def __init__(
+        self, checkpoint: Path | None = None, templates: Path | None = None, geometry: Path | None = None
+    ) -> None:
         path = checkpoint or shipped_checkpoint()
         self.relaxer: Relaxer | None = None
         self.proposer, decorator = Proposer(load_templates(templates)), load_decorator(path)
         self.predictor = Predictor(self.proposer, Judge(path), decorator)
-        self.de_novo = DeNovo(self.proposer, decorator, partial(load_surrogate, path, decorator.config.hidden))
+        self.flow = GeometryFlow(load_geometry(geometry or shipped_geometry()))
+        surrogate = partial(load_surrogate, path, decorator.config.hidden)
+        self.de_novo = DeNovo(self.proposer, decorator, surrogate, self.flow.refine)
         self.checkpoint_sha256: str | None = sha256_of(path)
 
     def sample(

@@ -12,6 +12,7 @@ from data.skeletons import load_templates
 from generators.checkpoint import read_tensors, write_tensors
 from generators.orbits.decorator import load_decorator
 from generators.orbits.decorator_training import DecoratorTask, prepare_graphs
+from generators.orbits.geometry_training import GeometryTask, prepare_pairs
 from generators.orbits.judge_training import JudgeConfig, OnStep, train_judge
 from generators.orbits.surrogate_training import train_surrogate
 from generators.training.log import OnLog
@@ -24,6 +25,28 @@ def decorator_config(out: Path, steps: int, seed: int) -> TrainConfig:
         out, steps=steps, decay_steps=7 * steps // 10, warmup_steps=steps // 10, rate=2e-3, weight_decay=0.05,
         ema=0.998, seed=seed,
     )  # fmt: skip
+
+
+def geometry_config(out: Path, steps: int, seed: int) -> TrainConfig:
+    """How the flow of the free numbers is trained; 9,000 steps are seven epochs of the table that ships."""
+    return TrainConfig(
+        out, steps=steps, decay_steps=7 * steps // 10, warmup_steps=min(300, steps // 10), rate=1.5e-3,
+        weight_decay=0.02, clip=3.0, ema=0.998, save_every=1000, log_every=100, seed=seed,
+    )  # fmt: skip
+
+
+def train_geometry(config: TrainConfig, table: Path | None, on_log: OnLog) -> Path:
+    """Train the flow of the free numbers, ``geometry.safetensors``; killed and run again, it goes on where it was.
+
+    Args:
+        config: with the folder for everything.
+        table: templates; by default those that ship.
+        on_log: called with each log line.
+    """
+    templates, data = load_templates(table), config.out / "pairs.safetensors"
+    if not _made_from(data, templates.sha256):
+        prepare_pairs(templates, data)
+    return train(partial(GeometryTask, data), config, on_log, resume=True)
 
 
 def train_orbits(
@@ -61,7 +84,7 @@ def train_orbits(
 
 
 def _made_from(data: Path, table_sha256: str) -> bool:
-    """Whether graphs have been prepared from a table."""
+    """Whether a file has been prepared from a table."""
     if not data.exists():
         return False
     with safe_open(data, framework="pt") as file:
