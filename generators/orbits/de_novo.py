@@ -156,9 +156,8 @@ class DeNovo:
             refused = []
             filled = self._filled(blanks, drawing, sieve, refusal, generator)
             forms = [refusal.form(blank, numbers, scale) if numbers else None for blank, numbers, scale in filled]
-            refined = iter(self.refine([form for form in forms if form is not None]))
-            for (blank, numbers, _), form in zip(filled, forms, strict=True):
-                crystal = None if form is None else refusal.crystal(next(refined), new=blank.new)
+            for (blank, numbers, _), form in zip(filled, self._refined(forms), strict=True):
+                crystal = None if form is None else refusal.crystal(form, new=blank.new)
                 if crystal is None:
                     tally[id(blank)] += 1
                     refused += [blank] * (tally[id(blank)] < TRIES or refusal.condition.like is not None)
