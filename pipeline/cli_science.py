@@ -185,6 +185,18 @@ def electrodes(*, out: Path | None = None) -> None:
 
 
 @reference_app.command
+def stabilities(*, out: Path | None = None) -> None:
+    """Compute hull distances of the shipped templates and of new crystals on them; goes on where it stopped.
+
+    Args:
+        out: file to write (.parquet); by default the shipped one is replaced.
+    """
+    from pipeline.reference import label_stabilities
+
+    label_stabilities(out)
+
+
+@reference_app.command
 def add(*files: Path, materials_project: str | None = None, store: Store = DEFAULT_STORE) -> None:
     """Add structures of your own, or entries with energies on the same scale, to the reference.
 
