@@ -33,13 +33,13 @@ class FineTuning:
 
     Attributes:
         steps: of the optimiser.
-        rate: largest learning rate; a new network is trained with ten times as much.
+        rate: largest learning rate; a new network is trained with four times as much.
         share: of a batch that found crystals may take, 0.5 at most.
     """
 
     steps: int = 300
-    rate: float = 2e-4
-    share: float = 0.3
+    rate: float = 5e-4
+    share: float = 0.5
 
     def config(self, out: Path, seed: int) -> TrainConfig:
         """For the training loop."""
