@@ -4,8 +4,8 @@
     python benchmarks/self_training.py --seed 1
 
 Li with Fe, Mn, Co, Ni, V, Ti, P, O, F, S, charge-neutral, at most 20 atoms. Both arms draw the same first round;
-neither draws a crystal again that it drew before. Crystals are relaxed within their symmetry. Of the final samples, `--full`
-of those within 0.1 eV/atom are relaxed with all atoms free as well. Everything is kept in `--work`, so that it goes on.
+neither draws a crystal again that it drew before. Crystals are relaxed within their symmetry; of the final samples,
+`--full` that count are relaxed with all atoms free as well. Everything is kept in `--work`, so that it goes on.
 """
 
 from __future__ import annotations

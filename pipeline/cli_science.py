@@ -133,7 +133,8 @@ def train(
             orbits, a table of templates, by default the one that ships.
         hosts: more structures (.parquet), of insertion hosts with voltages, for diffusion and vae to aim at them.
         start: weights to begin with, for fine-tuning: of flow or diffusion for these, of wyckoff for vae and wyckoff;
-            by default random ones, and for vae those of wyckoff that ship.
+            by default random ones, and for vae those of wyckoff that ship. Of orbits: all stays but what foresees
+            distances from the hull, which is trained anew on its labels.
         out: folder for checkpoints, the log (JSON lines), and a page of the losses that reloads itself.
         steps: optimiser steps in all; by default 6,000 for orbits, 30,000 for the others.
         seed: of weights, data order and noise.
@@ -141,9 +142,11 @@ def train(
         resume: --no-resume starts anew.
     """
     from generators.training.loop import TrainConfig
-    from pipeline.train import train_orbits_to_folder, train_to_folder
+    from pipeline.train import train_orbits_to_folder, train_stability_to_folder, train_to_folder
 
-    if generator == "orbits":
+    if generator == "orbits" and start is not None:
+        train_stability_to_folder(start, out)
+    elif generator == "orbits":
         train_orbits_to_folder(data, out, steps=steps or 6_000, seed=seed)
     elif data is None:
         raise InputError("--data: name the structures to train on (.parquet), or a tensor file prepared from them")

@@ -27,7 +27,7 @@ from data.tables import load_known_materials
 from generators.base import Condition
 from generators.orbits.generator import OrbitsGenerator, shipped_checkpoint
 from generators.orbits.self_training import FineTuning, fine_tune, prepare_found
-from generators.orbits.training import remember, swap, with_heads
+from generators.orbits.training import remember, with_decorator
 from pipeline.evaluate.relaxation import relax_all
 from pipeline.self_training_rows import Found, Judge
 from screening.stability import Hulls
@@ -245,10 +245,8 @@ def _learned(
         on_progress(f"learn {number}", int(line["step"]), tuning.steps)
 
     decorator, share = fine_tune(start, graphs, tuning, folder / "train", plan.seed, on_log)
-    if plan.condition.targets or number == plan.rounds:
-        with_heads(start, decorator, memory, out)
-    else:
-        swap(start, decorator, {}, out)
+    foresees = plan.condition.targets or number == plan.rounds
+    with_decorator(start, decorator, memory if foresees else None, out)
     _write(note, json.dumps({"crystals": len(forms), "real_share": share}))
     graphs.unlink(missing_ok=True)
     meter.tick(number, "learn")

@@ -25,6 +25,7 @@ HEADS = ("surrogate", "stability")
 """Networks that look through the decorator."""
 
 Facts = dict[str, float]
+Tensors = dict[str, torch.Tensor]
 
 
 def decorator_config(out: Path, steps: int, seed: int) -> TrainConfig:
@@ -64,8 +65,8 @@ def train_orbits(
     return path, facts
 
 
-def train_heads(templates: TemplateTable, graphs: Path, decorator: Decorator) -> tuple[dict[str, torch.Tensor], Facts]:
-    """Train what foresees properties through a decorator; about a minute.
+def train_heads(templates: TemplateTable, graphs: Path, decorator: Decorator) -> tuple[Tensors, Facts]:
+    """Train what foresees properties through a decorator; under a minute.
 
     Args:
         templates: those that ship.
@@ -75,33 +76,57 @@ def train_heads(templates: TemplateTable, graphs: Path, decorator: Decorator) ->
     Returns:
         Tensors for a checkpoint, and how good they are on held-out formulas.
     """
-    digest = templates.sha256
-    electrode, errors = train_surrogate(templates, read_labels(shipped_labels(), digest), decorator)
-    stability, quality = train_stability(templates, graphs, read_stabilities(shipped_stabilities(), digest), decorator)
-    tensors = {f"surrogate.{name}": tensor for name, tensor in electrode.state_dict().items()}
-    tensors |= {f"stability.{name}": tensor for name, tensor in stability.state_dict().items()}
-    facts: Facts = {f"held_out_mae_{name}": round(error, 4) for name, error in errors.items()}
-    for part, found in quality.items():
-        facts |= {f"held_out_stability_{part}_{name}": round(value, 4) for name, value in asdict(found).items()}
-    return tensors, facts
+    electrode, errors = train_surrogate(templates, read_labels(shipped_labels(), templates.sha256), decorator)
+    tensors, facts = _train_stability(templates, graphs, decorator)
+    tensors |= {f"surrogate.{name}": tensor for name, tensor in electrode.state_dict().items()}
+    return tensors, {f"held_out_mae_{name}": round(error, 4) for name, error in errors.items()} | facts
 
 
-def with_heads(start: Path, decorator: Path | None, graphs: Path, out: Path) -> Facts:
-    """Write a checkpoint with another decorator, or the same, and heads trained on it; the rest stays, bit for bit.
+def _train_stability(templates: TemplateTable, graphs: Path, decorator: Decorator) -> tuple[Tensors, Facts]:
+    labels = read_stabilities(shipped_stabilities(), templates.sha256)
+    network, quality = train_stability(templates, graphs, labels, decorator)
+    facts = {
+        f"held_out_stability_{part}_{name}": round(value, 4)
+        for part, found in quality.items()
+        for name, value in asdict(found).items()
+    }
+    return {f"stability.{name}": tensor for name, tensor in network.state_dict().items()}, facts
+
+
+def with_decorator(start: Path, decorator: Path, graphs: Path | None, out: Path) -> None:
+    """Write a checkpoint with another decorator; the judge stays, bit for bit.
 
     Args:
         start: checkpoint of `orbits`.
-        decorator: file of another decorator; None for that of the checkpoint.
-        graphs: file of the templates that ship, as graphs; written where it is not there.
+        decorator: file of the other decorator.
+        graphs: file of the templates that ship, as graphs (`remember`), for what foresees properties to be trained
+            anew; None to leave that out.
         out: file to write.
+    """
+    tensors, header = read_tensors(start)
+    tensors = {name: tensor for name, tensor in tensors.items() if name.partition(".")[0] not in (*HEADS, "decorator")}
+    tensors |= read_tensors(decorator)[0]
+    if graphs is not None:
+        tensors |= train_heads(load_templates(), graphs, load_decorator(decorator))[0]
+    write_tensors(out, tensors, header)
+
+
+def with_stability(start: Path, out: Path) -> Facts:
+    """Write a checkpoint with what foresees distances from the hull trained anew; all else stays, bit for bit.
+
+    Args:
+        start: checkpoint of `orbits`.
+        out: file to write; the graphs of the templates lie in its folder.
 
     Returns:
-        How good the heads are on held-out formulas.
+        How good it is on held-out formulas.
     """
-    templates = load_templates()
+    templates, graphs = load_templates(), out.parent / "graphs.safetensors"
     remember(templates, graphs)
-    heads, facts = train_heads(templates, graphs, load_decorator(decorator or start))
-    swap(start, decorator, heads, out)
+    tensors, header = read_tensors(start)
+    kept = {name: tensor for name, tensor in tensors.items() if not name.startswith("stability.")}
+    new, facts = _train_stability(templates, graphs, load_decorator(start))
+    write_tensors(out, kept | new, header)
     return facts
 
 
@@ -109,16 +134,6 @@ def remember(templates: TemplateTable, graphs: Path) -> None:
     """Write templates as graphs (some 100 s of one core), where the file does not hold them yet."""
     if not _made_from(graphs, templates.sha256):
         prepare_graphs(templates, graphs)
-
-
-def swap(start: Path, decorator: Path | None, heads: dict[str, torch.Tensor], out: Path) -> None:
-    """Write a checkpoint with another decorator, or the same, and other heads, or none; the rest stays."""
-    tensors, header = read_tensors(start)
-    old = HEADS if decorator is None else (*HEADS, "decorator")
-    kept = {name: tensor for name, tensor in tensors.items() if name.partition(".")[0] not in old}
-    if decorator is not None:
-        kept |= read_tensors(decorator)[0]
-    write_tensors(out, kept | heads, header)
 
 
 def _made_from(data: Path, table_sha256: str) -> bool:
