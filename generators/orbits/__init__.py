@@ -2,5 +2,5 @@
 
 `generator` -> `de_novo` (new crystals: `insertion`, `targets` over `surrogate`) and `prediction` (given contents:
 `judge` over `generators.exchange.proposals`); both ask `decorator` (elements on an `orbit_graph`). `training`
-trains them all.
+trains them all, and `self_training` goes on with what was drawn and found good.
 """
