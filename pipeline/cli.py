@@ -30,6 +30,7 @@ for _target, _name, _help in (
     ("pipeline.cli_science:generate", "generate", "Sample crystals into a folder of CIF files."),
     ("pipeline.cli_science:screen", "screen", "Assess structure files as electrodes."),
     ("pipeline.cli_evaluate:evaluate", "evaluate", "Judge generators or structure files side by side."),
+    ("pipeline.cli_self_train:self_train", "self-train", "Fine-tune orbits on its own crystals that screen well."),
     ("pipeline.cli_science:train", "train", "Train a generator; goes on where it stopped."),
     ("pipeline.cli_science:reference_app", "reference", "Reference energies and known materials: build, add, show."),
     ("pipeline.cli_lab:queue_app", "queue", "Look at the laboratory queue; approve, hold, release, cancel."),

@@ -133,7 +133,8 @@ def train(
             orbits and geometry, a table of templates, by default the one that ships.
         hosts: more structures (.parquet), of insertion hosts with voltages, for diffusion and vae to aim at them.
         start: weights to begin with, for fine-tuning: of flow or diffusion for these, of wyckoff for vae and wyckoff;
-            by default random ones, and for vae those of wyckoff that ship.
+            by default random ones, and for vae those of wyckoff that ship. Of orbits: all stays but what foresees
+            distances from the hull, which is trained anew on its labels.
         out: folder for checkpoints, the log (JSON lines), and a page of the losses that reloads itself.
         steps: optimiser steps in all; by default 6,000 for orbits, 9,000 for geometry, 30,000 for the others.
         seed: of weights, data order and noise.
@@ -141,9 +142,16 @@ def train(
         resume: --no-resume starts anew.
     """
     from generators.training.loop import TrainConfig
-    from pipeline.train import train_geometry_to_folder, train_orbits_to_folder, train_to_folder
+    from pipeline.train import (
+        train_geometry_to_folder,
+        train_orbits_to_folder,
+        train_stability_to_folder,
+        train_to_folder,
+    )
 
-    if generator == "orbits":
+    if generator == "orbits" and start is not None:
+        train_stability_to_folder(start, out)
+    elif generator == "orbits":
         train_orbits_to_folder(data, out, steps=steps or 6_000, seed=seed)
     elif generator == "geometry":
         train_geometry_to_folder(data, out, steps=steps or 9_000, seed=seed)
@@ -184,6 +192,18 @@ def electrodes(*, out: Path | None = None) -> None:
     from pipeline.reference import label_templates
 
     label_templates(out)
+
+
+@reference_app.command
+def stabilities(*, out: Path | None = None) -> None:
+    """Compute hull distances of the shipped templates and of new crystals on them; goes on where it stopped.
+
+    Args:
+        out: file to write (.parquet); by default the shipped one is replaced.
+    """
+    from pipeline.reference import label_stabilities
+
+    label_stabilities(out)
 
 
 @reference_app.command

@@ -94,6 +94,38 @@ def label_templates(out: Path | None) -> None:
     note(f"{len(labels)} of {facts['asked']} labelled in {path}")
 
 
+def label_stabilities(out: Path | None) -> None:
+    """Label templates, and new crystals that `orbits` draws on them, by their distance from the hull, with a record."""
+    from data.reference import load_reference
+    from data.skeletons import load_templates
+    from data.stability_labels import shipped_stabilities, write_stabilities
+    from generators.orbits.generator import shipped_checkpoint
+    from pipeline.stability_tasks import stability_tasks
+    from screening.pool import available_cores
+    from screening.stability_labels import label_stabilities as label
+
+    templates, path = load_templates(), out or shipped_stabilities()
+    work = runs_folder("runs/redoxa.db") / "stabilities.parts.jsonl"
+    with progress_bars() as on_progress:
+        tasks = stability_tasks(templates, partial(on_progress, "draw"))
+        step = partial(on_progress, "stabilities")
+        labels = label(tasks, load_reference(), work, templates.sha256, available_cores(), step)
+    write_stabilities(path, labels, templates.sha256)
+    source = Source(name="templates", attribution=MATERIALS_PROJECT, sha256=templates.sha256, rows=len(templates))
+    potential = Source(name="CHGNet 0.3.0", attribution=CHGNET)
+    weights = Source(name="orbits.safetensors", attribution="redoxa", sha256=sha256_of(shipped_checkpoint()))
+    new = {(task.template, task.numbers) for task in tasks if not task.relaxed}
+    facts: dict[str, JsonValue] = {
+        "templates": len(tasks) - len(new),
+        "new_crystals": len(new),
+        "labelled": len(labels),
+        "labelled_new": sum((label.template, label.numbers) in new for label in labels),
+        "with_a_full_phase": sum(label.full_phases > 0 for label in labels),
+    }
+    write_provenance(path, "redoxa reference stabilities", (source, potential, weights), PACKAGES, facts)
+    note(f"{len(labels)} of {len(tasks)} labelled in {path}")
+
+
 def _data_set(path: Path) -> Source:
     import pyarrow.parquet as pq
 

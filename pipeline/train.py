@@ -12,12 +12,13 @@ from pydantic import JsonValue
 
 from data.datasets import load, prepare
 from data.errors import InputError
-from data.provenance import MATERIALS_PROJECT, Source, write_provenance
+from data.provenance import MATERIALS_PROJECT, Source, provenance_path, read_provenance, sha256_of, write_provenance
 from data.sequences import prepare_sequences
 from data.skeletons import load_templates
+from data.stability_labels import shipped_stabilities
 from generators.noise.training import NoiseTask
 from generators.orbits.judge_training import JudgeConfig
-from generators.orbits.training import decorator_config, geometry_config, train_geometry, train_orbits
+from generators.orbits.training import decorator_config, geometry_config, train_geometry, train_orbits, with_stability
 from generators.training.loop import Task, TrainConfig, train
 from generators.vae.training import VaeTask
 from generators.wyckoff.sequence import shipped_checkpoint
@@ -26,6 +27,9 @@ from pipeline.console import note, progress_bars
 from pipeline.session import OnProgress
 from pipeline.training_plot import write_training_plot
 from screening.pool import available_cores
+
+PACKAGES = ("redoxa", "torch", "pymatgen", "numpy")
+"""Whose versions the record of `orbits` names."""
 
 Trained = Literal["flow", "diffusion", "vae", "wyckoff"]
 """Networks that learn crystals by the common loop."""
@@ -102,12 +106,12 @@ def train_orbits_to_folder(table: Path | None, out: Path, *, steps: int, seed: i
             if line["step"] % config.save_every == 0 or line["step"] == steps:
                 write_training_plot(config.log, plot)
 
-        weights, errors = train_orbits(config, judge, table, available_cores(), on_log, on_progress)
+        weights, quality = train_orbits(config, judge, table, available_cores(), on_log, on_progress)
     source = Source(name="templates", attribution=MATERIALS_PROJECT, sha256=templates.sha256, rows=len(templates))
-    packages = ("redoxa", "torch", "pymatgen", "numpy")
+    sources = (source,) if table is not None else (source, _source_of(shipped_stabilities()))
     facts: dict[str, JsonValue] = {"steps": steps, "judge": asdict(judge)}
-    facts |= {f"held_out_mae_{name}": round(error, 4) for name, error in errors.items()}
-    write_provenance(weights, "redoxa train --generator orbits", (source,), packages, facts)
+    facts |= quality
+    write_provenance(weights, "redoxa train --generator orbits", sources, PACKAGES, facts)
     note(f"weights in {weights}, log in {config.log}, losses in {plot}")
     return weights
 
@@ -131,3 +135,26 @@ def train_geometry_to_folder(table: Path | None, out: Path, *, steps: int, seed:
     write_provenance(weights, "redoxa train --generator geometry", (source,), packages, facts)
     note(f"weights in {weights}, log in {config.log}, losses in {plot}")
     return weights
+
+
+def train_stability_to_folder(start: Path, out: Path) -> Path:
+    """Train what foresees distances from the hull for a checkpoint of `orbits`; returns the new checkpoint.
+
+    The record keeps what that of the checkpoint says, where it has one.
+    """
+    if not start.exists():
+        raise InputError(f"{start}: no such file")
+    weights = out / "orbits.safetensors"
+    old = read_provenance(start) if provenance_path(start).exists() else None
+    facts: dict[str, JsonValue] = {**(old.facts if old else {}), **with_stability(start, weights)}
+    sources = old.sources if old else (Source(name=start.name, attribution="", sha256=sha256_of(start)),)
+    labels = shipped_stabilities()
+    sources = (*(s for s in sources if s.name != labels.name), _source_of(labels))
+    command = old.command if old else f"redoxa train --generator orbits --start {start.name}"
+    write_provenance(weights, command, sources, PACKAGES, facts)
+    note(f"weights in {weights}")
+    return weights
+
+
+def _source_of(labels: Path) -> Source:
+    return Source(name=labels.name, attribution=read_provenance(labels).command, sha256=sha256_of(labels))

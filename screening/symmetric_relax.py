@@ -9,17 +9,20 @@ fifth of what a relaxation of all atoms and the cell takes. It is a filter and a
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from pydantic import Field
 
 from data.errors import PotentialError, StructureError
 from data.free_numbers import FreeNumbers
-from data.records import Record
+from data.records import Record, content_hash
 from data.symmetric import SymmetricCrystal
 from screening.potential import FloatArray, PointResult, Potential
 from screening.relax import Relaxation, max_norm, min_distance_A
+
+METHOD = "symmetric subspace, BFGS; 1"
+"""Enters every cache key: to be changed with the algorithm."""
 
 SPRING_eV_A2 = 6.0
 """Typical second derivative of the energy by the displacement of one atom."""
@@ -40,6 +43,11 @@ class SymmetricRelaxSettings(Record):
     volume_ratio: tuple[float, float] = (0.5, 2.0)
     min_distance_A: float = Field(default=0.5, gt=0)
     min_energy_eV_per_atom: float = -20.0
+
+
+def symmetric_relaxation_key(form: SymmetricCrystal, model_id: str, settings: SymmetricRelaxSettings) -> str:
+    """Content hash of all that decides the outcome: method, crystal, weights and settings."""
+    return content_hash([METHOD, asdict(form), model_id, settings.content_hash])
 
 
 def relax_symmetric(

@@ -3,5 +3,6 @@
 `generator` -> `de_novo` (new crystals: `insertion`, `targets` over `surrogate`) and `prediction` (given contents:
 `judge` over `generators.exchange.proposals`); both ask `decorator` (elements on an `orbit_graph`). New
 crystals get their free coordinates and cells from the flow in `geometry`, which moves the tensors of `free_space`; it
-learns from `geometry_pairs`. `training` trains them all.
+learns from `geometry_pairs`. `training` trains them all, and
+`self_training` goes on with what was drawn and found good.
 """

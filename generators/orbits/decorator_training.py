@@ -13,13 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch.nn import functional
 
 from data.datasets import split_by_formula
 from data.errors import InputError
 from data.skeletons import TemplateTable
-from generators.checkpoint import read_tensors
+from data.symmetric import SymmetricCrystal
+from data.wyckoff import Floats, centring
+from generators.checkpoint import read_tensors, write_tensors
 from generators.exchange.proposals import element_volumes
 from generators.graph import MASK
 from generators.orbits.decorator import Decorator, DecoratorConfig, save_decorator
@@ -40,22 +41,34 @@ def prepare_graphs(table: TemplateTable, out: Path, holdout: int = 500, seed: in
         holdout: templates that are never trained on.
         seed: of the split.
     """
-    graphs = [OrbitGraph.of(template.form) for template in table]
-    own_A3 = element_volumes(table)
-    volumes = np.log(table.volumes_A3 / (table.compositions @ own_A3))
     reduced = table.compositions // np.gcd.reduce(table.compositions, axis=1)[:, None]
-    tensors = {
-        "first": torch.from_numpy(table.first_orbit),
-        "numbers": torch.from_numpy(table.orbit_numbers),
-        "volumes": torch.from_numpy(volumes).float(),
-        "held_out": torch.from_numpy(split_by_formula([row.tobytes().hex() for row in reduced], holdout, seed)),
+    tensors = graph_tensors([template.form for template in table], element_volumes(table))
+    tensors["held_out"] = torch.from_numpy(split_by_formula([row.tobytes().hex() for row in reduced], holdout, seed))
+    write_tensors(out, tensors, {"table_sha256": table.sha256, "seed": str(seed)})
+
+
+def graph_tensors(forms: Sequence[SymmetricCrystal], volumes_A3: Floats) -> dict[str, torch.Tensor]:
+    """What a `DecoratorTask` reads of crystals, orbits of all crystals behind one another.
+
+    Args:
+        forms: the crystals, as graphs and as answers.
+        volumes_A3: by atomic number, of one atom; the volume to learn is the logarithm of the ratio to their sum.
+    """
+    graphs = [OrbitGraph.of(form) for form in forms]
+    numbers = [np.array([orbit.number for orbit in form.orbits]) for form in forms]
+    volumes = [
+        np.linalg.det(form.conventional_lattice_A) / centring(form.group) / (volumes_A3[z] @ graph.atoms)
+        for form, z, graph in zip(forms, numbers, graphs, strict=True)
+    ]
+    return {
+        "first": torch.from_numpy(np.cumsum([0, *map(len, numbers)])),
+        "numbers": torch.from_numpy(np.concatenate(numbers)),
+        "volumes": torch.from_numpy(np.log(volumes)).float(),
         "atoms": torch.from_numpy(np.concatenate([g.atoms for g in graphs])).float(),
         "sites": torch.from_numpy(np.concatenate([g.sites for g in graphs])),
         "shells": torch.from_numpy(np.concatenate([g.shells.reshape(-1, g.shells.shape[2]) for g in graphs])),
         "crystal": torch.from_numpy(np.stack([g.crystal for g in graphs])),
     }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, out, metadata={"table_sha256": table.sha256, "seed": str(seed)})
 
 
 class DecoratorTask:

@@ -48,7 +48,9 @@ class OrbitsGenerator:
 
     name: ClassVar[str] = "orbits"
     summary: ClassVar[str] = "symmetry-true diffusion: elements on the orbits of known skeletons; structure prediction"
-    aims: ClassVar[frozenset[str]] = frozenset({"average_voltage", "capacity_grav", "max_delta_volume"})
+    aims: ClassVar[frozenset[str]] = frozenset(
+        {"average_voltage", "capacity_grav", "max_delta_volume", "stability_discharge"}
+    )
 
     def __init__(
         self, checkpoint: Path | None = None, templates: Path | None = None, geometry: Path | None = None

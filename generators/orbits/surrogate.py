@@ -1,11 +1,13 @@
-"""What an electrode's voltage and volume change would be: small networks on what the decorator sees of a crystal.
+"""What voltage, volume change and hull distance would be: small networks on what the decorator sees of a crystal.
 
-They have learned from templates whose ions our own potential took out (`data/assets/electrode_labels.parquet`), and
-stand in for it where thousands of crystals are drawn and few fit. An ensemble: its mean is the prediction.
+They have learned from templates whose ions our own potential took out (`data/assets/electrode_labels.parquet`) and
+from hull distances of templates and of new crystals (`data/assets/stability_labels.parquet`), and stand in for the
+potential where thousands of crystals are drawn and few fit. Ensembles: their mean is the prediction.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -26,35 +28,58 @@ MEMBERS, WIDTHS, DROPOUT = 4, (64, 32), 0.3
 IONS = tuple(atomic_numbers[symbol] for symbol in ION_VALENCE)
 
 
-class Surrogate(nn.Module):
-    """An ensemble over a decorator's picture of a crystal.
+class Ensemble(nn.Module):
+    """Networks over a decorator's picture of a crystal.
 
     Args:
-        hidden: width of the decorator.
+        seen: numbers of the picture.
+        outputs: properties.
     """
 
     mean: torch.Tensor
     spread: torch.Tensor
     scale: torch.Tensor
 
-    def __init__(self, hidden: int) -> None:
+    def __init__(self, seen: int, outputs: int) -> None:
         super().__init__()
-        seen = 3 * hidden + 1 + len(IONS)
         self.register_buffer("mean", torch.zeros(seen))
         self.register_buffer("spread", torch.ones(seen))
-        self.register_buffer("scale", torch.ones(len(PROPERTIES)))
+        self.register_buffer("scale", torch.ones(outputs))
         self.members = nn.ModuleList(
             nn.Sequential(
                 nn.Linear(seen, WIDTHS[0]), nn.SiLU(), nn.Dropout(DROPOUT),
-                nn.Linear(WIDTHS[0], WIDTHS[1]), nn.SiLU(), nn.Linear(WIDTHS[1], len(PROPERTIES)),
+                nn.Linear(WIDTHS[0], WIDTHS[1]), nn.SiLU(), nn.Linear(WIDTHS[1], outputs),
             )
             for _ in range(MEMBERS)
         )  # fmt: skip
 
     def forward(self, seen: torch.Tensor) -> torch.Tensor:
-        """Predictions of each member [members, b, properties] from what `see` gives [b,f]."""
+        """Predictions of each member [members, b, outputs] from a picture [b,f]."""
         x = (seen - self.mean) / self.spread
         return torch.stack([member(x) for member in self.members]) * self.scale
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """What foresees properties.
+
+    Attributes:
+        electrode: `PROPERTIES`, from what `see` gives.
+        stability: the distance from the hull in eV/atom, from what `see_whole` gives; None where there is none.
+    """
+
+    electrode: Ensemble
+    stability: Ensemble | None = None
+
+
+def electrode_ensemble(hidden: int) -> Ensemble:
+    """A new ensemble for `PROPERTIES`, over a decorator of this width."""
+    return Ensemble(3 * hidden + 1 + len(IONS), len(PROPERTIES))
+
+
+def stability_ensemble(hidden: int) -> Ensemble:
+    """A new ensemble for distances from the hull, over a decorator of this width."""
+    return Ensemble(2 * hidden, 1)
 
 
 def see(decorator: Decorator, types: torch.Tensor, graphs: GraphBatch, ion: torch.Tensor) -> torch.Tensor:
@@ -68,17 +93,30 @@ def see(decorator: Decorator, types: torch.Tensor, graphs: GraphBatch, ion: torc
     return torch.cat([(h * share.unsqueeze(-1)).sum(1), own, state, taken, kind], dim=1)
 
 
+def see_whole(decorator: Decorator, types: torch.Tensor, graphs: GraphBatch) -> torch.Tensor:
+    """What is seen of crystals as wholes [b,f]."""
+    with torch.no_grad():
+        h, state, share = decorator.embed(types, graphs)
+    return torch.cat([(h * share.unsqueeze(-1)).sum(1), state], dim=1)
+
+
 def load_surrogate(path: Path, hidden: int) -> Surrogate:
-    """Read the surrogate from a checkpoint of `orbits`.
+    """Read both ensembles from a checkpoint of `orbits`.
 
     Raises:
-        InputError: the file holds none that fits.
+        InputError: the file holds none that fit.
     """
     tensors, _ = read_tensors(path)
-    surrogate = Surrogate(hidden)
+    electrode = _filled(electrode_ensemble(hidden), tensors, "surrogate", path)
+    if not any(name.startswith("stability.") for name in tensors):
+        return Surrogate(electrode)
+    return Surrogate(electrode, _filled(stability_ensemble(hidden), tensors, "stability", path))
+
+
+def _filled(ensemble: Ensemble, tensors: dict[str, torch.Tensor], prefix: str, path: Path) -> Ensemble:
+    weights = {name.partition(".")[2]: t.float() for name, t in tensors.items() if name.startswith(f"{prefix}.")}
     try:
-        weights = {name.partition(".")[2]: t.float() for name, t in tensors.items() if name.startswith("surrogate.")}
-        surrogate.load_state_dict(weights)
+        ensemble.load_state_dict(weights)
     except RuntimeError as error:
-        raise InputError(f"{path}: weights do not fit the surrogate: {error}") from error
-    return surrogate.eval()
+        raise InputError(f"{path}: weights do not fit the {prefix} networks: {error}") from error
+    return ensemble.eval()

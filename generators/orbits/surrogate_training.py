@@ -1,4 +1,4 @@
-"""Training of the surrogate on the labelled templates: seconds, so that it is done whole each time."""
+"""Training of the electrode's surrogate on the labelled templates: seconds, so that it is done whole each time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from data.electrode_labels import ElectrodeLabel
 from data.skeletons import TemplateTable
 from generators.orbits.decorator import Decorator
 from generators.orbits.orbit_graph import GraphBatch, OrbitGraph
-from generators.orbits.surrogate import PROPERTIES, Surrogate, see
+from generators.orbits.surrogate import PROPERTIES, Ensemble, electrode_ensemble, see
 
 EPOCHS, BATCH, RATE, DECAY = 60, 64, 4e-3, 0.1
 
@@ -24,7 +24,7 @@ RANGE_V = (-1.0, 6.0)
 
 def train_surrogate(
     table: TemplateTable, labels: Sequence[ElectrodeLabel], decorator: Decorator, holdout: float = 0.1, seed: int = 0
-) -> tuple[Surrogate, dict[str, float]]:
+) -> tuple[Ensemble, dict[str, float]]:
     """Train on most formulas, and say how good it is on the others.
 
     Args:
@@ -45,29 +45,30 @@ def train_surrogate(
         split_by_formula([row.tobytes().hex() for row in reduced], int(holdout * len(labels)), seed)
     )
     torch.manual_seed(seed)
-    network = Surrogate(decorator.config.hidden)
-    network.mean.copy_(seen[~held_out].mean(0))
-    network.spread.copy_(seen[~held_out].std(0) + 1e-3)
-    network.scale.copy_(answers[~held_out].std(0))
-    _fit(network, seen[~held_out], answers[~held_out])
-    network.eval()
+    network = electrode_ensemble(decorator.config.hidden)
+    fit(network, seen[~held_out], answers[~held_out])
     with torch.inference_mode():
         errors = (network(seen[held_out]).mean(0) - answers[held_out]).abs().mean(0)
     return network, dict(zip(PROPERTIES, errors.tolist(), strict=True))
 
 
-def _fit(network: Surrogate, seen: torch.Tensor, answers: torch.Tensor) -> None:
-    steps = EPOCHS * -(-len(seen) // BATCH)
+def fit(network: Ensemble, seen: torch.Tensor, answers: torch.Tensor, epochs: int = EPOCHS, batch: int = BATCH) -> None:
+    """Fit the scales and the weights to answers [n,outputs] for pictures [n,f]."""
+    network.mean.copy_(seen.mean(0))
+    network.spread.copy_(seen.std(0) + 1e-3)
+    network.scale.copy_(answers.std(0))
+    steps = epochs * -(-len(seen) // batch)
     optimiser = torch.optim.AdamW(network.parameters(), weight_decay=DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=steps)
-    for _ in range(EPOCHS):
-        for rows in torch.split(torch.randperm(len(seen)), BATCH):
+    for _ in range(epochs):
+        for rows in torch.split(torch.randperm(len(seen)), batch):
             errors = (network(seen[rows]) - answers[rows]) / network.scale
             loss = functional.smooth_l1_loss(errors, torch.zeros_like(errors), beta=0.2)
             optimiser.zero_grad()
             torch.autograd.backward(loss)
             optimiser.step()
             schedule.step()
+    network.eval()
 
 
 def _seen(table: TemplateTable, labels: Sequence[ElectrodeLabel], decorator: Decorator) -> torch.Tensor:

@@ -10,13 +10,16 @@ from pathlib import Path
 import numpy as np
 
 from data.records import Crystal
+from data.symmetric import SymmetricCrystal
 from pipeline.evaluate.sources import OnStep
-from screening.pool import open_pool
+from screening.pool import Subject, open_pool
 from screening.potential import potential_class
 from screening.relax import Relaxation, RelaxSettings, relaxation_key
+from screening.symmetric_relax import SymmetricRelaxSettings, symmetric_relaxation_key
 
 POTENTIAL = "chgnet"
 FILE = "relaxed.jsonl"
+FULL, SYMMETRIC = RelaxSettings(), SymmetricRelaxSettings()
 
 
 @dataclass(frozen=True)
@@ -27,18 +30,16 @@ class Outcome:
     error: str = ""
 
 
-def relax_all(crystals: Sequence[Crystal], folder: Path, workers: int, on_step: OnStep) -> list[Outcome]:
+def relax_all(crystals: Sequence[Subject], folder: Path, workers: int, on_step: OnStep) -> list[Outcome]:
     """Relax crystals in worker processes; those that the folder knows are not computed again.
 
     Args:
-        crystals: as sampled; equal ones are relaxed once.
+        crystals: as sampled; equal ones are relaxed once, symmetric ones within their symmetry.
         folder: where `relaxed.jsonl` lies.
         workers: processes, 0 for one a core.
         on_step: called with (done, total).
     """
-    settings = RelaxSettings()
-    model = potential_class(POTENTIAL).model_id
-    keys = [relaxation_key(crystal, model, settings) for crystal in crystals]
+    keys = [_key(crystal) for crystal in crystals]
     file = folder / FILE
     known = _read(file)
     waiting = {key: crystal for key, crystal in zip(keys, crystals, strict=True) if key not in known}
@@ -48,7 +49,7 @@ def relax_all(crystals: Sequence[Crystal], folder: Path, workers: int, on_step: 
         pool = open_pool(POTENTIAL, workers)
         try:
             for key, crystal in waiting.items():
-                pool.submit(key, crystal, settings)
+                pool.submit(key, crystal, SYMMETRIC if isinstance(crystal, SymmetricCrystal) else FULL)
             with file.open("a", encoding="utf-8") as lines:
                 while len(pool):
                     finished = pool.wait()
@@ -60,6 +61,13 @@ def relax_all(crystals: Sequence[Crystal], folder: Path, workers: int, on_step: 
         finally:
             pool.close()
     return [known[key] for key in keys]
+
+
+def _key(crystal: Subject) -> str:
+    model = potential_class(POTENTIAL).model_id
+    if isinstance(crystal, SymmetricCrystal):
+        return symmetric_relaxation_key(crystal, model, SYMMETRIC)
+    return relaxation_key(crystal, model, FULL)
 
 
 def _line(key: str, outcome: Outcome) -> str:

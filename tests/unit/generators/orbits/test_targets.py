@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from generators.base import Condition, Target
 from generators.orbits.decorator import load_decorator
 from generators.orbits.generator import OrbitsGenerator, shipped_checkpoint
 from generators.orbits.orbit_graph import GraphBatch, OrbitGraph
-from generators.orbits.surrogate import PROPERTIES, load_surrogate
+from generators.orbits.surrogate import PROPERTIES, load_surrogate, see_whole
 from generators.orbits.surrogate_training import train_surrogate
 from generators.orbits.targets import Sieve
 
@@ -63,9 +64,43 @@ def test_targets_need_a_working_ion_and_a_property_that_can_be_foreseen() -> Non
     generator, rng = OrbitsGenerator(), np.random.default_rng(0)
     with pytest.raises(GenerationError, match="require one working ion"):
         generator.sample(1, Condition(targets=(Target("average_voltage", 3.0),)), rng)
-    with pytest.raises(GenerationError, match="cannot aim at stability_discharge"):
-        wanted = Condition(required=frozenset({LI}), targets=(Target("stability_discharge", None, 0.1),))
+    with pytest.raises(GenerationError, match="cannot aim at stability_charge"):
+        wanted = Condition(required=frozenset({LI}), targets=(Target("stability_charge", None, 0.1),))
         generator.sample(1, wanted, rng)
+    surrogate = load_surrogate(shipped_checkpoint(), generator.de_novo.network.config.hidden)
+    hull = Condition(targets=(Target("stability_discharge", None, 0.1),))
+    with pytest.raises(GenerationError, match="these weights cannot aim at stability_discharge"):
+        Sieve(hull, generator.de_novo.network, replace(surrogate, stability=None))
+
+
+def test_a_hull_distance_needs_no_ion_and_goes_with_the_others() -> None:
+    generator = OrbitsGenerator()
+    alone = Condition(frozenset({O, TI, 12, 20, 38}), targets=(Target("stability_discharge", None, 0.05),))
+    together = Condition(
+        frozenset({LI, O, TI, CO, 9, 25, 28}), frozenset({LI}), charge_neutral=True,
+        targets=(
+            Target("stability_discharge", None, 0.05), Target("average_voltage", 3.0), Target("capacity_grav", 120.0)
+        ),
+    )  # fmt: skip
+    network = generator.de_novo.network
+    surrogate = load_surrogate(shipped_checkpoint(), network.config.hidden)
+    for condition in (alone, together):
+        for found in generator.de_novo.draw(condition, 5, np.random.default_rng(0)):
+            seen = GraphBatch.of([OrbitGraph.of(found.template.form)])
+            assert Sieve(condition, network, surrogate).met(torch.tensor([found.numbers]), seen) == [True]
+
+
+def test_crystals_of_the_memory_are_foreseen_nearer_than_scrambled_ones() -> None:
+    table, decorator = load_templates(), load_decorator(shipped_checkpoint())
+    stability = load_surrogate(shipped_checkpoint(), decorator.config.hidden).stability
+    assert stability is not None
+    rows = [i for i in np.flatnonzero(table.compositions[:, O]).tolist() if np.diff(table.first_orbit)[i] == 4][:60]
+    types = torch.tensor([[orbit.number for orbit in table[i].form.orbits] for i in rows])
+    batch = GraphBatch.of([OrbitGraph.of(table[i].form) for i in rows])
+    with torch.inference_mode():
+        real, scrambled = (stability(see_whole(decorator, t, batch)).mean(0)[:, 0] for t in (types, types.roll(1, 1)))
+    assert real.mean() < 0.05
+    assert (real < scrambled).float().mean() > 0.7
 
 
 def test_the_surrogate_learns_and_says_how_well() -> None:

@@ -1,0 +1,83 @@
+"""What self-training leaves behind: weights with their record, a table of all crystals, and the yield of each round."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+from pydantic import JsonValue
+
+from data.errors import InputError
+from data.provenance import CHGNET, MATERIALS_PROJECT, Source, read_provenance, sha256_of, write_provenance
+from data.skeletons import load_templates
+from generators.orbits.generator import shipped_checkpoint
+from pipeline.console import say, table
+from pipeline.self_training import Outcome, Plan
+from pipeline.self_training_rows import round_values, table_of
+
+PACKAGES = ("redoxa", "chgnet", "torch", "pymatgen", "numpy")
+
+
+def write_outcome(plan: Plan, outcome: Outcome) -> None:
+    """Write ``orbits.safetensors`` with its record, ``found.parquet`` and ``rounds.json``, each whole or not at all."""
+    frame, text = plan.out / "found.parquet", plan.out / "rounds.json"
+    table_of(outcome.found).to_parquet(frame.with_suffix(".part"), index=False)
+    frame.with_suffix(".part").replace(frame)
+    text.with_suffix(".part").write_text(json.dumps(rounds_json(outcome), indent=1) + "\n", encoding="utf-8")
+    text.with_suffix(".part").replace(text)
+    if outcome.weights is None:
+        return
+    weights = plan.out / "orbits.safetensors"
+    weights.with_suffix(".part").write_bytes(outcome.weights.read_bytes())
+    weights.with_suffix(".part").replace(weights)
+    learned = [sum(one.kept for one in found) for found in outcome.found[: plan.rounds]]
+    facts: dict[str, JsonValue] = {
+        "rounds": plan.rounds,
+        "drawn": [len(found) for found in outcome.found],
+        "learned_from": list(learned),
+        "share_of_real_data": [round(share, 4) for share in outcome.real_shares],
+        "limit_eV_per_atom": plan.limit_eV_per_atom,
+        "fine_tuning": asdict(plan.tuning) if plan.tuning else None,
+        "seed": plan.seed,
+    }
+    write_provenance(weights, "redoxa self-train", _sources(plan), PACKAGES, facts)
+
+
+def _sources(plan: Plan) -> tuple[Source, ...]:
+    start, templates = plan.start or shipped_checkpoint(), load_templates()
+    try:
+        words = read_provenance(start).command
+    except InputError:
+        words = "weights without a record"
+    return (
+        Source(name=start.name, attribution=words, sha256=sha256_of(start)),
+        Source(name="templates", attribution=MATERIALS_PROJECT, sha256=templates.sha256, rows=len(templates)),
+        Source(name="CHGNet 0.3.0", attribution=CHGNET),
+    )
+
+
+def rounds_json(outcome: Outcome) -> list[dict[str, object]]:
+    """What each round gave: values with 95 % intervals, and CPU seconds by step."""
+    rows: list[dict[str, object]] = []
+    for found, cpu_s in zip(outcome.found, outcome.cpu_s, strict=True):
+        values = {name: asdict(value) for name, value in round_values(found, cpu_s).items()}
+        rows.append({"round": len(rows) + 1, "values": values, "cpu_s": cpu_s})
+    return rows
+
+
+def print_rounds(outcome: Outcome, *, as_json: bool) -> None:
+    """The rounds on stdout."""
+    rows = rounds_json(outcome)
+    if as_json:
+        say(json.dumps(rows))
+        return
+    shown = []
+    for number, (found, cpu_s) in enumerate(zip(outcome.found, outcome.cpu_s, strict=True), 1):
+        row: dict[str, object] = {"round": number, "sampled": len(found)}
+        for name, value in round_values(found, cpu_s).items():
+            if name == "sampled" or value.value is None:
+                continue
+            between = "" if value.low is None or value.high is None else f" ({value.low:.2f}-{value.high:.2f})"
+            row[name] = f"{value.value:.3f}{between}" if name != "cpu_s" else f"{value.value:.0f}"
+        shown.append(row)
+    table("shares of all that were drawn, with 95 % intervals; eV/atom above the known hull", shown, list(shown[0]))
