@@ -11,7 +11,7 @@ import torch
 from data.errors import InputError
 from generators.checkpoint import read_tensors, write_tensors
 from generators.vae.network import Vae, VaeConfig
-from generators.wyckoff.checkpoint import halved, table_in
+from generators.wyckoff.checkpoint import begin_with, halved, table_in
 from generators.wyckoff.network import SequenceConfig
 
 FORMAT = "redoxa-vae-1"
@@ -41,3 +41,26 @@ def load_vae(path: Path) -> Vae:
     except (RuntimeError, TypeError, KeyError) as error:
         raise InputError(f"{path}: weights do not fit the network: {error}") from error
     return network.eval()
+
+
+def is_vae(path: Path) -> bool:
+    """Whether a file holds a VAE, not another network.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    return read_tensors(path)[1].get("format") == FORMAT
+
+
+def begin_vae_with(network: Vae, path: Path) -> None:
+    """Copy weights from a VAE, or those of the decoder from a sequence network.
+
+    Raises:
+        InputError: neither of them, or of another size.
+    """
+    if not is_vae(path):
+        return begin_with(network.decoder, path)
+    try:
+        network.load_state_dict(load_vae(path).state_dict())
+    except RuntimeError as error:
+        raise InputError(f"{path}: a network of another size: {error}") from error
