@@ -13,24 +13,26 @@ import numpy as np
 import torch
 from ase.data import chemical_symbols
 
+from data.chemistry import theoretical_capacity_mAh_g
 from data.crystal import CrystalBatch
 from data.errors import GenerationError
 from data.fingerprint import spacegroup
 from data.records import Crystal
+from data.sequences import capacity_of
 from generators.base import CellContent, Condition, OnStep, refuse
 from generators.checkpoint import sha256
 from generators.exchange.recipes import repeated
 from generators.vae.checkpoint import load_vae
-from generators.vae.latent import Goal, LatentSpace, goals_for
+from generators.vae.latent import CAPACITY, MARGIN, Goal, LatentSpace, goals_for
+from generators.vae.network import PROPERTIES
 from generators.wyckoff.grammar import Wish
-from generators.wyckoff.sequence import Drawn, DrawSettings, WyckoffModel
+from generators.wyckoff.sequence import Accept, Drawn, DrawSettings, WyckoffModel
 
 MOST_SITES = 20
 """Largest primitive cell that the network has learned."""
 
-CANDIDATES = 4
+CANDIDATES = 8
 """Crystals that are written for each one wanted where there are targets; those that the heads find best are kept."""
-
 
 SPARE = 32
 """Vectors of the prior from which one is chosen."""
@@ -82,7 +84,7 @@ class VaeGenerator:
             [wish for wish in wishes for _ in range(many)],
             rng,
             latent=latent,
-            accept=partial(_of_groups, condition.groups) if condition.groups else None,
+            accept=_accept(condition, goals),
             on_done=None if on_step is None else lambda done: on_step(done // many, n),
         )
         chosen = self._best(drawn, n, many, goals, bool(condition.contents))
@@ -136,15 +138,39 @@ class VaeGenerator:
         """The n crystals that, read again, come nearest to the goals; of each content, its own."""
         if not goals:
             return drawn
-        penalty = self.space.penalty(self.space.encode([one.crystal for one in drawn]), goals).numpy()
+        # The heads err by more than most windows are wide, so those well inside count more than those just inside.
+        penalty = self.space.penalty(self.space.encode([one.crystal for one in drawn]), goals, MARGIN).numpy()
         if fixed:
             return [drawn[first + int(penalty[first : first + many].argmin())] for first in range(0, n * many, many)]
         return [drawn[i] for i in np.sort(np.argsort(penalty, kind="stable")[:n]).tolist()]
 
 
-def _of_groups(groups: frozenset[int], crystal: Crystal) -> bool:
-    """Whether a crystal has one of these groups; a form may be nearer to a higher symmetry than was meant."""
-    return spacegroup(crystal, 0.01) in groups
+def _accept(condition: Condition, goals: Sequence[Goal]) -> Accept | None:
+    """What a crystal is held to beside its wish; what is exact is no matter for the heads.
+
+    The groups, since a form may be nearer to a higher symmetry than was meant; and the capacity, where no content
+    settles it.
+    """
+    exact = [goal for goal in goals if PROPERTIES[goal.head] == CAPACITY and not condition.contents]
+    if not condition.groups and not exact:
+        return None
+    return partial(_accepted, condition, exact)
+
+
+def _accepted(condition: Condition, exact: Sequence[Goal], crystal: Crystal) -> bool:
+    if exact:
+        capacity = _capacity(crystal, condition.required)
+        if not all(goal.low <= capacity <= goal.high for goal in exact):
+            return False
+    return not condition.groups or spacegroup(crystal, 0.01) in condition.groups
+
+
+def _capacity(crystal: Crystal, required: frozenset[int]) -> float:
+    """By the required one of lithium and sodium, else by what is there, mAh/g; NaN where there is neither."""
+    ions = required & {3, 11}
+    if len(ions) != 1:
+        return capacity_of(crystal.numbers)
+    return theoretical_capacity_mAh_g(crystal.composition, chemical_symbols[next(iter(ions))])
 
 
 def _cells(content: CellContent) -> int:

@@ -149,13 +149,15 @@ class VaeTask:
         return {"loss": loss + weights.summary * terms["summary"]} | terms
 
     def _electrodes(self, network: Vae, generator: torch.Generator) -> torch.Tensor:
-        """Squared error of the voltages of some templates; of all that are held out, where the network is not trained."""
+        """Squared error of the voltages of some templates; of all held-out ones, where the network is not trained."""
         rows = torch.from_numpy(np.flatnonzero(self.electrodes.held_out != network.training))
         if network.training:
             rows = rows[torch.randint(len(rows), (ELECTRODES,), generator=generator, device=generator.device).cpu()]
         if not len(rows):
             return torch.zeros((), device=generator.device)
-        mean, log_variance = network.encode(joined([self.electrodes.graphs[i] for i in rows.tolist()], generator.device))
+        mean, log_variance = network.encode(
+            joined([self.electrodes.graphs[i] for i in rows.tolist()], generator.device)
+        )
         noise = torch.randn(mean.shape, generator=generator, device=generator.device)
         latent = mean + (0.5 * log_variance).exp() * noise
         return _errors(network, latent, self.electrodes.labels[rows].to(generator.device))
@@ -196,7 +198,7 @@ class VaeTask:
 
 
 def _errors(network: Vae, latent: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
-    """Squared errors of what is known [B,P], NaN where it is not, in units of its spread: means, summed over properties."""
+    """Squared errors of what is known [B,P], NaN where it is not, in spreads: means, summed over properties."""
     is_known = ~known.isnan()
     error = ((network.properties(latent) - known.nan_to_num(0.0)) / network.property_spread).square()
     return ((error * is_known).sum(0) / is_known.sum(0).clamp_min(1)).sum()
