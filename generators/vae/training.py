@@ -109,6 +109,9 @@ class VaeTask:
             begin_vae_with(network, self.start)
         fit_buffers(network.decoder, self.data, kept)
         known = self.labels[torch.from_numpy(kept)]
+        if bool((unknown := known.isnan().all(0)).any()):  # then the templates alone say how large these values are
+            theirs = self.electrodes.labels[torch.from_numpy(~self.electrodes.held_out)]
+            known = torch.cat([known, theirs.where(unknown, torch.nan)])
         mean = known.nanmean(0).nan_to_num(0.0)
         network.property_mean.copy_(mean)
         network.property_spread.copy_((known - mean).square().nanmean(0).sqrt().nan_to_num(1.0).clamp_min(1e-3))

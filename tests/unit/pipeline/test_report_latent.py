@@ -33,8 +33,10 @@ def test_every_placed_candidate_is_a_link_that_says_voltage_score_and_verdict(
     panel = map_panel(data.latent, rows)
     assert panel is not None
     assert panel.placed == len(data.results) - 1 == panel.svg.count("<a ")
-    assert panel.svg.count('class="halo"') == panel.outside == sum(
-        p.anomaly is None or p.anomaly > 3.0 for p in data.latent.points
+    assert (
+        panel.svg.count('class="halo"')
+        == panel.outside
+        == sum(p.anomaly is None or p.anomaly > 3.0 for p in data.latent.points)
     )
     first = next(p for p in panel.oddest if p.at.anomaly is None)
     assert "anomaly score no symmetric form, outside what the model knows" in first.tip
