@@ -20,6 +20,7 @@ from data.crystal import CrystalBatch
 from data.sequences import SequenceData, load_sequences
 from generators.base import Condition, Target
 from generators.vae.crystal_graph import graphs_of, joined
+from generators.vae.electrodes import electrodes_for, on_scale
 from generators.vae.generator import VaeGenerator
 from generators.vae.latent import Goal, LatentSpace, goals_for, information_gap, mutual_information
 from generators.vae.network import PROPERTIES, kl_by_dimension
@@ -46,6 +47,7 @@ class Result:
 
     `rmse` is on held-out crystals with the property known, `spread` its standard deviation among them: what a constant
     would give. `anomaly_auc`: how often a real crystal is less odd than one with random elements; 0.5 is chance.
+    `electrode_*`: voltages of held-out templates by CHGNet.
     `inside_*`: shares of samples that lie in all windows, by the model's own heads once they are encoded.
     """
 
@@ -64,6 +66,9 @@ class Result:
     known: dict[str, int]
     information_gap: dict[str, float]
     best_information: dict[str, float]
+    electrodes: int
+    electrode_rmse_V: float
+    electrode_spread_V: float
     anomaly_auc: float
     inside_searched: float
     inside_unconditioned: float
@@ -132,7 +137,8 @@ def heads(
     space: LatentSpace, data: SequenceData, held: torch.Tensor, train: torch.Tensor
 ) -> dict[str, dict[str, float]]:
     """Errors of the property heads, and how far single dimensions carry single properties."""
-    labels, out = labels_of(data), data.crystals.held_out
+    scale = electrodes_for(data.crystals).scale
+    labels, out = on_scale(labels_of(data), scale), data.crystals.held_out
     said, true = space.properties(held).detach().numpy(), labels[out]
     information = mutual_information(train.double().numpy(), labels[~out].astype(np.float64))
     known = np.isfinite(true).sum(0)
@@ -144,6 +150,19 @@ def heads(
     }
     found = {name: dict(zip(PROPERTIES, map(float, values), strict=True)) for name, values in columns.items()}
     return found | {"known": dict(zip(PROPERTIES, map(int, known), strict=True))}
+
+
+@torch.no_grad()
+def electrode_errors(space: LatentSpace, data: SequenceData) -> dict[str, float]:
+    """Voltages that CHGNet gives held-out templates: how many, error of the heads and spread, V."""
+    found = electrodes_for(data.crystals)
+    rows = np.flatnonzero(found.held_out).tolist()
+    mean, _ = space.network.encode(joined([found.graphs[i] for i in rows], torch.device("cpu")))
+    true = found.labels[rows]
+    known = ~true.isnan()
+    errors = (space.properties(mean) - true)[known]
+    rmse, spread = float(errors.square().mean().sqrt()), float(true[known].std())
+    return {"electrodes": len(rows), "electrode_rmse_V": rmse, "electrode_spread_V": spread}
 
 
 def strange(space: LatentSpace, data: SequenceData, count: int) -> float:
@@ -188,6 +207,7 @@ def main(sequences: Path, checkpoint: Path | None = None, crystals: int = 200, s
         kl_nats=float(kl_by_dimension(held, held_log_variance).sum()),
         **sampled(generator, samples),
         **heads(space, data, held, train),
+        **electrode_errors(space, data),
         anomaly_auc=strange(space, data, samples // 2),
         **searched(generator, max(samples // 10, 10)),
     )

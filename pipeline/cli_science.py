@@ -207,6 +207,18 @@ def stabilities(*, out: Path | None = None) -> None:
 
 
 @reference_app.command
+def latent_map(*, out: Path | None = None) -> None:
+    """Place known electrodes on the map of the report again, after new weights of vae; seconds.
+
+    Args:
+        out: file to write (.safetensors); by default the shipped one is replaced.
+    """
+    from pipeline.reference import map_electrodes
+
+    map_electrodes(out)
+
+
+@reference_app.command
 def add(*files: Path, materials_project: str | None = None, store: Store = DEFAULT_STORE) -> None:
     """Add structures of your own, or entries with energies on the same scale, to the reference.
 

@@ -126,6 +126,25 @@ def label_stabilities(out: Path | None) -> None:
     note(f"{len(labels)} of {len(tasks)} labelled in {path}")
 
 
+def map_electrodes(out: Path | None) -> None:
+    """Encode known electrodes with the shipped weights of `vae`, and write where they lie, with its record."""
+    from data.skeletons import load_templates
+    from generators.checkpoint import sha256
+    from generators.vae.checkpoint import load_vae
+    from generators.vae.generator import shipped_checkpoint
+    from generators.vae.latent import LatentSpace
+    from generators.vae.latent_map import build_map, known_electrodes, save_map, shipped_map
+
+    weights, path, templates = shipped_checkpoint(), out or shipped_map(), load_templates()
+    found = build_map(LatentSpace(load_vae(weights)), sha256(weights), known_electrodes())
+    save_map(path, found)
+    table = Source(name="templates", attribution=MATERIALS_PROJECT, sha256=templates.sha256, rows=len(templates))
+    network = Source(name=weights.name, attribution="weights of this project", sha256=found.checkpoint_sha256)
+    facts: dict[str, JsonValue] = {"electrodes": len(found.known), "share_of_variance": round(found.share, 3)}
+    write_provenance(path, "redoxa reference latent-map", (table, network), PACKAGES, facts)
+    note(f"{len(found.known)} electrodes in {path}")
+
+
 def _data_set(path: Path) -> Source:
     import pyarrow.parquet as pq
 

@@ -17,6 +17,7 @@ from data.store import now
 from pipeline import stages
 from pipeline.doctor import ASSETS
 from pipeline.feedback import compare
+from pipeline.latent_view import latent_view
 from pipeline.report.build import build_report
 from pipeline.report.model import (
     CalibrationRow,
@@ -56,6 +57,7 @@ def report_data(session: Session, ended: str) -> ReportData:
     pairs = stages.measured(session)
     learned = stages.learned(session)
     scored = score(results, spec.goal.objectives, learned)
+    rows = _result_rows(session, results)
     completed = {row["round"] for row in store.completed_stages(session.campaign_id)}
     return ReportData(
         name=spec.name,
@@ -69,7 +71,7 @@ def report_data(session: Session, ended: str) -> ReportData:
         stop_reason=ended,
         spend=_spend(session),
         funnel=_funnel(session, results),
-        results=_result_rows(session, results),
+        results=rows,
         front_ids=tuple(s.result.candidate_id for s in scored if s.front == 1),
         requests=_requests(session),
         measurements=tuple(m for _, m in pairs),
@@ -87,6 +89,7 @@ def report_data(session: Session, ended: str) -> ReportData:
         corrections=tuple(
             Correction(name=name, bias=c.bias, scale=c.scale, count=c.count) for name, c in learned.items()
         ),
+        latent=latent_view(rows),
         provenance=_provenance(session),
     )
 

@@ -103,7 +103,9 @@ def aim_for(name: str, condition: Condition, labels: LabelEmbedding | None) -> A
     for target in condition.targets:
         if labels is None:
             raise GenerationError(f"{name} cannot choose targets: use `orbits` or `diffusion`")
-        label, given_low, given_high = label_range(name, target, condition.required)
+        label = label_of(name, target, condition.required)
+        shift = LABELS_BELOW_CHGNET_V if label in _VOLTAGES.values() else 0.0
+        given_low, given_high = (None if end is None else end - shift for end in (target.low, target.high))
         column = list(LABELS).index(label)
         mean, reach = float(labels.mean[column]), 2 * float(labels.std[column])
         floor, ceiling = 0.0 if label == _HULL else mean - reach, mean + reach
@@ -114,21 +116,20 @@ def aim_for(name: str, condition: Condition, labels: LabelEmbedding | None) -> A
     return Aim(low, high)
 
 
-def label_range(name: str, target: Target, required: frozenset[int]) -> tuple[str, float | None, float | None]:
-    """The label that stands for a property, and the range on the label's own scale.
+def label_of(name: str, target: Target, required: frozenset[int]) -> str:
+    """The label that stands for a property; a voltage is of the one working ion that is required.
 
     Raises:
         GenerationError: there is no such label.
     """
     if target.property == "stability_discharge":
-        return _HULL, target.low, target.high
+        return _HULL
     if target.property == "average_voltage":
         ions = required & _VOLTAGES.keys()
         if len(ions) != 1:
             known = " or ".join(chemical_symbols[z] for z in _VOLTAGES)
             raise GenerationError(f"{name} can aim at a voltage of {known} only: require one of them")
-        low, high = (None if end is None else end - LABELS_BELOW_CHGNET_V for end in (target.low, target.high))
-        return _VOLTAGES[next(iter(ions))], low, high
+        return _VOLTAGES[next(iter(ions))]
     raise GenerationError(
         f"{name} cannot aim at {target.property}: it follows from the composition, so choose elements or contents"
     )

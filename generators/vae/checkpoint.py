@@ -6,9 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from generators.checkpoint import Tensors, load_network, save_network
+from data.errors import InputError
+from generators.checkpoint import Tensors, checkpoint_format, load_network, read_tensors, save_network
 from generators.vae.network import Vae, VaeConfig
-from generators.wyckoff.checkpoint import table_in
+from generators.wyckoff.checkpoint import begin_with, table_in
 from generators.wyckoff.network import SequenceConfig
 
 
@@ -24,6 +25,29 @@ def load_vae(path: Path) -> Vae:
         InputError: not a checkpoint of this program.
     """
     return load_network(path, "vae", _build)
+
+
+def is_vae(path: Path) -> bool:
+    """Whether a file holds a VAE, not another network.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    return read_tensors(path)[1].get("format") == checkpoint_format("vae")
+
+
+def begin_vae_with(network: Vae, path: Path) -> None:
+    """Copy weights from a VAE, or those of the decoder from a sequence network.
+
+    Raises:
+        InputError: neither of them, or of another size.
+    """
+    if not is_vae(path):
+        return begin_with(network.decoder, path)
+    try:
+        network.load_state_dict(load_vae(path).state_dict())
+    except RuntimeError as error:
+        raise InputError(f"{path}: a network of another size: {error}") from error
 
 
 def _build(settings: dict[str, Any], tensors: Tensors) -> Vae:

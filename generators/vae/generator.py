@@ -13,24 +13,29 @@ import numpy as np
 import torch
 from ase.data import chemical_symbols
 
+from data.chemistry import theoretical_capacity_mAh_g
 from data.crystal import CrystalBatch
 from data.errors import GenerationError
 from data.fingerprint import spacegroup
 from data.records import Crystal
+from data.sequences import capacity_of
 from generators.base import CellContent, Condition, OnStep, refuse
 from generators.checkpoint import sha256
 from generators.exchange.recipes import repeated
 from generators.vae.checkpoint import load_vae
-from generators.vae.latent import Goal, LatentSpace, goals_for
+from generators.vae.latent import CAPACITY, MARGIN, Goal, LatentSpace, goals_for
+from generators.vae.network import PROPERTIES
 from generators.wyckoff.grammar import Wish
 from generators.wyckoff.sequence import Drawn, DrawSettings, WyckoffModel
 
 MOST_SITES = 20
 """Largest primitive cell that the network has learned."""
 
-CANDIDATES = 4
+CANDIDATES = 6
 """Crystals that are written for each one wanted where there are targets; those that the heads find best are kept."""
 
+MISSED = 1e3
+"""Penalty of a capacity beyond its window: more than the heads ever give."""
 
 SPARE = 32
 """Vectors of the prior from which one is chosen."""
@@ -85,7 +90,7 @@ class VaeGenerator:
             accept=partial(_of_groups, condition.groups) if condition.groups else None,
             on_done=None if on_step is None else lambda done: on_step(done // many, n),
         )
-        chosen = self._best(drawn, n, many, goals, bool(condition.contents))
+        chosen = self._best(drawn, many, goals, condition)
         crystals = [repeated(one.crystal, count) for one, count in zip(chosen, cells, strict=True)]
         return CrystalBatch.from_crystals(crystals), [f"space group {one.form.group}" for one in chosen]
 
@@ -132,19 +137,38 @@ class VaeGenerator:
         starts = starts[(chances + lots).topk(count).indices]
         return self.space.search(starts, goals) if goals else starts
 
-    def _best(self, drawn: list[Drawn], n: int, many: int, goals: Sequence[Goal], fixed: bool) -> list[Drawn]:
-        """The n crystals that, read again, come nearest to the goals; of each content, its own."""
+    def _best(self, drawn: list[Drawn], many: int, goals: Sequence[Goal], condition: Condition) -> list[Drawn]:
+        """One of `many` crystals drawn: those that, read again, come nearest to the goals; of each content, its own.
+
+        The capacity is exact, so those that have it come first. The heads err by more than most windows are wide, so
+        those well inside a window come before those just inside.
+        """
         if not goals:
             return drawn
-        penalty = self.space.penalty(self.space.encode([one.crystal for one in drawn]), goals).numpy()
-        if fixed:
-            return [drawn[first + int(penalty[first : first + many].argmin())] for first in range(0, n * many, many)]
-        return [drawn[i] for i in np.sort(np.argsort(penalty, kind="stable")[:n]).tolist()]
+        crystals = [one.crystal for one in drawn]
+        read = [goal for goal in goals if PROPERTIES[goal.head] != CAPACITY]
+        penalty = self.space.penalty(self.space.encode(crystals), read, MARGIN).numpy()
+        for goal in (goal for goal in goals if goal not in read):
+            capacity = np.array([_capacity(crystal, condition.required) for crystal in crystals])
+            missed = np.nan_to_num(np.maximum(goal.low - capacity, capacity - goal.high).clip(0.0), nan=np.inf)
+            penalty = penalty + np.where(missed > 0, MISSED + missed, 0.0)
+        if condition.contents:
+            firsts = range(0, len(drawn), many)
+            return [drawn[first + int(penalty[first : first + many].argmin())] for first in firsts]
+        return [drawn[i] for i in np.sort(np.argsort(penalty, kind="stable")[: len(drawn) // many]).tolist()]
 
 
 def _of_groups(groups: frozenset[int], crystal: Crystal) -> bool:
     """Whether a crystal has one of these groups; a form may be nearer to a higher symmetry than was meant."""
     return spacegroup(crystal, 0.01) in groups
+
+
+def _capacity(crystal: Crystal, required: frozenset[int]) -> float:
+    """By the required one of lithium and sodium, else by what is there, mAh/g; NaN where there is neither."""
+    ions = required & {3, 11}
+    if len(ions) != 1:
+        return capacity_of(crystal.numbers)
+    return theoretical_capacity_mAh_g(crystal.composition, chemical_symbols[next(iter(ions))])
 
 
 def _cells(content: CellContent) -> int:

@@ -16,7 +16,7 @@ from data.normaliser import canonical
 from data.records import Crystal
 from data.symmetric import symmetric
 from generators.base import Target
-from generators.noise.guidance import label_range
+from generators.noise.guidance import label_of
 from generators.vae.crystal_graph import graphs_of, joined
 from generators.vae.network import PROPERTIES, Vae
 from generators.wyckoff.checkpoint import table_of
@@ -24,8 +24,13 @@ from generators.wyckoff.grammar import Wish
 from generators.wyckoff.network import Context
 from generators.wyckoff.objective import batch_of_form, log_likelihood
 
+CAPACITY = "capacity_mAh_g"
+
 TYPICAL_ATOMS = 8
 """Of a crystal, where its chance to hold allowed elements only is estimated."""
+
+OUTSIDE = 3.0
+"""Anomaly score from which on a crystal lies outside what the model has seen."""
 
 MARGIN = 0.25
 """How far inside a window the search aims, in spreads of the property; half the window at most."""
@@ -54,7 +59,7 @@ class Anomaly:
 
     @property
     def score(self) -> float:
-        """Both in one; above 3 or so a crystal lies outside what the model has seen."""
+        """Both in one; above `OUTSIDE` a crystal lies outside what the model has seen."""
         return max(self.distance - 1.0, 0.0) * 3.0 + max(self.nats, 0.0)
 
 
@@ -66,9 +71,8 @@ def goals_for(targets: Sequence[Target], required: frozenset[int]) -> list[Goal]
     """
     goals = []
     for target in targets:
-        head, low, high = "capacity_mAh_g", target.low, target.high
-        if target.property != "capacity_grav":
-            head, low, high = label_range("vae", target, required)
+        head = CAPACITY if target.property == "capacity_grav" else label_of("vae", target, required)
+        low, high = target.low, target.high
         goals.append(Goal(PROPERTIES.index(head), -np.inf if low is None else low, np.inf if high is None else high))
     return goals
 
@@ -224,8 +228,21 @@ def information_gap(information: npt.NDArray[np.float64]) -> npt.NDArray[np.floa
     return np.asarray(ordered[-1] - ordered[-2])
 
 
-def projected(latent: torch.Tensor) -> npt.NDArray[np.float64]:
-    """Vectors [n,L] on their two main directions [n,2], for a map."""
-    centred = latent - latent.mean(0)
-    _, _, axes = torch.linalg.svd(centred, full_matrices=False)
-    return np.asarray((centred @ axes[:2].T).double())
+@dataclass(frozen=True)
+class Plane:
+    """A plane in the latent space: a point of it [L], and two orthonormal directions [2,L]."""
+
+    origin: torch.Tensor
+    axes: torch.Tensor
+
+    def __call__(self, latent: torch.Tensor) -> torch.Tensor:
+        """Where vectors [n,L] lie on it [n,2]."""
+        return (latent - self.origin) @ self.axes.T
+
+
+def main_plane(latent: torch.Tensor) -> Plane:
+    """The plane of the two main directions of vectors [n,L], by their covariance, for a map."""
+    origin = latent.mean(0)
+    _, _, axes = torch.linalg.svd(latent - origin, full_matrices=False)
+    signs = axes[:2].gather(1, axes[:2].abs().argmax(1, keepdim=True)).sign()
+    return Plane(origin, axes[:2] * signs)

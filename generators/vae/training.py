@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,16 +16,19 @@ from data.crystal import CrystalBatch
 from data.datasets import CrystalData
 from data.sequences import SequenceData, load_sequences
 from generators.graph import N_TYPES
-from generators.vae.checkpoint import save_vae
+from generators.vae.checkpoint import begin_vae_with, is_vae, save_vae
 from generators.vae.crystal_graph import graphs_of, joined
+from generators.vae.electrodes import electrodes_for, on_scale
 from generators.vae.network import PROPERTIES, Vae, VaeConfig, cyclical, kl_by_dimension, mmd
-from generators.wyckoff.checkpoint import begin_with
 from generators.wyckoff.network import Context
 from generators.wyckoff.objective import Sequences, fit_buffers, log_likelihood
 
 BATCH = 96
 PARTS = 4
 """A batch is decoded in so many parts by number of orbits, so that little is padded."""
+
+ELECTRODES = 16
+"""Labelled templates whose voltages are learned in every step."""
 
 MEASURED = 1500
 """Training crystals from which the distribution of latent vectors is estimated when a network is saved."""
@@ -72,7 +75,7 @@ class VaeTask:
         data: prepared file (`data.sequences.prepare_sequences`).
         config: size of the network.
         weights: of the loss.
-        start: a trained sequence network whose weights the decoder begins with.
+        start: a trained VAE to go on from, or a sequence network whose weights the decoder begins with.
 
     Raises:
         InputError: the data or the network cannot be read.
@@ -89,20 +92,26 @@ class VaeTask:
     ) -> None:
         self.data = load_sequences(data)
         self.config, self.weights, self.start = config or VaeConfig(), weights or VaeWeights(), start
+        if start is not None and is_vae(start):  # it looks at its latent vector already
+            self.weights = replace(self.weights, alone=0)
         self.settings = {"network": json.dumps(asdict(self.config)), "divergence": self.weights.divergence}
         self.sequences = Sequences(self.data)
         self.graphs = graphs_of(batch_of(self.data.crystals))
         self.shares = element_shares(self.data.crystals)
-        self.labels = torch.from_numpy(labels_of(self.data))
+        self.electrodes = electrodes_for(self.data.crystals)
+        self.labels = torch.from_numpy(on_scale(labels_of(self.data), self.electrodes.scale))
 
     def network(self) -> Vae:
         """See `Task`."""
         network = Vae(self.config, self.data.table)
         kept = ~self.data.crystals.held_out
         if self.start is not None:
-            begin_with(network.decoder, self.start)
+            begin_vae_with(network, self.start)
         fit_buffers(network.decoder, self.data, kept)
         known = self.labels[torch.from_numpy(kept)]
+        if bool((unknown := known.isnan().all(0)).any()):  # then the templates alone say how large these values are
+            theirs = self.electrodes.labels[torch.from_numpy(~self.electrodes.held_out)]
+            known = torch.cat([known, theirs.where(unknown, torch.nan)])
         mean = known.nanmean(0).nan_to_num(0.0)
         network.property_mean.copy_(mean)
         network.property_spread.copy_((known - mean).square().nanmean(0).sqrt().nan_to_num(1.0).clamp_min(1e-3))
@@ -134,14 +143,27 @@ class VaeTask:
             divergence = weights.kl * paid * by_dimension.clamp_min(weights.free_bits).sum()
         else:
             divergence = weights.mmd * terms["mmd"]
-        known = self.labels[rows].to(device)
-        is_known = ~known.isnan()
-        error = ((network.properties(latent) - known.nan_to_num(0.0)) / network.property_spread).square()
-        terms["properties"] = ((error * is_known).sum(0) / is_known.sum(0).clamp_min(1)).sum()
+        terms["properties"] = _errors(network, latent, self.labels[rows].to(device))
+        terms["electrodes"] = self._electrodes(network, generator)
         terms["summary"] = self._summary(network, rows, latent)
         written = terms["group"] + terms["element"] + terms["position"]
         loss = written + weights.geometry * (terms["cell"] + terms["free"]) + divergence
-        return {"loss": loss + weights.summary * terms["summary"] + weights.properties * terms["properties"]} | terms
+        loss = loss + weights.properties * (terms["properties"] + terms["electrodes"])
+        return {"loss": loss + weights.summary * terms["summary"]} | terms
+
+    def _electrodes(self, network: Vae, generator: torch.Generator) -> torch.Tensor:
+        """Squared error of the voltages of some templates; of all held-out ones, where the network is not trained."""
+        rows = torch.from_numpy(np.flatnonzero(self.electrodes.held_out != network.training))
+        if network.training:
+            rows = rows[torch.randint(len(rows), (ELECTRODES,), generator=generator, device=generator.device).cpu()]
+        if not len(rows):
+            return torch.zeros((), device=generator.device)
+        mean, log_variance = network.encode(
+            joined([self.electrodes.graphs[i] for i in rows.tolist()], generator.device)
+        )
+        noise = torch.randn(mean.shape, generator=generator, device=generator.device)
+        latent = mean + (0.5 * log_variance).exp() * noise
+        return _errors(network, latent, self.electrodes.labels[rows].to(generator.device))
 
     def _summary(self, network: Vae, rows: torch.Tensor, latent: torch.Tensor) -> torch.Tensor:
         """Cross-entropy of the element of an atom and of the space group, in nats."""
@@ -176,6 +198,13 @@ class VaeTask:
         rows = torch.from_numpy(np.random.default_rng(0).permutation(kept)[:MEASURED])
         fit_latent(self, network, rows)
         save_vae(path, network)
+
+
+def _errors(network: Vae, latent: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    """Squared errors of what is known [B,P], NaN where it is not, in spreads: means, summed over properties."""
+    is_known = ~known.isnan()
+    error = ((network.properties(latent) - known.nan_to_num(0.0)) / network.property_spread).square()
+    return ((error * is_known).sum(0) / is_known.sum(0).clamp_min(1)).sum()
 
 
 @torch.no_grad()

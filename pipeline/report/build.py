@@ -13,6 +13,7 @@ from pipeline.report.cards import CardView, build_cards
 from pipeline.report.downloads import csv_text, file_stem, json_text, packed
 from pipeline.report.elements import colour
 from pipeline.report.figures import by_property, parity_plot
+from pipeline.report.latent_map import map_panel
 from pipeline.report.model import CalibrationRow, ReportData
 from pipeline.report.page import asset, environment, policy
 from pipeline.report.panels import columns, pareto_panels, table_rows, targets
@@ -57,6 +58,7 @@ def build_report(data: ReportData) -> str:
         facts=summary.facts(data),
         headline=summary.headline(data),
         summary=summary,
+        latent_map=map_panel(data.latent, rows),
         elements=elements,
         element_table=periodic_table(elements, data.allowed_elements, data.working_ion),
         parity=[Parity(name, group) for name, group in by_property(data.calibration).items()],

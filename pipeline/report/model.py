@@ -111,6 +111,31 @@ class Correction(Record):
     count: int
 
 
+class LatentPoint(Record):
+    """A candidate in the plane of the latent space of `vae`."""
+
+    candidate_id: str
+    x: float
+    y: float
+    anomaly: float | None
+    """How unlike the training data, in standard deviations; None where it has no symmetric form to be judged by."""
+
+
+class LatentView(Record):
+    """The map of the candidates among known electrodes, or why there is none."""
+
+    points: tuple[LatentPoint, ...] = ()
+    known: tuple[tuple[float, float], ...] = ()
+    share: float = 0.0
+    """Of the known electrodes' variance that the plane shows."""
+    outside: float = 3.0
+    """Anomaly score from which on a candidate lies outside what the model knows."""
+    left_out: int = Field(default=0, ge=0)
+    """Candidates that were not placed."""
+    why_not: str = ""
+    """Why there is no map; empty where there is one."""
+
+
 class Provenance(Record):
     """Enough to make everything again."""
 
@@ -149,4 +174,5 @@ class ReportData(Record):
     measurements: tuple[Measurement, ...] = ()
     calibration: tuple[CalibrationRow, ...] = ()
     corrections: tuple[Correction, ...] = ()
+    latent: LatentView = LatentView(why_not="No candidate was placed on the map.")
     provenance: Provenance

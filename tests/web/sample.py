@@ -32,6 +32,8 @@ from pipeline.report.model import (
     Correction,
     FunnelStage,
     HistoryEvent,
+    LatentPoint,
+    LatentView,
     Objective,
     Provenance,
     ReasonCount,
@@ -386,6 +388,7 @@ def full(n_failing: int = 122) -> ReportData:
             "funnel": funnel,
             "results": results,
             "front_ids": tuple(r.candidate.id for r in good[:4]),
+            "latent": latent(results),
             "requests": requests,
             "measurements": measurements,
             "calibration": calibration,
@@ -395,6 +398,22 @@ def full(n_failing: int = 122) -> ReportData:
             ),
         }
     )
+
+
+def latent(results: tuple[ResultRow, ...]) -> LatentView:
+    """A map of all but the first candidate: every tenth is odd, and one has no symmetric form."""
+    rng = random.Random(5)
+    points = tuple(
+        LatentPoint(
+            candidate_id=row.candidate.id,
+            x=rng.gauss(0, 1),
+            y=rng.gauss(0, 1),
+            anomaly=None if i == 7 else 4.5 if i % 10 == 0 else rng.uniform(0, 2.9),
+        )
+        for i, row in enumerate(results[1:])
+    )
+    known = tuple((rng.gauss(0, 1), rng.gauss(0, 1)) for _ in range(300))
+    return LatentView(points=points, known=known, share=0.31, left_out=1)
 
 
 def _funnel(n: int) -> tuple[FunnelStage, ...]:

@@ -94,7 +94,7 @@ def test_loads_without_any_request_or_complaint(page: Any) -> None:
     )
     sections = page.eval_on_selector_all("main > section", "all => all.map(s => s.id)")
     assert sections == [
-        "verdict", "funnel", "tradeoff", "candidates", "all", "elements", "calibration", "queue", "provenance",
+        "verdict", "funnel", "tradeoff", "candidates", "all", "latent", "elements", "calibration", "queue", "provenance",
     ]  # fmt: skip
     assert page.locator("#provenance pre").first.inner_text() == sample.full().spec_yaml
 

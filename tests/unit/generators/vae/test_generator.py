@@ -14,7 +14,7 @@ from generators.vae.checkpoint import load_vae
 from generators.vae.crystal_graph import graphs_of, joined
 from generators.vae.generator import VaeGenerator
 from generators.vae.graph_encoder import GraphEncoder
-from generators.vae.latent import LatentSpace, goals_for, information_gap, mutual_information, projected
+from generators.vae.latent import LatentSpace, goals_for, information_gap, main_plane, mutual_information
 from generators.vae.network import PROPERTIES, cyclical, kl_by_dimension, mmd
 from generators.vae.training import batch_of
 from generators.wyckoff.grammar import Wish
@@ -182,9 +182,13 @@ def test_information_of_a_dimension_that_is_the_property():
 def test_the_map_shows_the_two_widest_directions():
     rng = np.random.default_rng(0)
     latent = torch.from_numpy(rng.normal(size=(500, 5)) * [1, 5, 0.1, 3, 0.2]).float()
-    shown = projected(latent)
+    plane = main_plane(latent + 7.0)
+    shown = plane(latent + 7.0)
     assert shown.shape == (500, 2)
     assert shown.std(0).tolist() == pytest.approx([5.0, 3.0], rel=0.1)
+    assert shown.mean(0).tolist() == pytest.approx([0.0, 0.0], abs=1e-4)
+    assert float(plane.axes[0].abs().argmax()) == 1
+    assert float(plane.axes[0, 1]) > 0
 
 
 CONDITIONS = {

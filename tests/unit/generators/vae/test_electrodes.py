@@ -1,0 +1,123 @@
+"""Voltages on CHGNet's scale, and weights to go on from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from data.datasets import LABELS, CrystalData
+from data.electrode_labels import read_labels, shipped_labels
+from data.errors import InputError
+from data.records import Crystal
+from data.skeletons import load_templates
+from generators.base import Condition, Target
+from generators.noise.guidance import LABELS_BELOW_CHGNET_V
+from generators.vae.checkpoint import is_vae, load_vae
+from generators.vae.electrodes import COLUMNS, electrodes_for, fit_scale, on_scale, pairs
+from generators.vae.generator import VaeGenerator, _capacity
+from generators.vae.latent import LatentSpace, goals_for
+from generators.vae.latent_map import build_map, load_map, save_map
+from generators.vae.network import PROPERTIES, VaeConfig
+from generators.vae.training import VaeTask
+from tests.unit.generators.conftest import TINY_SEQUENCE
+
+ROCKSALT = Crystal(numbers=(3, 27, 8, 8), frac_coords=((0, 0, 0), (0, 0, 0.5), (0.5, 0.5, 0.25), (0.5, 0.5, 0.75)),
+                   lattice_A=((2.9, 0, 0), (0, 2.9, 0), (0, 0, 5.0)))  # fmt: skip
+
+
+def as_data(crystals: list[Crystal], voltages: list[float], held_out: list[bool]) -> CrystalData:
+    labels = np.full((len(crystals), len(LABELS)), np.nan, dtype=np.float32)
+    labels[:, COLUMNS[3]] = voltages
+    return CrystalData(
+        np.concatenate([np.array(c.numbers) for c in crystals]),
+        np.concatenate([np.array(c.frac_coords) for c in crystals]).astype(np.float32),
+        np.array([c.lattice_A for c in crystals]).astype(np.float32),
+        np.concatenate([[0], np.cumsum([c.n_atoms for c in crystals])]),
+        np.array(held_out),
+        labels,
+    )
+
+
+def test_a_line_is_found_again_and_too_few_pairs_give_the_known_shift():
+    theirs = np.linspace(0, 5, 30)
+    assert fit_scale(np.stack([theirs, 0.9 * theirs + 0.4], axis=1)) == pytest.approx((0.9, 0.4))
+    assert fit_scale(np.array([[1.0, 3.0]])) == (1.0, LABELS_BELOW_CHGNET_V)
+
+
+def test_only_voltages_are_brought_to_the_scale():
+    labels = np.ones((1, len(PROPERTIES)), dtype=np.float32)
+    found = on_scale(labels, (2.0, 0.5))
+    assert [float(x) for x in found[0]] == [2.5 if "voltage" in name else 1.0 for name in PROPERTIES]
+    assert float(labels.max()) == 1.0
+
+
+def test_a_crystal_with_both_labels_is_paired_and_a_held_out_one_is_not():
+    table = load_templates()
+    known = [label for label in read_labels(shipped_labels(), table.sha256) if label.ion == 3]
+    crystals = [table[label.template].form.to_crystal() for label in known[:2]]
+    data = as_data(crystals, [1.0, 2.0], [False, True])
+    assert pairs(data, table, known[:2]).tolist() == [[1.0, pytest.approx(known[0].voltage_V)]]
+    swollen = crystals[0].model_copy(update={"lattice_A": tuple((1.1 * np.array(crystals[0].lattice_A)).tolist())})
+    assert len(pairs(as_data([swollen], [1.0], [False]), table, known[:1])) == 0
+
+
+def test_templates_of_held_out_formulas_are_held_out():
+    table = load_templates()
+    first = next(label for label in read_labels(shipped_labels(), table.sha256) if label.ion == 3)
+    crystal = table[first.template].form.to_crystal()
+    found = electrodes_for(as_data([crystal, ROCKSALT], [np.nan, np.nan], [True, False]))
+    assert 1 <= found.held_out.sum() < 10
+    assert len(found.graphs) == len(found.labels) == len(found.held_out) > 500
+    assert bool((found.labels.isfinite().sum(1) == 1).all())
+    assert float(found.labels[found.labels.isfinite()].max()) < 6.0
+
+
+def test_training_goes_on_from_a_vae_and_begins_with_its_weights(tiny_sequences, tiny_vae, tiny_wyckoff):
+    config = VaeConfig(replace(TINY_SEQUENCE, latent=4), width=16, layers=2, head=16)
+    assert is_vae(tiny_vae)
+    assert not is_vae(tiny_wyckoff)
+    task = VaeTask(tiny_sequences, config, start=tiny_vae)
+    assert task.weights.alone == 0
+    given = load_vae(tiny_vae)
+    for name, parameter in task.network().named_parameters():
+        assert torch.equal(parameter, given.get_parameter(name)), name
+    other = VaeTask(tiny_sequences, replace(config, width=24), start=tiny_vae)
+    with pytest.raises(InputError, match="size"):
+        other.network()
+
+
+def test_goals_are_on_the_scale_of_the_screening():
+    goal = goals_for([Target("average_voltage", 3.0, 3.6)], frozenset({3}))[0]
+    assert (goal.low, goal.high) == (3.0, 3.6)
+
+
+def test_the_capacity_is_that_of_the_required_ion():
+    assert _capacity(ROCKSALT, frozenset({3})) == pytest.approx(273.8, abs=0.1)  # LiCoO2
+    both = ROCKSALT.model_copy(update={"numbers": (3, 27, 8, 11)})
+    assert _capacity(both, frozenset({11})) < _capacity(both, frozenset({3, 11})) * 1.001
+    assert np.isnan(_capacity(ROCKSALT.model_copy(update={"numbers": (12, 27, 8, 8)}), frozenset()))
+
+
+def test_samples_that_are_asked_for_a_capacity_have_it_where_enough_were_drawn(tiny_vae):
+    condition = Condition(frozenset({3, 8, 22}), frozenset({3}), targets=(Target("capacity_grav", 120.0, 400.0),))
+    batch, _ = VaeGenerator(tiny_vae).sample(4, condition, np.random.default_rng(0))
+    asked = [_capacity(crystal, condition.required) for crystal in batch.to_crystals()]
+    assert all(120.0 <= capacity <= 400.0 for capacity in asked)
+    free, _ = VaeGenerator(tiny_vae).sample(12, replace(condition, targets=()), np.random.default_rng(0))
+    assert not all(120.0 <= _capacity(crystal, condition.required) <= 400.0 for crystal in free.to_crystals())
+
+
+def test_a_map_comes_back_from_its_file(tiny_vae, tmp_path):
+    space = LatentSpace(load_vae(tiny_vae))
+    crystals = [ROCKSALT, *(ROCKSALT.model_copy(update={"numbers": (3, z, 8, 8)}) for z in (25, 26, 28))]
+    found = build_map(space, "abc", crystals)
+    save_map(tmp_path / "map.safetensors", found)
+    again = load_map(tmp_path / "map.safetensors")
+    assert again.checkpoint_sha256 == "abc"
+    assert again.share == pytest.approx(found.share, abs=1e-4)
+    assert torch.allclose(again.plane(space.encode(crystals)), found.known, atol=1e-5)
+    with pytest.raises(InputError, match="format"):
+        load_map(tiny_vae)
