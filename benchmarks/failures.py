@@ -79,9 +79,15 @@ def shares(rows: pd.DataFrame, grouping: str) -> pd.DataFrame:
     found = rows.groupby(grouping).agg(
         samples=("unfit", "size"), unfit=("unfit", "mean"), relaxed=("far", "count"), far=("far", "mean")
     )
-    found["error"] = np.sqrt(found["far"] * (1.0 - found["far"]) / found["relaxed"].clip(lower=1))
+    found["error"] = _error(found["far"], found["relaxed"])
     order = [f"{low}-{high}" for low, high in SIZES[:-1]]
     return found.reindex(sorted(found.index, key=lambda name: (order.index(name) if name in order else 9, name)))
+
+
+def _error(share: pd.Series[float], count: pd.Series[int]) -> pd.Series[float]:
+    """Standard error of shares, with one success and one failure added, lest it vanish for 0 and 1."""
+    added = (share * count + 1.0) / (count + 2.0)
+    return np.sqrt(added * (1.0 - added) / (count + 2.0))
 
 
 def worst(rows: pd.DataFrame, column: str) -> list[str]:
@@ -123,11 +129,14 @@ def draw(sources: Mapping[str, pd.DataFrame], path: Path) -> None:
         for panel, grouping in zip(line, GROUPINGS, strict=True):
             table = shares(rows, grouping)
             table = table[table[count] > 0]
-            error = table["error"] if relaxed else np.sqrt(table.unfit * (1 - table.unfit) / table.samples)
+            error = table["error"] if relaxed else _error(table["unfit"], table["samples"])
             panel.bar(range(len(table)), table[column], yerr=error, color="#4878a8", ecolor="#333333", capsize=2)
-            names = [f"{label}\n{n}" for label, n in zip(table.index, table[count], strict=True)]
             turned = grouping == "chemistry"
+            names = [
+                f"{label}{', ' if turned else chr(10)}{n}" for label, n in zip(table.index, table[count], strict=True)
+            ]
             panel.set_xticks(range(len(table)), names, rotation=40 if turned else 0, ha="right" if turned else "center")
+            panel.set_ylim(0.0, 1.02)
             panel.set_title(f"{name}, by {grouping}", fontsize=8)
         line[0].set_ylabel("not near the hull" if relaxed else "unfit")
     figure.tight_layout()

@@ -16,6 +16,7 @@ import torch
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
+from data.chemistry import is_charge_balanced
 from data.errors import GenerationError
 from data.normaliser import canonical
 from data.records import Crystal
@@ -35,9 +36,12 @@ POOL_BY_SAMPLE, POOL_LEAST = 1, 400
 REACH = 6.0
 """Mendeleev numbers between a template's elements and the allowed ones over which it is e times rarer in the pool."""
 
-FEW = 0.6
+FEW = 0.75
 """What a species more takes from the log weight of a skeleton. Formulas of few elements are mostly known and refused;
 without this, crystals would have more elements than real ones."""
+
+ALLOYS = 0.3
+"""Taken from the log weight of skeletons without anions: what must balance is refused more often than alloys."""
 
 BATCH = 256
 """Most crystals that go through the network at once."""
@@ -146,6 +150,7 @@ def fitness(network: Decorator, blanks: Sequence[Blank], drawing: Drawing) -> Fl
     """Log weights of blanks [n]: how common they are, and how likely to be filled as asked, each orbit on its own."""
     scores = np.array([math.log(blank.template.count) for blank in blanks])
     scores -= FEW * np.array([len(blank.template.composition) for blank in blanks])
+    scores -= ALLOYS * np.array([_is_alloy(blank.template) for blank in blanks])
     for places, types, graphs in batches(blanks):
         with torch.inference_mode():
             logs = network(types, graphs)[0].log_softmax(-1)
@@ -157,6 +162,11 @@ def fitness(network: Decorator, blanks: Sequence[Blank], drawing: Drawing) -> Fl
             score += torch.where((types == element).any(1), 0.0, occurs)
         scores[places] += score.numpy()
     return np.asarray(scores)
+
+
+def _is_alloy(template: Template) -> bool:
+    content = {chemical_symbols[z]: n for z, n in template.composition.items()}
+    return is_charge_balanced(content, alloys=True) and not is_charge_balanced(content)
 
 
 def batches(blanks: Sequence[Blank]) -> Iterator[tuple[list[int], torch.Tensor, GraphBatch]]:

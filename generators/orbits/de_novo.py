@@ -22,6 +22,7 @@ from data.errors import GenerationError
 from data.records import Crystal
 from data.skeletons import Template
 from data.symmetric import SymmetricCrystal
+from data.wyckoff import Floats
 from generators.base import Condition
 from generators.exchange.proposals import Proposer
 from generators.graph import N_TYPES
@@ -121,12 +122,10 @@ class DeNovo:
             if 4 * turn >= 3 * ROUNDS:
                 sieve = None
             written = 0 if condition.like is not None else _new_ones(n - found, len(blanks), poor, rng)
-            # What is likeliest is soon used up: later rounds look farther.
-            worn = np.array([tally[id(blank)] >= TRIES for blank in blanks], dtype=bool)
-            chances = softmax(scores / (1.0 + turn / LOOSEN) - WORN * worn)
             known = n - found - written
-            drawn = [blanks[i] for i in rng.choice(len(blanks), known + 8, p=chances)] if known else []
-            drawn += self._writer.blanks(condition, drawing, written + written // 2 + 1, generator) if written else []
+            drawn = _some(blanks, scores, turn, tally, known + 8, rng) if known else []
+            many = 4 * written + 8 if poor or not blanks else written + written // 2 + 1
+            drawn += self._writer.blanks(condition, drawing, many, generator) if written else []
             before, room = found, {False: known, True: written}
             mixed = [drawn[i] for i in rng.permutation(len(drawn))]
             for one in self._crystals(mixed, drawing, sieve, refusal, generator, tally):
@@ -159,8 +158,10 @@ class DeNovo:
             for (blank, numbers, _), form in zip(filled, self._refined(forms), strict=True):
                 crystal = None if form is None else refusal.crystal(form, new=blank.new)
                 if crystal is None:
-                    tally[id(blank)] += 1
-                    refused += [blank] * (tally[id(blank)] < TRIES or refusal.condition.like is not None)
+                    # What is given or new is tried to the end; of new ones, ids would be used again.
+                    lasting = blank.new or refusal.condition.like is not None
+                    tally[id(blank)] += not lasting
+                    refused += [blank] * (lasting or tally[id(blank)] < TRIES)
                 else:
                     tally[id(blank)] = 0
                     yield Found(crystal, blank.template, numbers, blank.new)
@@ -224,6 +225,15 @@ def _choices(drawn: Revealed, generator: torch.Generator) -> Iterator[Iterator[t
     ):
         turns = [types[last], *(z for z in others if good[z] and z != types[last])]
         yield ((*types[:last], z, *types[last + 1 :]) for z in turns)
+
+
+def _some(
+    blanks: Sequence[Blank], scores: Floats, turn: int, tally: Counter[int], n: int, rng: np.random.Generator
+) -> list[Blank]:
+    """So many blanks by their log weights. What is likeliest is soon used up: later rounds look farther."""
+    worn = np.array([tally[id(blank)] >= TRIES for blank in blanks])
+    chances = softmax(scores / (1.0 + turn / LOOSEN) - WORN * worn)
+    return [blanks[i] for i in rng.choice(len(blanks), n, p=chances)]
 
 
 def _new_ones(missing: int, known: int, poor: int, rng: np.random.Generator) -> int:
