@@ -91,8 +91,7 @@ def conventional_lattice(cell: torch.Tensor) -> torch.Tensor:
     y = (cos_a - cos_b * cos_c) / sin_c
     z = (1 - cos_b.square() - y.square()).clamp_min(1e-4).sqrt()
     rows = (a, zero, zero, b * cos_c, b * sin_c, zero, c * cos_b, c * y, c * z)
-    lattice: torch.Tensor = torch.stack(rows, dim=1).view(-1, 3, 3)
-    return lattice
+    return torch.stack(rows, dim=1).view(-1, 3, 3)
 
 
 def strains(cell: torch.Tensor) -> torch.Tensor:
@@ -101,7 +100,7 @@ def strains(cell: torch.Tensor) -> torch.Tensor:
     ahead = conventional_lattice((cell.unsqueeze(1) + step).flatten(0, 1))
     behind = conventional_lattice((cell.unsqueeze(1) - step).flatten(0, 1))
     rate = ((ahead - behind) / (2 * _STEP)).view(-1, 6, 3, 3)
-    found = torch.linalg.inv(conventional_lattice(cell)).unsqueeze(1) @ rate
+    found: torch.Tensor = torch.linalg.inv(conventional_lattice(cell)).unsqueeze(1) @ rate
     return (found + found.transpose(2, 3)) / 2
 
 
