@@ -12,8 +12,8 @@ import numpy as np
 
 from data.errors import StructureError
 from data.records import Crystal
-from data.symmetric import Orbit, SymmetricCrystal, primitive_vectors
-from data.wyckoff import Floats, Integers, space_group
+from data.symmetric import Orbit, SymmetricCrystal, primitive_vectors, site_map
+from data.wyckoff import Floats, first_distinct, space_group
 
 _STEP = 1e-5
 """For derivatives of the cell by central differences: exact to about 1e-10."""
@@ -35,30 +35,25 @@ class FreeNumbers:
         group = space_group(form.group)
         self._form = form
         self._primitive = primitive_vectors(group)
-        inverse = np.linalg.inv(self._primitive)
         self._dofs = [len(o.free) for o in form.orbits]
         self._coordinates = sum(self._dofs)
         shifts, slopes, orbits = [], [], []
         first = 0
         for index, (orbit, dofs) in enumerate(zip(form.orbits, self._dofs, strict=True)):
-            space = group.position(orbit.letter).space
-            free, rows = np.array(orbit.free), np.array(space.directions, dtype=float).reshape(-1, 3)
-            images = group.images(space.at(free)) @ inverse
-            for image in distinct_indices(images):
-                slope = np.zeros((3, self._coordinates))
-                slope[:, first : first + dofs] = (rows @ group.rotations[image].T @ inverse).T
-                shifts.append(images[image] - slope[:, first : first + dofs] @ free)
-                slopes.append(slope)
-                orbits.append(index)
+            shift, slope = site_map(form.group, orbit.letter)
+            shifts.append(shift)
+            slopes.append(np.zeros((len(shift), 3, self._coordinates)))
+            slopes[-1][:, :, first : first + dofs] = slope
+            orbits += [index] * len(shift)
             first += dofs
-        self._shifts, self._slopes = np.array(shifts), np.array(slopes)
+        self._shifts, self._slopes = np.concatenate(shifts), np.concatenate(slopes)
         self.orbits = np.array(orbits)
         self.numbers = tuple(form.orbits[i].number for i in orbits)
         self.start = np.concatenate(
             [*(np.array(o.free) for o in form.orbits), np.log(form.lengths_A), np.radians(form.angles_deg)]
         )
         coords = self.coords(self.start)
-        if len(distinct_indices(coords)) < len(coords):
+        if not first_distinct(coords, 1e-4).all():
             raise StructureError(f"space group {form.group}: two sites lie in one place")
 
     def form(self, x: Floats) -> SymmetricCrystal:
@@ -125,10 +120,3 @@ class FreeNumbers:
         moves = (self._slopes @ step[: self._coordinates]) @ self.lattice_A(x)
         cell = np.abs(step[self._coordinates :])
         return float(np.linalg.norm(moves, axis=1).max(initial=0.0)), float(cell.max(initial=0.0))
-
-
-def distinct_indices(points: Floats, tolerance: float = 1e-4) -> Integers:
-    """Indices of the points [n,3] that differ from all before them by more than a lattice vector."""
-    delta = points[:, None] - points[None]
-    same = np.abs(delta - np.round(delta)).max(-1) <= tolerance
-    return np.flatnonzero(~np.tril(same, -1).any(1))

@@ -89,9 +89,8 @@ class SymmetricCrystal:
         numbers: list[int] = []
         placed: list[Floats] = []
         for orbit in self.orbits:
-            rotations, shifts = _sites(self.group, orbit.letter)
-            point = space_group(self.group).position(orbit.letter).space.at(np.array(orbit.free))
-            placed.append(rotations @ point + shifts)
+            shifts, slopes = site_map(self.group, orbit.letter)
+            placed.append(shifts + slopes @ np.array(orbit.free))
             numbers += [orbit.number] * len(shifts)
         coords = np.vstack(placed)
         if len(distinct(coords, 1e-4)) < len(coords):
@@ -136,18 +135,20 @@ def primitive_vectors(group: SpaceGroup) -> Floats:
 
 
 @cache
-def _sites(number: int, letter: str) -> tuple[Floats, Floats]:
-    """Operations that carry a point of a position to each of its sites in the primitive cell, and into its axes.
+def site_map(number: int, letter: str) -> tuple[Floats, Floats]:
+    """Sites of a Wyckoff position in the primitive cell, as they depend on its k free coordinates.
 
     Returns:
-        Rotations [m,3,3] from conventional to primitive coordinates, and shifts [m,3].
+        Shifts [m,3] and slopes [m,3,k]: a site lies at shift + slope @ free, in primitive coordinates.
     """
     group, inverse = space_group(number), np.linalg.inv(_primitive_vectors(number))
-    position = group.position(letter)
-    images = group.images(position.space.at(GENERIC[: position.free])) @ inverse
+    space = group.position(letter).space
+    free = GENERIC[: space.dimension]
+    images = group.images(space.at(free)) @ inverse
     first = first_distinct(images, 1e-4)
-    turned = inverse.T @ group.rotations[first]
-    return np.ascontiguousarray(turned), group.translations[first] @ inverse
+    directions = np.array(space.directions, dtype=float).reshape(-1, 3)
+    slopes = np.swapaxes(directions @ np.swapaxes(group.rotations[first], 1, 2) @ inverse, 1, 2)
+    return images[first] - slopes @ free, slopes
 
 
 @cache

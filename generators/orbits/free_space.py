@@ -14,7 +14,6 @@ from functools import cache
 import numpy as np
 import torch
 
-from data.free_numbers import distinct_indices
 from data.symmetric import (
     ANGLES,
     LENGTHS,
@@ -24,8 +23,9 @@ from data.symmetric import (
     crystal_system,
     n_cell_parameters,
     primitive_vectors,
+    site_map,
 )
-from data.wyckoff import GENERIC, Floats, Integers, space_group
+from data.wyckoff import Floats, Integers, space_group
 
 _STEP = 1e-3
 """For derivatives of the cell by central differences, in single precision: exact to about 1e-4."""
@@ -147,18 +147,10 @@ def _solve(squares: torch.Tensor, pulls: torch.Tensor) -> torch.Tensor:
 
 
 @cache
-def site_map(number: int, letter: str) -> tuple[Floats, Floats]:
-    """The sites of a Wyckoff position in the primitive cell: shifts [m,3] and slopes [m,3,3] by free coordinates."""
-    group = space_group(number)
-    space = group.position(letter).space
-    inverse = np.linalg.inv(primitive_vectors(group))
-    free = GENERIC[: space.dimension]
-    images = group.images(space.at(free)) @ inverse
-    chosen = distinct_indices(images, 1e-5)
-    rows = np.array(space.directions, dtype=float).reshape(-1, 3)
-    slopes = np.zeros((len(chosen), 3, 3))
-    slopes[:, :, : len(free)] = np.swapaxes(rows @ np.swapaxes(group.rotations[chosen], 1, 2) @ inverse, 1, 2)
-    return images[chosen] - slopes[:, :, : len(free)] @ free, slopes
+def padded_map(number: int, letter: str) -> tuple[Floats, Floats]:
+    """`data.symmetric.site_map` with three free coordinates, of which those that are none have no slope."""
+    shifts, slopes = site_map(number, letter)
+    return shifts, np.pad(slopes, ((0, 0), (0, 0), (0, 3 - slopes.shape[2])))
 
 
 @cache
@@ -187,7 +179,7 @@ def free_of(form: SymmetricCrystal) -> Floats:
 
 def frame_arrays(group: int, letters: Sequence[str]) -> tuple[Floats, Floats, Integers]:
     """Shifts [N,3], slopes [N,3,3] and orbit [N] of the atoms on these orbits."""
-    maps = [site_map(group, letter) for letter in letters]
+    maps = [padded_map(group, letter) for letter in letters]
     orbit = np.repeat(np.arange(len(maps)), [len(shifts) for shifts, _ in maps])
     return np.concatenate([s for s, _ in maps]), np.concatenate([s for _, s in maps]), orbit
 
