@@ -152,7 +152,7 @@ def test_it_learns_a_law_and_keeps_to_its_seed(tmp_path: Path) -> None:
     task = partial(GeometryTask, tmp_path / "pairs.safetensors", SMALL)
     lines: list[dict[str, float]] = []
     config = TrainConfig(
-        tmp_path / "a", steps=150, decay_steps=50, warmup_steps=5, rate=5e-3, ema=0.9, save_every=150, log_every=150
+        tmp_path / "a", steps=100, decay_steps=40, warmup_steps=5, rate=5e-3, ema=0.9, save_every=100, log_every=100
     )
     one = train(task, config, lines.append)
     assert lines[-1]["held_out_move_A"] < 0.6 * lines[-1]["held_out_move_before_A"]
