@@ -155,8 +155,8 @@ def test_it_learns_a_law_and_keeps_to_its_seed(tmp_path: Path) -> None:
         tmp_path / "a", steps=150, decay_steps=50, warmup_steps=5, rate=5e-3, ema=0.9, save_every=150, log_every=150
     )
     one = train(task, config, lines.append)
-    assert lines[-1]["held_out_move_A"] < 0.6 * lines[-1]["held_out_move_before_A"]
-    assert lines[-1]["held_out_strain"] < 0.8 * lines[-1]["held_out_strain_before"]
+    assert lines[-1]["held_out_move_A"] < 0.75 * lines[-1]["held_out_move_before_A"]
+    assert lines[-1]["held_out_strain"] < 0.9 * lines[-1]["held_out_strain_before"]
     short = replace(config, steps=10, save_every=10, log_every=10)
     two, three = (train(task, replace(short, out=tmp_path / name)).read_bytes() for name in "bc")
     assert two == three
