@@ -141,12 +141,12 @@ def log_likelihood(
         network: trained network.
         types: atomic numbers [b,o].
         graphs: of the crystals.
-        generator: of the orders.
+        generator: of the orders, which all crystals share, so that what one gets does not depend on the others.
         orders: how many.
     """
     total = torch.zeros(len(types))
     for _ in range(orders):
-        turn = _turns(types.shape, generator)
+        turn = _turns(torch.Size((1, types.shape[1])), generator).expand(types.shape)
         for step in range(types.shape[1]):
             logits, _ = network(types.masked_fill(turn >= step, MASK), graphs)
             found = logits.log_softmax(-1).gather(-1, types.unsqueeze(-1)).squeeze(-1)

@@ -1,9 +1,10 @@
 """Structure prediction: which decorated skeleton a content takes, judged by networks and by energy.
 
 The memory proposes decorated skeletons (`generators.exchange.proposals`); a network judges how they compare
-(`judge`) and another how well their elements suit their orbits (`decorator`). Where a potential is at hand the likely
-ones are relaxed within their symmetry, and the judgement counts by their energies as well. What no skeleton can hold is
-left to the sequence model and to `flow` (`beyond`).
+(`judge`) and another how well their elements suit their orbits (`decorator`). Decorations that no exchange of species
+gives (`redecorated`) join them. Where a potential is at hand the likely ones are relaxed within their symmetry, and the
+judgement counts by their energies as well. What no skeleton can hold is left to the sequence model and to `flow`
+(`beyond`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -29,6 +31,8 @@ from generators.orbits.beyond import beyond_skeletons
 from generators.orbits.decorator import Decorator, log_likelihood
 from generators.orbits.judge import Judge
 from generators.orbits.orbit_graph import GraphBatch, OrbitGraph
+from generators.orbits.redecorated import Redecorator
+from generators.parallel import side_by_side
 
 LIKELY = 0.01
 """Proposals that are given less are not relaxed."""
@@ -41,6 +45,21 @@ TRUST_eV_per_atom = 0.03
 
 BY_ELEMENTS = 0.2
 """What the log-likelihood of the elements on the orbits counts beside the judge's, which has seen part of it."""
+
+WORTH_READING = -5.5
+"""Proposals to which the judge gives a smaller log-probability count as unlikely by their elements, unread."""
+
+BATCH = 64
+"""Proposals that the decorator reads at once."""
+
+NOVEL = 0.03
+"""Probability that all decorations without a like in the memory have together; by their likelihood they share it."""
+
+MOST_NOVEL = 4
+"""Such decorations of a content, at most."""
+
+CERTAIN = 0.97
+"""A content with a proposal of this probability gets none of them."""
 
 KNOWN = 3.0
 """Added to the log-likelihood of a crystal that the memory holds with this very content: it is what is mostly meant.
@@ -76,6 +95,7 @@ class Predictor:
 
     def __init__(self, proposer: Proposer, judge: Judge, decorator: Decorator) -> None:
         self.proposer, self.judge, self.decorator = proposer, judge, decorator
+        self.redecorator = Redecorator(proposer.table, decorator)
 
     def answers(
         self, condition: Condition, rng: np.random.Generator, relaxer: Relaxer | None, on_step: OnStep | None
@@ -92,10 +112,13 @@ class Predictor:
         wanted = Counter(keys)
         options: dict[Key, list[_Option]] = {}
         total = len(wanted) if relaxer is None else JUDGING * len(wanted)
+        proposals: list[list[Proposal]] = []
         for key in wanted:
-            options[key] = self._judged(self._proposals(key, condition.groups))
+            proposals.append(self._proposals(key, condition.groups))
             if on_step is not None:
-                on_step(len(options), total)
+                on_step(len(proposals), total)
+        for key, judged in zip(wanted, self._judged(proposals), strict=True):
+            options[key] = self._with_novel(judged, key, condition.groups)
         # These first: this refuses what it cannot do before anything is relaxed.
         short = [key for key, count in wanted.items() for _ in range(count - len(options[key]))]
         further = beyond_skeletons(short, condition.groups, rng)
@@ -119,35 +142,71 @@ class Predictor:
         found = self.proposer.proposals(dict(key))
         return [p for p in found if not groups or int(self.proposer.table.groups[p.index]) in groups]
 
-    def _judged(self, proposals: list[Proposal]) -> list[_Option]:
-        """Proposals with their log-probabilities, the likeliest first."""
-        if not proposals:
-            return []
-        known = np.array([p.distances[0] == 0.0 for p in proposals])
-        chances = self.judge.log_probabilities(self.proposer, proposals) + KNOWN * known
-        chances += BY_ELEMENTS * self._by_elements(proposals)
-        chances -= np.logaddexp.reduce(chances)
-        options = [_Option(p, float(chance)) for p, chance in zip(proposals, chances, strict=True)]
+    def _judged(self, contents: Sequence[list[Proposal]]) -> list[list[_Option]]:
+        """The proposals of each content with their log-probabilities, the likeliest first."""
+        chances = [self.judge.log_probabilities(self.proposer, found) if found else np.empty(0) for found in contents]
+        read = [np.flatnonzero(chance > WORTH_READING) for chance in chances]
+        by_elements = iter(
+            self._by_elements([found[i] for found, rows in zip(contents, read, strict=True) for i in rows])
+        )
+        judged = []
+        for found, chance, rows in zip(contents, chances, read, strict=True):
+            if found:
+                scores = np.array(list(itertools.islice(by_elements, len(rows))))
+                scores = np.nan_to_num(scores, nan=np.nanmin([*scores, 0.0]))
+                elements = np.full(len(found), scores.min())
+                elements[rows] = scores
+                chance = chance + KNOWN * np.array([p.distances[0] == 0.0 for p in found]) + BY_ELEMENTS * elements
+                chance -= np.logaddexp.reduce(chance)
+            options = [_Option(p, float(x)) for p, x in zip(found, chance, strict=True)]
+            judged.append(sorted(options, key=lambda option: -option.log_probability))
+        return judged
+
+    def _with_novel(self, judged: list[_Option], key: Key, groups: frozenset[int]) -> list[_Option]:
+        """Options and decorations without a like in the memory, the likeliest first."""
+        if judged and judged[0].log_probability > math.log(CERTAIN):
+            return judged
+        table = self.proposer.table
+        known = {repr(table[o.proposal.index].decorated(o.proposal.numbers)) for o in judged if o.proposal.cells == 1}
+        novel = self.redecorator.proposals(dict(key), known, MOST_NOVEL)
+        novel = [r for r in novel if not groups or int(table.groups[r.proposal.index]) in groups]
+        if not novel:
+            return judged
+        share = math.log(NOVEL if judged else 1.0) - np.logaddexp.reduce([r.log_probability for r in novel])
+        options = [replace(o, log_probability=o.log_probability + math.log1p(-NOVEL)) for o in judged]
+        options += [_Option(r.proposal, float(r.log_probability + share)) for r in novel]
         return sorted(options, key=lambda option: -option.log_probability)
 
     def _by_elements(self, proposals: Sequence[Proposal]) -> Floats:
-        """Log-likelihood of the elements on the orbits of each proposal, nats [p]; the least for what is no crystal."""
+        """Log-likelihood of the elements on the orbits of each proposal, nats [p]; nan for what is no crystal."""
         scores = np.full(len(proposals), np.nan)
-        by_size: dict[int, list[tuple[int, OrbitGraph]]] = defaultdict(list)
+        by_size: dict[int, list[int]] = defaultdict(list)
+        for place, proposal in enumerate(proposals):
+            by_size[len(proposal.numbers)].append(place)
+        batches = [same[i : i + BATCH] for same in by_size.values() for i in range(0, len(same), BATCH)]
+        if batches:
+            read = side_by_side([partial(self._read, [proposals[i] for i in batch]) for batch in batches])
+            for batch, found in zip(batches, read, strict=True):
+                scores[batch] = found
+        return scores
+
+    def _read(self, proposals: Sequence[Proposal]) -> Floats:
+        """The same for proposals of equally many orbits."""
+        graphs: list[OrbitGraph] = []
+        scores, places = np.full(len(proposals), np.nan), []
         for place, proposal in enumerate(proposals):
             try:
-                graph = OrbitGraph.of(self.proposer.form(proposal))
+                graphs.append(OrbitGraph.of(self.proposer.form(proposal)))
+                places.append(place)
             except StructureError:
                 continue
-            by_size[len(proposal.numbers)].append((place, graph))
-        generator = torch.Generator().manual_seed(0)  # a content is judged alike whenever it is asked for
-        for same in by_size.values():
-            places = [place for place, _ in same]
+        if places:
             types = torch.tensor([proposals[i].numbers for i in places])
-            graphs = GraphBatch.of([graph for _, graph in same])
+            generator = torch.Generator().manual_seed(0)  # a content is judged alike whenever it is asked for
             with torch.inference_mode():
-                scores[places] = log_likelihood(self.decorator, types, graphs, generator).numpy()
-        return np.asarray(np.nan_to_num(scores, nan=np.nanmin(scores) if by_size else 0.0))
+                found = log_likelihood(self.decorator, types, GraphBatch.of(graphs), generator)
+            scores[places] = found.numpy()
+        return scores
 
     def _relax(
         self, options: dict[Key, list[_Option]], wanted: Counter[Key], relaxer: Relaxer, on_step: OnStep
