@@ -1,6 +1,7 @@
-"""`orbits`, the flagship: elements on the Wyckoff orbits of known skeletons, by masked diffusion.
+"""`orbits`, the flagship: elements on the Wyckoff orbits of known and new skeletons, by masked diffusion.
 
-`generator` -> `de_novo` (new crystals: `insertion`, `targets` over `surrogate`) and `prediction` (given contents:
-`judge` over `generators.exchange.proposals`); both ask `decorator` (elements on an `orbit_graph`). `training`
-trains them all.
+`generator` -> `de_novo` (new crystals: `blanks` from the memory or around a crystal, with `insertion`; `new_skeletons` from
+`generators.wyckoff`; `refusal`; `targets` over `surrogate`) and `prediction` (given contents: `judge` over
+`generators.exchange.proposals`; `beyond` them, the sequence model and `flow`); both ask `decorator` (elements on an
+`orbit_graph`). `training` trains them all.
 """
