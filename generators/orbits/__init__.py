@@ -1,6 +1,6 @@
 """`orbits`, the flagship: elements on the Wyckoff orbits of known and new skeletons, by masked diffusion.
 
-`generator` -> `de_novo` (new crystals: `blanks` from the memory or around a crystal, with `insertion`; `new_skeletons` from
+`generator` -> `de_novo` (new crystals: `blanks` of the memory or around a crystal, with `insertion`; `new_skeletons` of
 `generators.wyckoff`; `refusal`; `targets` over `surrogate`) and `prediction` (given contents: `judge` over
 `generators.exchange.proposals`; `beyond` them, the sequence model and `flow`); both ask `decorator` (elements on an
 `orbit_graph`). `training` trains them all.
