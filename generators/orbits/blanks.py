@@ -36,11 +36,11 @@ POOL_BY_SAMPLE, POOL_LEAST = 1, 400
 REACH = 6.0
 """Mendeleev numbers between a template's elements and the allowed ones over which it is e times rarer in the pool."""
 
-FEW = 0.75
+FEW = 0.65
 """What a species more takes from the log weight of a skeleton. Formulas of few elements are mostly known and refused;
 without this, crystals would have more elements than real ones."""
 
-ALLOYS = 0.3
+ALLOYS = 0.5
 """Taken from the log weight of skeletons without anions: what must balance is refused more often than alloys."""
 
 BATCH = 256
