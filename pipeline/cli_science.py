@@ -132,9 +132,9 @@ def train(
         data: structures (.parquet, as in the shared data sets) or a tensor file prepared from them (.safetensors); for
             orbits and geometry, a table of templates, by default the one that ships.
         hosts: more structures (.parquet), of insertion hosts with voltages, for diffusion and vae to aim at them.
-        start: weights to begin with, for fine-tuning: of flow or diffusion for these, of wyckoff for vae and wyckoff;
-            by default random ones, and for vae those of wyckoff that ship. Of orbits: all stays but what foresees
-            distances from the hull, which is trained anew on its labels.
+        start: weights to begin with, for fine-tuning: of flow or diffusion for these, of wyckoff for vae and wyckoff,
+            of vae for vae; by default random ones, and for vae those of wyckoff that ship. Of orbits: all
+            stays but what foresees distances from the hull, which is trained anew on its labels.
         out: folder for checkpoints, the log (JSON lines), and a page of the losses that reloads itself.
         steps: optimiser steps in all; by default 6,000 for orbits, 9,000 for geometry, 30,000 for the others.
         seed: of weights, data order and noise.
