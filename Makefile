@@ -9,6 +9,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 discover: $(VENV)/.installed
 	@$(BIN)/redoxa run campaigns/quickstart.yaml
 
+# Small networks, and workers of their own: a second thread of torch only gets in the way.
+test test-slow: export OMP_NUM_THREADS := 1
+
 test: $(VENV)/.installed-tests
 	@$(BIN)/python -m pytest -m "not slow"
 
