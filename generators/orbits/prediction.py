@@ -1,10 +1,9 @@
 """Structure prediction: which decorated skeleton a content takes, judged by networks and by energy.
 
 The memory proposes decorated skeletons (`generators.exchange.proposals`); a network judges how they compare
-(`judge`) and another how well their elements suit their orbits (`decorator`). Decorations that no exchange of species
-gives (`redecorated`) join them. Where a potential is at hand the likely ones are relaxed within their symmetry, and the
-judgement counts by their energies as well. What no skeleton can hold is left to the sequence model and to `flow`
-(`beyond`).
+(`judge`) and another how well their elements suit their orbits (`decorator`). Where a potential is at hand the likely
+ones are relaxed within their symmetry, and the judgement counts by their energies as well. What no skeleton can hold is
+left to the sequence model and to `flow` (`beyond`).
 """
 
 from __future__ import annotations
@@ -31,7 +30,6 @@ from generators.orbits.beyond import beyond_skeletons
 from generators.orbits.decorator import Decorator, log_likelihood
 from generators.orbits.judge import Judge
 from generators.orbits.orbit_graph import GraphBatch, OrbitGraph
-from generators.orbits.redecorated import Redecorator
 from generators.parallel import side_by_side
 
 LIKELY = 0.01
@@ -51,15 +49,6 @@ WORTH_READING = -5.5
 
 BATCH = 64
 """Proposals that the decorator reads at once."""
-
-NOVEL = 0.03
-"""Probability that all decorations without a like in the memory have together; by their likelihood they share it."""
-
-MOST_NOVEL = 4
-"""Such decorations of a content, at most."""
-
-CERTAIN = 0.97
-"""A content with a proposal of this probability gets none of them."""
 
 KNOWN = 3.0
 """Added to the log-likelihood of a crystal that the memory holds with this very content: it is what is mostly meant.
@@ -95,7 +84,6 @@ class Predictor:
 
     def __init__(self, proposer: Proposer, judge: Judge, decorator: Decorator) -> None:
         self.proposer, self.judge, self.decorator = proposer, judge, decorator
-        self.redecorator = Redecorator(proposer.table, decorator)
 
     def answers(
         self, condition: Condition, rng: np.random.Generator, relaxer: Relaxer | None, on_step: OnStep | None
@@ -110,15 +98,13 @@ class Predictor:
         """
         keys: list[Key] = [tuple(sorted(content.items())) for content in condition.contents]
         wanted = Counter(keys)
-        options: dict[Key, list[_Option]] = {}
         total = len(wanted) if relaxer is None else JUDGING * len(wanted)
         proposals: list[list[Proposal]] = []
         for key in wanted:
             proposals.append(self._proposals(key, condition.groups))
             if on_step is not None:
                 on_step(len(proposals), total)
-        for key, judged in zip(wanted, self._judged(proposals), strict=True):
-            options[key] = self._with_novel(judged, key, condition.groups)
+        options = dict(zip(wanted, self._judged(proposals), strict=True))
         # These first: this refuses what it cannot do before anything is relaxed.
         short = [key for key, count in wanted.items() for _ in range(count - len(options[key]))]
         further = beyond_skeletons(short, condition.groups, rng)
@@ -161,21 +147,6 @@ class Predictor:
             options = [_Option(p, float(x)) for p, x in zip(found, chance, strict=True)]
             judged.append(sorted(options, key=lambda option: -option.log_probability))
         return judged
-
-    def _with_novel(self, judged: list[_Option], key: Key, groups: frozenset[int]) -> list[_Option]:
-        """Options and decorations without a like in the memory, the likeliest first."""
-        if judged and judged[0].log_probability > math.log(CERTAIN):
-            return judged
-        table = self.proposer.table
-        known = {repr(table[o.proposal.index].decorated(o.proposal.numbers)) for o in judged if o.proposal.cells == 1}
-        novel = self.redecorator.proposals(dict(key), known, MOST_NOVEL)
-        novel = [r for r in novel if not groups or int(table.groups[r.proposal.index]) in groups]
-        if not novel:
-            return judged
-        share = math.log(NOVEL if judged else 1.0) - np.logaddexp.reduce([r.log_probability for r in novel])
-        options = [replace(o, log_probability=o.log_probability + math.log1p(-NOVEL)) for o in judged]
-        options += [_Option(r.proposal, float(r.log_probability + share)) for r in novel]
-        return sorted(options, key=lambda option: -option.log_probability)
 
     def _by_elements(self, proposals: Sequence[Proposal]) -> Floats:
         """Log-likelihood of the elements on the orbits of each proposal, nats [p]; nan for what is no crystal."""
