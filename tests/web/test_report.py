@@ -394,7 +394,7 @@ def test_empty_campaign_says_why(open_page: Opener, tmp_path: Path) -> None:
     page = open_page(written(sample.empty(), tmp_path / "empty.html"))
     assert page.locator("h1").inner_text() == "Nothing has been screened yet."
     texts = page.locator(".empty").all_inner_texts()
-    assert len(texts) == 8
+    assert len(texts) == 9
     assert all(len(t) > 25 for t in texts)
     assert "interrupted before its first stage" in texts[0]
 
