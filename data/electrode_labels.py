@@ -9,6 +9,9 @@ from pathlib import Path
 
 from data.errors import InputError
 
+RANGE_V = (-1.0, 6.0)
+"""Voltages beyond are no electrode's: mostly hosts that fall apart."""
+
 
 @dataclass(frozen=True)
 class ElectrodeLabel:

@@ -10,10 +10,9 @@ strains of their squares: so it does not matter how the crystal lies, where its 
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
 
@@ -21,15 +20,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from data.errors import InputError
 from data.symmetric import SymmetricCrystal
 from generators.backbone import BackboneConfig, Layer, element_features
-from generators.checkpoint import read_tensors, write_tensors
+from generators.checkpoint import load_network, save_network
 from generators.graph import N_TYPES, periodic_offsets, wrap
 from generators.orbits.free_space import Frame, FreeState, as_forms, as_tensors, atoms_of, place, project
 from generators.sanity import packing
-
-FORMAT = "redoxa-geometry-1"
 
 EDGES = 6000
 """A batch of N-atom crystals holds about this many pairs of atoms."""
@@ -253,9 +249,8 @@ def shipped_geometry() -> Path:
 
 
 def save_geometry(path: Path, network: GeometryNetwork) -> None:
-    """Write a network for sampling, in half precision."""
-    header = {"format": FORMAT, "network": json.dumps(asdict(network.config), sort_keys=True)}
-    write_tensors(path, {name: p.half() for name, p in network.named_parameters()}, header)
+    """Write a network for sampling."""
+    save_network(path, "geometry", network, asdict(network.config))
 
 
 def load_geometry(path: Path) -> GeometryNetwork:
@@ -264,16 +259,4 @@ def load_geometry(path: Path) -> GeometryNetwork:
     Raises:
         InputError: not a checkpoint of this program.
     """
-    tensors, header = read_tensors(path)
-    if header.get("format") != FORMAT:
-        raise InputError(f"{path}: format {header.get('format')!r} is not {FORMAT!r}")
-    settings = json.loads(header["network"])
-    if other := set(settings) ^ {field.name for field in fields(GeometryConfig)}:
-        raise InputError(f"{path}: settings {', '.join(sorted(other))} do not fit this program")
-    with torch.random.fork_rng(devices=[]):  # reading a file must not move the caller's randomness
-        network = GeometryNetwork(GeometryConfig(**settings))
-    try:
-        network.load_state_dict({name: t.float() for name, t in tensors.items()})
-    except RuntimeError as error:
-        raise InputError(f"{path}: weights do not fit the network: {error}") from error
-    return network.eval()
+    return load_network(path, "geometry", lambda settings, _: GeometryNetwork(GeometryConfig(**settings)))

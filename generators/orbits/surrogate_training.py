@@ -10,16 +10,13 @@ import torch
 from torch.nn import functional
 
 from data.datasets import split_by_formula
-from data.electrode_labels import ElectrodeLabel
+from data.electrode_labels import RANGE_V, ElectrodeLabel
 from data.skeletons import TemplateTable
 from generators.orbits.decorator import Decorator
 from generators.orbits.orbit_graph import GraphBatch, OrbitGraph
 from generators.orbits.surrogate import PROPERTIES, Ensemble, electrode_ensemble, see
 
 EPOCHS, BATCH, RATE, DECAY = 60, 64, 4e-3, 0.1
-
-RANGE_V = (-1.0, 6.0)
-"""Voltages beyond are no electrode's: mostly hosts that fall apart."""
 
 
 def train_surrogate(

@@ -17,7 +17,7 @@ from torch_geometric.data import Data
 
 from data.crystal import CrystalBatch
 from data.datasets import LABELS, CrystalData
-from data.electrode_labels import ElectrodeLabel, read_labels, shipped_labels
+from data.electrode_labels import RANGE_V, ElectrodeLabel, read_labels, shipped_labels
 from data.skeletons import TemplateTable, load_templates
 from generators.noise.guidance import LABELS_BELOW_CHGNET_V
 from generators.vae.crystal_graph import graphs_of
@@ -26,9 +26,6 @@ from generators.vae.network import PROPERTIES
 
 COLUMNS = {3: list(LABELS).index("voltage_Li_V"), 11: list(LABELS).index("voltage_Na_V")}
 """Place of an ion's voltage among `LABELS`, and in `PROPERTIES`."""
-
-RANGE_V = (-1.0, 6.0)
-"""Voltages beyond are no electrode's: mostly hosts that fall apart."""
 
 LARGEST = 20
 """Atoms of the largest template that is learned, as of the other crystals."""
