@@ -26,10 +26,10 @@ from data.records import Crystal
 from data.symmetric import SymmetricCrystal, symmetric
 from data.wyckoff import Floats
 from generators.base import Condition
-from generators.orbits.free_space import FreeState, place
+from generators.geometry.flow import GeometryNetwork, flow, load_geometry, shipped_geometry
+from generators.geometry.free_space import FreeState, place
+from generators.geometry.training import GeometryTask, displacement_of
 from generators.orbits.generator import OrbitsGenerator
-from generators.orbits.geometry import GeometryNetwork, flow, load_geometry, shipped_geometry
-from generators.orbits.geometry_training import GeometryTask, displacement_of
 from generators.training.batches import batches_by_size
 from screening.potential import Potential, load_potential
 from screening.relax import relax

@@ -46,6 +46,14 @@ def read_tensors(path: Path) -> tuple[Tensors, dict[str, str]]:
         raise InputError(f"{path}: cannot be read as a checkpoint ({error})") from error
 
 
+def made_from(data: Path, table_sha256: str) -> bool:
+    """Whether a prepared file is there and was made from this table."""
+    if not data.exists():
+        return False
+    with safe_open(data, framework="pt") as file:
+        return bool((file.metadata() or {}).get("table_sha256") == table_sha256)
+
+
 def checkpoint_format(name: str) -> str:
     """The `format` in the header of a checkpoint of a generator or network."""
     return f"redoxa-{name}-1"

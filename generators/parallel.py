@@ -9,11 +9,40 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 from typing import TypeVar
 
 import torch
 
+from generators.base import OnStep
+
 T = TypeVar("T")
+
+
+class Progress:
+    """Counts finished samples from several threads."""
+
+    def __init__(self, total: int, on_step: OnStep | None) -> None:
+        self.done, self.total, self.on_step = 0, total, on_step
+        self.lock = Lock()
+
+    def add(self, count: int) -> None:
+        """So many more are done."""
+        with self.lock:
+            self.done += count
+            if self.on_step is not None:
+                self.on_step(self.done, self.total)
+
+    def piece(self) -> Callable[[int], None]:
+        """To be called with how many samples of one piece are done, as that number grows."""
+        before = 0
+
+        def at(done: int) -> None:
+            nonlocal before
+            self.add(done - before)
+            before = done
+
+        return at
 
 
 def side_by_side(tasks: Sequence[Callable[[], T]]) -> list[T]:

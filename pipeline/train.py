@@ -16,9 +16,10 @@ from data.provenance import MATERIALS_PROJECT, Source, provenance_path, read_pro
 from data.sequences import prepare_sequences
 from data.skeletons import load_templates
 from data.stability_labels import shipped_stabilities
+from generators.geometry.training import geometry_config, train_geometry
 from generators.noise.training import NoiseTask
 from generators.orbits.judge_training import JudgeConfig
-from generators.orbits.training import decorator_config, geometry_config, train_geometry, train_orbits, with_stability
+from generators.orbits.training import decorator_config, train_orbits, with_stability
 from generators.training.loop import Task, TrainConfig, train
 from generators.vae.training import VaeTask
 from generators.wyckoff.sequence import shipped_checkpoint

@@ -8,7 +8,6 @@ from dataclasses import astuple, dataclass, field, replace
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from threading import Lock
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -28,7 +27,7 @@ from generators.noise.likelihood import Velocity, as_sample, log_density
 from generators.noise.paths import log_to_lattice
 from generators.noise.samplers import Sampler, SamplerSettings, noise_for
 from generators.noise.slots import Slot, finished
-from generators.parallel import shares, side_by_side
+from generators.parallel import Progress, shares, side_by_side
 from generators.sanity import SanityLimits, contacts, is_sane
 
 logger = logging.getLogger(__name__)
@@ -79,21 +78,6 @@ class NoiseReport:
     refused: int = 0
     kept_strained: int = 0
     symmetrised: int = 0
-
-
-class _Progress:
-    """Counts finished samples from several threads."""
-
-    def __init__(self, total: int, on_step: OnStep | None) -> None:
-        self.done, self.total, self.on_step = 0, total, on_step
-        self.lock = Lock()
-
-    def add(self, count: int) -> None:
-        """So many more are done."""
-        with self.lock:
-            self.done += count
-            if self.on_step is not None:
-                self.on_step(self.done, self.total)
 
 
 @dataclass
@@ -185,7 +169,7 @@ class FromNoise:
         aim = aim_for(self.name, condition, self.labels)
         if n == 0:
             return CrystalBatch.from_crystals([]), [], NoiseReport()
-        progress = _Progress(n, on_step)
+        progress = Progress(n, on_step)
         tasks, first = [], 0
         for size in shares(n):
             part = replace(condition, contents=condition.contents[first : first + size])
@@ -210,7 +194,7 @@ class FromNoise:
                 found[chosen] = log_density(self.network, self.process.velocity, batch, generator).numpy() / size
         return found
 
-    def _sample_part(self, n: int, part: _Part, progress: _Progress) -> tuple[CrystalBatch, list[str], NoiseReport]:
+    def _sample_part(self, n: int, part: _Part, progress: Progress) -> tuple[CrystalBatch, list[str], NoiseReport]:
         """Some of the samples, from composition to symmetry."""
         if part.condition.contents:
             rows = rows_for(part.condition.contents, part.condition)
@@ -226,7 +210,7 @@ class FromNoise:
         batch, report.symmetrised = finished(slots, self.settings.symmetry_tolerances_A, self.settings.limits)
         return batch, ["" if slot.sane else "close contacts" for slot in slots], report
 
-    def _fill_geometry(self, slots: list[Slot], part: _Part, progress: _Progress) -> None:
+    def _fill_geometry(self, slots: list[Slot], part: _Part, progress: Progress) -> None:
         """Make geometries, and again for those that are refused, until all are sane or out of tries."""
         source, first = part.source, self.settings.types == "first"
         # Types drawn on the way are refused far more often than geometries of types that fit.

@@ -14,8 +14,8 @@ from generators.backbone import Backbone, Prediction
 from generators.base import Condition, Target
 from generators.noise.labels import LabelEmbedding
 
-_VOLTAGES = {3: "voltage_Li_V", 11: "voltage_Na_V"}
-_HULL = "hull_distance_eV_per_atom"
+VOLTAGE_LABELS = {3: "voltage_Li_V", 11: "voltage_Na_V"}
+HULL_LABEL = "hull_distance_eV_per_atom"
 
 LABELS_BELOW_CHGNET_V = 0.5
 """The voltages of the labels lie so far below those of CHGNet, with which targets are screened, on the same hosts."""
@@ -104,11 +104,11 @@ def aim_for(name: str, condition: Condition, labels: LabelEmbedding | None) -> A
         if labels is None:
             raise GenerationError(f"{name} cannot choose targets: use `orbits` or `diffusion`")
         label = label_of(name, target, condition.required)
-        shift = LABELS_BELOW_CHGNET_V if label in _VOLTAGES.values() else 0.0
+        shift = LABELS_BELOW_CHGNET_V if label in VOLTAGE_LABELS.values() else 0.0
         given_low, given_high = (None if end is None else end - shift for end in (target.low, target.high))
         column = list(LABELS).index(label)
         mean, reach = float(labels.mean[column]), 2 * float(labels.std[column])
-        floor, ceiling = 0.0 if label == _HULL else mean - reach, mean + reach
+        floor, ceiling = 0.0 if label == HULL_LABEL else mean - reach, mean + reach
         ends = (floor if given_low is None else given_low, ceiling if given_high is None else given_high)
         # An end that was given may lie beyond the one that was not.
         low[column] = min(ends) if given_low is None else given_low
@@ -123,13 +123,13 @@ def label_of(name: str, target: Target, required: frozenset[int]) -> str:
         GenerationError: there is no such label.
     """
     if target.property == "stability_discharge":
-        return _HULL
+        return HULL_LABEL
     if target.property == "average_voltage":
-        ions = required & _VOLTAGES.keys()
+        ions = required & VOLTAGE_LABELS.keys()
         if len(ions) != 1:
-            known = " or ".join(chemical_symbols[z] for z in _VOLTAGES)
+            known = " or ".join(chemical_symbols[z] for z in VOLTAGE_LABELS)
             raise GenerationError(f"{name} can aim at a voltage of {known} only: require one of them")
-        return _VOLTAGES[next(iter(ions))]
+        return VOLTAGE_LABELS[next(iter(ions))]
     raise GenerationError(
         f"{name} cannot aim at {target.property}: it follows from the composition, so choose elements or contents"
     )

@@ -3,7 +3,6 @@
 `generator` -> `de_novo` (new crystals: `blanks` of the memory or around a crystal, with `insertion`; `new_skeletons` of
 `generators.wyckoff`; `refusal`; `targets` over `surrogate`) and `prediction` (given contents: `judge` over
 `generators.exchange.proposals`; `beyond` them, the sequence model and `flow`); both ask `decorator`
-(elements on an `orbit_graph`). New crystals get their free coordinates and cells from the flow in `geometry`, which
-moves the tensors of `free_space` and learns from `geometry_pairs`. `training` trains them all, and `self_training` goes
-on with what was drawn and found good.
+(elements on an `orbit_graph`). New crystals get their free coordinates and cells from `generators.geometry`. `training`
+trains all networks but that, and `self_training` goes on with what was drawn and found good.
 """

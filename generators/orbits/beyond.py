@@ -13,6 +13,7 @@ from data.fingerprint import spacegroup
 from data.records import Crystal
 from generators.base import CellContent, Condition
 from generators.exchange.proposals import unlike_first
+from generators.geometry.flow import refine_written
 from generators.wyckoff.sequence import WyckoffModel
 
 DRAWS = 40
@@ -29,7 +30,7 @@ def beyond_skeletons(
     contents: Sequence[Key],
     groups: frozenset[int],
     rng: np.random.Generator,
-    model: Callable[[], WyckoffModel] = WyckoffModel.load,
+    model: Callable[[], WyckoffModel] = lambda: WyckoffModel.load(refine=refine_written),
 ) -> dict[Key, list[Answer]]:
     """Crystals by content, the likeliest first; a content that occurs several times gets as many, unlike ones first.
 

@@ -32,7 +32,7 @@ from generators.orbits.new_skeletons import Writer
 from generators.orbits.refusal import Library, Refusal
 from generators.orbits.surrogate import Surrogate
 from generators.orbits.targets import Sieve
-from generators.wyckoff.sequence import WyckoffModel
+from generators.wyckoff.sequence import Refine, WyckoffModel
 
 ROUNDS, TRIES = 20, 6
 """Rounds of drawing as many as are missing, and times that each of these is filled, before all is given up."""
@@ -51,9 +51,6 @@ LOOSEN = 4.0
 
 NEW_SHARE, MORE_NEW = 0.1, 0.3
 """Share of new skeletons, and by how much it grows with each poor round."""
-
-Refine = Callable[[Sequence[SymmetricCrystal]], Sequence[SymmetricCrystal]]
-"""Symmetric crystals in a better geometry, in the same order."""
 
 POOR = 16
 """A round is poor that finds less than one in so many of what is missing: the memory has little left."""

@@ -20,9 +20,9 @@ from data.provenance import sha256_of
 from data.skeletons import load_templates
 from generators.base import Condition, OnStep, Relaxer
 from generators.exchange.proposals import Proposer
+from generators.geometry.flow import GeometryFlow, load_geometry, shipped_geometry
 from generators.orbits.de_novo import DeNovo, Found
 from generators.orbits.decorator import load_decorator
-from generators.orbits.geometry import GeometryFlow, load_geometry, shipped_geometry
 from generators.orbits.judge import Judge
 from generators.orbits.prediction import Answer, Predictor
 from generators.orbits.surrogate import load_surrogate

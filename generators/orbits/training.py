@@ -7,15 +7,13 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 
 from data.electrode_labels import read_labels, shipped_labels
 from data.skeletons import TemplateTable, load_templates
 from data.stability_labels import read_stabilities, shipped_stabilities
-from generators.checkpoint import read_tensors, write_tensors
+from generators.checkpoint import made_from, read_tensors, write_tensors
 from generators.orbits.decorator import Decorator, load_decorator
 from generators.orbits.decorator_training import DecoratorTask, prepare_graphs
-from generators.orbits.geometry_training import GeometryTask, prepare_pairs
 from generators.orbits.judge_training import JudgeConfig, OnStep, train_judge
 from generators.orbits.stability_training import train_stability
 from generators.orbits.surrogate_training import train_surrogate
@@ -35,28 +33,6 @@ def decorator_config(out: Path, steps: int, seed: int) -> TrainConfig:
         out, steps=steps, decay_steps=7 * steps // 10, warmup_steps=steps // 10, rate=2e-3, weight_decay=0.05,
         ema=0.998, seed=seed,
     )  # fmt: skip
-
-
-def geometry_config(out: Path, steps: int, seed: int) -> TrainConfig:
-    """How the flow of the free numbers is trained; 9,000 steps are seven epochs of the table that ships."""
-    return TrainConfig(
-        out, steps=steps, decay_steps=7 * steps // 10, warmup_steps=min(300, steps // 10), rate=1.5e-3,
-        weight_decay=0.02, clip=3.0, ema=0.998, save_every=1000, log_every=100, seed=seed,
-    )  # fmt: skip
-
-
-def train_geometry(config: TrainConfig, table: Path | None, on_log: OnLog) -> Path:
-    """Train the flow of the free numbers, ``geometry.safetensors``; killed and run again, it goes on where it was.
-
-    Args:
-        config: with the folder for everything.
-        table: templates; by default those that ship.
-        on_log: called with each log line.
-    """
-    templates, data = load_templates(table), config.out / "pairs.safetensors"
-    if not _made_from(data, templates.sha256):
-        prepare_pairs(templates, data)
-    return train(partial(GeometryTask, data), config, on_log, resume=True)
 
 
 def train_orbits(
@@ -155,13 +131,5 @@ def with_stability(start: Path, out: Path) -> Facts:
 
 def remember(templates: TemplateTable, graphs: Path) -> None:
     """Write templates as graphs (some 100 s of one core), where the file does not hold them yet."""
-    if not _made_from(graphs, templates.sha256):
+    if not made_from(graphs, templates.sha256):
         prepare_graphs(templates, graphs)
-
-
-def _made_from(data: Path, table_sha256: str) -> bool:
-    """Whether a file has been prepared from a table."""
-    if not data.exists():
-        return False
-    with safe_open(data, framework="pt") as file:
-        return bool((file.metadata() or {}).get("table_sha256") == table_sha256)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 from typing import ClassVar
@@ -22,17 +23,20 @@ from data.sequences import capacity_of
 from generators.base import CellContent, Condition, OnStep, refuse
 from generators.checkpoint import sha256
 from generators.exchange.recipes import repeated
+from generators.geometry.flow import refine_written
+from generators.parallel import Progress, shares, side_by_side
 from generators.vae.checkpoint import load_vae
 from generators.vae.latent import CAPACITY, MARGIN, Goal, LatentSpace, goals_for
 from generators.vae.network import PROPERTIES
+from generators.vae.second_reading import SecondReader
 from generators.wyckoff.grammar import Wish
 from generators.wyckoff.sequence import Drawn, DrawSettings, WyckoffModel
 
 MOST_SITES = 20
 """Largest primitive cell that the network has learned."""
 
-CANDIDATES = 6
-"""Crystals that are written for each one wanted where there are targets; those that the heads find best are kept."""
+CANDIDATES = 10
+"""Crystals that are written for each one wanted where there are targets; those that are read best are kept."""
 
 MISSED = 1e3
 """Penalty of a capacity beyond its window: more than the heads ever give."""
@@ -66,7 +70,8 @@ class VaeGenerator:
         network = load_vae(path)
         self.checkpoint_sha256: str | None = sha256(path)
         self.space = LatentSpace(network)
-        self.model = WyckoffModel(network.decoder, settings)
+        self.model = WyckoffModel(network.decoder, settings, refine_written)
+        self._second = cache(SecondReader)
 
     def sample(
         self, n: int, condition: Condition, rng: np.random.Generator, on_step: OnStep | None = None
@@ -80,19 +85,38 @@ class VaeGenerator:
             raise GenerationError(f"{len(condition.contents)} contents were given for {n} samples")
         refuse(self.name, condition, like="use `orbits`")
         goals = goals_for(condition.targets, condition.required)
+        progress, pieces, first = Progress(n, on_step), [], 0
+        for size in shares(n):
+            part = replace(condition, contents=condition.contents[first : first + size])
+            seeded = np.random.default_rng(int(rng.integers(2**62)))
+            pieces.append(partial(self._piece, size, part, goals, seeded, progress.piece()))
+            first += size
+        made = [one for piece in side_by_side(pieces) for one in piece]
+        return CrystalBatch.from_crystals([crystal for crystal, _ in made]), [label for _, label in made]
+
+    def _piece(
+        self,
+        n: int,
+        condition: Condition,
+        goals: Sequence[Goal],
+        rng: np.random.Generator,
+        on_done: Callable[[int], None],
+    ) -> list[tuple[Crystal, str]]:
+        """Some of the samples with their labels, made in one thread."""
         many = CANDIDATES if goals else 1
         wishes, cells = self._wishes(n, condition)
-        latent = self._latent(n * many * TURNS, wishes[0], goals, rng) if n else None
         drawn = self.model.crystals(
             [wish for wish in wishes for _ in range(many)],
             rng,
-            latent=latent,
+            latent=self._latent(n * many * TURNS, wishes[0], goals, rng),
             accept=partial(_of_groups, condition.groups) if condition.groups else None,
-            on_done=None if on_step is None else lambda done: on_step(done // many, n),
+            on_done=lambda done: on_done(done // many),
         )
         chosen = self._best(drawn, many, goals, condition)
-        crystals = [repeated(one.crystal, count) for one, count in zip(chosen, cells, strict=True)]
-        return CrystalBatch.from_crystals(crystals), [f"space group {one.form.group}" for one in chosen]
+        return [
+            (repeated(one.crystal, count), f"space group {one.form.group}")
+            for one, count in zip(chosen, cells, strict=True)
+        ]
 
     def _wishes(self, n: int, condition: Condition) -> tuple[list[Wish], list[int]]:
         """What each primitive cell must satisfy, and how many of them make up the cell asked for."""
@@ -140,14 +164,19 @@ class VaeGenerator:
     def _best(self, drawn: list[Drawn], many: int, goals: Sequence[Goal], condition: Condition) -> list[Drawn]:
         """One of `many` crystals drawn: those that, read again, come nearest to the goals; of each content, its own.
 
-        The capacity is exact, so those that have it come first. The heads err by more than most windows are wide, so
-        those well inside a window come before those just inside.
+        The capacity is exact, so those that have it come first. Readings err by more than most windows are wide, so
+        those well inside a window come before those just inside, and the worse of two readings counts.
         """
         if not goals:
             return drawn
         crystals = [one.crystal for one in drawn]
         read = [goal for goal in goals if PROPERTIES[goal.head] != CAPACITY]
-        penalty = self.space.penalty(self.space.encode(crystals), read, MARGIN).numpy()
+        penalty = np.zeros(len(drawn))
+        if read:
+            own = self.space.properties(self.space.encode(crystals))
+            other = self._second().properties([one.form for one in drawn])
+            readings = own, other.where(other.isfinite(), own)
+            penalty = np.maximum(*(self.space.missed(reading, read, MARGIN).numpy() for reading in readings))
         for goal in (goal for goal in goals if goal not in read):
             capacity = np.array([_capacity(crystal, condition.required) for crystal in crystals])
             missed = np.nan_to_num(np.maximum(goal.low - capacity, capacity - goal.high).clip(0.0), nan=np.inf)

@@ -107,9 +107,12 @@ class LatentSpace:
         return found
 
     def penalty(self, latent: torch.Tensor, goals: Sequence[Goal], margin: float = 0.0) -> torch.Tensor:
+        """`missed` by what the heads read off vectors [n,L]."""
+        return self.missed(self.properties(latent), goals, margin)
+
+    def missed(self, properties: torch.Tensor, goals: Sequence[Goal], margin: float = 0.0) -> torch.Tensor:
         """Sum over goals of the squared distance to the window, in spreads of the property [n]; 0 inside all."""
-        found = latent.new_zeros(len(latent))
-        properties = self.properties(latent)
+        found = properties.new_zeros(len(properties))
         for goal in goals:
             spread = float(self.network.property_spread[goal.head])
             inside = min(margin * spread, (goal.high - goal.low) / 2)

@@ -78,6 +78,9 @@ class Drawn:
 Accept = Callable[[Crystal], bool]
 """Whether a crystal may be returned."""
 
+Refine = Callable[[Sequence[SymmetricCrystal]], Sequence[SymmetricCrystal]]
+"""Gives crystals, in their order, a geometry that suits their elements better; all else of them stays."""
+
 
 class WyckoffModel:
     """What draws from a sequence network; `sampler.known` are the elements that it knows.
@@ -85,20 +88,23 @@ class WyckoffModel:
     Args:
         network: trained.
         settings: how crystals are drawn.
+        refine: what comes between the geometry that is written and the question whether it is sane; by default nothing.
     """
 
-    def __init__(self, network: SequenceNetwork, settings: DrawSettings | None = None) -> None:
-        self.sampler = Sampler(network)
+    def __init__(self, network: SequenceNetwork, settings: DrawSettings | None = None, refine: Refine = list) -> None:
+        self.sampler, self.refine = Sampler(network), refine
         self.settings = settings or DrawSettings()
 
     @classmethod
-    def load(cls, checkpoint: Path | None = None, settings: DrawSettings | None = None) -> WyckoffModel:
+    def load(
+        cls, checkpoint: Path | None = None, settings: DrawSettings | None = None, refine: Refine = list
+    ) -> WyckoffModel:
         """A model from its file, by default the one that ships.
 
         Raises:
             InputError: the file is missing or is none of ours.
         """
-        return cls(load_sequence_network(checkpoint or shipped_checkpoint()), settings)
+        return cls(load_sequence_network(checkpoint or shipped_checkpoint()), settings, refine)
 
     def prefix(self, form: SymmetricCrystal) -> Draft:
         """The orbits of a (partial) crystal, to be gone on from; its free numbers are drawn anew."""
@@ -203,7 +209,9 @@ class WyckoffModel:
             if not pending:
                 break
             forms = self.sampler.forms([drafts[i] for i in pending], request.part(pending), generator)
-            for i, form in zip(list(pending), forms, strict=True):
+            built = [(i, form) for i, form in zip(pending, forms, strict=True) if crystal_of(form) is not None]
+            refined = self.refine([form for _, form in built])
+            for (i, _), form in zip(built, refined, strict=True):
                 crystal = sane_crystal(form, self.settings.limits)
                 if crystal is not None and (accept is None or accept(crystal)):
                     found[i] = Drawn(form, crystal, drafts[i].log_probability)
@@ -211,15 +219,22 @@ class WyckoffModel:
         return found
 
 
-def sane_crystal(form: SymmetricCrystal, limits: SanityLimits) -> Crystal | None:
-    """The crystal of a form, or None where sites coincide or contacts or packing lie outside the limits."""
+def crystal_of(form: SymmetricCrystal) -> Crystal | None:
+    """The crystal of a form, or None where sites coincide or no cell has such lengths and angles."""
     parameters = cell_parameters(form.group, np.array([*form.lengths_A, *form.angles_deg]))
     with np.errstate(invalid="ignore"):
         if not cell_volumes_A3(parameters) > 0.0:  # angles that no cell has give no number
             return None
     try:
-        crystal = form.to_crystal()
+        return form.to_crystal()
     except StructureError:
+        return None
+
+
+def sane_crystal(form: SymmetricCrystal, limits: SanityLimits) -> Crystal | None:
+    """The same, but None where contacts or packing lie outside the limits, too."""
+    crystal = crystal_of(form)
+    if crystal is None:
         return None
     types = torch.tensor([crystal.numbers])
     coords, lattice = torch.tensor([crystal.frac_coords]), torch.tensor([crystal.lattice_A])

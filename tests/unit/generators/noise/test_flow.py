@@ -19,7 +19,7 @@ from generators.noise.from_noise import NoiseSettings
 from generators.noise.paths import lattice_to_log, log_to_lattice
 from generators.noise.samplers import FLOW_SAMPLERS, Sample, SamplerSettings, euler, noise_for
 from generators.noise.statistics import ANION_CLASSES, count_statistics
-from generators.parallel import shares
+from generators.parallel import Progress, shares
 from generators.sanity import SanityLimits, contacts, is_sane, packing
 
 ELECTRODE = frozenset({3, 26, 25, 27, 28, 23, 22, 15, 8, 9, 16})
@@ -124,6 +124,14 @@ def test_shares_add_up_and_stay_within_their_bounds():
         assert all(1 <= piece <= 100 for piece in pieces)
         assert not pieces or max(pieces) - min(pieces) <= 1
     assert len(shares(300)) == 4
+
+
+def test_progress_of_pieces_adds_up():
+    seen: list[tuple[int, int]] = []
+    progress = Progress(5, lambda done, total: seen.append((done, total)))
+    one, other = progress.piece(), progress.piece()
+    one(2), other(1), one(3), other(2)
+    assert seen == [(2, 5), (3, 5), (4, 5), (5, 5)]
 
 
 @pytest.mark.parametrize(

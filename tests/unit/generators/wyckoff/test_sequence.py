@@ -179,6 +179,19 @@ def test_given_orbits_are_kept_and_gone_on_from(model):
         assert 5 <= one.crystal.n_atoms <= 8
 
 
+def test_a_geometry_is_refined_before_it_is_asked_whether_it_is_sane(model):
+    def larger(forms):
+        return [replace(form, lengths_A=tuple(10 * x for x in form.lengths_A)) for form in forms]
+
+    wishes = [Wish(model.sampler.known, content={3: 2, 8: 1})] * 2
+    thin = SanityLimits(packing=(0.0, 1e6))
+    settings = replace(model.settings, limits=thin)
+    grown = WyckoffModel(model.sampler.network, settings, larger).crystals(wishes, np.random.default_rng(0))
+    assert all(one.crystal.volume_A3 > 1000 for one in grown)
+    with pytest.raises(GenerationError, match="no sane geometry"):
+        WyckoffModel(model.sampler.network, DrawSettings(rounds=1), larger).crystals(wishes, np.random.default_rng(0))
+
+
 def test_impossible_wishes_are_refused(model):
     with pytest.raises(GenerationError, match="no space group"):
         model.crystals([Wish(frozenset({3}), atoms=(2, 3), groups=frozenset({62}))], np.random.default_rng(0))

@@ -20,7 +20,7 @@ from data.skeletons import Template, TemplateTable
 from data.symmetric import SymmetricCrystal, cell_parameters, free_parameters
 from data.wyckoff import Floats, Integers, SpaceGroup, space_group
 from generators.exchange.proposals import mendeleev_numbers
-from generators.orbits.free_space import cell_of, conventional_A, free_of, freedom
+from generators.geometry.free_space import cell_of, conventional_A, free_of, freedom
 
 LARGEST_MOVE_A = 0.8
 """Root mean square displacement beyond which two templates are different structures on the same orbits."""

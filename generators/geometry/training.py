@@ -1,6 +1,6 @@
 """What the flow of the free numbers learns, for `generators.training.loop.train`.
 
-Data are pairs of a start and an end on one skeleton (`geometry_pairs`), prepared in one tensor file, and every crystal
+Data are pairs of a start and an end on one skeleton (`pairs`), prepared in one tensor file, and every crystal
 once more by itself, to start from noise of any width.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +18,17 @@ from safetensors.torch import save_file
 
 from data.datasets import split_by_formula
 from data.errors import InputError
-from data.skeletons import TemplateTable
+from data.skeletons import TemplateTable, load_templates
 from data.symmetric import primitive_vectors
 from data.wyckoff import space_group
-from generators.checkpoint import read_tensors
+from generators.checkpoint import made_from, read_tensors
 from generators.exchange.proposals import element_volumes
-from generators.orbits.free_space import Frame, FreeState, cell_directions, frame_arrays, place, project, strains
-from generators.orbits.geometry import GeometryConfig, GeometryNetwork, save_geometry
-from generators.orbits.geometry_pairs import ALONE, Pair, alone, pairs
+from generators.geometry.flow import GeometryConfig, GeometryNetwork, save_geometry
+from generators.geometry.free_space import Frame, FreeState, cell_directions, frame_arrays, place, project, strains
+from generators.geometry.pairs import ALONE, Pair, alone, pairs
 from generators.training.batches import batches_by_size
+from generators.training.log import OnLog
+from generators.training.loop import TrainConfig, train
 
 STARTS = 4
 """Starts of each crystal."""
@@ -238,3 +241,25 @@ def _orbit_freedom(frame: Frame, orbits: int) -> torch.Tensor:
     freedom = (frame.slopes.abs().amax(2) > 0).sum(-1)
     found = torch.zeros(len(frame.types), orbits, dtype=freedom.dtype, device=freedom.device)
     return found.scatter(1, frame.orbit, freedom).unsqueeze(-1)
+
+
+def geometry_config(out: Path, steps: int, seed: int) -> TrainConfig:
+    """How the flow of the free numbers is trained; 9,000 steps are seven epochs of the table that ships."""
+    return TrainConfig(
+        out, steps=steps, decay_steps=7 * steps // 10, warmup_steps=min(300, steps // 10), rate=1.5e-3,
+        weight_decay=0.02, clip=3.0, ema=0.998, save_every=1000, log_every=100, seed=seed,
+    )  # fmt: skip
+
+
+def train_geometry(config: TrainConfig, table: Path | None, on_log: OnLog) -> Path:
+    """Train the flow of the free numbers, ``geometry.safetensors``; killed and run again, it goes on where it was.
+
+    Args:
+        config: with the folder for everything.
+        table: templates; by default those that ship.
+        on_log: called with each log line.
+    """
+    templates, data = load_templates(table), config.out / "pairs.safetensors"
+    if not made_from(data, templates.sha256):
+        prepare_pairs(templates, data)
+    return train(partial(GeometryTask, data), config, on_log, resume=True)
