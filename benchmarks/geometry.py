@@ -23,10 +23,11 @@ from cyclopts import App
 
 from data.errors import PotentialError, StructureError
 from data.records import Crystal
+from data.shipped import shipped
 from data.symmetric import SymmetricCrystal, symmetric
 from data.wyckoff import Floats
 from generators.base import Condition
-from generators.geometry.flow import GeometryNetwork, flow, load_geometry, shipped_geometry
+from generators.geometry.flow import GeometryNetwork, flow, load_geometry
 from generators.geometry.free_space import FreeState, place
 from generators.geometry.training import GeometryTask, displacement_of
 from generators.orbits.generator import OrbitsGenerator
@@ -43,7 +44,7 @@ NEAREST, ANY = 0, -1
 @app.command
 def pairs(data: Path, checkpoint: Path | None = None, steps: tuple[int, ...] = (1, 2, 4)) -> None:
     """Distances from the truth: sites (A, root mean square of a crystal), volume and shape (strain)."""
-    task, network = GeometryTask(data), load_geometry(checkpoint or shipped_geometry())
+    task, network = GeometryTask(data), load_geometry(checkpoint or shipped("geometry.safetensors"))
     for rank, name in ((NEAREST, "nearest template"), (ANY, "other templates")):
         errors = {k: np.concatenate([_errors(task, network, b, k) for b in _batches(task, rank)]) for k in (0, *steps)}
         free = errors[0][:, 0] > 1e-4
@@ -58,7 +59,7 @@ def pairs(data: Path, checkpoint: Path | None = None, steps: tuple[int, ...] = (
 @app.command
 def energies(data: Path, checkpoint: Path | None = None, count: int = 60, steps: int = 2, rank: int = NEAREST) -> None:
     """CHGNet within the symmetry: energy above the lowest of both ends (eV/atom), calls."""
-    task, network = GeometryTask(data), load_geometry(checkpoint or shipped_geometry())
+    task, network = GeometryTask(data), load_geometry(checkpoint or shipped("geometry.safetensors"))
     potential, rows = load_potential(), []
     for lent, better in _ends(task, network, rank, count, steps):
         try:

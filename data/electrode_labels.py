@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
-from importlib.resources import files
 from pathlib import Path
 
 from data.errors import InputError
@@ -28,11 +27,6 @@ class ElectrodeLabel:
     ion: int
     voltage_V: float
     volume_change: float
-
-
-def shipped_labels() -> Path:
-    """The table that ships with the project; of the templates that ship."""
-    return Path(str(files("data") / "assets" / "electrode_labels.parquet"))
 
 
 def write_labels(path: Path, labels: Iterable[ElectrodeLabel], table_sha256: str) -> None:

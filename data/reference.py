@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from data.errors import InputError
+from data.shipped import shipped
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -189,11 +189,7 @@ def load_reference(path: str | Path | None = None, extra: Sequence[str | Path] =
     Raises:
         InputError: a table is missing, is none of ours, or is on another scale than the first.
     """
-    if path is None:
-        with as_file(files("data") / "assets" / SHIPPED) as shipped:
-            entries, scale = read_table(shipped)
-    else:
-        entries, scale = read_table(Path(path))
+    entries, scale = read_table(shipped(SHIPPED) if path is None else Path(path))
     for other in map(Path, extra):
         more, other_scale = read_table(other)
         if other_scale != scale:

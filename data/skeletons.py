@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ import numpy as np
 from data.errors import InputError
 from data.normaliser import relabellings
 from data.provenance import sha256_of
+from data.shipped import shipped
 from data.symmetric import (
     LENGTHS,
     Orbit,
@@ -215,10 +215,7 @@ def load_templates(path: Path | None = None) -> TemplateTable:
     Raises:
         InputError: the table is missing or is none of ours.
     """
-    if path is not None:
-        return TemplateTable(path)
-    with as_file(files("data") / "assets" / SHIPPED) as shipped:
-        return TemplateTable(shipped)
+    return TemplateTable(shipped(SHIPPED) if path is None else path)
 
 
 def write_templates(path: Path, templates: Iterable[Template]) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
-from importlib.resources import files
 from pathlib import Path
 
 from data.errors import InputError
@@ -27,11 +26,6 @@ class StabilityLabel:
     above_hull_eV_per_atom: float
     phases: int
     full_phases: int
-
-
-def shipped_stabilities() -> Path:
-    """The table that ships with the project; of the templates that ship."""
-    return Path(str(files("data") / "assets" / "stability_labels.parquet"))
 
 
 def write_stabilities(path: Path, labels: Iterable[StabilityLabel], table_sha256: str) -> None:

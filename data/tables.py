@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +12,7 @@ from data.errors import InputError
 from data.fingerprint import SAME, Fingerprint, distance, fingerprint
 from data.records import Crystal
 from data.reference import formula_elements
+from data.shipped import shipped
 
 SHIPPED = "known_materials.parquet"
 """The table in `data/assets` that ships with the project."""
@@ -120,10 +120,7 @@ def load_known_materials(path: str | Path | None = None) -> KnownMaterials:
     Raises:
         InputError: the table is missing or is none of ours.
     """
-    if path is not None:
-        return _read(Path(path))
-    with as_file(files("data") / "assets" / SHIPPED) as shipped:
-        return _read(shipped)
+    return _read(shipped(SHIPPED) if path is None else Path(path))
 
 
 @cache
@@ -131,8 +128,7 @@ def known_formulas() -> frozenset[str]:
     """Reduced formulas of the table that ships, read without the rest of it (15 ms instead of half a second)."""
     import pyarrow.parquet as pq
 
-    with as_file(files("data") / "assets" / SHIPPED) as shipped:
-        return frozenset(pq.ParquetFile(shipped).read(columns=["formula"]).column(0).to_pylist())
+    return frozenset(pq.ParquetFile(shipped(SHIPPED)).read(columns=["formula"]).column(0).to_pylist())
 
 
 def _read(path: Path) -> KnownMaterials:

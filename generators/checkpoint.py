@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -18,11 +17,6 @@ from data.errors import InputError
 N = TypeVar("N", bound=nn.Module)
 
 Tensors = dict[str, torch.Tensor]
-
-
-def sha256(path: Path) -> str:
-    """Hex digest of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def write_tensors(path: Path, tensors: Tensors, metadata: dict[str, str]) -> None:

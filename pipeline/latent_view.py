@@ -9,7 +9,9 @@ import math
 from collections.abc import Sequence
 
 from data.errors import RedoxaError
+from data.provenance import sha256_of
 from data.records import Crystal, Verdict
+from data.shipped import shipped
 from data.structures import primitive
 from pipeline.report.model import LatentPoint, LatentView, ResultRow
 
@@ -41,14 +43,12 @@ def _crystal(row: ResultRow) -> Crystal:
 
 
 def _view(candidates: Sequence[tuple[str, Crystal]]) -> LatentView:
-    from generators.checkpoint import sha256
     from generators.vae.checkpoint import load_vae
-    from generators.vae.generator import shipped_checkpoint
     from generators.vae.latent import OUTSIDE, LatentSpace
-    from generators.vae.latent_map import load_map, shipped_map
+    from generators.vae.latent_map import load_map
 
-    checkpoint, shown = shipped_checkpoint(), load_map(shipped_map())
-    if sha256(checkpoint) != shown.checkpoint_sha256:
+    checkpoint, shown = shipped("vae.safetensors"), load_map(shipped("latent_map.safetensors"))
+    if sha256_of(checkpoint) != shown.checkpoint_sha256:
         return LatentView(
             why_not="The background of the map is of other weights of vae; make it with `redoxa reference latent-map`."
         )

@@ -16,6 +16,7 @@ from pydantic import JsonValue
 from data.datasets import shared_dir
 from data.errors import InputError
 from data.provenance import CHGNET, MATERIALS_PROJECT, Source, sha256_of, write_provenance
+from data.shipped import shipped
 from data.tables import load_known_materials
 from pipeline.console import note, progress_bars, say, table
 from pipeline.doctor import ASSETS
@@ -74,13 +75,13 @@ def build_tables(datasets: Path | None, out: Path | None, minutes: float) -> Non
 
 def label_templates(out: Path | None) -> None:
     """Take the ions out of all templates that hold some, and write what that gives, with its record."""
-    from data.electrode_labels import shipped_labels, write_labels
+    from data.electrode_labels import write_labels
     from data.reference import load_reference
     from data.skeletons import load_templates
     from screening.electrode_labels import electrode_tasks, label_electrodes
     from screening.pool import available_cores
 
-    templates, path = load_templates(), out or shipped_labels()
+    templates, path = load_templates(), out or shipped("electrode_labels.parquet")
     work = runs_folder("runs/redoxa.db") / "electrodes.parts.jsonl"
     with progress_bars() as on_progress:
         labels = label_electrodes(
@@ -98,13 +99,12 @@ def label_stabilities(out: Path | None) -> None:
     """Label templates, and new crystals that `orbits` draws on them, by their distance from the hull, with a record."""
     from data.reference import load_reference
     from data.skeletons import load_templates
-    from data.stability_labels import shipped_stabilities, write_stabilities
-    from generators.orbits.generator import shipped_checkpoint
+    from data.stability_labels import write_stabilities
     from pipeline.stability_tasks import stability_tasks
     from screening.pool import available_cores
     from screening.stability_labels import label_stabilities as label
 
-    templates, path = load_templates(), out or shipped_stabilities()
+    templates, path = load_templates(), out or shipped("stability_labels.parquet")
     work = runs_folder("runs/redoxa.db") / "stabilities.parts.jsonl"
     with progress_bars() as on_progress:
         tasks = stability_tasks(templates, partial(on_progress, "draw"))
@@ -113,7 +113,7 @@ def label_stabilities(out: Path | None) -> None:
     write_stabilities(path, labels, templates.sha256)
     source = Source(name="templates", attribution=MATERIALS_PROJECT, sha256=templates.sha256, rows=len(templates))
     potential = Source(name="CHGNet 0.3.0", attribution=CHGNET)
-    weights = Source(name="orbits.safetensors", attribution="redoxa", sha256=sha256_of(shipped_checkpoint()))
+    weights = Source(name="orbits.safetensors", attribution="redoxa", sha256=sha256_of(shipped("orbits.safetensors")))
     new = {(task.template, task.numbers) for task in tasks if not task.relaxed}
     facts: dict[str, JsonValue] = {
         "templates": len(tasks) - len(new),
@@ -129,14 +129,12 @@ def label_stabilities(out: Path | None) -> None:
 def map_electrodes(out: Path | None) -> None:
     """Encode known electrodes with the shipped weights of `vae`, and write where they lie, with its record."""
     from data.skeletons import load_templates
-    from generators.checkpoint import sha256
     from generators.vae.checkpoint import load_vae
-    from generators.vae.generator import shipped_checkpoint
     from generators.vae.latent import LatentSpace
-    from generators.vae.latent_map import build_map, known_electrodes, save_map, shipped_map
+    from generators.vae.latent_map import build_map, known_electrodes, save_map
 
-    weights, path, templates = shipped_checkpoint(), out or shipped_map(), load_templates()
-    found = build_map(LatentSpace(load_vae(weights)), sha256(weights), known_electrodes())
+    weights, path, templates = shipped("vae.safetensors"), out or shipped("latent_map.safetensors"), load_templates()
+    found = build_map(LatentSpace(load_vae(weights)), sha256_of(weights), known_electrodes())
     save_map(path, found)
     table = Source(name="templates", attribution=MATERIALS_PROJECT, sha256=templates.sha256, rows=len(templates))
     network = Source(name=weights.name, attribution="weights of this project", sha256=found.checkpoint_sha256)

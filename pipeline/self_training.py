@@ -21,11 +21,12 @@ from data.normaliser import canonical
 from data.provenance import sha256_of
 from data.records import Crystal, content_hash
 from data.reference import load_reference
+from data.shipped import shipped
 from data.skeletons import load_templates
 from data.symmetric import SymmetricCrystal, symmetric
 from data.tables import load_known_materials
 from generators.base import Condition
-from generators.orbits.generator import OrbitsGenerator, shipped_checkpoint
+from generators.orbits.generator import OrbitsGenerator
 from generators.orbits.self_training import FineTuning, fine_tune, prepare_found
 from generators.orbits.training import remember, with_decorator
 from pipeline.evaluate.relaxation import relax_all
@@ -71,7 +72,7 @@ class Plan:
     def digest(self) -> str:
         """Hash of all that decides what comes out."""
         asked = repr((self.n, self.condition, self.limit_eV_per_atom, self.tuning, self.confirm, self.seed))
-        return content_hash([asked, sha256_of(self.start or shipped_checkpoint())])
+        return content_hash([asked, sha256_of(self.start or shipped("orbits.safetensors"))])
 
 
 @dataclass
@@ -125,7 +126,7 @@ def self_train(plan: Plan, on_progress: OnProgress) -> Outcome:
     _check_folder(plan)
     meter = Meter(plan.out / "cost.jsonl")
     judge = Judge(Hulls(load_reference()), load_known_materials(), plan.limit_eV_per_atom)
-    weights = plan.start or shipped_checkpoint()
+    weights = plan.start or shipped("orbits.safetensors")
     rounds: list[list[Found]] = []
     shares: list[float] = []
     for number in range(1, plan.rounds + 1 + bool(plan.final)):
@@ -226,7 +227,7 @@ def _learned(
     on_progress: OnProgress,
 ) -> tuple[Path, float]:
     """Weights fine-tuned on what all rounds so far kept, from the first weights; and the share of real crystals."""
-    start, folder = plan.start or shipped_checkpoint(), plan.out / f"round_{number}"
+    start, folder = plan.start or shipped("orbits.safetensors"), plan.out / f"round_{number}"
     out = folder / "orbits.safetensors"
     note = folder / "learned.json"
     if out.exists() and note.exists():

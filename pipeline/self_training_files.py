@@ -9,8 +9,8 @@ from pydantic import JsonValue
 
 from data.errors import InputError
 from data.provenance import CHGNET, MATERIALS_PROJECT, Source, read_provenance, sha256_of, write_provenance
+from data.shipped import shipped
 from data.skeletons import load_templates
-from generators.orbits.generator import shipped_checkpoint
 from pipeline.console import say, table
 from pipeline.self_training import Outcome, Plan
 from pipeline.self_training_rows import round_values, table_of
@@ -44,7 +44,7 @@ def write_outcome(plan: Plan, outcome: Outcome) -> None:
 
 
 def _sources(plan: Plan) -> tuple[Source, ...]:
-    start, templates = plan.start or shipped_checkpoint(), load_templates()
+    start, templates = plan.start or shipped("orbits.safetensors"), load_templates()
     try:
         words = read_provenance(start).command
     except InputError:

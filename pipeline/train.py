@@ -14,15 +14,14 @@ from data.datasets import load, prepare
 from data.errors import InputError
 from data.provenance import MATERIALS_PROJECT, Source, provenance_path, read_provenance, sha256_of, write_provenance
 from data.sequences import prepare_sequences
+from data.shipped import shipped
 from data.skeletons import load_templates
-from data.stability_labels import shipped_stabilities
 from generators.geometry.training import geometry_config, train_geometry
 from generators.noise.training import NoiseTask
 from generators.orbits.judge_training import JudgeConfig
 from generators.orbits.training import decorator_config, train_orbits, with_stability
 from generators.training.loop import Task, TrainConfig, train
 from generators.vae.training import VaeTask
-from generators.wyckoff.sequence import shipped_checkpoint
 from generators.wyckoff.training import WyckoffTask
 from pipeline.console import note, progress_bars
 from pipeline.session import OnProgress
@@ -93,7 +92,7 @@ def _task(
         prepare_sequences(load(prepared), sequences, on_step=lambda done, total: on_progress("symmetry", done, total))
     if generator == "wyckoff":
         return partial(WyckoffTask, sequences, start=start)
-    return partial(VaeTask, sequences, start=start or shipped_checkpoint())
+    return partial(VaeTask, sequences, start=start or shipped("wyckoff.safetensors"))
 
 
 def train_orbits_to_folder(table: Path | None, out: Path, *, steps: int, seed: int) -> Path:
@@ -109,7 +108,7 @@ def train_orbits_to_folder(table: Path | None, out: Path, *, steps: int, seed: i
 
         weights, quality = train_orbits(config, judge, table, available_cores(), on_log, on_progress)
     source = Source(name="templates", attribution=MATERIALS_PROJECT, sha256=templates.sha256, rows=len(templates))
-    sources = (source,) if table is not None else (source, _source_of(shipped_stabilities()))
+    sources = (source,) if table is not None else (source, _source_of(shipped("stability_labels.parquet")))
     facts: dict[str, JsonValue] = {"steps": steps, "judge": asdict(judge)}
     facts |= quality
     write_provenance(weights, "redoxa train --generator orbits", sources, PACKAGES, facts)
@@ -149,7 +148,7 @@ def train_stability_to_folder(start: Path, out: Path) -> Path:
     old = read_provenance(start) if provenance_path(start).exists() else None
     facts: dict[str, JsonValue] = {**(old.facts if old else {}), **with_stability(start, weights)}
     sources = old.sources if old else (Source(name=start.name, attribution="", sha256=sha256_of(start)),)
-    labels = shipped_stabilities()
+    labels = shipped("stability_labels.parquet")
     sources = (*(s for s in sources if s.name != labels.name), _source_of(labels))
     command = old.command if old else f"redoxa train --generator orbits --start {start.name}"
     write_provenance(weights, command, sources, PACKAGES, facts)

@@ -14,13 +14,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
 import torch
 from torch import nn
 from torch.nn import functional
 
+from data.shipped import shipped
 from data.symmetric import SymmetricCrystal
 from generators.backbone import BackboneConfig, Layer, element_features
 from generators.checkpoint import load_network, save_network
@@ -255,12 +255,7 @@ def refine_written(forms: Sequence[SymmetricCrystal]) -> list[SymmetricCrystal]:
 
 @cache
 def _shipped() -> GeometryFlow:
-    return GeometryFlow(load_geometry(shipped_geometry()))
-
-
-def shipped_geometry() -> Path:
-    """The checkpoint that comes with the package."""
-    return Path(str(files("data") / "assets" / "geometry.safetensors"))
+    return GeometryFlow(load_geometry(shipped("geometry.safetensors")))
 
 
 def save_geometry(path: Path, network: GeometryNetwork) -> None:

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from functools import partial
-from importlib.resources import files
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -16,9 +15,10 @@ from numpy.typing import NDArray
 
 from data.crystal import CrystalBatch
 from data.errors import GenerationError
+from data.provenance import sha256_of
 from data.records import Crystal
+from data.shipped import shipped
 from generators.base import Condition, OnStep, refuse
-from generators.checkpoint import sha256
 from generators.graph import MASK, N_TYPES
 from generators.noise.checkpoint import load_noise_network
 from generators.noise.compositions import CompositionCounts, CompositionSource, is_neutral, rows_for, source_for
@@ -129,17 +129,12 @@ class FromNoise:
     defaults: ClassVar[NoiseSettings]
 
     def __init__(self, checkpoint: Path | None = None, settings: NoiseSettings | None = None) -> None:
-        path = checkpoint or self.shipped_checkpoint()
+        path = checkpoint or shipped(f"{self.name}.safetensors")
         self.settings = settings or self.defaults
         network, self.statistics = load_noise_network(path, self.name)
         self.labels, self.network = network.labels, Guided(network, self.settings.guidance)
         self.sampler = replace(self.settings.sampler, closest_A=self.statistics.closest_A)
-        self.checkpoint_sha256: str | None = sha256(path)
-
-    @classmethod
-    def shipped_checkpoint(cls) -> Path:
-        """The checkpoint that comes with the package."""
-        return Path(str(files("data") / "assets" / f"{cls.name}.safetensors"))
+        self.checkpoint_sha256: str | None = sha256_of(path)
 
     def sample(
         self, n: int, condition: Condition, rng: np.random.Generator, on_step: OnStep | None = None

@@ -7,7 +7,6 @@ Exact contents are answered by structure prediction (`generators.orbits.predicti
 from __future__ import annotations
 
 from functools import partial
-from importlib.resources import files
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,21 +16,17 @@ from ase.data import chemical_symbols
 from data.crystal import CrystalBatch
 from data.errors import GenerationError
 from data.provenance import sha256_of
+from data.shipped import shipped
 from data.skeletons import load_templates
 from generators.base import Condition, OnStep, Relaxer
 from generators.exchange.proposals import Proposer
-from generators.geometry.flow import GeometryFlow, load_geometry, shipped_geometry
+from generators.geometry.flow import GeometryFlow, load_geometry
 from generators.orbits.de_novo import DeNovo, Found
 from generators.orbits.decorator import load_decorator
 from generators.orbits.judge import Judge
 from generators.orbits.prediction import Answer, Predictor
 from generators.orbits.surrogate import load_surrogate
 from generators.parallel import side_by_side
-
-
-def shipped_checkpoint() -> Path:
-    """The checkpoint that comes with the package."""
-    return Path(str(files("data") / "assets" / "orbits.safetensors"))
 
 
 class OrbitsGenerator:
@@ -55,11 +50,11 @@ class OrbitsGenerator:
     def __init__(
         self, checkpoint: Path | None = None, templates: Path | None = None, geometry: Path | None = None
     ) -> None:
-        path = checkpoint or shipped_checkpoint()
+        path = checkpoint or shipped("orbits.safetensors")
         self.relaxer: Relaxer | None = None
         self.proposer, decorator = Proposer(load_templates(templates)), load_decorator(path)
         self.predictor = Predictor(self.proposer, Judge(path), decorator)
-        self.flow = GeometryFlow(load_geometry(geometry or shipped_geometry()))
+        self.flow = GeometryFlow(load_geometry(geometry or shipped("geometry.safetensors")))
         surrogate = partial(load_surrogate, path, decorator.config.hidden)
         self.de_novo = DeNovo(self.proposer, decorator, surrogate, self.flow.refine)
         self.checkpoint_sha256: str | None = sha256_of(path)

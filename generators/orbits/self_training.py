@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from data.provenance import sha256_of
 from data.skeletons import TemplateTable
 from data.symmetric import SymmetricCrystal
-from generators.checkpoint import read_tensors, sha256, write_tensors
+from generators.checkpoint import read_tensors, write_tensors
 from generators.exchange.proposals import element_volumes
 from generators.orbits.decorator import Decorator, load_decorator
 from generators.orbits.decorator_training import BATCH, DecoratorTask, graph_tensors
@@ -101,7 +102,7 @@ class SelfTrainingTask:
     def __init__(self, data: Path, start: Path, share: float) -> None:
         self.start, self.share = start, min(share, MOST_FOUND)
         self.base = DecoratorTask(data, load_decorator(start).config)
-        self.settings = self.base.settings | {"start": sha256(start), "share": str(self.share)}
+        self.settings = self.base.settings | {"start": sha256_of(start), "share": str(self.share)}
 
     def network(self) -> Decorator:
         """See `Task`."""

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import torch
 
-from data.electrode_labels import read_labels, shipped_labels
+from data.electrode_labels import read_labels
+from data.shipped import shipped
 from data.skeletons import TemplateTable, load_templates
-from data.stability_labels import read_stabilities, shipped_stabilities
+from data.stability_labels import read_stabilities
 from generators.checkpoint import made_from, read_tensors, write_tensors
 from generators.orbits.decorator import Decorator, load_decorator
 from generators.orbits.decorator_training import DecoratorTask, prepare_graphs
@@ -75,14 +76,16 @@ def train_heads(templates: TemplateTable, graphs: Path, decorator: Decorator) ->
     Returns:
         Tensors for a checkpoint, and how good they are on held-out formulas.
     """
-    electrode, errors = train_surrogate(templates, read_labels(shipped_labels(), templates.sha256), decorator)
+    electrode, errors = train_surrogate(
+        templates, read_labels(shipped("electrode_labels.parquet"), templates.sha256), decorator
+    )
     tensors, facts = _train_stability(templates, graphs, decorator)
     tensors |= {f"surrogate.{name}": tensor for name, tensor in electrode.state_dict().items()}
     return tensors, {f"held_out_mae_{name}": round(error, 4) for name, error in errors.items()} | facts
 
 
 def _train_stability(templates: TemplateTable, graphs: Path, decorator: Decorator) -> tuple[Tensors, Facts]:
-    labels = read_stabilities(shipped_stabilities(), templates.sha256)
+    labels = read_stabilities(shipped("stability_labels.parquet"), templates.sha256)
     network, quality = train_stability(templates, graphs, labels, decorator)
     facts = {
         f"held_out_stability_{part}_{name}": round(value, 4)

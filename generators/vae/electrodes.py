@@ -17,7 +17,8 @@ from torch_geometric.data import Data
 
 from data.crystal import CrystalBatch
 from data.datasets import LABELS, CrystalData
-from data.electrode_labels import RANGE_V, ElectrodeLabel, read_labels, shipped_labels
+from data.electrode_labels import RANGE_V, ElectrodeLabel, read_labels
+from data.shipped import shipped
 from data.skeletons import TemplateTable, load_templates
 from generators.noise.guidance import LABELS_BELOW_CHGNET_V
 from generators.vae.crystal_graph import graphs_of
@@ -60,7 +61,7 @@ def electrodes_for(data: CrystalData) -> Electrodes:
     atoms = table.compositions.sum(1)
     known = [
         label
-        for label in read_labels(shipped_labels(), table.sha256)
+        for label in read_labels(shipped("electrode_labels.parquet"), table.sha256)
         if label.ion in COLUMNS and RANGE_V[0] < label.voltage_V < RANGE_V[1] and atoms[label.template] <= LARGEST
     ]
     held_out = {_formula(numbers) for (numbers, _, _), out in zip(data, data.held_out, strict=True) if out}

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache, partial
-from importlib.resources import files
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,10 +17,11 @@ from data.chemistry import theoretical_capacity_mAh_g
 from data.crystal import CrystalBatch
 from data.errors import GenerationError
 from data.fingerprint import spacegroup
+from data.provenance import sha256_of
 from data.records import Crystal
 from data.sequences import capacity_of
+from data.shipped import shipped
 from generators.base import CellContent, Condition, OnStep, refuse
-from generators.checkpoint import sha256
 from generators.exchange.recipes import repeated
 from generators.geometry.flow import refine_written
 from generators.parallel import Progress, shares, side_by_side
@@ -48,11 +48,6 @@ TURNS = 4
 """Vectors that a crystal may be written from, one after the other, where it is refused."""
 
 
-def shipped_checkpoint() -> Path:
-    """The checkpoint that comes with the package."""
-    return Path(str(files("data") / "assets" / "vae.safetensors"))
-
-
 class VaeGenerator:
     """Crystals from latent vectors.
 
@@ -66,9 +61,9 @@ class VaeGenerator:
     aims: ClassVar[frozenset[str]] = frozenset({"stability_discharge"})
 
     def __init__(self, checkpoint: Path | None = None, settings: DrawSettings | None = None) -> None:
-        path = checkpoint or shipped_checkpoint()
+        path = checkpoint or shipped("vae.safetensors")
         network = load_vae(path)
-        self.checkpoint_sha256: str | None = sha256(path)
+        self.checkpoint_sha256: str | None = sha256_of(path)
         self.space = LatentSpace(network)
         self.model = WyckoffModel(network.decoder, settings, refine_written)
         self._second = cache(SecondReader)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from data.electrode_labels import read_labels, shipped_labels
+from data.electrode_labels import read_labels
 from data.errors import InputError
 from data.records import Crystal
+from data.shipped import shipped
 from data.skeletons import load_templates
 from generators.checkpoint import read_tensors, write_tensors
 from generators.vae.latent import LatentSpace, Plane, main_plane
@@ -43,16 +43,11 @@ class LatentMap:
     checkpoint_sha256: str
 
 
-def shipped_map() -> Path:
-    """The map that comes with the package, of the weights that do."""
-    return Path(str(files("data") / "assets" / "latent_map.safetensors"))
-
-
 def known_electrodes(count: int = KNOWN, seed: int = 0) -> list[Crystal]:
     """Some of the shipped templates that give an ion back, drawn evenly."""
     table = load_templates()
     atoms = table.compositions.sum(1)
-    labels = read_labels(shipped_labels(), table.sha256)
+    labels = read_labels(shipped("electrode_labels.parquet"), table.sha256)
     rows = np.array(sorted({label.template for label in labels if atoms[label.template] <= LARGEST}))
     chosen = np.random.default_rng(seed).permutation(rows)[:count]
     return [table[row].form.to_crystal() for row in np.sort(chosen).tolist()]

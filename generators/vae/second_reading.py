@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 import torch
 
+from data.shipped import shipped
 from data.symmetric import SymmetricCrystal
 from generators.noise.guidance import HULL_LABEL, VOLTAGE_LABELS
 from generators.orbits.decorator import load_decorator
-from generators.orbits.generator import shipped_checkpoint
 from generators.orbits.orbit_graph import GraphBatch, OrbitGraph
 from generators.orbits.surrogate import PROPERTIES as FORESEEN
 from generators.orbits.surrogate import load_surrogate, see, see_whole
@@ -25,7 +25,7 @@ class SecondReader:
     """The surrogates of `orbits`, as they ship."""
 
     def __init__(self) -> None:
-        path = shipped_checkpoint()
+        path = shipped("orbits.safetensors")
         self._decorator = load_decorator(path)
         self._surrogate = load_surrogate(path, self._decorator.config.hidden)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from data.chemistry import is_charge_balanced
 from data.errors import GenerationError, StructureError
 from data.records import Crystal
 from data.sequences import sequence_of
+from data.shipped import shipped
 from data.skeletons import template_of
 from data.symmetric import SymmetricCrystal, cell_parameters, cell_volumes_A3
 from generators.base import CellContent
@@ -34,11 +34,6 @@ BATCH = 128
 
 SMALL = 32
 """And at least, where fewer are missing."""
-
-
-def shipped_checkpoint() -> Path:
-    """The checkpoint that comes with the package."""
-    return Path(str(files("data") / "assets" / "wyckoff.safetensors"))
 
 
 @dataclass(frozen=True)
@@ -104,7 +99,7 @@ class WyckoffModel:
         Raises:
             InputError: the file is missing or is none of ours.
         """
-        return cls(load_sequence_network(checkpoint or shipped_checkpoint()), settings, refine)
+        return cls(load_sequence_network(checkpoint or shipped("wyckoff.safetensors")), settings, refine)
 
     def prefix(self, form: SymmetricCrystal) -> Draft:
         """The orbits of a (partial) crystal, to be gone on from; its free numbers are drawn anew."""

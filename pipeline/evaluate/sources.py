@@ -15,6 +15,7 @@ import numpy as np
 
 from data.errors import InputError, StructureError, suggest
 from data.io import read_each
+from data.provenance import sha256_of
 from data.records import Crystal, content_hash
 from data.registry import load
 from generators import GENERATORS
@@ -100,7 +101,7 @@ class Drawer:
 
     def _kept(self, source: Source, asked: list[object], make: Callable[[Generator], list[Sample]]) -> Drawn:
         generator: Generator = load(GENERATORS, "generator", source.kind)(source.path)
-        checkpoint = _sha256(source.path) if source.path else generator.checkpoint_sha256
+        checkpoint = sha256_of(source.path) if source.path else generator.checkpoint_sha256
         key = content_hash([source.kind, checkpoint, self._seed, asked])
         file = self._folder / f"drawn-{source.kind}-{key}.json"
         if file.exists():
@@ -120,12 +121,6 @@ def _cpu_s() -> float:
 
 def _as_json(condition: Condition) -> list[object]:
     return [sorted(condition.allowed), sorted(condition.required), condition.n_atoms, condition.charge_neutral]
-
-
-def _sha256(path: Path) -> str:
-    import hashlib
-
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _write_drawn(file: Path, drawn: Drawn) -> None:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from data.errors import InputError
+from data.shipped import shipped
 from data.skeletons import load_templates
-from data.stability_labels import StabilityLabel, read_stabilities, shipped_stabilities, write_stabilities
+from data.stability_labels import StabilityLabel, read_stabilities, write_stabilities
 
 
 def test_there_and_back(tmp_path: Path) -> None:
@@ -27,7 +28,7 @@ def test_there_and_back(tmp_path: Path) -> None:
 
 def test_the_shipped_labels_fit_the_shipped_templates() -> None:
     table = load_templates()
-    labels = read_stabilities(shipped_stabilities(), table.sha256)
+    labels = read_stabilities(shipped("stability_labels.parquet"), table.sha256)
     orbits = np.diff(table.first_orbit)
     assert all(len(label.numbers) == orbits[label.template] for label in labels)
     assert len({(label.template, label.numbers) for label in labels}) == len(labels)

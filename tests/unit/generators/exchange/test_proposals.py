@@ -10,10 +10,10 @@ import pytest
 
 from data.normaliser import canonical
 from data.prototypes import prototype
+from data.shipped import shipped
 from data.skeletons import load_templates, template_of, write_templates
 from data.symmetric import symmetric
 from generators.exchange.proposals import CHANGED, PLAIN, Proposer, assignments, decorate
-from generators.orbits.generator import shipped_checkpoint
 from generators.orbits.judge import Judge, features
 
 LI, O, NA, MG, AL, CL, TI, CO, FE = 3, 8, 11, 12, 13, 17, 22, 27, 26
@@ -103,7 +103,7 @@ def test_a_decorated_template_has_the_volume_of_its_elements(proposer: Proposer)
 
 def test_the_judge_prefers_the_structure_that_chemists_know(proposer: Proposer) -> None:
     """LiCrO2 without its own template: the layered one of its sisters, space group 166."""
-    judge = Judge(shipped_checkpoint())
+    judge = Judge(shipped("orbits.safetensors"))
     content = {LI: 1, 24: 1, O: 2}
     own = [i for i in range(len(proposer.table)) if proposer.table[i].composition == content]
     proposals = proposer.proposals(content, own)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from data.errors import GenerationError
+from data.shipped import shipped
 from generators.backbone import Backbone, BackboneConfig, Prediction
 from generators.base import Condition, Target
 from generators.contract import check_generator
@@ -181,9 +182,9 @@ def test_an_untrained_label_changes_nothing_and_training_moves_it(checkpoint):
     assert trained.labels.outer.weight.abs().max() > 0
 
 
-@pytest.mark.skipif(not DiffusionGenerator.shipped_checkpoint().exists(), reason="no checkpoint is shipped here")
+@pytest.mark.skipif(not shipped("diffusion.safetensors").exists(), reason="no checkpoint is shipped here")
 def test_shipped_diffusion_is_small_and_follows_an_aim_within_its_hard_limits():
-    assert DiffusionGenerator.shipped_checkpoint().stat().st_size <= 5_000_000
+    assert shipped("diffusion.safetensors").stat().st_size <= 5_000_000
     allowed = frozenset({3, 22, 25, 26, 27, 8, 9, 15, 16})
     condition = Condition(allowed, frozenset({3}), n_atoms=(4, 10), charge_neutral=True, targets=(VOLTAGE,))
     settings = NoiseSettings("ode", sampler=SamplerSettings(steps=10), tries=2)

@@ -10,6 +10,7 @@ import torch
 from data.chemistry import is_charge_balanced
 from data.datasets import LABELS, CrystalData
 from data.errors import GenerationError
+from data.shipped import shipped
 from generators.backbone import Prediction
 from generators.base import Condition
 from generators.contract import check_generator
@@ -24,9 +25,7 @@ from generators.sanity import SanityLimits, contacts, is_sane, packing
 
 ELECTRODE = frozenset({3, 26, 25, 27, 28, 23, 22, 15, 8, 9, 16})
 
-needs_checkpoint = pytest.mark.skipif(
-    not FlowGenerator.shipped_checkpoint().exists(), reason="no checkpoint is shipped here"
-)
+needs_checkpoint = pytest.mark.skipif(not shipped("flow.safetensors").exists(), reason="no checkpoint is shipped here")
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +73,7 @@ def test_shipped_flow_keeps_the_contract(condition):
 
 @needs_checkpoint
 def test_shipped_flow_is_small_and_its_crystals_are_balanced_distinct_and_sane():
-    assert FlowGenerator.shipped_checkpoint().stat().st_size <= 10_000_000
+    assert shipped("flow.safetensors").stat().st_size <= 10_000_000
     flow = FlowGenerator()
     condition = Condition(allowed=ELECTRODE, required=frozenset({3}), n_atoms=(4, 10), charge_neutral=True)
     batch, labels, report = flow.sample_with_report(16, condition, np.random.default_rng(1))

@@ -12,12 +12,12 @@ import torch
 
 from data.errors import InputError
 from data.prototypes import prototype
+from data.shipped import shipped
 from data.skeletons import load_templates, write_templates
 from data.symmetric import Orbit, SymmetricCrystal, symmetric
 from generators.graph import MASK, N_TYPES
 from generators.orbits.decorator import Decorator, DecoratorConfig, Drawing, load_decorator, log_likelihood, reveal
 from generators.orbits.decorator_training import DecoratorTask, prepare_graphs
-from generators.orbits.generator import shipped_checkpoint
 from generators.orbits.orbit_graph import SHELLS, GraphBatch, OrbitGraph
 from generators.training.loop import TrainConfig, train
 
@@ -26,7 +26,7 @@ LI, O, F, P, CL, FE, CO = 3, 8, 9, 15, 17, 26, 27
 
 @pytest.fixture(scope="module")
 def network() -> Decorator:
-    return load_decorator(shipped_checkpoint())
+    return load_decorator(shipped("orbits.safetensors"))
 
 
 def graph(name: str) -> tuple[OrbitGraph, list[int]]:

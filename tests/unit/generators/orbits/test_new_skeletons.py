@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from data.errors import GenerationError
+from data.shipped import shipped
 from data.skeletons import load_templates
 from generators.base import Condition
 from generators.exchange.proposals import Proposer
 from generators.graph import MASK, N_TYPES
 from generators.orbits.beyond import Key, beyond_skeletons
 from generators.orbits.decorator import Drawing, load_decorator
-from generators.orbits.generator import shipped_checkpoint
 from generators.orbits.new_skeletons import Writer
 from generators.wyckoff.sequence import WyckoffModel
 
@@ -24,7 +24,7 @@ LI, O, P, MN = 3, 8, 15, 25
 
 @pytest.fixture(scope="module")
 def writer() -> Writer:
-    return Writer(Proposer(load_templates()), load_decorator(shipped_checkpoint()), WyckoffModel.load)
+    return Writer(Proposer(load_templates()), load_decorator(shipped("orbits.safetensors")), WyckoffModel.load)
 
 
 def drawing(*elements: int) -> Drawing:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from data.shipped import shipped
 from data.skeletons import TemplateTable, load_templates, write_templates
 from data.symmetric import Orbit, SymmetricCrystal
 from generators.orbits.decorator import load_decorator, log_likelihood
 from generators.orbits.decorator_training import BATCH, prepare_graphs
-from generators.orbits.generator import shipped_checkpoint
 from generators.orbits.orbit_graph import GraphBatch, OrbitGraph
 from generators.orbits.self_training import FineTuning, SelfTrainingTask, fine_tune, prepare_found
 
@@ -38,7 +38,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[TemplateTable, Path
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 def test_at_least_half_of_every_batch_is_real(files: tuple[TemplateTable, Path], share: float) -> None:
-    task = SelfTrainingTask(files[1], shipped_checkpoint(), share)
+    task = SelfTrainingTask(files[1], shipped("orbits.safetensors"), share)
     found = task.base.tensors["found"]
     assert int(found.sum()) == len(FOUND)
     batches = task.epoch(0, 0)
@@ -56,7 +56,7 @@ def test_at_least_half_of_every_batch_is_real(files: tuple[TemplateTable, Path],
 
 def test_graphs_of_both_stand_side_by_side(files: tuple[TemplateTable, Path]) -> None:
     table, graphs = files
-    task = SelfTrainingTask(graphs, shipped_checkpoint(), 0.5)
+    task = SelfTrainingTask(graphs, shipped("orbits.safetensors"), 0.5)
     batch, types = task.base.take(torch.tensor([len(table), len(table) + 3]), torch.device("cpu"))
     assert types.tolist() == [[3, 8], [37, 8]]
     assert torch.equal(batch.shells[1], GraphBatch.of([OrbitGraph.of(FOUND[3])]).shells[0])
@@ -66,12 +66,12 @@ def test_graphs_of_both_stand_side_by_side(files: tuple[TemplateTable, Path]) ->
 
 def test_what_was_found_becomes_likelier(files: tuple[TemplateTable, Path], tmp_path: Path) -> None:
     how = FineTuning(steps=20, rate=1e-3)
-    weights, real = fine_tune(shipped_checkpoint(), files[1], how, tmp_path, seed=0)
+    weights, real = fine_tune(shipped("orbits.safetensors"), files[1], how, tmp_path, seed=0)
     assert 0.5 <= real < 1
     graphs = GraphBatch.of([OrbitGraph.of(form) for form in FOUND])
     types = torch.tensor([[orbit.number for orbit in form.orbits] for form in FOUND])
     scores = [
         log_likelihood(load_decorator(path), types, graphs, torch.Generator().manual_seed(0), orders=2).mean().item()
-        for path in (shipped_checkpoint(), weights)
+        for path in (shipped("orbits.safetensors"), weights)
     ]
     assert scores[1] > scores[0] + 0.1

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from data.shipped import shipped
 from data.skeletons import load_templates, write_templates
 from data.stability_labels import StabilityLabel
 from generators.checkpoint import read_tensors
 from generators.orbits.decorator import Decorator, DecoratorConfig, load_decorator
 from generators.orbits.decorator_training import prepare_graphs
-from generators.orbits.generator import shipped_checkpoint
 from generators.orbits.stability_training import foresight, train_stability
 from generators.orbits.training import with_decorator
 
@@ -41,7 +41,7 @@ def test_labels_are_learned(tmp_path: Path) -> None:
         labels.append(StabilityLabel(index, (b, a), abs(a - b) / 200, 3, 1))  # a new crystal
     torch.manual_seed(0)
     network, quality = train_stability(
-        table, tmp_path / "graphs.safetensors", labels, load_decorator(shipped_checkpoint())
+        table, tmp_path / "graphs.safetensors", labels, load_decorator(shipped("orbits.safetensors"))
     )
     assert quality["new"].n > 20
     assert quality["new"].mae_eV_per_atom < 0.8 * quality["new"].spread_eV_per_atom
@@ -54,8 +54,10 @@ def test_another_decorator_leaves_the_judge_as_it_is(tmp_path: Path) -> None:
 
     other = Decorator(DecoratorConfig(hidden=16, edge=16, layers=1))
     save_decorator(tmp_path / "decorator.safetensors", other)
-    with_decorator(shipped_checkpoint(), tmp_path / "decorator.safetensors", None, tmp_path / "orbits.safetensors")
-    old, new = (read_tensors(path)[0] for path in (shipped_checkpoint(), tmp_path / "orbits.safetensors"))
+    with_decorator(
+        shipped("orbits.safetensors"), tmp_path / "decorator.safetensors", None, tmp_path / "orbits.safetensors"
+    )
+    old, new = (read_tensors(path)[0] for path in (shipped("orbits.safetensors"), tmp_path / "orbits.safetensors"))
     assert {name.partition(".")[0] for name in new} == {"decorator", "judge"}
     assert all(torch.equal(old[name], tensor) for name, tensor in new.items() if name.startswith("judge."))
     assert torch.equal(new["decorator.types.weight"], other.types.weight.half())

@@ -10,14 +10,15 @@ import pytest
 import torch
 
 from data.chemistry import theoretical_capacity_mAh_g
-from data.electrode_labels import ElectrodeLabel, read_labels, shipped_labels, write_labels
+from data.electrode_labels import ElectrodeLabel, read_labels, write_labels
 from data.errors import GenerationError, InputError
 from data.prototypes import prototype
+from data.shipped import shipped
 from data.skeletons import load_templates
 from data.symmetric import symmetric
 from generators.base import Condition, Target
 from generators.orbits.decorator import load_decorator
-from generators.orbits.generator import OrbitsGenerator, shipped_checkpoint
+from generators.orbits.generator import OrbitsGenerator
 from generators.orbits.orbit_graph import GraphBatch, OrbitGraph
 from generators.orbits.surrogate import PROPERTIES, load_surrogate, see_whole
 from generators.orbits.surrogate_training import train_surrogate
@@ -28,8 +29,8 @@ LI, O, TI, CO = 3, 8, 22, 27
 
 @pytest.fixture(scope="module")
 def sieve() -> Sieve:
-    decorator = load_decorator(shipped_checkpoint())
-    surrogate = load_surrogate(shipped_checkpoint(), decorator.config.hidden)
+    decorator = load_decorator(shipped("orbits.safetensors"))
+    surrogate = load_surrogate(shipped("orbits.safetensors"), decorator.config.hidden)
     return Sieve(Condition(required=frozenset({LI}), targets=(Target("average_voltage", 3.0),)), decorator, surrogate)
 
 
@@ -67,7 +68,7 @@ def test_targets_need_a_working_ion_and_a_property_that_can_be_foreseen() -> Non
     with pytest.raises(GenerationError, match="cannot aim at stability_charge"):
         wanted = Condition(required=frozenset({LI}), targets=(Target("stability_charge", None, 0.1),))
         generator.sample(1, wanted, rng)
-    surrogate = load_surrogate(shipped_checkpoint(), generator.de_novo.network.config.hidden)
+    surrogate = load_surrogate(shipped("orbits.safetensors"), generator.de_novo.network.config.hidden)
     hull = Condition(targets=(Target("stability_discharge", None, 0.1),))
     with pytest.raises(GenerationError, match="these weights cannot aim at stability_discharge"):
         Sieve(hull, generator.de_novo.network, replace(surrogate, stability=None))
@@ -83,7 +84,7 @@ def test_a_hull_distance_needs_no_ion_and_goes_with_the_others() -> None:
         ),
     )  # fmt: skip
     network = generator.de_novo.network
-    surrogate = load_surrogate(shipped_checkpoint(), network.config.hidden)
+    surrogate = load_surrogate(shipped("orbits.safetensors"), network.config.hidden)
     for condition in (alone, together):
         for found in generator.de_novo.draw(condition, 5, np.random.default_rng(0)):
             seen = GraphBatch.of([OrbitGraph.of(found.template.form)])
@@ -91,8 +92,8 @@ def test_a_hull_distance_needs_no_ion_and_goes_with_the_others() -> None:
 
 
 def test_crystals_of_the_memory_are_foreseen_nearer_than_scrambled_ones() -> None:
-    table, decorator = load_templates(), load_decorator(shipped_checkpoint())
-    stability = load_surrogate(shipped_checkpoint(), decorator.config.hidden).stability
+    table, decorator = load_templates(), load_decorator(shipped("orbits.safetensors"))
+    stability = load_surrogate(shipped("orbits.safetensors"), decorator.config.hidden).stability
     assert stability is not None
     rows = [i for i in np.flatnonzero(table.compositions[:, O]).tolist() if np.diff(table.first_orbit)[i] == 4][:60]
     types = torch.tensor([[orbit.number for orbit in table[i].form.orbits] for i in rows])
@@ -105,8 +106,8 @@ def test_crystals_of_the_memory_are_foreseen_nearer_than_scrambled_ones() -> Non
 
 def test_the_surrogate_learns_and_says_how_well() -> None:
     table = load_templates()
-    labels = [label for label in read_labels(shipped_labels(), table.sha256) if label.ion == LI][::2]
-    network, errors = train_surrogate(table, labels, load_decorator(shipped_checkpoint()), holdout=0.2)
+    labels = [label for label in read_labels(shipped("electrode_labels.parquet"), table.sha256) if label.ion == LI][::2]
+    network, errors = train_surrogate(table, labels, load_decorator(shipped("orbits.safetensors")), holdout=0.2)
     spread = float(np.mean(np.abs(np.array([x.voltage_V for x in labels]) - np.median([x.voltage_V for x in labels]))))
     assert set(errors) == set(PROPERTIES)
     assert errors["voltage_V"] < 0.5 * spread  # half of what always saying the median would err
