@@ -27,6 +27,9 @@ Floats = npt.NDArray[np.float64]
 SPLIT_SEED = 20261121
 """Seed of the published split; another seed makes another validation set."""
 
+HELD_OUT = 500
+"""Rows that are never trained on, where there are ten times as many."""
+
 LABELS = {
     "formation_energy_eV_per_atom": "formation_energy_per_atom",
     "hull_distance_eV_per_atom": "energy_above_hull",
@@ -115,7 +118,12 @@ def load(path: Path) -> CrystalData:
 
 
 def prepare(
-    source: Path, out: Path, max_atoms: int = 20, holdout: int = 500, seed: int = SPLIT_SEED, hosts: Path | None = None
+    source: Path,
+    out: Path,
+    max_atoms: int = 20,
+    holdout: int | None = None,
+    seed: int = SPLIT_SEED,
+    hosts: Path | None = None,
 ) -> CrystalData:
     """Turn a parquet file of crystals into the tensor file that training reads, and return its content.
 
@@ -127,7 +135,7 @@ def prepare(
             `LABELS`.
         out: file to write (safetensors).
         max_atoms: larger crystals are left out.
-        holdout: number of crystals held out.
+        holdout: number of crystals held out; by default see `split_by_formula`.
         seed: seed of the split.
         hosts: another such file, of insertion hosts with voltages, whose crystals are put after the others.
 
@@ -177,14 +185,15 @@ def _read(source: Path) -> pd.DataFrame:
     return frame[_COLUMNS].assign(**given)
 
 
-def split_by_formula(formulas: list[str], holdout: int, seed: int) -> npt.NDArray[np.bool_]:
+def split_by_formula(formulas: list[str], holdout: int | None, seed: int) -> npt.NDArray[np.bool_]:
     """Choose `holdout` rows such that no formula is on both sides; True where held out, bool [len(formulas)].
 
+    By default these are `HELD_OUT`, or a tenth where that is less.
     Formulas are taken in a random order fixed by the seed; one with more rows than are still wanted is passed over.
     """
     names, inverse, sizes = np.unique(np.asarray(formulas), return_inverse=True, return_counts=True)
     chosen = np.zeros(len(names), dtype=bool)
-    left = holdout
+    left = min(HELD_OUT, len(formulas) // 10) if holdout is None else holdout
     for index in np.random.default_rng(seed).permutation(len(names)):
         if sizes[index] <= left:
             chosen[index] = True

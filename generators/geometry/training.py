@@ -54,17 +54,16 @@ FREE_START = 0.4
 _LENGTHS = torch.tensor([1.0, 1.0, 1.0, 0.0, 0.0, 0.0])
 
 
-def prepare_pairs(table: TemplateTable, out: Path, holdout: int = 500, seed: int = 0) -> None:
+def prepare_pairs(table: TemplateTable, out: Path, holdout: int | None = None, seed: int = 0) -> None:
     """Write the pairs (safetensors), those held out whose end is: no formula is on both sides.
 
     Args:
         table: of templates.
         out: file to write.
-        holdout: templates that are never trained on, those of the other networks of `orbits`; a tenth at most.
+        holdout: templates that are never trained on; by default those of the other networks of `orbits`.
         seed: of the split and of the starts.
     """
     reduced = table.compositions // np.gcd.reduce(table.compositions, axis=1)[:, None]
-    holdout = min(holdout, len(table) // 10)
     held_out = split_by_formula([row.tobytes().hex() for row in reduced], holdout, seed)
     found = list(pairs(table, held_out, element_volumes(table), STARTS, MOST_ATOMS, seed))
     found += list(alone(table, MOST_ATOMS))

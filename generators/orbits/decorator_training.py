@@ -32,13 +32,13 @@ VOLUME_SCALE = 0.05
 BATCH = 96
 
 
-def prepare_graphs(table: TemplateTable, out: Path, holdout: int = 500, seed: int = 0) -> None:
+def prepare_graphs(table: TemplateTable, out: Path, holdout: int | None = None, seed: int = 0) -> None:
     """Write the templates as graphs (safetensors), some held out so that no formula is on both sides.
 
     Args:
         table: of templates.
         out: file to write.
-        holdout: templates that are never trained on.
+        holdout: templates that are never trained on; by default see `data.datasets.split_by_formula`.
         seed: of the split.
     """
     reduced = table.compositions // np.gcd.reduce(table.compositions, axis=1)[:, None]

@@ -56,6 +56,7 @@ def test_split_keeps_every_formula_on_one_side_and_meets_the_count():
     assert held_out.sum() == 40
     assert (held_out == split_by_formula(formulas, 40, seed=3)).all()
     assert (held_out != split_by_formula(formulas, 40, seed=4)).any()
+    assert split_by_formula(formulas, None, seed=3).sum() == len(formulas) // 10
 
 
 def source_frame() -> pd.DataFrame:
