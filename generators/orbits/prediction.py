@@ -38,8 +38,16 @@ LIKELY = 0.01
 MOST = 5
 """Proposals of a content that are relaxed, at most."""
 
-TRUST_eV_per_atom = 0.03
-"""An energy higher by this makes a proposal e times less likely: what the potential and the ground state leave open."""
+ALIKE_eV_per_atom = 0.01
+"""Energies within about this say little: the potential errs, and not all crystals are ground states."""
+
+TAIL = 1.4
+"""Power with which the likelihood falls with the energy beyond that. Errors of a potential have heavy tails, and so do
+distances of known crystals from the hull: no energy settles a question alone."""
+
+FREER = 2.0
+"""What tells orbits of one species apart or fills several cells is lower in energy more often than it is right, by this
+log-likelihood for each of the two."""
 
 BY_ELEMENTS = 0.2
 """What the log-likelihood of the elements on the orbits counts beside the judge's, which has seen part of it."""
@@ -192,7 +200,8 @@ class Predictor:
         relaxed = iter(relaxer(forms, on_step))
         for key, judged in options.items():
             tried = [replace(option, relaxed=next(relaxed)) for option in judged[: chosen[key]]]
-            options[key] = sorted(tried, key=lambda option: -_score(option)) + judged[chosen[key] :]
+            lowest = min((o.relaxed.energy_eV_per_atom for o in tried if o.relaxed is not None), default=0.0)
+            options[key] = sorted(tried, key=lambda option: -_score(option, lowest)) + judged[chosen[key] :]
 
     def _crystals(self, options: Sequence[_Option], groups: frozenset[int]) -> Iterator[Answer]:
         """Crystals and labels, one an option, without those that cannot be built or have another space group."""
@@ -211,8 +220,10 @@ class Predictor:
                 yield repeated(crystal, proposal.cells), label
 
 
-def _score(option: _Option) -> float:
+def _score(option: _Option, lowest_eV_per_atom: float) -> float:
     """Log-likelihood with the energy, up to a constant of the content; without an energy, last."""
     if option.relaxed is None:
         return -math.inf
-    return option.log_probability - option.relaxed.energy_eV_per_atom / TRUST_eV_per_atom
+    above = (option.relaxed.energy_eV_per_atom - lowest_eV_per_atom) / ALIKE_eV_per_atom
+    freer = bool(option.proposal.changes) + (option.proposal.cells > 1)
+    return option.log_probability - TAIL * math.log1p(above) - FREER * freer

@@ -83,7 +83,7 @@ class WyckoffModel:
     Args:
         network: trained.
         settings: how crystals are drawn.
-        refine: what comes between the geometry that is written and the question whether it is sane; by default nothing.
+        refine: what is made of a sane geometry, which is to be sane afterwards, too; by default it stays.
     """
 
     def __init__(self, network: SequenceNetwork, settings: DrawSettings | None = None, refine: Refine = list) -> None:
@@ -204,32 +204,26 @@ class WyckoffModel:
             if not pending:
                 break
             forms = self.sampler.forms([drafts[i] for i in pending], request.part(pending), generator)
-            built = [(i, form) for i, form in zip(pending, forms, strict=True) if crystal_of(form) is not None]
-            refined = self.refine([form for _, form in built])
-            for (i, _), form in zip(built, refined, strict=True):
-                crystal = sane_crystal(form, self.settings.limits)
+            # Before it is refined: a skeleton that is written far off is a poor one, and refining would hide that.
+            limits = self.settings.limits
+            sane = [(i, f) for i, f in zip(pending, forms, strict=True) if sane_crystal(f, limits) is not None]
+            for (i, _), form in zip(sane, self.refine([f for _, f in sane]), strict=True):
+                crystal = sane_crystal(form, limits)
                 if crystal is not None and (accept is None or accept(crystal)):
                     found[i] = Drawn(form, crystal, drafts[i].log_probability)
             pending = [i for i in pending if found[i] is None]
         return found
 
 
-def crystal_of(form: SymmetricCrystal) -> Crystal | None:
-    """The crystal of a form, or None where sites coincide or no cell has such lengths and angles."""
+def sane_crystal(form: SymmetricCrystal, limits: SanityLimits) -> Crystal | None:
+    """The crystal of a form, or None where sites coincide or contacts or packing lie outside the limits."""
     parameters = cell_parameters(form.group, np.array([*form.lengths_A, *form.angles_deg]))
     with np.errstate(invalid="ignore"):
         if not cell_volumes_A3(parameters) > 0.0:  # angles that no cell has give no number
             return None
     try:
-        return form.to_crystal()
+        crystal = form.to_crystal()
     except StructureError:
-        return None
-
-
-def sane_crystal(form: SymmetricCrystal, limits: SanityLimits) -> Crystal | None:
-    """The same, but None where contacts or packing lie outside the limits, too."""
-    crystal = crystal_of(form)
-    if crystal is None:
         return None
     types = torch.tensor([crystal.numbers])
     coords, lattice = torch.tensor([crystal.frac_coords]), torch.tensor([crystal.lattice_A])

@@ -179,7 +179,7 @@ def test_given_orbits_are_kept_and_gone_on_from(model):
         assert 5 <= one.crystal.n_atoms <= 8
 
 
-def test_a_geometry_is_refined_before_it_is_asked_whether_it_is_sane(model):
+def test_a_geometry_is_to_be_sane_before_and_after_it_is_refined(model):
     def larger(forms):
         return [replace(form, lengths_A=tuple(10 * x for x in form.lengths_A)) for form in forms]
 
