@@ -97,5 +97,5 @@ def test_nothing_to_place_and_a_map_of_other_weights_are_said(
     data: ReportData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "no candidate" in latent_view(()).why_not
-    monkeypatch.setattr("generators.checkpoint.sha256", lambda path: "0" * 64)
+    monkeypatch.setattr("pipeline.latent_view.sha256_of", lambda path: "0" * 64)
     assert "redoxa reference latent-map" in latent_view(data.results[:1]).why_not
