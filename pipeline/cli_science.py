@@ -120,6 +120,8 @@ def train(
     start: Path | None = None,
     out: Path = Path("runs/train"),
     steps: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
+    rate: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
+    edges: Annotated[int, Parameter(validator=Number(gte=400))] = 4608,
     seed: int = 0,
     workers: Annotated[int, Parameter(validator=Number(gte=1))] = 1,
     resume: bool = True,
@@ -137,6 +139,8 @@ def train(
             stays but what foresees distances from the hull, which is trained anew on its labels.
         out: folder for checkpoints, the log (JSON lines), and a page of the losses that reloads itself.
         steps: optimiser steps in all; by default 6,000 for orbits, 9,000 for geometry, 30,000 for the others.
+        rate: highest learning rate; by default 0.001, for vae and wyckoff 0.0015. Not for orbits and geometry.
+        edges: of flow and diffusion: pairs of atoms in a batch; on a GPU 24576 with --rate 0.0015 is a good start.
         seed: of weights, data order and noise.
         workers: processes, each with one thread and its share of every batch; for orbits, all cores are used.
         resume: --no-resume starts anew.
@@ -160,7 +164,7 @@ def train(
     else:
         steps = steps or 30_000
         config = TrainConfig(out, steps=steps, decay_steps=max(1, 3 * steps // 5), seed=seed, workers=workers)
-        train_to_folder(generator, data, config, hosts=hosts, start=start, resume=resume)
+        train_to_folder(generator, data, config, hosts=hosts, start=start, rate=rate, edges=edges, resume=resume)
 
 
 @reference_app.command

@@ -42,6 +42,8 @@ def train_to_folder(
     *,
     hosts: Path | None,
     start: Path | None,
+    rate: float | None = None,
+    edges: int = 4608,
     resume: bool,
 ) -> Path:
     """Train a network on crystals; returns the weights. Killed and run again, it goes on exactly where it was.
@@ -52,6 +54,8 @@ def train_to_folder(
         config: how; its folder gets the prepared data, the checkpoint, the log, a page of the losses and the weights.
         hosts: more structures, of insertion hosts with voltages; None for none, or where `data` is prepared already.
         start: weights to begin with (`redoxa train --help`), or None.
+        rate: highest learning rate; None for the generator's own.
+        edges: of flow and diffusion: pairs of atoms in a batch.
         resume: go on from the folder's checkpoint.
     """
     for path in filter(None, (data, hosts, start)):
@@ -65,6 +69,8 @@ def train_to_folder(
             prepare(data, prepared, hosts=hosts)
     if generator in ("vae", "wyckoff"):
         config = replace(config, rate=1.5e-3, clip=10.0 if generator == "vae" else config.clip)
+    if rate is not None:
+        config = replace(config, rate=rate)
     plot = config.out / "losses.html"
 
     with progress_bars() as on_progress:
@@ -74,18 +80,18 @@ def train_to_folder(
             if line["step"] % config.save_every == 0 or line["step"] == config.steps:
                 write_training_plot(config.log, plot)
 
-        task = _task(generator, prepared, start, config.out, on_progress)
+        task = _task(generator, prepared, start, edges, config.out, on_progress)
         weights = train(task, config, on_log, resume)
     note(f"weights in {weights}, log in {config.log}, losses in {plot}")
     return weights
 
 
 def _task(
-    generator: Trained, prepared: Path, start: Path | None, out: Path, on_progress: OnProgress
+    generator: Trained, prepared: Path, start: Path | None, edges: int, out: Path, on_progress: OnProgress
 ) -> Callable[[], Task[Any]]:
     """What is learned; sequences are prepared in the folder where they are not there yet (50 ms a crystal)."""
     if generator in ("flow", "diffusion"):
-        return partial(NoiseTask, generator, prepared, start=start)
+        return partial(NoiseTask, generator, prepared, start=start, edges_per_batch=edges)
     sequences = out / "sequences.safetensors"
     if not sequences.exists():
         note(f"finding the symmetric forms of the crystals in {prepared}")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from data.datasets import LABELS, load
@@ -48,7 +49,7 @@ class NoiseTask:
         start: checkpoint of a network from noise to begin with, of either generator; what it lacks, and the heads for
             coordinates and lattice where the generators differ, begin anew.
         only: of the parameters, those are trained whose names begin so; by default all.
-        edges_per_batch: a batch of N-atom crystals holds about this many edges.
+        edges_per_batch: a batch of N-atom crystals holds about this many edges, N^2 a crystal.
 
     Raises:
         InputError: the data cannot be read.
@@ -66,7 +67,8 @@ class NoiseTask:
         self.name: str = name
         self.recipe, self.edges = recipe(name), edges_per_batch
         self.backbone, self.start, self.only = backbone or self.recipe.backbone, start, only
-        self.settings = {"backbone": json.dumps(asdict(self.backbone)), "generator": name}
+        size = json.dumps(asdict(self.backbone))
+        self.settings = {"backbone": size, "generator": name, "edges_per_batch": str(edges_per_batch)}
         self.data = load(data)
         self.crystals = Crystals(self.data)
 
@@ -82,11 +84,11 @@ class NoiseTask:
 
     def epoch(self, seed: int, epoch: int) -> Sequence[torch.Tensor]:
         """See `Task`."""
-        return batches_by_size(self.data.counts, np.flatnonzero(~self.data.held_out), self.edges, (seed, epoch))
+        return self._batches(~self.data.held_out, (seed, epoch))
 
     def held_out(self) -> Sequence[torch.Tensor]:
         """See `Task`."""
-        return batches_by_size(self.data.counts, np.flatnonzero(self.data.held_out), self.edges, (1, 0))
+        return self._batches(self.data.held_out, (1, 0))
 
     def losses(
         self, network: Backbone, rows: torch.Tensor, step: int, generator: torch.Generator
@@ -99,6 +101,10 @@ class NoiseTask:
     def save(self, path: Path, network: Backbone) -> None:
         """See `Task`."""
         save_noise_network(path, self.name, network, self._statistics)
+
+    def _batches(self, chosen: npt.NDArray[np.bool_], seed: tuple[int, ...]) -> list[torch.Tensor]:
+        rows = np.flatnonzero(chosen)
+        return batches_by_size(self.data.counts, rows, self.edges, seed, most=self.edges // 24)
 
     @cached_property
     def _statistics(self) -> DataStatistics:

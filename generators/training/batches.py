@@ -39,15 +39,20 @@ class Crystals:
 
 
 def batches_by_size(
-    counts: npt.NDArray[np.int64], rows: npt.NDArray[np.int64], edges_per_batch: int, seed: tuple[int, ...]
+    counts: npt.NDArray[np.int64],
+    rows: npt.NDArray[np.int64],
+    edges_per_batch: int,
+    seed: tuple[int, ...],
+    most: int = 192,
 ) -> list[torch.Tensor]:
     """Every one of `rows` once, in batches of one number of atoms each, shuffled.
 
     Args:
         counts: atoms of each crystal of the data [C].
         rows: which crystals to take.
-        edges_per_batch: a batch of N-atom crystals holds about this many edges (N^2 a crystal), 16 to 192 crystals.
+        edges_per_batch: a batch of N-atom crystals holds about this many edges (N^2 a crystal), 16 to `most` crystals.
         seed: of the order.
+        most: crystals of a batch.
 
     Returns:
         Rows of each batch.
@@ -55,7 +60,7 @@ def batches_by_size(
     rng = np.random.default_rng(seed)
     batches = []
     for n in np.unique(counts[rows]).tolist():
-        size = int(np.clip(edges_per_batch // n**2, 16, 192))
+        size = int(np.clip(edges_per_batch // n**2, 16, most))
         order = torch.from_numpy(rng.permutation(rows[counts[rows] == n]))
         batches += list(torch.split(order, size))
     return [batches[i] for i in rng.permutation(len(batches))]
