@@ -121,7 +121,7 @@ def train(
     out: Path = Path("runs/train"),
     steps: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
     rate: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
-    edges: Annotated[int, Parameter(validator=Number(gte=400))] = 4608,
+    edges: Annotated[int | None, Parameter(validator=Number(gte=400))] = None,
     seed: int = 0,
     workers: Annotated[int, Parameter(validator=Number(gte=1))] = 1,
     resume: bool = True,
@@ -139,8 +139,9 @@ def train(
             stays but what foresees distances from the hull, which is trained anew on its labels.
         out: folder for checkpoints, the log (JSON lines), and a page of the losses that reloads itself.
         steps: optimiser steps in all; by default 6,000 for orbits, 9,000 for geometry, 30,000 for the others.
-        rate: highest learning rate; by default 0.001, for vae and wyckoff 0.0015. Not for orbits and geometry.
-        edges: of flow and diffusion: pairs of atoms in a batch; on a GPU 24576 with --rate 0.0015 is a good start.
+        rate: highest learning rate; by default 0.001, for vae and wyckoff 0.0015.
+        edges: pairs of atoms in a batch of flow and diffusion, by default 4,608; on a GPU 24576 with --rate 0.0015 is a
+            good start.
         seed: of weights, data order and noise.
         workers: processes, each with one thread and its share of every batch; for orbits, all cores are used.
         resume: --no-resume starts anew.
@@ -153,6 +154,10 @@ def train(
         train_to_folder,
     )
 
+    if edges is not None and generator not in ("flow", "diffusion"):
+        raise InputError(f"--edges is of flow and diffusion; leave it out to train {generator}")
+    if rate is not None and generator in ("orbits", "geometry"):
+        raise InputError(f"--rate: {generator} has a fixed one; leave it out")
     if generator == "orbits" and start is not None:
         train_stability_to_folder(start, out)
     elif generator == "orbits":

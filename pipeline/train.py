@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from pydantic import JsonValue
 
 from data.datasets import load, prepare
@@ -20,6 +22,7 @@ from generators.geometry.training import geometry_config, train_geometry
 from generators.noise.training import NoiseTask
 from generators.orbits.judge_training import JudgeConfig
 from generators.orbits.training import decorator_config, train_orbits, with_stability
+from generators.training.batches import EDGES_PER_BATCH
 from generators.training.loop import Task, TrainConfig, train
 from generators.vae.training import VaeTask
 from generators.wyckoff.training import WyckoffTask
@@ -29,7 +32,7 @@ from pipeline.training_plot import write_training_plot
 from screening.pool import available_cores
 
 PACKAGES = ("redoxa", "torch", "pymatgen", "numpy")
-"""Whose versions the record of `orbits` names."""
+"""Whose versions a record names."""
 
 Trained = Literal["flow", "diffusion", "vae", "wyckoff"]
 """Networks that learn crystals by the common loop."""
@@ -42,8 +45,8 @@ def train_to_folder(
     *,
     hosts: Path | None,
     start: Path | None,
-    rate: float | None = None,
-    edges: int = 4608,
+    rate: float | None,
+    edges: int | None,
     resume: bool,
 ) -> Path:
     """Train a network on crystals; returns the weights. Killed and run again, it goes on exactly where it was.
@@ -55,7 +58,7 @@ def train_to_folder(
         hosts: more structures, of insertion hosts with voltages; None for none, or where `data` is prepared already.
         start: weights to begin with (`redoxa train --help`), or None.
         rate: highest learning rate; None for the generator's own.
-        edges: of flow and diffusion: pairs of atoms in a batch.
+        edges: pairs of atoms in a batch, of flow and diffusion; None for the default.
         resume: go on from the folder's checkpoint.
     """
     for path in filter(None, (data, hosts, start)):
@@ -82,16 +85,25 @@ def train_to_folder(
 
         task = _task(generator, prepared, start, edges, config.out, on_progress)
         weights = train(task, config, on_log, resume)
+    options: dict[str, str | int | float | None] = {
+        name: path.name if path else None for name, path in (("data", data), ("hosts", hosts), ("start", start))
+    }
+    options |= {"steps": config.steps, "rate": rate, "edges": edges, "seed": config.seed, "workers": config.workers}
+    command = " ".join(f"--{name} {value}" for name, value in options.items() if value is not None)
+    facts: dict[str, JsonValue] = json.loads(config.log.read_text(encoding="utf-8").splitlines()[-1])
+    facts["device"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    sources = tuple(Source(name=p.name, attribution="", sha256=sha256_of(p)) for p in (data, hosts, start) if p)
+    write_provenance(weights, f"redoxa train --generator {generator} {command}", sources, PACKAGES, facts)
     note(f"weights in {weights}, log in {config.log}, losses in {plot}")
     return weights
 
 
 def _task(
-    generator: Trained, prepared: Path, start: Path | None, edges: int, out: Path, on_progress: OnProgress
+    generator: Trained, prepared: Path, start: Path | None, edges: int | None, out: Path, on_progress: OnProgress
 ) -> Callable[[], Task[Any]]:
     """What is learned; sequences are prepared in the folder where they are not there yet (50 ms a crystal)."""
     if generator in ("flow", "diffusion"):
-        return partial(NoiseTask, generator, prepared, start=start, edges_per_batch=edges)
+        return partial(NoiseTask, generator, prepared, start=start, edges_per_batch=edges or EDGES_PER_BATCH)
     sequences = out / "sequences.safetensors"
     if not sequences.exists():
         note(f"finding the symmetric forms of the crystals in {prepared}")

@@ -26,7 +26,7 @@ from generators.exchange.proposals import element_volumes
 from generators.geometry.flow import GeometryConfig, GeometryNetwork, save_geometry
 from generators.geometry.free_space import Frame, FreeState, cell_directions, frame_arrays, place, project, strains
 from generators.geometry.pairs import ALONE, Pair, alone, pairs
-from generators.training.batches import batches_by_size
+from generators.training.batches import EDGES_PER_BATCH, batches_by_size
 from generators.training.log import OnLog
 from generators.training.loop import TrainConfig, train
 
@@ -112,7 +112,7 @@ class GeometryTask:
 
     name = "geometry"
 
-    def __init__(self, data: Path, size: GeometryConfig | None = None, edges_per_batch: int = 4608) -> None:
+    def __init__(self, data: Path, size: GeometryConfig | None = None, edges_per_batch: int = EDGES_PER_BATCH) -> None:
         self.tensors, header = read_tensors(data)
         if missing := {"frame", "start", "end", "start_cell", "end_cell"} - set(self.tensors):
             raise InputError(f"{data}: lacks {', '.join(sorted(missing))}; it is no file of pairs of geometries")

@@ -20,7 +20,7 @@ from generators.checkpoint import checkpoint_format, read_tensors
 from generators.noise.checkpoint import save_noise_network
 from generators.noise.objective import LossWeights, Noising, diffusion, fit_buffers, loss_terms, straight_paths
 from generators.noise.statistics import DataStatistics, count_statistics
-from generators.training.batches import Crystals, batches_by_size
+from generators.training.batches import EDGES_PER_BATCH, Crystals, batches_by_size
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ class NoiseTask:
         start: checkpoint of a network from noise to begin with, of either generator; what it lacks, and the heads for
             coordinates and lattice where the generators differ, begin anew.
         only: of the parameters, those are trained whose names begin so; by default all.
-        edges_per_batch: a batch of N-atom crystals holds about this many edges, N^2 a crystal.
+        edges_per_batch: a batch of N-atom crystals holds about this many edges, N^2 a crystal; a resumed
+            run must have the same.
 
     Raises:
         InputError: the data cannot be read.
@@ -62,7 +63,7 @@ class NoiseTask:
         backbone: BackboneConfig | None = None,
         start: Path | None = None,
         only: str = "",
-        edges_per_batch: int = 4608,
+        edges_per_batch: int = EDGES_PER_BATCH,
     ) -> None:
         self.name: str = name
         self.recipe, self.edges = recipe(name), edges_per_batch
@@ -103,8 +104,7 @@ class NoiseTask:
         save_noise_network(path, self.name, network, self._statistics)
 
     def _batches(self, chosen: npt.NDArray[np.bool_], seed: tuple[int, ...]) -> list[torch.Tensor]:
-        rows = np.flatnonzero(chosen)
-        return batches_by_size(self.data.counts, rows, self.edges, seed, most=self.edges // 24)
+        return batches_by_size(self.data.counts, np.flatnonzero(chosen), self.edges, seed)
 
     @cached_property
     def _statistics(self) -> DataStatistics:

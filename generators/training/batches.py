@@ -11,6 +11,12 @@ import torch
 from data.datasets import CrystalData
 from generators.noise.paths import lattice_to_log
 
+EDGES_PER_BATCH = 4608
+"""On a CPU: more gains nothing there."""
+
+LEAST_EDGES = 24
+"""A crystal counts for so many at least, for the work by crystal and atom that a tiny one needs beside its edges."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -39,20 +45,16 @@ class Crystals:
 
 
 def batches_by_size(
-    counts: npt.NDArray[np.int64],
-    rows: npt.NDArray[np.int64],
-    edges_per_batch: int,
-    seed: tuple[int, ...],
-    most: int = 192,
+    counts: npt.NDArray[np.int64], rows: npt.NDArray[np.int64], edges_per_batch: int, seed: tuple[int, ...]
 ) -> list[torch.Tensor]:
     """Every one of `rows` once, in batches of one number of atoms each, shuffled.
 
     Args:
         counts: atoms of each crystal of the data [C].
         rows: which crystals to take.
-        edges_per_batch: a batch of N-atom crystals holds about this many edges (N^2 a crystal), 16 to `most` crystals.
+        edges_per_batch: a batch of N-atom crystals holds about this many edges (N^2 a crystal, `LEAST_EDGES` at least),
+            and 16 crystals at least.
         seed: of the order.
-        most: crystals of a batch.
 
     Returns:
         Rows of each batch.
@@ -60,7 +62,7 @@ def batches_by_size(
     rng = np.random.default_rng(seed)
     batches = []
     for n in np.unique(counts[rows]).tolist():
-        size = int(np.clip(edges_per_batch // n**2, 16, most))
+        size = int(max(edges_per_batch // max(n**2, LEAST_EDGES), 16))
         order = torch.from_numpy(rng.permutation(rows[counts[rows] == n]))
         batches += list(torch.split(order, size))
     return [batches[i] for i in rng.permutation(len(batches))]

@@ -46,6 +46,17 @@ def test_an_epoch_holds_every_crystal_that_is_not_held_out_once_in_batches_of_on
     assert sorted(torch.cat(list(task.held_out())).tolist()) == np.flatnonzero(task.data.held_out).tolist()
 
 
+def test_larger_batches_hold_more_of_every_size_and_small_crystals_count_for_some_edges(tiny_file):
+    def largest(edges: int) -> int:
+        return max(len(rows) for rows in NoiseTask("flow", tiny_file, TINY, edges_per_batch=edges).epoch(0, 0))
+
+    assert largest(400) == 400 // 24 == 16
+    assert largest(432) == 432 // 24 == 18  # two atoms: four edges, which count for 24
+    assert (
+        NoiseTask("flow", tiny_file, TINY).settings != NoiseTask("flow", tiny_file, TINY, edges_per_batch=400).settings
+    )
+
+
 def test_statistics_of_the_lattice_are_standard_on_the_training_data(tiny_file):
     task = NoiseTask("flow", tiny_file, TINY)
     network = task.network()
