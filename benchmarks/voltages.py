@@ -26,7 +26,7 @@ from data.reference import load_reference
 from screening.electrode import ElectrodeError, State, performance
 from screening.pool import Finished, relax_many
 from screening.relax import RelaxSettings
-from screening.removal import remove_ions, without
+from screening.removal import ion_sites, without
 from screening.volume import same_host
 
 
@@ -57,7 +57,7 @@ def emptied(prototype: Prototype, discharged: Crystal) -> Crystal:
     """The relaxed crystal without the ions that leave (relaxation keeps the order of the atoms)."""
     if prototype.leaving:
         return without(discharged, prototype.leaving)
-    return remove_ions(discharged, prototype.working_ion, discharged.composition[prototype.working_ion])
+    return without(discharged, ion_sites(discharged, prototype.working_ion))
 
 
 def run_all(crystals: Sequence[Crystal], workers: int, what: str) -> list[Finished]:

@@ -111,8 +111,8 @@ def oxidation_states(composition: Mapping[str, int]) -> dict[str, float] | None:
     return None if found is None else dict(found)
 
 
-def redox_capacity_electrons(composition: Mapping[str, int], ion: str, mode: Mode = "oxidation") -> float | None:
-    """Electrons the redox elements of the cell can give (oxidation) or take (reduction) within `REDOX_WINDOW`.
+def redox_electrons(composition: Mapping[str, int], ion: str, mode: Mode = "oxidation") -> dict[str, float] | None:
+    """Electrons that each redox element of the cell can give (oxidation) or take (reduction) within `REDOX_WINDOW`.
 
     Redox of the anions (O, S) is not counted. An element that already lies outside its window gives nothing.
 
@@ -122,22 +122,29 @@ def redox_capacity_electrons(composition: Mapping[str, int], ion: str, mode: Mod
         mode: "oxidation" for the removal of ions, "reduction" for their insertion.
 
     Returns:
-        Electrons per given composition; None when it cannot be balanced.
+        Electrons per given composition by element; None when it cannot be balanced.
     """
     states = oxidation_states(composition)
     if states is None:
         return None
-    electrons = 0.0
+    electrons: dict[str, float] = {}
     for element, state in states.items():
         if element == ion:
             continue
         count = composition[element]
         if element == "C" and _is_graphite(_reduced(composition)):
-            electrons += -state * count if mode == "oxidation" else max(0.0, count * (1 / 6 + state))
+            room = -state * count if mode == "oxidation" else max(0.0, count * (1 / 6 + state))
+            electrons[element] = round(room, 9)
         elif element in REDOX_WINDOW:
             low, high = REDOX_WINDOW[element]
-            electrons += count * max(0.0, high - state if mode == "oxidation" else state - low)
-    return round(electrons, 9)
+            electrons[element] = round(count * max(0.0, high - state if mode == "oxidation" else state - low), 9)
+    return electrons
+
+
+def redox_capacity_electrons(composition: Mapping[str, int], ion: str, mode: Mode = "oxidation") -> float | None:
+    """Electrons of all redox elements together (`redox_electrons`); None when the composition cannot be balanced."""
+    electrons = redox_electrons(composition, ion, mode)
+    return None if electrons is None else round(sum(electrons.values()), 9)
 
 
 def removable_ions(composition: Mapping[str, int], ion: str) -> float:
@@ -148,6 +155,18 @@ def removable_ions(composition: Mapping[str, int], ion: str) -> float:
     """
     electrons = redox_capacity_electrons(composition, ion, "oxidation")
     return min(float(composition.get(ion, 0)), (electrons or 0.0) / ION_VALENCE[ion])
+
+
+def insertable_ions(composition: Mapping[str, int], ion: str) -> float:
+    """Working ions per cell that a host can take up at one electron by redox atom, within the window of each element.
+
+    More electrons by atom are met where a host converts to metal, hardly where it stays; graphite takes one by six C.
+
+    Raises:
+        KeyError: `ion` is not a working ion of `data.units.ION_VALENCE`.
+    """
+    electrons = redox_electrons(composition, ion, "reduction") or {}
+    return sum(min(taken, float(composition[element])) for element, taken in electrons.items()) / ION_VALENCE[ion]
 
 
 def theoretical_capacity_mAh_g(composition: Mapping[str, int], ion: str) -> float:

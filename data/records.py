@@ -177,6 +177,17 @@ class Reason(Record):
     limit: float | None = None
 
 
+class VoltageStep(Record):
+    """A plateau of a voltage profile: two states of charge that coexist.
+
+    `x_charge` and `x_discharge`: working ions per formula unit of the host at its ends.
+    """
+
+    x_charge: float
+    x_discharge: float
+    voltage_V: float
+
+
 class ScreeningResult(Record):
     """Everything the screening found for one candidate under one set of settings."""
 
@@ -187,6 +198,8 @@ class ScreeningResult(Record):
     settings_hash: str
     estimates: dict[str, Estimate] = {}
     reasons: tuple[Reason, ...] = ()
+    profile: tuple[VoltageStep, ...] = ()
+    """Voltage by content of ions, from the charged end; one step where no partial states were computed."""
     crystals: dict[str, Crystal] = {}
     """Relaxed states by name: ``discharged``, ``charged``."""
     notes: dict[str, str] = {}

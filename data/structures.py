@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
-from ase.data import atomic_masses, chemical_symbols
+from ase.data import atomic_masses, atomic_numbers, chemical_symbols
 
 from data.errors import StructureError
 from data.records import Crystal
@@ -83,7 +84,12 @@ def primitive(crystal: Crystal, symprec_A: float = 0.01) -> Crystal:
 
 def mass_amu(crystal: Crystal) -> float:
     """Mass of the cell."""
-    return float(sum(atomic_masses[z] for z in crystal.numbers))
+    return composition_mass_amu(crystal.composition)
+
+
+def composition_mass_amu(composition: Mapping[str, int]) -> float:
+    """Mass of atoms given by element symbol."""
+    return float(sum(n * atomic_masses[atomic_numbers[e]] for e, n in composition.items()))
 
 
 def density_g_cm3(crystal: Crystal) -> float:

@@ -8,27 +8,27 @@ from data.reference import Reference, load_reference
 from data.store import Store
 from data.tables import load_known_materials
 from screening.funnel import Context, MemoryCache
+from screening.jobs import AnyOutcome, Outcome
 from screening.novelty import DuplicateIndex
-from screening.relax import Relaxation
 
 USER_REFERENCE = "reference_user.parquet"
 """File beside the store that `redoxa reference add` writes."""
 
 
 class StoreCache:
-    """Relaxations in the store."""
+    """Finished computations in the store."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def get(self, key: str) -> Relaxation | None:
-        """A finished relaxation, or None."""
+    def get(self, key: str, kind: type[AnyOutcome]) -> AnyOutcome | None:
+        """A finished computation, or None."""
         found = self._store.get_relaxation(key)
-        return None if found is None else Relaxation.model_validate(found)
+        return None if found is None else kind.model_validate(found)
 
-    def put(self, key: str, relaxation: Relaxation) -> None:
-        """Keep a relaxation."""
-        self._store.put_relaxation(key, relaxation.model_dump(mode="json"))
+    def put(self, key: str, outcome: Outcome) -> None:
+        """Keep it."""
+        self._store.put_relaxation(key, outcome.model_dump(mode="json"))
 
 
 def open_reference(folder: Path) -> Reference:

@@ -1,4 +1,4 @@
-"""One candidate's way through the stages, as a coroutine that asks for the relaxations it needs."""
+"""One candidate's way through the stages, as a coroutine that asks for the computations it needs."""
 
 from __future__ import annotations
 
@@ -12,9 +12,18 @@ from data.records import Candidate, Crystal, Reason, ScreeningResult, Verdict
 from data.registry import load
 from screening import GATES, PROPERTIES
 from screening.base import Findings, Gate, Needs, Subject, Surroundings
+from screening.insertion import fillings
+from screening.jobs import Settings
+from screening.jobs import Subject as Work
 from screening.pool import Finished
-from screening.relax import Relaxation
-from screening.removal import remove_ions, supercell
+from screening.relax import Relaxation, RelaxSettings
+from screening.removal import ion_sites, remove_ions, supercell
+
+FILLINGS = 3
+"""Ways to fill an empty host that are relaxed at least; electrostatics alone does not know the best hole."""
+
+PROFILE_ATOMS = 48
+"""Largest cell that is made for the sake of a profile."""
 
 
 class Stopped(Exception):  # noqa: N818  (not an error: the candidate's way ended, the reasons say why)
@@ -38,13 +47,18 @@ class Clock(Protocol):
 
 
 @dataclass
-class RelaxationRequest:
-    """Asks for a relaxation; whoever drives the coroutine fills `outcome` before going on."""
+class Request:
+    """Asks for a job; whoever drives the coroutine fills `outcome` before going on."""
 
     stage: str
-    crystal: Crystal
+    subject: Work
+    settings: Settings
     urgency: int
     outcome: Finished | None = None
+
+
+Requests = tuple[Request, ...]
+"""What can be computed at the same time; the coroutine goes on when all have ended."""
 
 
 @dataclass
@@ -86,6 +100,7 @@ class Assessment:
             estimates=subject.estimates,
             reasons=tuple(self.reasons),
             crystals={name: r.crystal for name, r in states.items() if r is not None},
+            profile=subject.profile,
             notes=self.notes,
             stages=tuple(self.stages),
         )
@@ -101,23 +116,18 @@ def plan() -> Mapping[Needs, Mapping[str, tuple[Gate, ...]]]:
     return stages
 
 
-def assess(run: Assessment) -> Generator[RelaxationRequest, None, None]:
+def assess(run: Assessment) -> Generator[Requests, None, None]:
     """Walk a candidate through all stages.
 
     Raises:
         Stopped: a stage ended the way; `run.reasons` say why.
     """
-    subject = run.subject
     _evaluate(run, Needs.CRYSTAL)
-    subject.discharged = yield from _relaxed(run, "relax_discharged", subject.candidate.crystal, urgency=0)
-    _evaluate(run, Needs.DISCHARGED)
-    subject.charged_start = supercell(subject.discharged.crystal, subject.supercells)
-    for count in partial_counts(subject.n_removed, run.around.settings.profile_states):
-        partly = remove_ions(subject.charged_start, subject.ion, count)
-        subject.between += ((yield from _relaxed(run, "relax_between", partly, urgency=1)),)
-    emptied = remove_ions(subject.charged_start, subject.ion, subject.n_removed)
-    subject.charged = yield from _relaxed(run, "relax_charged", emptied, urgency=2)
+    yield from (_insertion(run) if run.subject.inserts else _removal(run))
     _evaluate(run, Needs.CHARGED)
+    if run.around.settings.profile_states:
+        yield from _profile(run)
+        _evaluate(run, Needs.PROFILE)
 
 
 def stage_order() -> tuple[str, ...]:
@@ -125,9 +135,58 @@ def stage_order() -> tuple[str, ...]:
     by_need = plan()
     return (
         *by_need[Needs.CRYSTAL], "relax_discharged",
-        *by_need[Needs.DISCHARGED], "relax_between", "relax_charged",
-        *by_need[Needs.CHARGED],
+        *by_need[Needs.DISCHARGED], "relax_charged",
+        *by_need[Needs.CHARGED], "relax_between",
+        *by_need[Needs.PROFILE],
     )  # fmt: skip
+
+
+def _removal(run: Assessment) -> Generator[Requests, None, None]:
+    """Relax the candidate, take the ions out, relax again."""
+    subject = run.subject
+    subject.discharged = yield from _lowest(run, "relax_discharged", [subject.candidate.crystal], urgency=0)
+    _evaluate(run, Needs.DISCHARGED)
+    subject.full_cell = supercell(subject.discharged.crystal, subject.supercells)
+    subject.moving = tuple(ion_sites(subject.full_cell, subject.ion))
+    emptied = remove_ions(subject.full_cell, subject.moving, subject.n_removed, run.around.settings.orderings)
+    subject.charged = yield from _lowest(run, "relax_charged", emptied, urgency=2)
+
+
+def _insertion(run: Assessment) -> Generator[Requests, None, None]:
+    """Relax the host, which is the charged state, put ions into its holes, relax the fillings and keep the lowest."""
+    subject = run.subject
+    host = yield from _lowest(run, "relax_charged", [subject.candidate.crystal], urgency=0)
+    cell = supercell(host.crystal, subject.supercells)
+    starts = fillings(cell, subject.ion, subject.n_removed, max(run.around.settings.orderings, FILLINGS))
+    if not starts:
+        text = f"no hole of {subject.candidate.formula} takes {subject.ion} up"
+        run.stop(Reason(stage="relax_discharged", code="no_room", text=text, verdict=Verdict.FAIL))
+        raise Stopped
+    subject.n_removed = len(starts[0][1])  # as many as fit
+    subject.moving = starts[0][1]
+    found = yield from _lowest(run, "relax_discharged", [crystal for crystal, _ in starts], urgency=1)
+    subject.discharged, subject.full_cell, subject.charged = found, found.crystal, host
+    _evaluate(run, Needs.DISCHARGED)
+
+
+def _profile(run: Assessment) -> Generator[Requests, None, None]:
+    """Relax states of partial charge, in a larger cell where one cell has too few ions to divide."""
+    subject, settings = run.subject, run.around.settings
+    if subject.full_cell is None:
+        raise LookupError("a profile needs the end states")
+    cells = profile_cells(subject.n_removed, subject.full_cell.n_atoms, settings.profile_states)
+    full = supercell(subject.full_cell, cells)
+    moving = [i * cells + k for i in subject.moving for k in range(cells)]
+    starts = [
+        remove_ions(full, moving, count, settings.orderings)
+        for count in partial_counts(cells * subject.n_removed, settings.profile_states)
+    ]
+    subject.between = yield from _relaxed(run, "relax_between", starts, urgency=1)
+
+
+def profile_cells(moving: int, n_atoms: int, states: int) -> int:
+    """Cells to join so that `states` partial states can be told apart, within `PROFILE_ATOMS`; else as many as fit."""
+    return max(1, min(-(-(states + 1) // moving), PROFILE_ATOMS // n_atoms))
 
 
 def partial_counts(removed: int, states: int) -> list[int]:
@@ -135,33 +194,52 @@ def partial_counts(removed: int, states: int) -> list[int]:
     return sorted({round(removed * k / (states + 1)) for k in range(1, states + 1)} - {0, removed})
 
 
-def _relaxed(
-    run: Assessment, stage: str, crystal: Crystal, urgency: int
-) -> Generator[RelaxationRequest, None, Relaxation]:
-    """Ask for a relaxation and return it.
+def _lowest(
+    run: Assessment, stage: str, crystals: Sequence[Crystal], urgency: int
+) -> Generator[Requests, None, Relaxation]:
+    """Relax alternatives of one state and return the one of lowest energy.
 
     Raises:
-        Stopped: it did not converge (undetermined, never a number), or the potential or its process failed.
+        Stopped: none converged (undetermined, never a number), or the potential or its process failed.
+    """
+    (best,) = yield from _relaxed(run, stage, [crystals], urgency)
+    return best
+
+
+def _relaxed(
+    run: Assessment, stage: str, states: Sequence[Sequence[Crystal]], urgency: int
+) -> Generator[Requests, None, tuple[Relaxation, ...]]:
+    """Relax alternatives of several states at the same time and return the lowest of each.
+
+    Raises:
+        Stopped: a state of which no alternative converged.
     """
     run.enter(stage)
-    request = RelaxationRequest(stage, crystal, urgency)
-    yield request
-    outcome = request.outcome
-    if outcome is None:
-        raise LookupError("nobody answered the request for a relaxation")
-    done = outcome.relaxation
+    settings = RelaxSettings(fmax_eV_A=run.around.settings.fmax_eV_A, max_steps=run.around.settings.max_steps)
+    asked = [tuple(Request(stage, crystal, settings, urgency) for crystal in crystals) for crystals in states]
+    yield tuple(request for alternatives in asked for request in alternatives)
+    best = []
+    for alternatives in asked:
+        ended = [request.outcome for request in alternatives if request.outcome is not None]
+        good = [x.relaxation for x in ended if x.relaxation is not None and x.relaxation.converged]
+        if not good:
+            run.stop(_why(stage, ended[0], run.around.settings.fmax_eV_A))
+            raise Stopped
+        best.append(min(good, key=lambda r: r.energy_eV))
+    run.clock.passed(stage)
+    return tuple(best)
+
+
+def _why(stage: str, ended: Finished, fmax_eV_A: float) -> Reason:
+    """Why a relaxation gives no number."""
+    done = ended.relaxation
     if done is None:
-        verdict, code = (Verdict.ERROR, "worker_died") if outcome.died else (Verdict.UNDETERMINED, "no_energy")
-        run.stop(Reason(stage=stage, code=code, text=outcome.error, verdict=verdict))
-    elif not done.converged:
-        run.stop(Reason(
-            stage=stage, code="not_converged", text=done.reason, verdict=Verdict.UNDETERMINED,
-            value=done.max_force_eV_A, limit=run.around.settings.fmax_eV_A,
-        ))  # fmt: skip
-    else:
-        run.clock.passed(stage)
-        return done
-    raise Stopped
+        verdict, code = (Verdict.ERROR, "worker_died") if ended.died else (Verdict.UNDETERMINED, "no_energy")
+        return Reason(stage=stage, code=code, text=ended.error, verdict=verdict)
+    return Reason(
+        stage=stage, code="not_converged", text=done.reason, verdict=Verdict.UNDETERMINED,
+        value=done.max_force_eV_A, limit=fmax_eV_A,
+    )  # fmt: skip
 
 
 def _evaluate(run: Assessment, needs: Needs) -> None:
@@ -190,6 +268,7 @@ def _stage(run: Assessment, kinds: Sequence[Gate]) -> Verdict:
         found = kind.evaluate(run.subject, run.around)
         run.reasons += found.reasons
         run.notes |= found.notes
+        run.subject.profile = found.profile or run.subject.profile
         if found.estimate is None:
             continue
         run.subject.estimates[kind.name] = found.estimate

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from data.records import Candidate, Crystal, Estimate, Reason, Verdict
+from data.records import Candidate, Crystal, Estimate, Reason, Verdict, VoltageStep
 
 if TYPE_CHECKING:
     from data.reference import Coverage, ReferenceEntry
     from data.tables import KnownMatch
+    from screening.jobs import AnyOutcome, Outcome
     from screening.novelty import DuplicateIndex
     from screening.relax import Relaxation
     from screening.settings import ScreenSettings
@@ -29,6 +30,8 @@ class Needs(IntEnum):
     """The relaxed discharged state."""
     CHARGED = 2
     """Both relaxed states."""
+    PROFILE = 3
+    """States of partial charge as well."""
 
 
 class KnownMaterialsTable(Protocol):
@@ -61,15 +64,15 @@ class ReferenceTable(Protocol):
         ...
 
 
-class RelaxationCache(Protocol):
-    """Finished relaxations by content key, so that a killed run repeats none. Used by the parent process only."""
+class OutcomeCache(Protocol):
+    """Finished computations by content key, so that a killed run repeats none. Used by the parent process only."""
 
-    def get(self, key: str) -> Relaxation | None:
-        """A finished relaxation, or None."""
+    def get(self, key: str, kind: type[AnyOutcome]) -> AnyOutcome | None:
+        """A finished computation, or None."""
         ...
 
-    def put(self, key: str, relaxation: Relaxation) -> None:
-        """Keep a finished relaxation."""
+    def put(self, key: str, outcome: Outcome) -> None:
+        """Keep a finished computation."""
         ...
 
 
@@ -100,23 +103,29 @@ class Subject:
 
     Attributes:
         candidate: as it came.
-        supercells: cells of `candidate.crystal` that the charged state is made from, set by the redox gate.
-        n_removed: working ions that leave these cells on full charge, set likewise.
+        supercells: cells of `candidate.crystal` that make the cell in which ions move, set by the redox gate.
+        n_removed: working ions that leave this cell on full charge, set likewise.
+        inserts: whether the candidate is the charged state, into which the ions go first; set likewise.
         discharged: relaxed discharged state.
         charged: relaxed charged state; its cell may be a supercell of the discharged one.
-        charged_start: the discharged cell (or supercell) from which the charged one was made, before ions left.
+        full_cell: the discharged state in the cell that the charged one has (atoms in the same order but for the ions).
+        moving: indices in `full_cell` of the ions that may leave; where only some do, the others are chosen to stay.
         between: relaxed states of partial charge, where a profile was asked for.
         estimates: what has been estimated, by property name.
+        profile: voltage by content of ions, from the charged end.
     """
 
     candidate: Candidate
     supercells: int = 1
     n_removed: int = 0
+    inserts: bool = False
     discharged: Relaxation | None = None
     charged: Relaxation | None = None
-    charged_start: Crystal | None = None
+    full_cell: Crystal | None = None
+    moving: tuple[int, ...] = ()
     between: tuple[Relaxation, ...] = ()
     estimates: dict[str, Estimate] = field(default_factory=dict)
+    profile: tuple[VoltageStep, ...] = ()
 
     @property
     def ion(self) -> str:
@@ -125,12 +134,20 @@ class Subject:
 
     @property
     def n_moving(self) -> float:
-        """Working ions that leave per cell of the candidate."""
+        """Working ions that leave (or enter) per cell of the candidate."""
         return self.n_removed / self.supercells
 
     @property
+    def full_composition(self) -> dict[str, int]:
+        """Atoms of the cell in which the ions move when all of them are in it."""
+        content = {e: n * self.supercells for e, n in self.candidate.crystal.composition.items()}
+        if self.inserts:
+            content[self.ion] = content.get(self.ion, 0) + self.n_removed
+        return content
+
+    @property
     def crystal(self) -> Crystal:
-        """The best geometry known of the discharged state."""
+        """The best geometry known of the discharged state; before anything is relaxed, the candidate as it came."""
         return self.discharged.crystal if self.discharged is not None else self.candidate.crystal
 
     @property
@@ -150,6 +167,7 @@ class Findings:
     """What one property or gate found. A reason with another verdict than `pass` ends the candidate's way."""
 
     estimate: Estimate | None = None
+    profile: tuple[VoltageStep, ...] = ()
     reasons: list[Reason] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)
 

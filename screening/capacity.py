@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from data.records import Estimate
-from data.structures import density_g_cm3, mass_amu
+from data.structures import composition_mass_amu, density_g_cm3
 from data.units import FARADAY_MAH_PER_MOL, ION_VALENCE
 from screening.base import Findings, Needs, Subject, Surroundings
 
@@ -17,9 +17,9 @@ VOLUME_SIGMA = 0.03
 
 
 def capacity_mAh_g(subject: Subject) -> float:
-    """Charge n z F of the moving ions over the mass of the discharged (as-made) cell."""
-    crystal = subject.candidate.crystal
-    return subject.n_moving * ION_VALENCE[subject.ion] * FARADAY_MAH_PER_MOL / mass_amu(crystal)
+    """Charge n z F of the moving ions over the mass of the discharged cell."""
+    charge = subject.n_removed * ION_VALENCE[subject.ion] * FARADAY_MAH_PER_MOL
+    return charge / composition_mass_amu(subject.full_composition)
 
 
 class CapacityGrav:

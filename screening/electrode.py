@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from data.errors import RedoxaError
-from data.records import Crystal
+from data.records import Crystal, VoltageStep
 from data.structures import to_structure
 from data.units import ION_VALENCE
 
 if TYPE_CHECKING:
+    from pymatgen.apps.battery.battery_abc import AbstractVoltagePair
     from pymatgen.apps.battery.insertion_battery import InsertionElectrode
     from pymatgen.entries.computed_entries import ComputedStructureEntry
 
@@ -40,7 +42,7 @@ class Performance:
 
     Attributes:
         average_voltage_V: capacity-weighted mean over the steps.
-        voltages_V: voltage of each step, from the charged end.
+        steps: plateaus of the profile, from the charged end.
         capacity_grav_mAh_g: per gram of the discharged phase.
         capacity_vol_mAh_cm3: per cubic centimetre of the discharged phase.
         energy_grav_Wh_kg: capacity times average voltage.
@@ -51,7 +53,7 @@ class Performance:
     """
 
     average_voltage_V: float
-    voltages_V: tuple[float, ...]
+    steps: tuple[VoltageStep, ...]
     capacity_grav_mAh_g: float
     capacity_vol_mAh_cm3: float
     energy_grav_Wh_kg: float
@@ -63,8 +65,7 @@ class Performance:
     @property
     def max_voltage_step_V(self) -> float:
         """Largest absolute difference of neighbouring steps; 0 for a single plateau."""
-        pairs = zip(self.voltages_V, self.voltages_V[1:], strict=False)
-        return max((abs(a - b) for a, b in pairs), default=0.0)
+        return max((abs(a.voltage_V - b.voltage_V) for a, b in pairwise(self.steps)), default=0.0)
 
 
 def performance(states: Sequence[State], ion: str, ion_metal_eV: float) -> Performance:
@@ -84,7 +85,7 @@ def performance(states: Sequence[State], ion: str, ion_metal_eV: float) -> Perfo
     electrode = insertion_electrode(states, ion, ion_metal_eV)
     return Performance(
         average_voltage_V=float(electrode.get_average_voltage()),
-        voltages_V=tuple(float(pair.voltage) for pair in electrode.voltage_pairs),
+        steps=tuple(_step(pair) for pair in electrode.voltage_pairs),
         capacity_grav_mAh_g=float(electrode.get_capacity_grav()),
         capacity_vol_mAh_cm3=float(electrode.get_capacity_vol()),
         energy_grav_Wh_kg=float(electrode.get_specific_energy()),
@@ -110,6 +111,12 @@ def insertion_electrode(states: Sequence[State], ion: str, ion_metal_eV: float) 
     _check_states(states, ion)
     entries = [_entry(state) for state in states]
     return InsertionElectrode.from_entries(entries, PDEntry(Composition(ion), ion_metal_eV), strip_structures=False)
+
+
+def _step(pair: AbstractVoltagePair) -> VoltageStep:
+    host_atoms = pair.framework.num_atoms
+    charge, discharge = (x / (1 - x) * host_atoms for x in (pair.frac_charge, pair.frac_discharge))
+    return VoltageStep(x_charge=charge, x_discharge=discharge, voltage_V=float(pair.voltage))
 
 
 def _entry(state: State) -> ComputedStructureEntry:

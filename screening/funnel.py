@@ -1,7 +1,7 @@
-"""The funnel: candidates in, screening results out as they end; cheap stages here, relaxations in worker processes.
+"""The funnel: candidates in, screening results out as they end; cheap stages here, dear ones in worker processes.
 
-Each candidate walks through the stages on its own (`assess`, a coroutine that asks for relaxations). The funnel answers
-from the cache or from the workers, so that every finished relaxation is kept the moment it ends and none is repeated.
+Each candidate walks through the stages on its own (`assess`, a coroutine that asks for computations). The funnel
+answers from the cache or from the workers, so that every finished one is kept the moment it ends and none is repeated.
 """
 
 from __future__ import annotations
@@ -10,18 +10,17 @@ import math
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import NamedTuple
 
 from data.errors import PotentialError
 from data.records import Candidate, Reason, ScreeningResult, Verdict
 from data.reference import energy_scale
-from screening.assess import Assessment, RelaxationRequest, Stopped, assess, stage_order
-from screening.base import KnownMaterialsTable, Model, ReferenceTable, RelaxationCache, Surroundings
+from screening.assess import Assessment, Request, Requests, Stopped, assess, stage_order
+from screening.base import KnownMaterialsTable, Model, OutcomeCache, ReferenceTable, Surroundings
+from screening.jobs import AnyOutcome, Outcome, job_key, outcome_kind
 from screening.novelty import DuplicateIndex
 from screening.pool import Finished, Pool, open_pool
 from screening.potential import potential_class
-from screening.relax import Relaxation, RelaxSettings, relaxation_key
 from screening.settings import ScreenSettings
 from screening.stability import Hulls
 
@@ -45,7 +44,7 @@ class FunnelStats:
 
     by_stage: dict[str, StageCost] = field(default_factory=dict)
     relaxations: int = 0
-    """Relaxations computed, not those found in the cache."""
+    """Relaxations and other jobs computed, not those found in the cache."""
     cached: int = 0
 
     @property
@@ -67,18 +66,19 @@ class FunnelStats:
 
 
 class MemoryCache:
-    """A relaxation cache that ends with the process."""
+    """A cache that ends with the process."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, Relaxation] = {}
+        self._kept: dict[str, Outcome] = {}
 
-    def get(self, key: str) -> Relaxation | None:
-        """A finished relaxation, or None."""
-        return self._kept.get(key)
+    def get(self, key: str, kind: type[AnyOutcome]) -> AnyOutcome | None:
+        """A finished computation, or None."""
+        found = self._kept.get(key)
+        return found if isinstance(found, kind) else None
 
-    def put(self, key: str, relaxation: Relaxation) -> None:
-        """Keep a relaxation."""
-        self._kept[key] = relaxation
+    def put(self, key: str, outcome: Outcome) -> None:
+        """Keep it."""
+        self._kept[key] = outcome
 
 
 class Context:
@@ -88,20 +88,20 @@ class Context:
         reference: energies of competing phases and of the ions' metals, on the potential's own scale.
         known: published materials; None switches novelty off.
         earlier: all candidates in their fixed order, for duplicates; candidates of a batch that it lacks are added.
-        cache: finished relaxations.
+        cache: finished computations.
     """
 
     def __init__(
         self,
         reference: ReferenceTable,
         known: KnownMaterialsTable | None = None,
-        cache: RelaxationCache | None = None,
+        cache: OutcomeCache | None = None,
         earlier: DuplicateIndex | None = None,
         pool: Pool | None = None,
     ) -> None:
         self.reference = reference
         self.known = known
-        self.cache: RelaxationCache = cache if cache is not None else MemoryCache()
+        self.cache: OutcomeCache = cache if cache is not None else MemoryCache()
         self.earlier = earlier if earlier is not None else DuplicateIndex()
         self._hulls = Hulls(reference)
         self._pool = pool
@@ -176,21 +176,29 @@ def screen(
     for candidate in candidates:
         if (result := run.start(candidate)) is not None:
             yield result
-    while run.walking:
+    while run.asked:
         yield from run.wait()
 
 
-class _Walk(NamedTuple):
-    """A candidate that waits for a relaxation."""
+@dataclass
+class _Walk:
+    """A candidate that waits for jobs."""
 
     assessment: Assessment
-    steps: Iterator[RelaxationRequest]
-    request: RelaxationRequest
-    key: str
+    steps: Iterator[Requests]
+    waiting: int = 0
+    """Jobs of its last requests that have not ended."""
+
+
+class _Asked(NamedTuple):
+    """Who waits for a job, and which of its requests the job answers."""
+
+    walk: _Walk
+    request: Request
 
 
 class _Run:
-    """One call of `screen`: which candidate waits for which relaxation."""
+    """One call of `screen`: which candidate waits for which jobs."""
 
     def __init__(
         self, settings: ScreenSettings, context: Context, stats: FunnelStats, total: int, on_progress: OnProgress | None
@@ -201,86 +209,83 @@ class _Run:
         self.stats = stats
         self.total = total
         self.on_progress = on_progress
-        self.relax_settings = RelaxSettings(fmax_eV_A=settings.fmax_eV_A, max_steps=settings.max_steps)
         self.done = 0
         self.left: float = math.inf
         """Candidates that may still be relaxed."""
-        self.walking: dict[str, list[_Walk]] = {}
-        """By relaxation key: two candidates may wait for the same one."""
+        self.asked: dict[str, list[_Asked]] = {}
+        """By job key: two candidates may wait for the same one."""
 
     def start(self, candidate: Candidate) -> ScreeningResult | None:
         """Send a candidate through the cheap stages, and on to its first relaxation while the budget lasts."""
         assessment = Assessment(candidate, self.around, self.stats)
-        steps = assess(assessment)
-        first = _next_request(assessment, steps)
-        if first is None:
+        walk = _Walk(assessment, assess(assessment))
+        first = _next_requests(walk)
+        if not first:
             return self._end(assessment)
         if self.left <= 0:
-            self.stats.by_stage[first.stage].entered -= 1  # it only stands at the door
+            self.stats.by_stage[first[0].stage].entered -= 1  # it only stands at the door
             return None
         self.left -= 1
-        return self._advance(assessment, chain([first], steps))
+        return self._go_on(walk, first)
 
     def wait(self) -> Iterator[ScreeningResult]:
-        """Wait for a relaxation, keep it, and let those who asked for it go on."""
+        """Wait for a job, keep its outcome, and let those who asked for it go on."""
         finished = self.context.pool(self.settings).wait()
-        walks = self.walking.pop(finished.job_id, [])  # none where an earlier run was abandoned half-way
-        if finished.relaxation is not None:
+        askers = self.asked.pop(finished.job_id, [])  # none where an earlier run was abandoned half-way
+        if finished.outcome is not None:
             self.stats.relaxations += 1
-            self.context.cache.put(finished.job_id, finished.relaxation)
-        for walk in walks:
-            if finished.relaxation is not None and walk is walks[0]:
-                self.stats.spent(walk.request.stage, finished.relaxation.seconds)
-            walk.request.outcome = finished
-            if (result := self._advance(walk.assessment, walk.steps)) is not None:
+            self.context.cache.put(finished.job_id, finished.outcome)
+            if askers:
+                self.stats.spent(askers[0].request.stage, finished.outcome.seconds)
+        for walk, request in askers:
+            request.outcome = finished
+            walk.waiting -= 1
+            if not walk.waiting and (result := self._go_on(walk, _next_requests(walk))) is not None:
                 yield result
 
-    def _advance(self, assessment: Assessment, steps: Iterator[RelaxationRequest]) -> ScreeningResult | None:
-        """Walk on until a relaxation has to be waited for (None) or the end."""
-        walk = self._walk_on(assessment, steps)
-        if walk is not None:
-            self._ask(walk)
-            return None
-        return self._end(assessment)
+    def _go_on(self, walk: _Walk, requests: Requests) -> ScreeningResult | None:
+        """Answer requests from the cache, ask the workers for the others; None where some have to be waited for."""
+        while requests:
+            for request in requests:
+                self._answer_or_ask(walk, request)
+            if walk.waiting:
+                self._tell(requests[0].stage, self.done)
+                return None
+            requests = _next_requests(walk)
+        return self._end(walk.assessment)
+
+    def _answer_or_ask(self, walk: _Walk, request: Request) -> None:
+        key = job_key(request.subject, request.settings, self.around.model.id)
+        known = self.context.cache.get(key, outcome_kind(request.settings))
+        if known is not None:
+            self.stats.cached += 1
+            request.outcome = Finished(key, known)
+            return
+        walk.waiting += 1
+        askers = self.asked.setdefault(key, [])
+        askers.append(_Asked(walk, request))
+        if len(askers) == 1:
+            self.context.pool(self.settings).submit(key, request.subject, request.settings, request.urgency)
 
     def _end(self, assessment: Assessment) -> ScreeningResult:
         self.done += 1
         self._tell(assessment.stage, self.done)
         return assessment.result(self.settings.settings_hash)
 
-    def _walk_on(self, assessment: Assessment, steps: Iterator[RelaxationRequest]) -> _Walk | None:
-        """Walk on to the next relaxation that the cache does not hold; None at the end of the way."""
-        while (request := _next_request(assessment, steps)) is not None:
-            key = relaxation_key(request.crystal, self.around.model.id, self.relax_settings)
-            known = self.context.cache.get(key)
-            if known is None:
-                return _Walk(assessment, steps, request, key)
-            self.stats.cached += 1
-            request.outcome = Finished(key, known)
-        return None
-
-    def _ask(self, walk: _Walk) -> None:
-        waiting = self.walking.setdefault(walk.key, [])
-        waiting.append(walk)
-        if len(waiting) == 1:
-            pool = self.context.pool(self.settings)
-            pool.submit(walk.key, walk.request.crystal, self.relax_settings, walk.request.urgency)
-        self._tell(walk.request.stage, self.done)
-
     def _tell(self, stage: str, done: int) -> None:
         if self.on_progress is not None:
             self.on_progress(stage, done, self.total)
 
 
-def _next_request(assessment: Assessment, steps: Iterator[RelaxationRequest]) -> RelaxationRequest | None:
-    """The next relaxation a candidate asks for; None when its way has ended, by whatever cause."""
+def _next_requests(walk: _Walk) -> Requests:
+    """What a candidate asks for next; nothing when its way has ended, by whatever cause."""
     try:
-        return next(steps, None)
+        return next(walk.steps, ())
     except Stopped:
         pass
     except Exception as error:  # noqa: BLE001  (the declared guard: one candidate must not end the campaign)
-        assessment.reasons.append(_broken(error, assessment.stage))
-    return None
+        walk.assessment.reasons.append(_broken(error, walk.assessment.stage))
+    return ()
 
 
 def _broken(error: Exception, stage: str) -> Reason:

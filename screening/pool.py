@@ -1,4 +1,4 @@
-"""Relaxations in worker processes: one torch thread each, all dead when the parent is, a dead one replaced.
+"""Jobs in worker processes: one torch thread each, all dead when the parent is, a dead one replaced.
 
 `WorkerPool` and `InlinePool` have the same four verbs: `submit`, `wait`, `len()` (jobs outstanding) and `close`.
 """
@@ -21,14 +21,10 @@ from typing import IO, Protocol, Self
 
 from data.errors import PotentialError, UnknownKindError
 from data.records import Crystal
-from data.symmetric import SymmetricCrystal
+from screening.jobs import Job, Outcome, Settings, Subject, outcome_kind
 from screening.potential_names import POTENTIALS
 from screening.relax import Relaxation, RelaxSettings
 from screening.symmetric_relax import SymmetricRelaxSettings
-from screening.worker import Job
-
-Subject = Crystal | SymmetricCrystal
-Settings = RelaxSettings | SymmetricRelaxSettings
 
 AHEAD = 2
 """Jobs a worker holds: the one it computes and the next, so that it never waits for the parent."""
@@ -49,19 +45,24 @@ SINGLE_THREAD = {
 
 @dataclass(frozen=True)
 class Finished:
-    """A job that ended: with a relaxation, or with why there is none; `died` where its process was lost."""
+    """A job that ended: with its outcome, or with why there is none; `died` where its process was lost."""
 
     job_id: str
-    relaxation: Relaxation | None
+    outcome: Outcome | None
     error: str = ""
     died: bool = False
 
+    @property
+    def relaxation(self) -> Relaxation | None:
+        """The outcome of a job that relaxes."""
+        return self.outcome if isinstance(self.outcome, Relaxation) else None
+
 
 class Pool(Protocol):
-    """Where relaxations are computed."""
+    """Where jobs are computed."""
 
-    def submit(self, job_id: str, crystal: Subject, settings: Settings, urgency: int = 0) -> None:
-        """Hand in a crystal, or a symmetric one to be relaxed within its symmetry.
+    def submit(self, job_id: str, subject: Subject, settings: Settings, urgency: int = 0) -> None:
+        """Hand in a subject; its settings say what is to be done with it (`screening.jobs`).
 
         Jobs of higher urgency go first, among equals the one handed in first.
         """
@@ -84,7 +85,7 @@ class Pool(Protocol):
 
 
 def open_pool(potential: str = "chgnet", workers: int = 0) -> Pool:
-    """A pool with so many processes (0: one for each core); with one worker the relaxations run in this process."""
+    """A pool with so many processes (0: one for each core); with one worker the jobs run in this process."""
     count = workers or available_cores()
     return InlinePool(potential) if count == 1 else WorkerPool(potential, count)
 
@@ -114,10 +115,6 @@ class _Heap:
         return len(self._items)
 
 
-def _job(job_id: str, crystal: Subject, settings: Settings) -> Job:
-    return Job(id=job_id, crystal=crystal, settings=settings.model_dump())
-
-
 class InlinePool:
     """Computes in this process, when waited for."""
 
@@ -127,9 +124,9 @@ class InlinePool:
         self._potential = load_potential(potential)
         self._waiting = _Heap()
 
-    def submit(self, job_id: str, crystal: Subject, settings: Settings, urgency: int = 0) -> None:
+    def submit(self, job_id: str, subject: Subject, settings: Settings, urgency: int = 0) -> None:
         """Keep the job until `wait`."""
-        self._waiting.push(_job(job_id, crystal, settings), urgency)
+        self._waiting.push(Job(id=job_id, subject=subject, settings=settings), urgency)
 
     def wait(self) -> Finished:
         """Compute the most urgent job."""
@@ -185,7 +182,7 @@ class _Worker:
 
 
 class WorkerPool:
-    """Processes that relax, fed one job ahead. A context manager; leaving it ends the processes."""
+    """Processes that compute, fed one job ahead. A context manager; leaving it ends the processes."""
 
     def __init__(self, potential: str, workers: int) -> None:
         if potential not in POTENTIALS:
@@ -210,9 +207,9 @@ class WorkerPool:
         """Process ids of the workers."""
         return [w.process.pid for w in self._workers]
 
-    def submit(self, job_id: str, crystal: Subject, settings: Settings, urgency: int = 0) -> None:
+    def submit(self, job_id: str, subject: Subject, settings: Settings, urgency: int = 0) -> None:
         """Queue the job and feed the workers."""
-        self._waiting.push(_job(job_id, crystal, settings), urgency)
+        self._waiting.push(Job(id=job_id, subject=subject, settings=settings), urgency)
         self._feed()
 
     def wait(self) -> Finished:
@@ -264,10 +261,11 @@ class WorkerPool:
             worker.ready = True
             self._failed_starts = 0
             return None
-        worker.jobs = [job for job in worker.jobs if job.id != message["id"]]
+        job = next(job for job in worker.jobs if job.id == message["id"])
+        worker.jobs.remove(job)
         if "error" in message:
-            return Finished(str(message["id"]), None, str(message["error"]))
-        return Finished(str(message["id"]), Relaxation.model_validate(message["relaxation"]))
+            return Finished(job.id, None, str(message["error"]))
+        return Finished(job.id, outcome_kind(job.settings).model_validate(message["outcome"]))
 
     def _bury(self, worker: _Worker) -> Finished | None:
         """Replace a dead worker. The job it computed has failed; the next in its hand goes to another."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ase import Atoms
     from ase.optimize.optimize import Optimizer
 
-METHOD = "deformation gradient, FIRE, L-BFGS; 1"
+METHOD = "deformation gradient, FIRE, L-BFGS; 2"
 """Enters every cache key: to be changed with the algorithm."""
 
 FIRE_ABOVE_eV_A = 10.0
@@ -62,6 +62,8 @@ class Relaxation(Record):
     model: str = ""
     start_energy_eV: float | None = None
     """Of the whole cell as it came; None in relaxations that were kept before it was recorded."""
+    magmoms_muB: tuple[float, ...] = ()
+    """Absolute magnetic moments [N] at the end; none where the potential knows none."""
 
     @property
     def energy_eV_per_atom(self) -> float:
@@ -181,6 +183,7 @@ def relax(crystal: Crystal, potential: Potential, settings: RelaxSettings | None
         reason=reason,
         model=potential.model_id,
         start_energy_eV=start_energy_eV,
+        magmoms_muB=() if point.magmoms_muB is None else np.round(point.magmoms_muB, 3).tolist(),
     )
 
 

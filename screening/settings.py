@@ -12,7 +12,7 @@ from data.records import content_hash
 from screening import PROPERTIES
 from screening.potential_names import POTENTIALS
 
-METHOD_VERSION: Final = 1
+METHOD_VERSION: Final = 2
 """Raised whenever the screening would give other numbers for the same settings; enters `settings_hash`."""
 
 PROPERTY_NAMES: Final = tuple(PROPERTIES)
@@ -83,7 +83,11 @@ class ScreenSettings(BaseModel):
     duplicates: Policy = Field(default="reject", description="same crystal as an earlier candidate")
     known: Policy = Field(default="reject", description="same crystal as a known material")
     topotactic: Policy = Field(default="reject", description="hosts that change their structure when the ions leave")
+    insertion: bool = Field(default=False, description="assess hosts without the ion too: it is put into their holes")
     profile_states: int = Field(default=0, ge=0, le=7, description="states of partial charge to compute as well")
+    orderings: int = Field(
+        default=1, ge=1, le=20, description="arrangements of the ions to relax where only some are in the cell"
+    )
 
     @field_validator("potential")
     @classmethod
@@ -124,4 +128,4 @@ class ScreenSettings(BaseModel):
         """Settings that compute everything and reject nothing on limits or policy."""
         lifted = {name: None for kind in DEFAULT_LIMITS.values() for name in kind}
         names = ["charge_balance", "redox", "radioactive", "toxic", "duplicates", "known", "topotactic"]
-        return cls.model_validate({"limits": lifted, **dict.fromkeys(names, "warn"), **changes})
+        return cls.model_validate({"limits": lifted, **dict.fromkeys(names, "warn"), "insertion": True, **changes})

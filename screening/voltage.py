@@ -37,38 +37,38 @@ class AverageVoltage:
                 f"sigma {VOLTAGE_SIGMA_V} V: RMS error against measured voltages, not calibrated",
                 model=around.model.id,
             ),
-            notes={
-                "voltage_range": f"{subject.ion} {done.x_discharge:.3g} to {done.x_charge:.3g} per host formula",
-                "voltage_steps": ", ".join(f"{v:.2f} V" for v in done.voltages_V),
-            },
+            profile=done.steps,
+            notes={"voltage_range": f"{subject.ion} {done.x_discharge:.3g} to {done.x_charge:.3g} per host formula"},
         )
 
 
 class MaxVoltageStep:
-    """Largest jump between plateaus; 0 where all stable states lie on one."""
+    """Largest jump between plateaus; 0 where all the lowest states lie on one."""
 
     name: ClassVar[str] = "max_voltage_step"
     summary: ClassVar[str] = "largest jump between voltage plateaus (needs screen.profile_states)"
     unit: ClassVar[str] = "V"
-    stage: ClassVar[str] = "voltage"
-    needs: ClassVar[Needs] = Needs.CHARGED
+    stage: ClassVar[str] = "profile"
+    needs: ClassVar[Needs] = Needs.PROFILE
     cost: ClassVar[float] = 0.2
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:
-        """Steps between stable states of partial charge; nothing to say where none were computed."""
+        """Steps between the states on the hull of all contents of ions; nothing where no profile was asked for."""
         if not subject.between:
             return Findings()
         done = _performance(subject, around)
         if isinstance(done, Findings):
             return done
+        orderings = around.settings.orderings
         return Findings(
             Estimate(
                 value=done.max_voltage_step_V,
                 sigma=VOLTAGE_SIGMA_V,
                 unit=self.unit,
-                method=f"{len(subject.between)} states of partial charge, one ordering each",
+                method=f"{len(subject.between)} states of partial charge, the lowest of {orderings} orderings each",
                 model=around.model.id,
-            )
+            ),
+            profile=done.steps,
         )
 
 

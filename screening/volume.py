@@ -72,9 +72,9 @@ class MaxLatticeStrain:
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:
         """Polar decomposition of the deformation between the two lattices."""
         _, charged = subject.both
-        if subject.charged_start is None:
-            raise LookupError("the charged state has no start")
-        stretches = principal_stretches(subject.charged_start, charged.crystal)
+        if subject.full_cell is None:
+            raise LookupError("the charged state has no cell to compare with")
+        stretches = principal_stretches(subject.full_cell, charged.crystal)
         largest = float(max(np.abs(stretches - 1)))
         return Findings(
             Estimate(

@@ -1,7 +1,7 @@
-"""One relaxation process: reads jobs as JSON lines on stdin, answers with JSON lines on stdout.
+"""One worker process: reads jobs as JSON lines on stdin, answers with JSON lines on stdout.
 
 It lives exactly as long as its parent: the end of stdin, which the system brings about however the parent dies, ends it
-at once, in the middle of a relaxation too. Interrupts from the keyboard are the parent's business.
+at once, in the middle of a job too. Interrupts from the keyboard are the parent's business.
 """
 
 from __future__ import annotations
@@ -13,37 +13,11 @@ import signal
 import sys
 import threading
 import time
-from typing import IO, TYPE_CHECKING, TextIO
+from typing import IO, TextIO
 
-from data.records import Crystal, Record
-from data.symmetric import SymmetricCrystal
-
-if TYPE_CHECKING:
-    from screening.potential import Potential
-    from screening.relax import Relaxation
+from screening.jobs import Job
 
 WATCH_INTERVAL_s = 1.0
-
-
-class Job(Record):
-    """A crystal to relax, or a symmetric one to relax within; `settings` is dumped (its code imports slowly)."""
-
-    id: str
-    crystal: Crystal | SymmetricCrystal
-    settings: dict[str, float | int | tuple[float, float]]
-
-    def run(self, potential: Potential) -> Relaxation:
-        """Do it.
-
-        Raises:
-            data.errors.PotentialError: the potential cannot compute even the first geometry.
-        """
-        from screening.relax import RelaxSettings, relax
-        from screening.symmetric_relax import SymmetricRelaxSettings, relax_symmetric
-
-        if isinstance(self.crystal, Crystal):
-            return relax(self.crystal, potential, RelaxSettings.model_validate(self.settings))
-        return relax_symmetric(self.crystal, potential, SymmetricRelaxSettings.model_validate(self.settings))
 
 
 def main(potential_name: str) -> int:
@@ -73,7 +47,7 @@ def _serve(potential_name: str, jobs: queue.SimpleQueue[str], answers: IO[str]) 
     while True:
         job = Job.model_validate_json(jobs.get())
         try:
-            _answer(answers, id=job.id, relaxation=job.run(potential).model_dump(mode="json"))
+            _answer(answers, id=job.id, outcome=job.run(potential).model_dump(mode="json"))
         except RedoxaError as error:
             _answer(answers, id=job.id, error=str(error))
 

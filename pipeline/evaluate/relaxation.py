@@ -12,7 +12,8 @@ import numpy as np
 from data.records import Crystal
 from data.symmetric import SymmetricCrystal
 from pipeline.evaluate.sources import OnStep
-from screening.pool import Subject, open_pool
+from screening.jobs import Subject
+from screening.pool import open_pool
 from screening.potential import potential_class
 from screening.relax import Relaxation, RelaxSettings, relaxation_key
 from screening.symmetric_relax import SymmetricRelaxSettings, symmetric_relaxation_key

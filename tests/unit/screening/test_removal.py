@@ -1,65 +1,37 @@
-"""Taking ions out: counts, orderings, supercells."""
+"""Taking ions out: counts, supercells, how many ions leave how many cells."""
 
 from __future__ import annotations
-
-from itertools import combinations
 
 import numpy as np
 import pytest
 
 from data.prototypes import prototype
 from data.structures import to_structure
-from screening.assess import partial_counts
+from screening.assess import partial_counts, profile_cells
 from screening.redox import removal_plan
-from screening.removal import pair_energies, remove_ions, supercell
-from tests.unit.screening.conftest import cubic
+from screening.removal import ion_sites, remove_ions, supercell
 
 
 def test_all_ions_leave_and_nothing_else_moves():
     full = prototype("olivine LiFePO4").crystal
-    empty = remove_ions(full, "Li", 4)
+    (empty,) = remove_ions(full, ion_sites(full, "Li"), 4)
     assert empty.composition == {"Fe": 4, "P": 4, "O": 16}
     assert empty.lattice_A == full.lattice_A
     assert set(empty.frac_coords) < set(full.frac_coords)
 
 
-@pytest.mark.parametrize("count", [1, 2, 3])
-def test_the_chosen_ordering_has_the_lowest_ewald_energy(count):
-    from pymatgen.analysis.ewald import EwaldSummation
-
-    full = supercell(prototype("O3 LiCoO2").crystal, 4)
-    sites = [i for i, z in enumerate(full.numbers) if z == 3]
-
-    def ewald(gone: tuple[int, ...]) -> float:
-        structure = to_structure(full)
-        structure.add_oxidation_state_by_element({"Li": 1, "Co": 3, "O": -2})
-        structure.remove_sites(gone)
-        return float(EwaldSummation(structure).total_energy)
-
-    left = remove_ions(full, "Li", count)
-    chosen = tuple(i for i in sites if full.frac_coords[i] not in left.frac_coords)
-    lowest = min(ewald(gone) for gone in combinations(sites, count))
-    # the neutralising background of the charged cell is the same for every ordering
-    assert ewald(chosen) == pytest.approx(lowest, abs=1e-4)
-
-
-def test_ordering_without_known_charges_keeps_ions_apart():
-    # four ions on a line in an unknown host: every second one leaves
-    line = cubic([3] * 4 + [28], [[i / 4, 0, 0] for i in range(4)] + [[0.5, 0.5, 0.5]], 12.0)
-    left = remove_ions(line, "Li", 2)
-    positions = sorted(x for (x, _, _), z in zip(left.frac_coords, left.numbers, strict=True) if z == 3)
-    assert positions[1] - positions[0] == pytest.approx(0.5)
-
-
-def test_greedy_removal_of_many_orderings():
-    full = supercell(prototype("O3 LiCoO2").crystal, 24)
-    assert remove_ions(full, "Li", 12).composition == {"Li": 12, "Co": 24, "O": 48}
+def test_only_the_sites_that_were_named_are_emptied():
+    full = prototype("olivine LiFePO4").crystal
+    sites = ion_sites(full, "Li")[:2]
+    (left,) = remove_ions(full, sites, 2)
+    assert set(full.frac_coords) - set(left.frac_coords) == {full.frac_coords[i] for i in sites}
 
 
 @pytest.mark.parametrize("count", [0, 5])
 def test_impossible_counts_are_refused(count):
+    full = prototype("olivine LiFePO4").crystal
     with pytest.raises(ValueError, match="cannot leave"):
-        remove_ions(prototype("olivine LiFePO4").crystal, "Li", count)
+        remove_ions(full, ion_sites(full, "Li"), count)
 
 
 @pytest.mark.parametrize("cells", [1, 2, 3, 4, 6])
@@ -71,15 +43,8 @@ def test_supercell(cells):
     from pymatgen.analysis.structure_matcher import StructureMatcher
 
     assert StructureMatcher().fit(to_structure(joined), to_structure(full))
-
-
-def test_pair_energies_sum_to_the_total():
-    from pymatgen.analysis.ewald import EwaldSummation
-
-    full = prototype("O3 LiCoO2").crystal
-    structure = to_structure(full)
-    structure.add_oxidation_state_by_element({"Li": 1, "Co": 3, "O": -2})
-    assert pair_energies(full, "Li").sum() == pytest.approx(EwaldSummation(structure).total_energy, abs=1e-6)
+    # the copies of an atom lie together, in the order of the atoms
+    assert joined.numbers == tuple(z for z in full.numbers for _ in range(cells))
 
 
 @pytest.mark.parametrize(
@@ -104,3 +69,10 @@ def test_partial_counts():
     assert partial_counts(1, 3) == []
     assert partial_counts(2, 3) == [1]
     assert np.all(np.diff(partial_counts(24, 7)) > 0)
+
+
+@pytest.mark.parametrize(
+    ("moving", "n_atoms", "states", "cells"), [(1, 4, 3, 4), (4, 28, 3, 1), (3, 12, 3, 2), (1, 30, 3, 1), (1, 20, 7, 2)]
+)
+def test_a_profile_takes_as_many_cells_as_its_states_need_and_the_largest_cell_allows(moving, n_atoms, states, cells):
+    assert profile_cells(moving, n_atoms, states) == cells

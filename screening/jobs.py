@@ -1,0 +1,69 @@
+"""What worker processes compute. The kind of its settings says what a job is, and what comes of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from data.records import Crystal, Record, content_hash
+from data.symmetric import SymmetricCrystal
+from screening.point import PointSettings, SinglePoint, single_point
+from screening.potential import potential_class
+from screening.relax import Relaxation, RelaxSettings, relax, relaxation_key
+from screening.symmetric_relax import SymmetricRelaxSettings, relax_symmetric, symmetric_relaxation_key
+
+if TYPE_CHECKING:
+    from screening.potential import Potential
+
+Subject = Crystal | SymmetricCrystal
+Settings = RelaxSettings | SymmetricRelaxSettings | PointSettings
+Outcome = Relaxation | SinglePoint
+AnyOutcome = TypeVar("AnyOutcome", bound=Record)
+
+
+class Job(Record):
+    """A subject and what to do with it: relax it, relax it within its symmetry, or ask another potential."""
+
+    id: str
+    subject: Subject
+    settings: Settings
+
+    def run(self, potential: Potential) -> Outcome:
+        """Do it.
+
+        Raises:
+            data.errors.PotentialError: the potential cannot compute even the first geometry.
+            TypeError: settings of another kind of subject.
+        """
+        match self.subject, self.settings:
+            case Crystal() as crystal, RelaxSettings() as settings:
+                return relax(crystal, potential, settings)
+            case Crystal() as crystal, PointSettings() as settings:
+                return single_point(crystal, settings)
+            case SymmetricCrystal() as form, SymmetricRelaxSettings() as settings:
+                return relax_symmetric(form, potential, settings)
+        raise _mismatch(self.subject, self.settings)
+
+
+def outcome_kind(settings: Settings) -> type[Outcome]:
+    """The record that a job with these settings ends in."""
+    return SinglePoint if isinstance(settings, PointSettings) else Relaxation
+
+
+def job_key(subject: Subject, settings: Settings, model_id: str) -> str:
+    """Content hash of all that decides the outcome; `model_id` is that of the pool's potential.
+
+    Raises:
+        TypeError: settings of another kind of subject.
+    """
+    match subject, settings:
+        case Crystal(), RelaxSettings():
+            return relaxation_key(subject, model_id, settings)
+        case Crystal(), PointSettings():
+            return content_hash(["point", subject.content_hash, potential_class(settings.potential).model_id])
+        case SymmetricCrystal(), SymmetricRelaxSettings():
+            return symmetric_relaxation_key(subject, model_id, settings)
+    raise _mismatch(subject, settings)
+
+
+def _mismatch(subject: Subject, settings: Settings) -> TypeError:
+    return TypeError(f"{type(settings).__name__} do not go with a {type(subject).__name__}")

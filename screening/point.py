@@ -1,0 +1,40 @@
+"""The energy of one geometry by another potential than the screening's own, to see how far two models agree."""
+
+from __future__ import annotations
+
+import time
+from functools import cache
+
+from data.records import Crystal, Record
+from screening.potential import Potential, load_potential, potential_class
+
+
+class PointSettings(Record):
+    """Which potential to ask."""
+
+    potential: str
+
+
+class SinglePoint(Record):
+    """Energy of the whole cell as it is, nothing relaxed."""
+
+    energy_eV: float
+    model: str
+    seconds: float
+
+
+def single_point(crystal: Crystal, settings: PointSettings) -> SinglePoint:
+    """Compute the energy; the potential is loaded once a process.
+
+    Raises:
+        data.errors.PotentialError: an element or a geometry outside the model, or weights that are missing.
+    """
+    started = time.perf_counter()
+    energy_eV = _loaded(settings.potential).compute(crystal, forces=False).energy_eV
+    model = potential_class(settings.potential).model_id
+    return SinglePoint(energy_eV=energy_eV, model=model, seconds=time.perf_counter() - started)
+
+
+@cache
+def _loaded(name: str) -> Potential:
+    return load_potential(name)
