@@ -27,7 +27,7 @@ from screening.electrode import ElectrodeError, State, performance
 from screening.pool import Finished, relax_many
 from screening.relax import RelaxSettings
 from screening.removal import ion_sites, without
-from screening.volume import same_host
+from screening.topotaxy import same_host
 
 
 @dataclass(frozen=True)

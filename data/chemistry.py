@@ -60,6 +60,7 @@ _ELECTRONEGATIVITY: Mapping[str, float] = {
     "Ge": 2.01, "As": 2.18, "Se": 2.55, "Sb": 2.05, "Te": 2.10, "Br": 2.96, "I": 2.66,
 }  # fmt: skip
 _S_BLOCK = frozenset(["Li", "Na", "K", "Rb", "Cs", "Mg", "Ca", "Sr", "Ba"])
+_OXOANION_PENALTY = 3.0
 _MIXING_PENALTY = 0.5
 """In ranks: a single integer state is preferred to a mixture of two of equal rank."""
 
@@ -286,9 +287,11 @@ def _options(element: str, count: int, key: tuple[tuple[str, int], ...]) -> tupl
     if _is_graphite(key) and element == "C":
         return tuple((-q, 0.0) for q in range(count // 3 + 1))
     states = _states(element, dict(key))
+    # An oxoanion keeps its state while a metal has a choice: V3+ P5+ in LiVPO4F, never V5+ P3+.
     best: dict[int, float] = {}
     for rank, state in enumerate(states):
-        best[state * count] = float(rank)
+        weight = _OXOANION_PENALTY if element in NONMETALS and state > 0 else 1.0
+        best[state * count] = weight * rank
     if element in REDOX_WINDOW:
         rank_of = {state: rank for rank, state in enumerate(states)}
         ladder = sorted(states)

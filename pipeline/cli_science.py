@@ -216,6 +216,19 @@ def stabilities(*, out: Path | None = None) -> None:
 
 
 @reference_app.command
+def moments(*, datasets: Path | None = None, out: Path | None = None) -> None:
+    """Count the magnetic moments of ions of known oxidation state again; a minute.
+
+    Args:
+        datasets: folder with the crystal data sets; by default ../shared/datasets.
+        out: file to write (.csv); by default the shipped one is replaced.
+    """
+    from pipeline.reference import count_moments
+
+    count_moments(datasets, out)
+
+
+@reference_app.command
 def latent_map(*, out: Path | None = None) -> None:
     """Place known electrodes on the map of the report again, after new weights of vae; seconds.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -45,12 +46,7 @@ def build_tables(datasets: Path | None, out: Path | None, minutes: float) -> Non
     from screening.reference_known import build_known_materials, known_facts
     from screening.skeleton_library import build_templates
 
-    shared = shared_dir()
-    folder = datasets or (shared / "datasets" if shared is not None else None)
-    if folder is None or not (folder / STRUCTURES[0]).exists():
-        raise InputError(
-            f"{folder or '../shared/datasets'}: no crystal data sets here; name their folder with --datasets"
-        )
+    folder = _data_sets(datasets)
     warnings.filterwarnings("ignore", message="No Pauling electronegativity")  # of noble gases, which nothing here uses
     target = out or ASSETS
     target.mkdir(parents=True, exist_ok=True)
@@ -71,6 +67,46 @@ def build_tables(datasets: Path | None, out: Path | None, minutes: float) -> Non
     write_provenance(energies, COMMAND, (*data_sets[:2], library, potential), PACKAGES, facts)
     write_provenance(templates, COMMAND, (*data_sets[:1], library, potential), PACKAGES, asdict(library_facts))
     note(f"{built.entries} formulas in {energies}; {built.open_tasks} energies left to compute (run again to go on)")
+
+
+def _data_sets(folder: Path | None) -> Path:
+    """The folder of the crystal data sets.
+
+    Raises:
+        InputError: they are not there.
+    """
+    shared = shared_dir()
+    folder = folder or (shared / "datasets" if shared is not None else None)
+    if folder is None or not (folder / STRUCTURES[0]).exists():
+        raise InputError(
+            f"{folder or '../shared/datasets'}: no crystal data sets here; name their folder with --datasets"
+        )
+    return folder
+
+
+def count_moments(datasets: Path | None, out: Path | None) -> None:
+    """Count magnetic moments over the structures of the data sets, and write them with their record.
+
+    Raises:
+        InputError: the data sets are not where they should be.
+    """
+    import torch
+
+    from screening.moments import MOST_CRYSTALS, SHIPPED, typical_moments, write_moments
+    from screening.potential import load_potential
+    from screening.reference_tasks import dataset_tasks
+
+    torch.set_num_threads(1)  # cells this small gain nothing from more
+    source, target = _data_sets(datasets) / STRUCTURES[0], out or shipped(SHIPPED)
+    crystals = [task.crystal for task in dataset_tasks(source)]
+    random.Random(0).shuffle(crystals)
+    with progress_bars() as on_progress:
+        rows = typical_moments(crystals, load_potential(), lambda n: on_progress("moments", n, len(crystals)))
+    write_moments(target, rows)
+    potential = Source(name="CHGNet 0.3.0", attribution=CHGNET)
+    facts: dict[str, JsonValue] = {"rows": len(rows), "most_crystals_of_a_kind": MOST_CRYSTALS}
+    write_provenance(target, "redoxa reference moments", (_data_set(source), potential), PACKAGES, facts)
+    note(f"{len(rows)} kinds of ions in {target}")
 
 
 def label_templates(out: Path | None) -> None:

@@ -11,7 +11,7 @@ GATES: Final = {
     "duplicates": "screening.novelty:Duplicates",
     "novelty": "screening.novelty:Novelty",
     "novelty_relaxed": "screening.novelty:NoveltyRelaxed",
-    "topotactic": "screening.volume:Topotactic",
+    "topotactic": "screening.topotaxy:Topotactic",
 }
 """What is checked without giving a number."""
 
@@ -24,6 +24,9 @@ PROPERTIES: Final = {
     "max_delta_volume": "screening.volume:MaxDeltaVolume",
     "max_lattice_strain": "screening.volume:MaxLatticeStrain",
     "max_voltage_step": "screening.voltage:MaxVoltageStep",
+    "max_cation_shift": "screening.topotaxy:MaxCationShift",
+    "jahn_teller_distortion": "screening.jahn_teller:JahnTellerDistortion",
+    "cation_redox_share": "screening.oxidation:CationRedoxShare",
     "stability_discharge": "screening.stability:StabilityDischarge",
     "stability_charge": "screening.stability:StabilityCharge",
     "raw_material_cost": "screening.hazard_cost:RawMaterialCost",

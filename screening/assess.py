@@ -165,8 +165,15 @@ def _insertion(run: Assessment) -> Generator[Requests, None, None]:
     subject.n_removed = len(starts[0][1])  # as many as fit
     subject.moving = starts[0][1]
     found = yield from _lowest(run, "relax_discharged", [crystal for crystal, _ in starts], urgency=1)
-    subject.discharged, subject.full_cell, subject.charged = found, found.crystal, host
+    subject.discharged, subject.full_cell, subject.charged = found, found.crystal, _repeated(host, subject.supercells)
     _evaluate(run, Needs.DISCHARGED)
+
+
+def _repeated(state: Relaxation, cells: int) -> Relaxation:
+    """The same state in a cell so many times as large."""
+    moments = tuple(m for m in state.magmoms_muB for _ in range(cells))
+    changes = {"crystal": supercell(state.crystal, cells), "energy_eV": cells * state.energy_eV, "magmoms_muB": moments}
+    return state.model_copy(update=changes)
 
 
 def _profile(run: Assessment) -> Generator[Requests, None, None]:

@@ -27,6 +27,12 @@ FIRE_ABOVE_eV_A = 10.0
 """From forces beyond this FIRE takes the first steps: L-BFGS learns a useless curvature there."""
 
 FIRE_STEPS = 20
+SWOLLEN = 1.3
+"""Volume over the first at which L-BFGS is given up: published hosts grow by less, layers that drift apart by more."""
+
+RAN_AWAY = ("exploded", "collapsed")
+"""How complaints about where a relaxation went begin."""
+
 FIRST_STEPS = 5
 """Steps during which a strange start may still be in wild motion before its forces count as an explosion."""
 
@@ -141,6 +147,8 @@ def relax(crystal: Crystal, potential: Potential, settings: RelaxSettings | None
 
     The deformation gradient (Tadmor et al., PRB 59, 235, 1999, doi:10.1103/PhysRevB.59.235) takes as many steps
     to the same minima as its logarithm (ASE's Frechet filter), whose matrix functions would cost a third of the time.
+    Where L-BFGS runs away, over the edge of a shallow minimum such as that of layers without their ions, FIRE with
+    small steps begins anew from the start, and finds the minimum next to it if there is one.
 
     Never raises for a structure the potential cannot follow: that ends unconverged, with its reason.
 
@@ -149,54 +157,87 @@ def relax(crystal: Crystal, potential: Potential, settings: RelaxSettings | None
     """
     settings = settings or RelaxSettings()
     started = time.perf_counter()
-    atoms = to_atoms(crystal)
-    calculator = PotentialCalculator(potential)
-    atoms.calc = calculator
-    watch = _Watch(atoms, settings)
-    first_force = max_norm(atoms.get_forces())
-    start_energy_eV = float(atoms.get_potential_energy())
-    steps, reason, converged = 0, "", False
-    try:
-        if first_force > FIRE_ABOVE_eV_A:
-            phase = FIRE(UnitCellFilter(atoms), logfile=None, maxstep=settings.max_step_A)
-            steps, reason, converged = _run(phase, atoms, watch, min(FIRE_STEPS, settings.max_steps))
-        if not reason and not converged:
-            phase = LBFGS(UnitCellFilter(atoms), logfile=None, maxstep=settings.max_step_A)
-            more, reason, converged = _run(phase, atoms, watch, settings.max_steps - steps)
-            steps += more
-    except PotentialError as error:
-        reason = f"the potential gave up: {error}"
-    point = calculator.last
-    if point is None or point.forces_eV_A is None or point.stress_eV_A3 is None:
-        raise PotentialError(f"{crystal.formula}: {potential.name} gives no forces or no stress")
-    if not converged and not reason:
+    walk = Walk(crystal, potential, settings)
+    start = walk.point
+    walk.quick()
+    calls, steps = walk.calls, walk.steps
+    if walk.ran_away:
+        walk = Walk(crystal, potential, settings)
+        walk.careful()
+        calls, steps = calls + walk.calls, steps + walk.steps
+    reason = walk.reason
+    if not walk.converged and not reason:
         reason = f"not converged to {settings.fmax_eV_A:g} eV/A in {settings.max_steps} steps"
+    point = walk.point
     return Relaxation(
-        crystal=from_atoms(calculator.atoms),
+        crystal=from_atoms(walk.atoms.calc.atoms),
         energy_eV=point.energy_eV,
-        converged=converged,
+        converged=walk.converged,
         steps=steps,
-        force_calls=calculator.calls,
+        force_calls=calls,
         max_force_eV_A=max_norm(point.forces_eV_A),
-        max_stress_eV_A3=float(np.abs(point.stress_eV_A3).max()),
+        max_stress_eV_A3=float(np.abs(point.stress_eV_A3).max()) if point.stress_eV_A3 is not None else 0.0,
         seconds=time.perf_counter() - started,
         reason=reason,
         model=potential.model_id,
-        start_energy_eV=start_energy_eV,
+        start_energy_eV=start.energy_eV,
         magmoms_muB=() if point.magmoms_muB is None else np.round(point.magmoms_muB, 3).tolist(),
     )
 
 
-def _run(optimizer: Optimizer, atoms: Atoms, watch: _Watch, steps: int) -> tuple[int, str, bool]:
-    """Step until converged, out of steps or running away; return steps taken, complaint and convergence."""
-    calculator = atoms.calc
-    for converged in optimizer.irun(fmax=watch.settings.fmax_eV_A, steps=steps):
-        if converged:
-            return optimizer.nsteps, "", True
-        reason = watch.complaint(atoms, calculator.last)
-        if reason:
-            return optimizer.nsteps, reason, False
-    return optimizer.nsteps, "", False
+class Walk:
+    """One way downhill from a crystal."""
+
+    def __init__(self, crystal: Crystal, potential: Potential, settings: RelaxSettings) -> None:
+        self.settings = settings
+        self.atoms = to_atoms(crystal)
+        self.atoms.calc = PotentialCalculator(potential)
+        self.first_force_eV_A = max_norm(self.atoms.get_forces())
+        if self.point.forces_eV_A is None or self.point.stress_eV_A3 is None:
+            raise PotentialError(f"{crystal.formula}: {potential.name} gives no forces or no stress")
+        self.steps, self.reason, self.converged = 0, "", False
+
+    @property
+    def point(self) -> PointResult:
+        """What the potential said last."""
+        point: PointResult = self.atoms.calc.last
+        return point
+
+    @property
+    def calls(self) -> int:
+        """Times the potential was asked."""
+        return int(self.atoms.calc.calls)
+
+    @property
+    def ran_away(self) -> bool:
+        """Whether it ended because of where it went."""
+        return self.reason.startswith(RAN_AWAY)
+
+    def quick(self) -> None:
+        """L-BFGS, after some steps of FIRE where the forces are large; swelling cells are not followed far."""
+        low, high = self.settings.volume_ratio
+        watch = _Watch(self.atoms, self.settings.model_copy(update={"volume_ratio": (low, min(high, SWOLLEN))}))
+        if self.first_force_eV_A > FIRE_ABOVE_eV_A:
+            self._run(FIRE, watch, self.settings.max_step_A, min(FIRE_STEPS, self.settings.max_steps))
+        if not self.reason and not self.converged:
+            self._run(LBFGS, watch, self.settings.max_step_A, self.settings.max_steps - self.steps)
+
+    def careful(self) -> None:
+        """FIRE with small steps."""
+        self._run(FIRE, _Watch(self.atoms, self.settings), self.settings.max_step_A / 2, self.settings.max_steps)
+
+    def _run(self, kind: type[Optimizer], watch: _Watch, max_step_A: float, steps: int) -> None:
+        """Step until converged, out of steps or running away."""
+        optimizer = kind(UnitCellFilter(self.atoms), logfile=None, maxstep=max_step_A)
+        try:
+            for converged in optimizer.irun(fmax=self.settings.fmax_eV_A, steps=steps):
+                self.converged = bool(converged)
+                self.reason = "" if converged else watch.complaint(self.atoms, self.point)
+                if self.reason:
+                    break
+        except PotentialError as error:
+            self.reason = f"the potential gave up: {error}"
+        self.steps += optimizer.nsteps
 
 
 def max_norm(vectors: FloatArray | None) -> float:

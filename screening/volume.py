@@ -1,4 +1,4 @@
-"""How the host changes when the ions leave: volume, strain, and whether it is still the same host."""
+"""How the host swells and shrinks when ions come and go: volume and strain."""
 
 from __future__ import annotations
 
@@ -6,32 +6,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from data.records import Crystal, Estimate, Reason, Verdict
-from data.structures import to_structure
+from data.records import Crystal, Estimate
 from screening.base import Findings, Needs, Subject, Surroundings
 
 VOLUME_CHANGE_SIGMA = 0.03
 STRAIN_SIGMA = 0.015
-
-
-class Topotactic:
-    """The host keeps its structure when the ions leave; else it is a conversion, another reaction."""
-
-    name: ClassVar[str] = "topotactic"
-    summary: ClassVar[str] = "the host is the same crystal before and after the ions left"
-    stage: ClassVar[str] = "topotactic"
-    needs: ClassVar[Needs] = Needs.CHARGED
-    cost: ClassVar[float] = 0.1
-
-    def evaluate(self, subject: Subject, around: Surroundings) -> Findings:
-        """Match the hosts with the tolerances by which the Materials Project groups insertion electrodes."""
-        discharged, charged = subject.both
-        if same_host(discharged.crystal, charged.crystal, subject.ion):
-            return Findings()
-        text = f"without {subject.ion} the host relaxed to another structure: a conversion, not an insertion"
-        rejects = around.settings.topotactic == "reject"
-        verdict = Verdict.FAIL if rejects else Verdict.PASS
-        return Findings(reasons=[Reason(stage=self.stage, code="not_topotactic", text=text, verdict=verdict)])
 
 
 class MaxDeltaVolume:
@@ -85,17 +64,6 @@ class MaxLatticeStrain:
                 model=around.model.id,
             )
         )
-
-
-def same_host(a: Crystal, b: Crystal, ion: str) -> bool:
-    """True where both crystals are one structure when `ion` is not looked at (volumes may differ)."""
-    from pymatgen.analysis.structure_matcher import ElementComparator, StructureMatcher
-
-    matcher = StructureMatcher(
-        ltol=0.2, stol=0.3, angle_tol=5, primitive_cell=True, scale=True,
-        comparator=ElementComparator(), ignored_species=[ion],
-    )  # fmt: skip
-    return bool(matcher.fit(to_structure(a), to_structure(b), symmetric=True))
 
 
 def principal_stretches(start: Crystal, end: Crystal) -> np.ndarray:

@@ -9,7 +9,8 @@ from data.errors import PotentialError
 from data.prototypes import prototype
 from data.structures import to_atoms
 from screening.potential import PointResult
-from screening.relax import Relaxation, RelaxSettings, min_distance_A, relax, relaxation_key
+from screening.relax import Relaxation, RelaxSettings, Walk, min_distance_A, relax, relaxation_key
+from screening.removal import ion_sites, without
 from tests.unit.screening.conftest import cubic, distorted
 
 
@@ -85,9 +86,25 @@ def test_a_growing_cell_is_stopped():
 
 def test_a_rising_energy_is_stopped():
     # Nothing curves this potential, so quasi-Newton steps are senseless and soon lead uphill.
-    done = relax(cubic([3], [[0, 0, 0]], 3.0), Spring(pressure=0.2))
-    assert not done.converged
-    assert done.reason.startswith("exploded: the energy rose")
+    walk = Walk(cubic([3], [[0, 0, 0]], 3.0), Spring(pressure=0.2), RelaxSettings())
+    walk.quick()
+    assert not walk.converged
+    assert walk.reason.startswith("exploded: the energy rose")
+    done = relax(cubic([3], [[0, 0, 0]], 3.0), Spring(pressure=0.2))  # small steps find no minimum either
+    assert done.reason.startswith("exploded: the volume")
+    assert done.force_calls > walk.calls
+
+
+def test_layers_that_quasi_newton_steps_tear_apart_are_held_by_small_ones(chgnet):
+    full = relax(prototype("O3' NaMnO2").crystal, chgnet)
+    emptied = without(full.crystal, ion_sites(full.crystal, "Na"))
+    torn = Walk(emptied, chgnet, RelaxSettings())
+    torn.quick()
+    assert torn.ran_away
+    held = relax(emptied, chgnet)
+    assert held.converged
+    assert 0.8 < held.crystal.volume_A3 / emptied.volume_A3 < 1.0
+    assert held.force_calls > torn.calls
 
 
 def test_atoms_that_meet_are_stopped():
