@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: discover test test-slow lint benchmarks clean
+.PHONY: discover test test-slow test-sevennet test-mace lint benchmarks clean
 
 discover: $(VENV)/.installed
 	@$(BIN)/redoxa run campaigns/quickstart.yaml
@@ -17,6 +17,14 @@ test: $(VENV)/.installed-tests
 
 test-slow: $(VENV)/.installed-tests
 	@$(BIN)/python -m pytest -m slow
+
+# Optional potentials that exclude one another, each in an environment of its own.
+test-sevennet test-mace: test-%: export OMP_NUM_THREADS := 1
+test-sevennet test-mace: test-%: pyproject.toml constraints.txt
+	@$(PYTHON) -m venv $(VENV)-$*
+	@$(VENV)-$*/bin/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
+	@$(VENV)-$*/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[test,$*]"
+	@$(VENV)-$*/bin/python -m pytest tests/unit/screening/test_extra_potentials.py
 
 lint: $(VENV)/.installed-tests
 	@$(BIN)/ruff check .
@@ -42,4 +50,4 @@ benchmarks: $(VENV)/.installed-tests
 	$(BIN)/python benchmarks/voltages.py
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) $(VENV)-* .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

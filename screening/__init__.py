@@ -8,6 +8,7 @@ GATES: Final = {
     "validity": "screening.validity:Validity",
     "redox": "screening.redox:Redox",
     "hazard": "screening.hazard_cost:Hazard",
+    "moisture": "screening.moisture:MoistureSensitivity",
     "duplicates": "screening.novelty:Duplicates",
     "novelty": "screening.novelty:Novelty",
     "novelty_relaxed": "screening.novelty:NoveltyRelaxed",
@@ -31,5 +32,9 @@ PROPERTIES: Final = {
     "stability_charge": "screening.stability:StabilityCharge",
     "raw_material_cost": "screening.hazard_cost:RawMaterialCost",
     "min_abundance": "screening.hazard_cost:MinAbundance",
+    "hhi_production": "screening.supply:HhiProduction",
+    "hhi_reserve": "screening.supply:HhiReserve",
+    "density": "screening.density:Density",
+    "synthesis_energy": "screening.synthesis:SynthesisEnergy",
 }
 """Name -> class of every number the screening gives; limits and objectives use these names."""

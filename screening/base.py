@@ -151,6 +151,18 @@ class Subject:
         return self.discharged.crystal if self.discharged is not None else self.candidate.crystal
 
     @property
+    def as_made(self) -> Relaxation:
+        """The relaxed state that is made in a furnace: the charged one where the candidate came as an empty host.
+
+        Raises:
+            LookupError: the funnel asked too early; `Needs.DISCHARGED` was not declared.
+        """
+        state = self.charged if self.inserts else self.discharged
+        if state is None:
+            raise LookupError("a relaxed state is needed; declare `needs = Needs.DISCHARGED`")
+        return state
+
+    @property
     def both(self) -> tuple[Relaxation, Relaxation]:
         """Relaxed discharged and charged state.
 

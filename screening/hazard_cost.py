@@ -1,4 +1,4 @@
-"""Hazard, price and abundance of the elements (table with sources: `screening/elements.csv`)."""
+"""Hazard, price and abundance of the elements (table with the source of each number: `screening/elements.csv`)."""
 
 from __future__ import annotations
 
@@ -9,20 +9,28 @@ from functools import cache
 from importlib.resources import files
 from typing import ClassVar
 
-from ase.data import atomic_masses, atomic_numbers
-
 from data.records import Estimate, Reason, Verdict
 from screening.base import Findings, Needs, Subject, Surroundings
 
 PRICE_RELATIVE_SIGMA = 0.5
+"""Prices of Li, V and Co move by a factor of two within a year."""
+
 ABUNDANCE_RELATIVE_SIGMA = 0.3
 
 
 @dataclass(frozen=True)
 class ElementFacts:
-    """Price in USD/kg and crustal abundance in mg/kg (None where unknown), hazard "toxic", "radioactive" or ""."""
+    """What the table says of an element; None where unknown.
+
+    Attributes:
+        price_USD_per_kg: market price in its cheapest bulk form.
+        price_source: source and year of the price, e.g. ``SMM 2020``.
+        abundance_mg_per_kg: in the continental crust.
+        hazard: "toxic", "carcinogenic", "radioactive" or "".
+    """
 
     price_USD_per_kg: float | None
+    price_source: str
     abundance_mg_per_kg: float | None
     hazard: str
 
@@ -32,34 +40,46 @@ def element_facts() -> Mapping[str, ElementFacts]:
     """The table, by symbol."""
     text = (files("screening") / "elements.csv").read_text(encoding="utf-8")
     rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
-
-    def number(cell: str) -> float | None:
-        return float(cell) if cell else None
-
     return {
-        row["symbol"]: ElementFacts(number(row["price_USD_per_kg"]), number(row["abundance_mg_per_kg"]), row["hazard"])
+        row["symbol"]: ElementFacts(
+            price_USD_per_kg=_number(row["price_USD_per_kg"]),
+            price_source=f"{row['price_source']} {row['price_year']}".strip(),
+            abundance_mg_per_kg=_number(row["abundance_mg_per_kg"]),
+            hazard=row["hazard"],
+        )
         for row in rows
     }
 
 
-def raw_material_cost_USD_per_kg(composition: Mapping[str, int]) -> float | None:
-    """Price of the elements in a kilogram of the compound; None where one has no market price."""
-    masses = {e: n * atomic_masses[atomic_numbers[e]] for e, n in composition.items()}
+def mass_fractions(composition: Mapping[str, int]) -> dict[str, float]:
+    """Share of the mass by element symbol."""
+    from ase.data import atomic_masses, atomic_numbers
+
+    masses = {e: n * float(atomic_masses[atomic_numbers[e]]) for e, n in composition.items()}
+    total = sum(masses.values())
+    return {e: mass / total for e, mass in masses.items()}
+
+
+def cost_by_element_USD_per_kg(composition: Mapping[str, int]) -> dict[str, float] | None:
+    """What each element adds to the price of a kilogram of the compound; None where one has no market price."""
     prices = {e: facts.price_USD_per_kg if (facts := element_facts().get(e)) else None for e in composition}
-    if any(price is None for price in prices.values()):
+    known = {e: price for e, price in prices.items() if price is not None}
+    if len(known) < len(prices):
         return None
-    return float(sum(masses[e] * (prices[e] or 0.0) for e in masses) / sum(masses.values()))
+    return {e: share * known[e] for e, share in mass_fractions(composition).items()}
 
 
-def min_abundance_mg_per_kg(composition: Mapping[str, int]) -> float | None:
-    """Crustal abundance of the scarcest element; None where one is not in the table."""
-    values = [facts.abundance_mg_per_kg if (facts := element_facts().get(e)) else None for e in composition]
-    known = [v for v in values if v is not None]
-    return min(known) if len(known) == len(values) else None
+def scarcest_element(composition: Mapping[str, int]) -> tuple[str, float] | None:
+    """The scarcest element and its crustal abundance in mg/kg; None where one is not in the table."""
+    values = {e: facts.abundance_mg_per_kg if (facts := element_facts().get(e)) else None for e in composition}
+    known = {e: v for e, v in values.items() if v is not None}
+    if len(known) < len(values):
+        return None
+    return min(known.items(), key=lambda item: (item[1], item[0]))
 
 
 class Hazard:
-    """Radioactive and toxic elements."""
+    """Radioactive and toxic elements; carcinogenic ones are named in a note, never rejected."""
 
     name: ClassVar[str] = "hazard"
     summary: ClassVar[str] = "no radioactive and no highly toxic element"
@@ -72,14 +92,12 @@ class Hazard:
         found = Findings()
         policies = {"radioactive": around.settings.radioactive, "toxic": around.settings.toxic}
         for kind, policy in policies.items():
-            names = sorted(
-                e for e in subject.candidate.crystal.composition
-                if (facts := element_facts().get(e)) and facts.hazard == kind
-            )  # fmt: skip
-            if names:
+            if names := _with_hazard(subject, kind):
                 verdict = Verdict.FAIL if policy == "reject" else Verdict.PASS
-                text = f"{subject.candidate.formula} holds {kind} {', '.join(names)}"
+                text = f"{subject.candidate.formula} holds {kind} {names}"
                 found.reasons.append(Reason(stage=self.stage, code=kind, text=text, verdict=verdict))
+        if names := _with_hazard(subject, "carcinogenic"):
+            found.notes["carcinogenic"] = f"{names}: dust and salts bear H350 (Regulation (EC) 1272/2008, Annex VI)"
         return found
 
 
@@ -87,16 +105,24 @@ class RawMaterialCost:
     """What the elements of a kilogram of the compound cost; processing is not in it."""
 
     name: ClassVar[str] = "raw_material_cost"
-    summary: ClassVar[str] = "price of the elements in a kilogram of the compound, 2018-2020 market"
+    summary: ClassVar[str] = "price of the elements in a kilogram of the compound, market of 2020 or the last known"
     unit: ClassVar[str] = "USD/kg"
     stage: ClassVar[str] = "cost"
     needs: ClassVar[Needs] = Needs.CRYSTAL
     cost: ClassVar[float] = 0.005
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:  # noqa: ARG002
-        """Mass-weighted price; no estimate where an element has no market."""
-        value = raw_material_cost_USD_per_kg(subject.candidate.crystal.composition)
-        return Findings(_tabulated(value, PRICE_RELATIVE_SIGMA, self.unit, "element prices of 2018-2020 by mass"))
+        """Mass-weighted price, and whose it is; no estimate where an element has no market."""
+        parts = cost_by_element_USD_per_kg(subject.candidate.crystal.composition)
+        if parts is None:
+            return Findings()
+        total = sum(parts.values())
+        shares = sorted(parts.items(), key=lambda item: (-item[1], item[0]))
+        sources = ", ".join(f"{e} {element_facts()[e].price_source}" for e in parts)
+        return Findings(
+            tabulated(total, PRICE_RELATIVE_SIGMA, self.unit, f"element prices by mass ({sources})"),
+            notes={"cost_shares": ", ".join(f"{e} {100 * part / total:.0f} %" for e, part in shares)},
+        )
 
 
 class MinAbundance:
@@ -110,14 +136,19 @@ class MinAbundance:
     cost: ClassVar[float] = 0.005
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:  # noqa: ARG002
-        """Smallest abundance among the elements."""
-        value = min_abundance_mg_per_kg(subject.candidate.crystal.composition)
-        return Findings(_tabulated(value, ABUNDANCE_RELATIVE_SIGMA, self.unit, "CRC Handbook, 97th ed. (2016)"))
+        """Smallest abundance among the elements, and whose it is."""
+        scarcest = scarcest_element(subject.candidate.crystal.composition)
+        if scarcest is None:
+            return Findings()
+        element, value = scarcest
+        source = f"{element}, CRC Handbook, 97th ed. (2016)"
+        return Findings(
+            tabulated(value, ABUNDANCE_RELATIVE_SIGMA, self.unit, source), notes={"scarcest_element": element}
+        )
 
 
-def _tabulated(value: float | None, relative_sigma: float, unit: str, source: str) -> Estimate | None:
-    if value is None:
-        return None
+def tabulated(value: float, relative_sigma: float, unit: str, source: str) -> Estimate:
+    """An estimate read from a table, with a sigma in proportion to it."""
     return Estimate(
         value=value,
         sigma=relative_sigma * value,
@@ -125,3 +156,12 @@ def _tabulated(value: float | None, relative_sigma: float, unit: str, source: st
         method=f"{source}; sigma {100 * relative_sigma:.0f} %",
         model="table",
     )
+
+
+def _number(cell: str) -> float | None:
+    return float(cell) if cell else None
+
+
+def _with_hazard(subject: Subject, kind: str) -> str:
+    facts = element_facts()
+    return ", ".join(sorted(e for e in subject.candidate.crystal.composition if e in facts and facts[e].hazard == kind))

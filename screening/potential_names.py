@@ -7,5 +7,10 @@ from typing import Final
 POTENTIALS: Final = {
     "chgnet": "screening.chgnet:Chgnet",
     "chgnet-r2scan": "screening.chgnet:ChgnetR2scan",
+    "mace": "screening.mace:Mace",
+    "sevennet": "screening.sevennet:SevenNet",
 }
-"""Name -> class. A potential is one file (imported only when asked for) and one line here."""
+"""Name -> class. A potential is one file (imported only when asked for) and one line here.
+
+MACE and SevenNet are extras of their own (`pip install redoxa[mace]` or `redoxa[sevennet]`, never both).
+"""

@@ -64,7 +64,7 @@ class ScreenSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    potential: str = Field(default="chgnet", description="interatomic potential: chgnet or chgnet-r2scan")
+    potential: str = Field(default="chgnet", description="chgnet, chgnet-r2scan, sevennet or mace")
     role: Literal["cathode", "anode"] = Field(default="cathode", description="sets the default voltage limits")
     fmax_eV_A: float = Field(default=0.05, ge=0.005, le=0.5, description="largest force at convergence")
     max_steps: int = Field(default=300, ge=1, le=5000, description="relaxation steps before giving up (undetermined)")

@@ -1,0 +1,359 @@
+"""Reaction energies against measured ones, gases against the tables, and routes against chemistry that is known."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from data.errors import InputError
+from data.records import Verdict
+from data.reference import load_reference
+from screening.base import Model, Subject, Surroundings
+from screening.contract import check_gate
+from screening.furnace import (
+    EV_PER_KJ_MOL,
+    DECARBONATION_kJ_mol,
+    fit_carbon_dioxide,
+    gas_energy_eV,
+    gas_thermal_eV,
+    reduced_mass_amu,
+    solid_thermal_eV_per_atom,
+)
+from screening.relax import Relaxation
+from screening.settings import Range, ScreenSettings
+from screening.stability import Hulls
+from screening.synthesis import SYNTHESIS_SIGMA_eV_PER_ATOM, SynthesisEnergy, routes_to
+from screening.synthesis_routes import Furnace, Phase, Route, find_routes
+from tests.unit.screening.conftest import candidate, cubic, from_library, reference_of
+
+# -- gases and solids at temperature -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("gas", "temperature_K", "entropy_J_mol_K", "enthalpy_kJ_mol"),
+    [  # S(T) and H(T) - H(298.15 K) of the NIST-JANAF tables
+        ("O2", 1000, 243.578, 22.703), ("O2", 1500, 258.068, 40.599), ("CO2", 1000, 269.299, 33.397), ("CO2", 1500, 292.199, 61.705),
+    ],
+)  # fmt: skip
+def test_gases_equal_the_janaf_tables(gas, temperature_K, entropy_J_mol_K, enthalpy_kJ_mol):
+    expected = (enthalpy_kJ_mol - temperature_K * entropy_J_mol_K / 1000) * EV_PER_KJ_MOL
+    assert gas_thermal_eV(gas, temperature_K) == pytest.approx(expected, abs=0.01)
+
+
+def test_pressure_and_the_ends_of_the_tables():
+    thin, full = (gas_energy_eV(-9.0, "O2", 1000, p) for p in (0.21, 1.0))
+    assert full - thin == pytest.approx(-8.617333e-5 * 1000 * math.log(0.21), rel=1e-6)
+    assert gas_thermal_eV("O2", 1050) == pytest.approx((gas_thermal_eV("O2", 1000) + gas_thermal_eV("O2", 1100)) / 2)
+    with pytest.raises(InputError, match="300 to 2000 K"):
+        gas_thermal_eV("CO2", 200)
+
+
+def test_the_descriptor_of_solids_by_hand():
+    # NaCl at 1000 K: 22.4 A^3 by atom, reduced mass 22.990 * 35.45 / 58.44 = 13.946
+    salt = cubic([11, 17], [[0, 0, 0], [0.5, 0.5, 0.5]], 44.8 ** (1 / 3))
+    by_hand = (-2.48e-4 * math.log(22.4) - 8.94e-5 * 13.946 / 22.4) * 1000 + 0.181 * math.log(1000) - 0.882
+    assert solid_thermal_eV_per_atom(salt, 1000) == pytest.approx(by_hand, abs=1e-3)
+    assert reduced_mass_amu({"Na": 2, "Cl": 2}) == pytest.approx(13.946, abs=1e-3)
+    with pytest.raises(InputError):
+        solid_thermal_eV_per_atom(cubic([11], [[0, 0, 0]], 3.0), 1000)
+
+
+def test_calcite_gives_off_its_gas_near_the_measured_temperature():
+    # 1 atm of CO2 at 1168 K; 12.25 A^3 by atom
+    calcite = cubic([20, 6, 8, 8, 8], [[i / 5, 0, 0] for i in range(5)], 61.24 ** (1 / 3))
+    enthalpy_eV = DECARBONATION_kJ_mol["CaCO3", "CaO"] * EV_PER_KJ_MOL
+
+    def change_eV(temperature_K: float) -> float:
+        return (
+            enthalpy_eV + gas_thermal_eV("CO2", temperature_K) - 3 * solid_thermal_eV_per_atom(calcite, temperature_K)
+        )
+
+    assert change_eV(1168 - 150) > 0 > change_eV(1168 + 150)
+
+
+def test_carbon_dioxide_is_what_makes_carbonates_decompose_as_measured():
+    oxides = {oxide: -10.0 - i for i, (_, oxide) in enumerate(DECARBONATION_kJ_mol)}
+    energies = {
+        **oxides,
+        **{c: oxides[o] - 20.0 - h * EV_PER_KJ_MOL for (c, o), h in DECARBONATION_kJ_mol.items()},
+    }
+    found = fit_carbon_dioxide(energies)
+    assert found.energy_eV == pytest.approx(-20.0)
+    assert found.spread_eV == pytest.approx(0, abs=1e-9)
+    assert found.n_carbonates == len(DECARBONATION_kJ_mol)
+    assert fit_carbon_dioxide({f: e for f, e in energies.items() if f[:2] in ("Ca", "Mg")}) is None
+
+
+# -- routes by hand ----------------------------------------------------------------------------------------------------
+
+
+def phase(formula: str, atoms: dict[str, float], energy_eV: float) -> Phase:
+    return Phase(formula, atoms, energy_eV)
+
+
+COLD = Furnace(oxygen_eV={"air": -10.0, "inert gas": -11.0}, carbon_dioxide_eV=-24.0, solid_eV_per_atom=0.0)
+MGO = phase("MgO", {"Mg": 1, "O": 1}, -12.0)
+AL2O3 = phase("Al2O3", {"Al": 2, "O": 3}, -35.0)
+SPINEL = phase("MgAl2O4", {"Mg": 1, "Al": 2, "O": 4}, -47.7)
+OTHER = phase("MgAl4O7", {"Mg": 1, "Al": 4, "O": 7}, -82.5)
+
+
+def test_two_oxides_by_hand():
+    routes = find_routes(SPINEL, [MGO, AL2O3], COLD)
+    assert {r.atmosphere for r in routes} == {"air", "inert gas"}
+    for route in routes:
+        assert route.text == "MgO + Al2O3 -> MgAl2O4"
+        assert route.driving_force_eV_per_atom == pytest.approx(-0.7 / 7)
+        assert route.inverse_hull_eV_per_atom == pytest.approx(-0.7 / 7)  # its precursors are its only rivals
+        assert set(route.rivals) == {"MgO", "Al2O3"}
+
+
+def test_a_rival_makes_the_target_shallower_but_not_less_downhill():
+    route = find_routes(SPINEL, [MGO, AL2O3, OTHER], COLD)[0]
+    assert route.driving_force_eV_per_atom == pytest.approx(-0.7 / 7)
+    # half of MgAl4O7 and half of MgO: -41.25 - 6.0
+    assert route.inverse_hull_eV_per_atom == pytest.approx((-47.7 + 47.25) / 7)
+    assert set(route.rivals) == {"MgAl4O7", "MgO"}
+
+
+def test_a_lower_polymorph_is_a_rival_and_the_same_crystal_is_not():
+    same = phase("MgAl2O4", SPINEL.atoms, -47.7 - 0.01)
+    assert "MgAl2O4" not in find_routes(SPINEL, [MGO, AL2O3, same], COLD)[0].rivals
+    lower = phase("MgAl2O4", SPINEL.atoms, -47.7 - 0.7)
+    found = find_routes(SPINEL, [MGO, AL2O3, lower], COLD)[0]
+    assert found.rivals == ("MgAl2O4",)
+    assert found.inverse_hull_eV_per_atom == pytest.approx(0.1)
+
+
+def test_gases_are_balanced_and_paid_for():
+    target = phase("LiCoO2", {"Li": 1, "Co": 1, "O": 2}, -24.0)
+    carbonate = phase("Li2CO3", {"Li": 2, "C": 1, "O": 3}, -38.0)
+    spinel = phase("Co3O4", {"Co": 3, "O": 4}, -44.0)
+    (route,) = find_routes(target, [carbonate, spinel], COLD)
+    assert route.text == "6 Li2CO3 + 4 Co3O4 + O2 -> 12 LiCoO2 + 6 CO2"
+    assert route.atmosphere == "air"  # in an inert gas there is no oxygen to take up
+    by_hand = -24.0 + 0.5 * -24.0 - (0.5 * -38.0 + -44.0 / 3 + -10.0 / 12)
+    assert route.driving_force_eV_per_atom == pytest.approx(by_hand / 4)
+
+
+def test_oxygen_leaves_more_easily_into_an_inert_gas():
+    target = phase("Mn2MgO4", {"Mg": 1, "Mn": 2, "O": 4}, -46.0)
+    routes = find_routes(target, [MGO, phase("MnO2", {"Mn": 1, "O": 2}, -22.0)], COLD)
+    force = {r.atmosphere: r.driving_force_eV_per_atom for r in routes}
+    assert force["air"] - force["inert gas"] == pytest.approx(0.5 * 1.0 / 7)
+    assert all(r.oxygen == pytest.approx(-0.5) for r in routes)
+
+
+def test_metals_burn_in_air_so_they_make_no_oxides():
+    metal = phase("Mg", {"Mg": 1}, -1.5)
+    routes = find_routes(SPINEL, [MGO, AL2O3, metal], COLD)
+    assert all("Mg" not in r.precursors for r in routes)
+    sulfide = phase("LiTiS2", {"Li": 1, "Ti": 1, "S": 2}, -18.0)
+    known = [
+        phase("Li2S", {"Li": 2, "S": 1}, -12.0), phase("Ti", {"Ti": 1}, -7.8), phase("TiS2", {"Ti": 1, "S": 2}, -16.5),
+    ]  # fmt: skip
+    assert find_routes(sulfide, known, COLD)[0].text == "2 Li2S + Ti + 3 TiS2 -> 4 LiTiS2"
+
+
+def test_many_elements_are_still_answered_fast():
+    cations = ["Li", "Na", "Mg", "Al", "Ti", "Mn", "Fe", "Si"]
+    sources = {
+        "Li": ["Li2CO3"], "Na": ["Na2CO3"], "Mg": ["MgO", "MgCO3"], "Al": ["Al2O3"], "Ti": ["TiO2"],
+        "Mn": ["MnO", "Mn2O3", "MnO2", "MnCO3"], "Fe": ["FeO", "Fe2O3"], "Si": ["SiO2"],
+    }  # fmt: skip
+    from pymatgen.core import Composition
+
+    known = [
+        phase(f, {str(e): float(n) for e, n in Composition(f).items()}, -6.0 * Composition(f).num_atoms)
+        for formulas in sources.values() for f in formulas
+    ]  # fmt: skip
+    mixed = ["Li2SO4", "LiF", "NaF", "FeF2", "FeF3", "MnF2", "AlF3", "MgF2", "TiF3", "NaCl"]
+    known += [phase(f, {"Li": 1.0, "Na": 1.0, "Mg": 1.0, "O": 3.0}, -30.0) for f in mixed]
+    target = phase("X", dict.fromkeys([*cations, "O"], 1.0) | {"O": 12.0}, -130.0)
+    routes = find_routes(target, known, COLD)
+    assert routes
+    atoms = {p.formula: p.atoms for p in known}
+    for route in routes:
+        for element in cations:
+            held = sum(n * atoms[f].get(element, 0.0) for f, n in route.precursors.items())
+            assert held == pytest.approx(1.0)
+
+
+def test_without_a_source_there_is_no_route():
+    assert find_routes(SPINEL, [MGO], COLD) == []
+    assert find_routes(SPINEL, [MGO, OTHER], COLD) == []  # nobody sells MgAl4O7
+
+
+def test_ranking_puts_downhill_and_deep_first():
+    def route(force: float, depth: float) -> Route:
+        return Route("X", {"A": 1.0}, 0.0, 0.0, "air", force, depth)
+
+    ordered = [route(-0.1, -0.10), route(-0.3, -0.03), route(-0.2, -0.02), route(-0.5, 0.05), route(0.01, -0.2)]
+    shuffled = [ordered[i] for i in (3, 0, 4, 2, 1)]
+    assert sorted(shuffled, key=lambda r: r.rank) == ordered
+
+
+# -- on the shipped reference ------------------------------------------------------------------------------------------
+
+FORMATION_kJ_mol = {
+    "MgO": -601.6, "CaO": -634.9, "SiO2": -910.7, "Al2O3": -1675.7, "TiO2": -944.0, "FeO": -272.0, "Fe2O3": -824.2, "Fe3O4": -1118.4,
+    "MnO": -385.2, "Mn2O3": -959.0, "MnO2": -520.0, "Mn3O4": -1387.8, "CoO": -237.9, "Co3O4": -891.0, "ZnO": -350.5, "P2O5": -1492.0,
+    "CaCO3": -1207.6, "Li2CO3": -1215.9, "Na2CO3": -1130.7, "MgAl2O4": -2299.9, "Mg2SiO4": -2174.0, "MgSiO3": -1549.0,
+    "CaSiO3": -1634.9, "CaTiO3": -1660.6, "MgTiO3": -1572.8, "Li2SiO3": -1648.1, "Li3PO4": -2095.8, "Na2SiO3": -1554.9,
+    "LiAlO2": -1188.7, "NaAlO2": -1133.2, "Na3PO4": -1917.4, "Fe2SiO4": -1479.9, "Zn2SiO4": -1636.7, "NaFeO2": -698.2,
+    "CO2": -393.51, "O2": 0.0,
+}  # fmt: skip
+"""CRC Handbook of Chemistry and Physics, 97th ed. (2016), section 5; P2O5 as half of P4O10."""
+
+MEASURED = {
+    "CaSiO3": {"CaCO3": 1, "SiO2": 1}, "MgSiO3": {"MgO": 1, "SiO2": 1}, "Mg2SiO4": {"MgO": 2, "SiO2": 1},
+    "MgAl2O4": {"MgO": 1, "Al2O3": 1}, "CaTiO3": {"CaCO3": 1, "TiO2": 1}, "MgTiO3": {"MgO": 1, "TiO2": 1},
+    "Li2SiO3": {"Li2CO3": 1, "SiO2": 1}, "Li3PO4": {"Li2CO3": 1.5, "P2O5": 0.5}, "LiAlO2": {"Li2CO3": 0.5, "Al2O3": 0.5},
+    "NaAlO2": {"Na2CO3": 0.5, "Al2O3": 0.5}, "Na2SiO3": {"Na2CO3": 1, "SiO2": 1}, "Na3PO4": {"Na2CO3": 1.5, "P2O5": 0.5},
+    "Fe2SiO4": {"FeO": 2, "SiO2": 1}, "Zn2SiO4": {"ZnO": 2, "SiO2": 1}, "NaFeO2": {"Na2CO3": 0.5, "Fe2O3": 0.5},
+    "Fe3O4": {"FeO": 1, "Fe2O3": 1}, "Mn3O4": {"MnO": 1, "Mn2O3": 1}, "Fe2O3": {"FeO": 2}, "Mn2O3": {"MnO2": 2},
+    "Co3O4": {"CoO": 3},
+}  # fmt: skip
+
+
+@cache
+def shipped():
+    return load_reference()
+
+
+@cache
+def energy_eV(formula: str) -> float:
+    from pymatgen.core import Composition
+
+    composition = Composition(formula)
+    entries = shipped().entries({str(e) for e in composition})
+    (found,) = (e for e in entries if e.formula == formula)
+    return found.energy_eV_per_atom * composition.num_atoms
+
+
+def test_sigma_is_the_error_against_measured_reactions():
+    from pymatgen.core import Composition
+
+    pairs = {f: energy_eV(f) for pair in DECARBONATION_kJ_mol for f in pair}
+    gas_eV = {"CO2": fit_carbon_dioxide(pairs).energy_eV, "O2": energy_eV("O2")}
+    errors = []
+    for product, precursors in MEASURED.items():
+        atoms = Composition(product)
+        carbon = sum(n * Composition(f)["C"] for f, n in precursors.items())
+        uptake = (atoms["O"] + 2 * carbon - sum(n * Composition(f)["O"] for f, n in precursors.items())) / 2
+        gases = {"CO2": carbon, "O2": -uptake}
+        computed = energy_eV(product) - sum(n * energy_eV(f) for f, n in precursors.items())
+        computed += sum(n * gas_eV[g] for g, n in gases.items())
+        measured = FORMATION_kJ_mol[product] - sum(n * FORMATION_kJ_mol[f] for f, n in precursors.items())
+        measured += sum(n * FORMATION_kJ_mol[g] for g, n in gases.items())
+        errors.append((computed - measured * EV_PER_KJ_MOL) / atoms.num_atoms)
+    rms = float(np.sqrt(np.mean(np.square(errors))))
+    assert rms == pytest.approx(SYNTHESIS_SIGMA_eV_PER_ATOM, rel=0.1)
+
+
+def made(name: str) -> Subject:
+    """A published electrode, with the energy that the reference has for its formula."""
+    found = from_library(name)
+    n_atoms = found.crystal.n_atoms
+    per_unit = sum(found.crystal.composition.values()) / sum(_units(found.formula).values())
+    state = Relaxation(
+        crystal=found.crystal, energy_eV=energy_eV(found.formula) * per_unit, converged=True, steps=1, force_calls=1,
+        max_force_eV_A=0.0, max_stress_eV_A3=0.0, seconds=0.0,
+    )  # fmt: skip
+    assert state.crystal.n_atoms == n_atoms
+    return Subject(found, discharged=state)
+
+
+def _units(formula: str) -> dict[str, float]:
+    from pymatgen.core import Composition
+
+    return {str(e): n for e, n in Composition(formula).items()}
+
+
+def around(settings: ScreenSettings | None = None) -> Surroundings:
+    reference = shipped()
+    return Surroundings(settings or ScreenSettings(), Model("chgnet-0.3.0", "s", 0.03), reference, Hulls(reference))
+
+
+@pytest.mark.parametrize(
+    ("name", "atmosphere", "precursors"),
+    [
+        ("O3 LiCoO2", "air", {"Li2CO3", "CoO"}),
+        ("spinel LiMn2O4", "air", {"Li2CO3", "MnCO3"}),
+        ("olivine LiFePO4", "inert gas", {"Li2CO3", "FeO", "P2O5"}),
+        ("NASICON Na3V2(PO4)3", "inert gas", {"Na2CO3", "V2O3", "P2O5"}),
+        ("silicate Li2FeSiO4", "inert gas", {"Li2CO3", "FeO", "SiO2"}),
+    ],
+)
+def test_known_electrodes_are_downhill_in_the_atmosphere_they_are_made_in(name, atmosphere, precursors):
+    best = routes_to(made(name).discharged, shipped())[0]
+    assert best.atmosphere == atmosphere
+    assert set(best.precursors) == precursors
+    assert best.driving_force_eV_per_atom < -SYNTHESIS_SIGMA_eV_PER_ATOM
+    assert best.inverse_hull_eV_per_atom < 0
+
+
+def test_heat_drives_the_carbonate_route_to_lithium_cobalt_oxide():
+    def force(temperature_K: float) -> float:
+        routes = routes_to(made("O3 LiCoO2").discharged, shipped(), temperature_K)
+        return next(r.driving_force_eV_per_atom for r in routes if "Co3O4" in r.precursors)
+
+    assert force(300) > 0 > force(1000)
+
+
+def test_every_reaction_text_balances():
+    import re
+
+    from pymatgen.core import Composition
+
+    for name in ("tavorite LiVPO4F", "fluoride phosphate Na2FePO4F", "layered LiTiS2"):
+        for route in routes_to(made(name).discharged, shipped()):
+            sides = []
+            for side in route.text.split(" -> "):
+                total = Composition()
+                for term in side.split(" + "):
+                    count, formula = re.fullmatch(r"(?:(\d+) )?(.+)", term).groups()
+                    total += Composition(formula) * int(count or 1)
+                sides.append(total)
+            assert sides[0] == sides[1], route.text
+
+
+def test_property_keeps_the_contract_and_shows_its_reaction():
+    found = check_gate(SynthesisEnergy(), made("olivine LiFePO4"), around())
+    assert found.estimate.value == pytest.approx(-0.35, abs=0.03)
+    assert found.notes["synthesis_reaction"] == "2 FeO + Li2CO3 + P2O5 -> 2 LiFePO4 + CO2 (inert gas, 1000 K)"
+    assert "below" in found.notes["synthesis_rivals"]
+    assert "eV/atom" in found.notes["synthesis_alternatives"]
+
+
+def test_energy_does_not_depend_on_the_size_of_the_cell():
+    from screening.removal import supercell
+
+    small = made("O3 LiCoO2")
+    double = supercell(small.candidate.crystal, 2)
+    state = small.discharged.model_copy(update={"crystal": double, "energy_eV": 2 * small.discharged.energy_eV})
+    values = [
+        SynthesisEnergy().evaluate(subject, around()).estimate.value
+        for subject in (small, Subject(candidate(double), discharged=state))
+    ]
+    assert values[0] == pytest.approx(values[1], abs=1e-6)
+
+
+def test_what_cannot_be_said_is_a_reason_not_a_number():
+    bare = Surroundings(ScreenSettings(), Model("m", "s", 0.03), reference_of({"Li": -1.9}), Hulls(reference_of({})))
+    found = SynthesisEnergy().evaluate(made("O3 LiCoO2"), bare)
+    assert (found.estimate, found.verdict) == (None, Verdict.PASS)
+    assert "Co" in found.reasons[0].text
+    limited = ScreenSettings().model_copy(update={"limits": {"synthesis_energy": Range(max=0.0)}})
+    assert (
+        SynthesisEnergy().evaluate(made("O3 LiCoO2"), replace(bare, settings=limited)).verdict is Verdict.UNDETERMINED
+    )
+    elements = reference_of({"Li": -1.9, "Co": -7.0, "O2": -4.9, "Li2O": -4.8})
+    lonely = Surroundings(ScreenSettings(), Model("m", "s", 0.03), elements, Hulls(elements))
+    assert "no set of common precursors" in SynthesisEnergy().evaluate(made("O3 LiCoO2"), lonely).reasons[0].text
+    with pytest.raises(LookupError):
+        SynthesisEnergy().evaluate(Subject(from_library("O3 LiCoO2")), lonely)
