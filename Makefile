@@ -19,7 +19,7 @@ test-slow: $(VENV)/.installed-tests
 	@$(BIN)/python -m pytest -m slow
 
 # Optional potentials that exclude one another, each in an environment of its own.
-test-sevennet test-mace: test-%: export OMP_NUM_THREADS := 1
+test-sevennet test-mace: export OMP_NUM_THREADS := 1
 test-sevennet test-mace: test-%: pyproject.toml constraints.txt
 	@$(PYTHON) -m venv $(VENV)-$*
 	@$(VENV)-$*/bin/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
