@@ -229,6 +229,19 @@ def moments(*, datasets: Path | None = None, out: Path | None = None) -> None:
 
 
 @reference_app.command
+def voltages(*, measured: Path | None = None, out: Path | None = None) -> None:
+    """Compute the known electrodes that calibrate voltages again, and the metals of the second model; minutes.
+
+    Args:
+        measured: CSV with the columns discharged and average_voltage_V_experiment; by default from ../shared.
+        out: folder to write; by default the shipped tables are replaced.
+    """
+    from pipeline.reference import compute_voltage_anchors
+
+    compute_voltage_anchors(measured, out)
+
+
+@reference_app.command
 def latent_map(*, out: Path | None = None) -> None:
     """Place known electrodes on the map of the report again, after new weights of vae; seconds.
 

@@ -109,6 +109,54 @@ def count_moments(datasets: Path | None, out: Path | None) -> None:
     note(f"{len(rows)} kinds of ions in {target}")
 
 
+def compute_voltage_anchors(measured: Path | None, out: Path | None) -> None:
+    """Compute the published electrodes whose voltage was measured, and write what they teach with its record.
+
+    Raises:
+        InputError: the measured voltages are not where they should be.
+    """
+    from data.prototypes import load_prototypes
+    from screening.calibration import METALS_SHIPPED, SECOND_MODEL, SHIPPED, VoltageCalibration, write_anchors
+    from screening.known_electrodes import (
+        anchor,
+        compute_known,
+        compute_metals,
+        measured_voltages_V,
+        write_metals,
+    )
+    from screening.potential import potential_class
+
+    shared = shared_dir()
+    source = measured or (shared / "anchors" / "voltages.csv" if shared is not None else None)
+    if source is None or not source.exists():
+        raise InputError(f"{source or '../shared/anchors'}: no measured voltages here; name their file with --measured")
+    volts, target = measured_voltages_V(source), out or ASSETS
+    target.mkdir(parents=True, exist_ok=True)
+    prototypes = [p for p in load_prototypes() if p.anchor in volts]
+    with progress_bars() as on_progress:
+        known = compute_known(prototypes, on_step=partial(on_progress, "electrodes"))
+        metals = compute_metals()
+    reference = open_reference(runs_folder("runs/redoxa.db"))
+    anchors = [
+        anchor(k, volts[k.prototype.anchor or ""], (reference.ion_metal_energy(ion), metals[ion]))
+        for k in known
+        if not k.problem and (ion := k.prototype.working_ion)
+    ]
+    write_metals(target / METALS_SHIPPED, potential_class(SECOND_MODEL).model_id, metals)
+    write_anchors(target / SHIPPED, anchors)
+    library = Source(name="data/library", attribution="published crystallography; each entry names its source")
+    potential = Source(name="CHGNet 0.3.0 and CHGNet r2SCAN", attribution=CHGNET)
+    literature = Source(name=source.name, attribution="published average voltages", sha256=sha256_of(source))
+    facts: dict[str, JsonValue] = {
+        "electrodes": len(anchors),
+        "failed": [f"{k.prototype.name}: {k.problem}" for k in known if k.problem],
+        "noise_V": VoltageCalibration(anchors).noise_V,
+    }
+    write_provenance(target / SHIPPED, "redoxa reference voltages", (literature, library, potential), PACKAGES, facts)
+    write_provenance(target / METALS_SHIPPED, "redoxa reference voltages", (library, potential), PACKAGES, {})
+    note(f"{len(anchors)} electrodes in {target / SHIPPED}, metals of the second model in {target / METALS_SHIPPED}")
+
+
 def label_templates(out: Path | None) -> None:
     """Take the ions out of all templates that hold some, and write what that gives, with its record."""
     from data.electrode_labels import write_labels

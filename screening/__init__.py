@@ -18,6 +18,7 @@ GATES: Final = {
 
 PROPERTIES: Final = {
     "average_voltage": "screening.voltage:AverageVoltage",
+    "average_voltage_raw": "screening.voltage:AverageVoltageRaw",
     "capacity_grav": "screening.capacity:CapacityGrav",
     "capacity_vol": "screening.capacity:CapacityVol",
     "energy_grav": "screening.energy:EnergyGrav",

@@ -12,9 +12,11 @@ from data.records import Candidate, Crystal, Reason, ScreeningResult, Verdict
 from data.registry import load
 from screening import GATES, PROPERTIES
 from screening.base import Findings, Gate, Needs, Subject, Surroundings
+from screening.calibration import SECOND_MODEL
 from screening.insertion import fillings
 from screening.jobs import Settings
 from screening.jobs import Subject as Work
+from screening.point import PointSettings, SinglePoint
 from screening.pool import Finished
 from screening.relax import Relaxation, RelaxSettings
 from screening.removal import ion_sites, remove_ions, supercell
@@ -124,6 +126,8 @@ def assess(run: Assessment) -> Generator[Requests, None, None]:
     """
     _evaluate(run, Needs.CRYSTAL)
     yield from (_insertion(run) if run.subject.inserts else _removal(run))
+    if run.around.calibration is not None:
+        yield from _second_opinion(run)
     _evaluate(run, Needs.CHARGED)
     if run.around.settings.profile_states:
         yield from _profile(run)
@@ -135,7 +139,7 @@ def stage_order() -> tuple[str, ...]:
     by_need = plan()
     return (
         *by_need[Needs.CRYSTAL], "relax_discharged",
-        *by_need[Needs.DISCHARGED], "relax_charged",
+        *by_need[Needs.DISCHARGED], "relax_charged", "second_model",
         *by_need[Needs.CHARGED], "relax_between",
         *by_need[Needs.PROFILE],
     )  # fmt: skip
@@ -167,6 +171,18 @@ def _insertion(run: Assessment) -> Generator[Requests, None, None]:
     found = yield from _lowest(run, "relax_discharged", [crystal for crystal, _ in starts], urgency=1)
     subject.discharged, subject.full_cell, subject.charged = found, found.crystal, _repeated(host, subject.supercells)
     _evaluate(run, Needs.DISCHARGED)
+
+
+def _second_opinion(run: Assessment) -> Generator[Requests, None, None]:
+    """Ask a second model for the energies of both end states; without its answer the voltage is not calibrated."""
+    run.enter("second_model")
+    settings = PointSettings(potential=SECOND_MODEL)
+    asked = tuple(Request("second_model", state.crystal, settings, urgency=3) for state in run.subject.both)
+    yield asked
+    found = [request.outcome.outcome for request in asked if request.outcome is not None]
+    energies = [point.energy_eV for point in found if isinstance(point, SinglePoint)]
+    run.subject.second_eV = (energies[0], energies[1]) if len(energies) == len(asked) else None
+    run.clock.passed("second_model")
 
 
 def _repeated(state: Relaxation, cells: int) -> Relaxation:

@@ -12,6 +12,7 @@ from data.records import Candidate, Crystal, Estimate, Reason, Verdict, VoltageS
 if TYPE_CHECKING:
     from data.reference import Coverage, ReferenceEntry
     from data.tables import KnownMatch
+    from screening.calibration import VoltageCalibration
     from screening.jobs import AnyOutcome, Outcome
     from screening.novelty import DuplicateIndex
     from screening.relax import Relaxation
@@ -93,6 +94,7 @@ class Surroundings:
     model: Model
     reference: ReferenceTable
     hulls: Hulls
+    calibration: VoltageCalibration | None = None
     known: KnownMaterialsTable | None = None
     earlier: DuplicateIndex | None = None
 
@@ -110,6 +112,7 @@ class Subject:
         charged: relaxed charged state; its cell may be a supercell of the discharged one.
         full_cell: the discharged state in the cell that the charged one has (atoms in the same order but for the ions).
         moving: indices in `full_cell` of the ions that may leave; where only some do, the others are chosen to stay.
+        second_eV: energies of these two states by a second model, where it was asked.
         between: relaxed states of partial charge, where a profile was asked for.
         estimates: what has been estimated, by property name.
         profile: voltage by content of ions, from the charged end.
@@ -123,6 +126,7 @@ class Subject:
     charged: Relaxation | None = None
     full_cell: Crystal | None = None
     moving: tuple[int, ...] = ()
+    second_eV: tuple[float, float] | None = None
     between: tuple[Relaxation, ...] = ()
     estimates: dict[str, Estimate] = field(default_factory=dict)
     profile: tuple[VoltageStep, ...] = ()

@@ -17,6 +17,7 @@ from data.records import Candidate, Reason, ScreeningResult, Verdict
 from data.reference import energy_scale
 from screening.assess import Assessment, Request, Requests, Stopped, assess, stage_order
 from screening.base import KnownMaterialsTable, Model, OutcomeCache, ReferenceTable, Surroundings
+from screening.calibration import shipped_calibration
 from screening.jobs import AnyOutcome, Outcome, job_key, outcome_kind
 from screening.novelty import DuplicateIndex
 from screening.pool import Finished, Pool, open_pool
@@ -129,7 +130,8 @@ class Context:
                 f"'{self.reference.scale}'. Scales are never mixed: build a reference with `redoxa reference build`."
             )
         model = Model(potential.model_id, scale, potential.energy_mae_eV_per_atom)
-        return Surroundings(settings, model, self.reference, self._hulls, self.known, self.earlier)
+        calibration = shipped_calibration(settings.potential) if settings.calibrate else None
+        return Surroundings(settings, model, self.reference, self._hulls, calibration, self.known, self.earlier)
 
     def close(self) -> None:
         """End the workers. Safe twice."""

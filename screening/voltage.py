@@ -5,40 +5,77 @@ from __future__ import annotations
 from typing import ClassVar
 
 from data.errors import InputError
-from data.records import Estimate, Reason, Verdict
+from data.records import Estimate, Reason, Verdict, VoltageStep
 from screening.base import Findings, Needs, Subject, Surroundings
+from screening.calibration import electrode_kind, oxidised_elements, second_metals_eV
 from screening.electrode import ElectrodeError, Performance, State, performance
 
-VOLTAGE_SIGMA_V = 0.39
-"""Root mean square error of CHGNet 0.3.0 against 22 measured voltages (`benchmarks/voltages.py`), uncalibrated."""
+RAW_SIGMA_V = 0.36
+"""Root mean square error of CHGNet 0.3.0 against 23 measured voltages (`benchmarks/voltages.py`)."""
+
+STEP_SIGMA_V = 0.2
+"""Of a jump between plateaus: errors that all states of a host share drop out."""
 
 
-class AverageVoltage:
-    """Average voltage of the full removal, from the relaxed states."""
+class AverageVoltageRaw:
+    """Average voltage of the full removal, as the potential gives it: on the level of theory it learned."""
 
-    name: ClassVar[str] = "average_voltage"
-    summary: ClassVar[str] = "average voltage against the metal of the working ion"
+    name: ClassVar[str] = "average_voltage_raw"
+    summary: ClassVar[str] = "average voltage as the potential gives it, not calibrated"
     unit: ClassVar[str] = "V"
     stage: ClassVar[str] = "voltage"
     needs: ClassVar[Needs] = Needs.CHARGED
-    cost: ClassVar[float] = 0.19
+    cost: ClassVar[float] = 0.185
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:
-        """Energies of the relaxed states and of the ion's metal, all of one potential."""
+        """Energies of the relaxed end states and of the ion's metal, all of one potential."""
         done = _performance(subject, around)
         if isinstance(done, Findings):
             return done
         return Findings(
             Estimate(
                 value=done.average_voltage_V,
-                sigma=VOLTAGE_SIGMA_V,
+                sigma=RAW_SIGMA_V,
                 unit=self.unit,
-                method="relaxed end members, metal reference of the same potential; "
-                f"sigma {VOLTAGE_SIGMA_V} V: RMS error against measured voltages, not calibrated",
+                method="relaxed end states, metal of the same potential; sigma: RMS error against measured voltages",
                 model=around.model.id,
             ),
-            profile=done.steps,
             notes={"voltage_range": f"{subject.ion} {done.x_discharge:.3g} to {done.x_charge:.3g} per host formula"},
+        )
+
+
+class AverageVoltage:
+    """The average voltage that a measurement is likely to give: the raw one, corrected by known electrodes."""
+
+    name: ClassVar[str] = "average_voltage"
+    summary: ClassVar[str] = "average voltage against the metal of the working ion, calibrated"
+    unit: ClassVar[str] = "V"
+    stage: ClassVar[str] = "voltage"
+    needs: ClassVar[Needs] = Needs.CHARGED
+    cost: ClassVar[float] = 0.19
+
+    def evaluate(self, subject: Subject, around: Surroundings) -> Findings:
+        """Calibrate where a calibration and the second model's energies are there; else the raw voltage stands."""
+        raw = subject.estimates.get("average_voltage_raw")
+        if raw is None:
+            return Findings()
+        if around.calibration is None or subject.second_eV is None:
+            return Findings(raw, _shifted(subject, around, 0.0))
+        discharged, charged = (state.crystal.composition for state in subject.both)
+        states = [State(r.crystal, e) for r, e in zip(subject.both, subject.second_eV, strict=True)]
+        second = performance(states, subject.ion, second_metals_eV()[subject.ion])
+        kind, redox = electrode_kind(discharged), oxidised_elements(discharged, charged)
+        found = around.calibration(raw.value, second.average_voltage_V, kind, redox)
+        return Findings(
+            Estimate(
+                value=found.value_V,
+                sigma=found.sigma_V,
+                unit=self.unit,
+                method=f"{raw.value:.2f} V of relaxed end states, {around.calibration.text}",
+                model=around.model.id,
+            ),
+            _shifted(subject, around, found.value_V - raw.value),
+            notes={"voltage_outside_calibration": "; ".join(found.remarks)} if found.remarks else {},
         )
 
 
@@ -59,16 +96,17 @@ class MaxVoltageStep:
         done = _performance(subject, around)
         if isinstance(done, Findings):
             return done
+        average = subject.estimates.get("average_voltage")
         orderings = around.settings.orderings
         return Findings(
             Estimate(
                 value=done.max_voltage_step_V,
-                sigma=VOLTAGE_SIGMA_V,
+                sigma=STEP_SIGMA_V,
                 unit=self.unit,
                 method=f"{len(subject.between)} states of partial charge, the lowest of {orderings} orderings each",
                 model=around.model.id,
             ),
-            profile=done.steps,
+            _shifted(subject, around, 0.0 if average is None else average.value - done.average_voltage_V),
         )
 
 
@@ -80,3 +118,11 @@ def _performance(subject: Subject, around: Surroundings) -> Performance | Findin
     except (ElectrodeError, InputError) as error:
         reason = Reason(stage="voltage", code="no_voltage", text=str(error), verdict=Verdict.UNDETERMINED)
         return Findings(reasons=[reason])
+
+
+def _shifted(subject: Subject, around: Surroundings, shift_V: float) -> tuple[VoltageStep, ...]:
+    """The profile, every step moved by the correction of the average."""
+    done = _performance(subject, around)
+    if isinstance(done, Findings):
+        return ()
+    return tuple(s.model_copy(update={"voltage_V": s.voltage_V + shift_V}) for s in done.steps)

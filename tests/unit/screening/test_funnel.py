@@ -14,6 +14,7 @@ from screening.contract import check_gate
 from screening.funnel import Context, FunnelStats, MemoryCache, screen
 from screening.novelty import DuplicateIndex
 from screening.pool import InlinePool
+from screening.relax import Relaxation
 from screening.settings import ScreenSettings
 from screening.volume import principal_stretches
 from tests.unit.screening.conftest import METALS, candidate, cubic, distorted, from_library, reference_of
@@ -29,7 +30,7 @@ PUBLISHED = {
 }
 QUICK = ["O3 LiCoO2", "layered LiTiS2", "O3 NaCoO2"]
 ELEMENTS = {**METALS, "Co": -7.1, "O2": -4.95, "Ti": -7.9, "S": -4.1, "Fe": -8.5, "P": -5.4, "Mn": -9.2}
-FREE = ScreenSettings.permissive(workers=1)
+FREE = ScreenSettings.permissive(workers=1, calibrate=False)
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +103,19 @@ def test_everything_is_estimated_and_staged(results):
     assert result.stages[0] == "validity"
     assert result.stages[-1] == "hull_charged"
     assert {"hull_coverage_discharge", "decomposes_to_charge", "oxidation_states"} <= set(result.notes)
+
+
+def test_the_calibrated_voltage_lies_nearer_to_the_measured_one(results, cache, context):
+    settings = ScreenSettings.permissive(workers=1)
+    stats = FunnelStats()
+    (result,) = screen([from_library("O3 LiCoO2")], settings, context, stats)
+    raw, calibrated = (result.estimates[n] for n in ("average_voltage_raw", "average_voltage"))
+    assert raw == results[0]["O3 LiCoO2"].estimates["average_voltage_raw"]
+    assert (stats.relaxations, stats.cached) == (2, 2)  # two single points by the second model
+    assert abs(calibrated.value - 4.0) < abs(raw.value - 4.0)
+    assert calibrated.sigma < raw.sigma
+    assert result.profile[0].voltage_V == pytest.approx(calibrated.value)
+    assert "measured electrodes" in calibrated.method
 
 
 def test_costs_are_counted(results):
@@ -255,7 +269,7 @@ def test_profile_between_the_ends(chgnet):
 @pytest.mark.parametrize("name", [*GATES, *PROPERTIES])
 def test_every_gate_and_property_keeps_the_contract(name, results, cache, context):
     result = results[0]["layered LiTiS2"]
-    kept = {r.crystal.formula: r for r in cache._kept.values()}
+    kept = {r.crystal.formula: r for r in cache._kept.values() if isinstance(r, Relaxation)}
     subject = Subject(
         from_library("layered LiTiS2"), supercells=1, n_removed=1, discharged=kept["LiTiS2"], charged=kept["TiS2"],
         full_cell=kept["LiTiS2"].crystal,
