@@ -188,6 +188,26 @@ class VoltageStep(Record):
     voltage_V: float
 
 
+class MigrationPath(Record):
+    """One kind of hop of the working ion, and the way over its saddle point.
+
+    Energies are relative to the relaxed start; `positions` are fractional coordinates of the ion in the cell of the
+    relaxed discharged crystal, not wrapped into it, one by image.
+    """
+
+    label: str
+    """E.g. ``3.00 A along [010]``."""
+    distance_A: float
+    barrier_eV: float | None = None
+    reverse_eV: float | None = None
+    energies_eV: tuple[float, ...] = ()
+    path_A: tuple[float, ...] = ()
+    """Length of the path up to each image."""
+    positions: tuple[Vector, ...] = ()
+    reason: str = ""
+    """Why there is no barrier; empty where there is one."""
+
+
 class ScreeningResult(Record):
     """Everything the screening found for one candidate under one set of settings."""
 
@@ -200,6 +220,8 @@ class ScreeningResult(Record):
     reasons: tuple[Reason, ...] = ()
     profile: tuple[VoltageStep, ...] = ()
     """Voltage by content of ions, from the charged end; one step where no partial states were computed."""
+    paths: tuple[MigrationPath, ...] = ()
+    """Hops of the ion whose barrier was looked for, cheapest first."""
     crystals: dict[str, Crystal] = {}
     """Relaxed states by name: ``discharged``, ``charged``."""
     notes: dict[str, str] = {}

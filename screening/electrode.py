@@ -99,6 +99,9 @@ def performance(states: Sequence[State], ion: str, ion_metal_eV: float) -> Perfo
 def insertion_electrode(states: Sequence[State], ion: str, ion_metal_eV: float) -> InsertionElectrode:
     """An electrode of pymatgen from these states, every entry with its structure.
 
+    Energies are shifted by a constant for every host atom, which no voltage sees: pymatgen makes up the energies of the
+    elements as 10 eV above the highest state, which would lie below the metal where a scale has large energies by atom.
+
     Raises:
         ElectrodeError: see `performance`.
     """
@@ -109,7 +112,8 @@ def insertion_electrode(states: Sequence[State], ion: str, ion_metal_eV: float) 
     if ion not in ION_VALENCE or max(Element(ion).oxidation_states) != ION_VALENCE[ion]:
         raise ElectrodeError(f"'{ion}' is not a working ion. Known: {', '.join(ION_VALENCE)}")
     _check_states(states, ion)
-    entries = [_entry(state) for state in states]
+    offset_eV = min(state.energy_eV / _host_atoms(state, ion) for state in states)
+    entries = [_entry(state, state.energy_eV - offset_eV * _host_atoms(state, ion)) for state in states]
     return InsertionElectrode.from_entries(entries, PDEntry(Composition(ion), ion_metal_eV), strip_structures=False)
 
 
@@ -119,10 +123,14 @@ def _step(pair: AbstractVoltagePair) -> VoltageStep:
     return VoltageStep(x_charge=charge, x_discharge=discharge, voltage_V=float(pair.voltage))
 
 
-def _entry(state: State) -> ComputedStructureEntry:
+def _host_atoms(state: State, ion: str) -> int:
+    return state.crystal.n_atoms - state.crystal.composition.get(ion, 0)
+
+
+def _entry(state: State, energy_eV: float) -> ComputedStructureEntry:
     from pymatgen.entries.computed_entries import ComputedStructureEntry
 
-    return ComputedStructureEntry(to_structure(state.crystal), state.energy_eV)
+    return ComputedStructureEntry(to_structure(state.crystal), energy_eV)
 
 
 def _check_states(states: Sequence[State], ion: str) -> None:

@@ -131,3 +131,13 @@ def test_an_unstable_state_between_is_left_out_and_a_stable_one_makes_a_step():
 def test_what_is_no_electrode_is_said(states, ion, words):
     with pytest.raises(ElectrodeError, match=words):
         performance(states, ion, -1.0)
+
+
+def test_a_scale_with_large_energies_by_atom_gives_the_same_voltage():
+    # PBE+U and r2SCAN differ by tens of eV an atom in heavy elements; shifts by host atom drop out of a voltage.
+    voltages = []
+    for shift_eV in (0.0, -25.0):
+        full = State(ternary(3, 4.0), -20.0 + shift_eV * host(3.9).n_atoms)
+        empty = State(host(3.9), -17.9 + shift_eV * host(3.9).n_atoms)
+        voltages.append(performance([full, empty], "Li", -2.0).average_voltage_V)
+    assert voltages == pytest.approx([0.1, 0.1])
