@@ -31,6 +31,7 @@ PROPERTIES: Final = {
     "cation_redox_share": "screening.oxidation:CationRedoxShare",
     "stability_discharge": "screening.stability:StabilityDischarge",
     "stability_charge": "screening.stability:StabilityCharge",
+    "migration_barrier": "screening.migration:MigrationBarrier",
     "raw_material_cost": "screening.hazard_cost:RawMaterialCost",
     "min_abundance": "screening.hazard_cost:MinAbundance",
     "hhi_production": "screening.supply:HhiProduction",

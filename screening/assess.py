@@ -16,6 +16,10 @@ from screening.calibration import SECOND_MODEL
 from screening.insertion import fillings
 from screening.jobs import Settings
 from screening.jobs import Subject as Work
+from screening.migration import Migration
+from screening.mobility.barrier import Barrier, BarrierSettings
+from screening.mobility.hop_cell import make_hop
+from screening.mobility.hops import hop_kinds
 from screening.point import PointSettings, SinglePoint
 from screening.pool import Finished
 from screening.relax import Relaxation, RelaxSettings
@@ -103,6 +107,7 @@ class Assessment:
             reasons=tuple(self.reasons),
             crystals={name: r.crystal for name, r in states.items() if r is not None},
             profile=subject.profile,
+            paths=subject.paths,
             notes=self.notes,
             stages=tuple(self.stages),
         )
@@ -132,6 +137,9 @@ def assess(run: Assessment) -> Generator[Requests, None, None]:
     if run.around.settings.profile_states:
         yield from _profile(run)
         _evaluate(run, Needs.PROFILE)
+    if run.around.settings.barriers:
+        yield from _hops(run)
+        _evaluate(run, Needs.PATHS)
 
 
 def stage_order() -> tuple[str, ...]:
@@ -141,7 +149,8 @@ def stage_order() -> tuple[str, ...]:
         *by_need[Needs.CRYSTAL], "relax_discharged",
         *by_need[Needs.DISCHARGED], "relax_charged", "second_model",
         *by_need[Needs.CHARGED], "relax_between",
-        *by_need[Needs.PROFILE],
+        *by_need[Needs.PROFILE], "barriers",
+        *by_need[Needs.PATHS],
     )  # fmt: skip
 
 
@@ -205,6 +214,25 @@ def _profile(run: Assessment) -> Generator[Requests, None, None]:
         for count in partial_counts(cells * subject.n_removed, settings.profile_states)
     ]
     subject.between = yield from _relaxed(run, "relax_between", starts, urgency=1)
+
+
+def _hops(run: Assessment) -> Generator[Requests, None, None]:
+    """Find the barriers of the shortest kinds of hops; one that cannot be found says why, and the others stand."""
+    subject = run.subject
+    if subject.discharged is None:
+        raise LookupError("hops need the relaxed discharged state")
+    run.enter("barriers")
+    crystal = subject.discharged.crystal
+    kinds = hop_kinds(crystal, subject.ion)[: run.around.settings.barriers]
+    asked = tuple(
+        Request("barriers", make_hop(crystal, subject.ion, kind.edges[0]), BarrierSettings(), urgency=1)
+        for kind in kinds
+    )
+    yield asked
+    ended = [request.outcome for request in asked if request.outcome is not None]
+    barriers = [x.outcome if isinstance(x.outcome, Barrier) else Barrier(reason=x.error) for x in ended]
+    subject.migration = Migration(kinds, tuple(barriers))
+    run.clock.passed("barriers")
 
 
 def profile_cells(moving: int, n_atoms: int, states: int) -> int:
@@ -292,6 +320,7 @@ def _stage(run: Assessment, kinds: Sequence[Gate]) -> Verdict:
         run.reasons += found.reasons
         run.notes |= found.notes
         run.subject.profile = found.profile or run.subject.profile
+        run.subject.paths = found.paths or run.subject.paths
         if found.estimate is None:
             continue
         run.subject.estimates[kind.name] = found.estimate

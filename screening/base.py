@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from data.records import Candidate, Crystal, Estimate, Reason, Verdict, VoltageStep
+from data.records import Candidate, Crystal, Estimate, MigrationPath, Reason, Verdict, VoltageStep
 
 if TYPE_CHECKING:
     from data.reference import Coverage, ReferenceEntry
     from data.tables import KnownMatch
     from screening.calibration import VoltageCalibration
     from screening.jobs import AnyOutcome, Outcome
+    from screening.migration import Migration
     from screening.novelty import DuplicateIndex
     from screening.relax import Relaxation
     from screening.settings import ScreenSettings
@@ -33,6 +34,8 @@ class Needs(IntEnum):
     """Both relaxed states."""
     PROFILE = 3
     """States of partial charge as well."""
+    PATHS = 4
+    """Barriers of the ion's hops."""
 
 
 class KnownMaterialsTable(Protocol):
@@ -114,7 +117,9 @@ class Subject:
         moving: indices in `full_cell` of the ions that may leave; where only some do, the others are chosen to stay.
         second_eV: energies of these two states by a second model, where it was asked.
         between: relaxed states of partial charge, where a profile was asked for.
+        migration: hops of the ion and their barriers, where they were asked for.
         estimates: what has been estimated, by property name.
+        paths: the hops of `migration`, for the record.
         profile: voltage by content of ions, from the charged end.
     """
 
@@ -128,7 +133,9 @@ class Subject:
     moving: tuple[int, ...] = ()
     second_eV: tuple[float, float] | None = None
     between: tuple[Relaxation, ...] = ()
+    migration: Migration | None = None
     estimates: dict[str, Estimate] = field(default_factory=dict)
+    paths: tuple[MigrationPath, ...] = ()
     profile: tuple[VoltageStep, ...] = ()
 
     @property
@@ -184,6 +191,7 @@ class Findings:
 
     estimate: Estimate | None = None
     profile: tuple[VoltageStep, ...] = ()
+    paths: tuple[MigrationPath, ...] = ()
     reasons: list[Reason] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)
 

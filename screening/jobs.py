@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from data.records import Crystal, Record, content_hash
 from data.symmetric import SymmetricCrystal
+from screening.mobility.barrier import Barrier, BarrierSettings, barrier_key, find_barrier
+from screening.mobility.hop_cell import Hop
 from screening.point import PointSettings, SinglePoint, single_point
 from screening.potential import potential_class
 from screening.relax import Relaxation, RelaxSettings, relax, relaxation_key
@@ -14,14 +16,14 @@ from screening.symmetric_relax import SymmetricRelaxSettings, relax_symmetric, s
 if TYPE_CHECKING:
     from screening.potential import Potential
 
-Subject = Crystal | SymmetricCrystal
-Settings = RelaxSettings | SymmetricRelaxSettings | PointSettings
-Outcome = Relaxation | SinglePoint
+Subject = Crystal | SymmetricCrystal | Hop
+Settings = RelaxSettings | SymmetricRelaxSettings | PointSettings | BarrierSettings
+Outcome = Relaxation | SinglePoint | Barrier
 AnyOutcome = TypeVar("AnyOutcome", bound=Record)
 
 
 class Job(Record):
-    """A subject and what to do with it: relax it, relax it within its symmetry, or ask another potential."""
+    """A subject and what to do with it: relax it, ask another potential, find the barrier of a hop."""
 
     id: str
     subject: Subject
@@ -41,12 +43,19 @@ class Job(Record):
                 return single_point(crystal, settings)
             case SymmetricCrystal() as form, SymmetricRelaxSettings() as settings:
                 return relax_symmetric(form, potential, settings)
+            case Hop() as hop, BarrierSettings() as settings:
+                return find_barrier(hop, potential, settings)
         raise _mismatch(self.subject, self.settings)
 
 
 def outcome_kind(settings: Settings) -> type[Outcome]:
     """The record that a job with these settings ends in."""
-    return SinglePoint if isinstance(settings, PointSettings) else Relaxation
+    match settings:
+        case PointSettings():
+            return SinglePoint
+        case BarrierSettings():
+            return Barrier
+    return Relaxation
 
 
 def job_key(subject: Subject, settings: Settings, model_id: str) -> str:
@@ -62,6 +71,8 @@ def job_key(subject: Subject, settings: Settings, model_id: str) -> str:
             return content_hash(["point", subject.content_hash, potential_class(settings.potential).model_id])
         case SymmetricCrystal(), SymmetricRelaxSettings():
             return symmetric_relaxation_key(subject, model_id, settings)
+        case Hop(), BarrierSettings():
+            return barrier_key(subject, model_id, settings)
     raise _mismatch(subject, settings)
 
 

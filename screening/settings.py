@@ -90,6 +90,10 @@ class ScreenSettings(BaseModel):
         default=1, ge=1, le=20, description="arrangements of the ions to relax where only some are in the cell"
     )
 
+    barriers: int = Field(
+        default=0, ge=0, le=8, description="kinds of hops whose migration barrier is computed, a minute or more each"
+    )
+
     @field_validator("potential")
     @classmethod
     def _known_potential(cls, value: str) -> str:
@@ -109,6 +113,8 @@ class ScreenSettings(BaseModel):
     def _profile(self) -> ScreenSettings:
         if self.limits.get("max_voltage_step") is not None and not self.profile_states:
             raise ValueError("limits.max_voltage_step needs profile_states of 1 or more")
+        if self.limits.get("migration_barrier") is not None and not self.barriers:
+            raise ValueError("limits.migration_barrier needs barriers of 1 or more")
         return self
 
     @property

@@ -12,11 +12,11 @@ import numpy as np
 from data.records import Crystal
 from data.symmetric import SymmetricCrystal
 from pipeline.evaluate.sources import OnStep
-from screening.jobs import Subject
+from screening.jobs import Subject, job_key
 from screening.pool import open_pool
 from screening.potential import potential_class
-from screening.relax import Relaxation, RelaxSettings, relaxation_key
-from screening.symmetric_relax import SymmetricRelaxSettings, symmetric_relaxation_key
+from screening.relax import Relaxation, RelaxSettings
+from screening.symmetric_relax import SymmetricRelaxSettings
 
 POTENTIAL = "chgnet"
 FILE = "relaxed.jsonl"
@@ -40,7 +40,8 @@ def relax_all(crystals: Sequence[Subject], folder: Path, workers: int, on_step: 
         workers: processes, 0 for one a core.
         on_step: called with (done, total).
     """
-    keys = [_key(crystal) for crystal in crystals]
+    model = potential_class(POTENTIAL).model_id
+    keys = [job_key(crystal, _settings(crystal), model) for crystal in crystals]
     file = folder / FILE
     known = _read(file)
     waiting = {key: crystal for key, crystal in zip(keys, crystals, strict=True) if key not in known}
@@ -50,7 +51,7 @@ def relax_all(crystals: Sequence[Subject], folder: Path, workers: int, on_step: 
         pool = open_pool(POTENTIAL, workers)
         try:
             for key, crystal in waiting.items():
-                pool.submit(key, crystal, SYMMETRIC if isinstance(crystal, SymmetricCrystal) else FULL)
+                pool.submit(key, crystal, _settings(crystal))
             with file.open("a", encoding="utf-8") as lines:
                 while len(pool):
                     finished = pool.wait()
@@ -64,11 +65,8 @@ def relax_all(crystals: Sequence[Subject], folder: Path, workers: int, on_step: 
     return [known[key] for key in keys]
 
 
-def _key(crystal: Subject) -> str:
-    model = potential_class(POTENTIAL).model_id
-    if isinstance(crystal, SymmetricCrystal):
-        return symmetric_relaxation_key(crystal, model, SYMMETRIC)
-    return relaxation_key(crystal, model, FULL)
+def _settings(crystal: Subject) -> RelaxSettings | SymmetricRelaxSettings:
+    return SYMMETRIC if isinstance(crystal, SymmetricCrystal) else FULL
 
 
 def _line(key: str, outcome: Outcome) -> str:

@@ -1,0 +1,114 @@
+"""How hard it is for the working ion to travel: barriers of its hops, and the cheapest way through the crystal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from data.records import Estimate, MigrationPath, Reason, Verdict
+from screening.base import Findings, Needs, Subject, Surroundings
+from screening.mobility.barrier import Barrier
+from screening.mobility.hops import HopKind, Level, percolation_levels
+
+BARRIER_SIGMA_eV = 0.2
+"""RMS difference from DFT barriers (`benchmarks/barriers.py`)."""
+
+WAYS = {1: "one dimension", 2: "two dimensions", 3: "three dimensions"}
+
+
+@dataclass(frozen=True)
+class Migration:
+    """Hops of the ion in the discharged crystal and what was found of each, both in the same order.
+
+    Attributes:
+        kinds: symmetry-distinct hops whose barrier was looked for.
+        barriers: outcome of each search.
+    """
+
+    kinds: tuple[HopKind, ...]
+    barriers: tuple[Barrier, ...]
+
+    @property
+    def levels(self) -> dict[int, Level]:
+        """Lowest barrier of motion by dimension, over the hops that have one."""
+        known = {i: _both_ways(b) for i, b in enumerate(self.barriers) if b.barrier_eV is not None}
+        return percolation_levels(self.kinds, {i: pair for i, pair in known.items() if pair is not None})
+
+    @property
+    def unknown(self) -> int:
+        """Hops without a barrier that might be low: the search failed, not the hop."""
+        return sum(b.barrier_eV is None and not b.blocked for b in self.barriers)
+
+
+class MigrationBarrier:
+    """Barrier of the easiest way through the crystal, by nudged elastic bands of a vacancy in the full host."""
+
+    name: ClassVar[str] = "migration_barrier"
+    summary: ClassVar[str] = "barrier of the ion along the easiest way through the crystal (needs screen.barriers)"
+    unit: ClassVar[str] = "eV"
+    stage: ClassVar[str] = "migration"
+    needs: ClassVar[Needs] = Needs.PATHS
+    cost: ClassVar[float] = 0.1
+
+    def evaluate(self, subject: Subject, around: Surroundings) -> Findings:
+        """The lowest barrier at which ions cross the crystal in one dimension at least."""
+        migration = subject.migration
+        if migration is None:
+            return Findings()
+        levels = migration.levels
+        found = Findings(paths=_paths(migration), notes=_notes(levels, migration))
+        if 1 not in levels:
+            verdict = Verdict.UNDETERMINED if self.name in around.settings.all_limits else Verdict.PASS
+            text = "no hop with a barrier connects the sites of the ion: " + "; ".join(_words(migration))
+            found.reasons.append(Reason(stage=self.stage, code="no_path", text=text, verdict=verdict))
+            return found
+        found.estimate = Estimate(
+            value=levels[1].barrier_eV,
+            sigma=BARRIER_SIGMA_eV,
+            unit=self.unit,
+            method="climbing-image nudged elastic band, one vacancy in the full host (universal potentials are soft)",
+            model=around.model.id,
+        )
+        return found
+
+
+def _both_ways(barrier: Barrier) -> tuple[float, float] | None:
+    if barrier.barrier_eV is None or barrier.reverse_eV is None:
+        return None
+    return barrier.barrier_eV, barrier.reverse_eV
+
+
+def _notes(levels: Mapping[int, Level], migration: Migration) -> dict[str, str]:
+    ways = []
+    for dimension, level in sorted(levels.items()):
+        axes = " ".join("[{} {} {}]".format(*axis) for axis in level.network.axes) if dimension == 1 else ""
+        ways.append(f"{WAYS[dimension]} {level.barrier_eV:.2f} eV {axes}".strip())
+    if migration.unknown:
+        ways.append(f"{migration.unknown} of {len(migration.kinds)} kinds of hops without a barrier: an upper bound")
+    return {"migration": ", ".join(ways)} if ways else {}
+
+
+def _words(migration: Migration) -> Sequence[str]:
+    return [
+        f"{kind.distance_A:.1f} A: {barrier.reason or f'{barrier.barrier_eV:.2f} eV'}"
+        for kind, barrier in zip(migration.kinds, migration.barriers, strict=True)
+    ]
+
+
+def _paths(migration: Migration) -> tuple[MigrationPath, ...]:
+    """One record a kind of hop, cheapest first, those without a barrier last."""
+    paths = [
+        MigrationPath(
+            label=f"{kind.distance_A:.2f} A",
+            distance_A=kind.distance_A,
+            barrier_eV=barrier.barrier_eV,
+            reverse_eV=barrier.reverse_eV,
+            energies_eV=barrier.energies_eV,
+            path_A=barrier.path_A,
+            positions=barrier.ion_frac,
+            reason=barrier.reason,
+        )
+        for kind, barrier in zip(migration.kinds, migration.barriers, strict=True)
+    ]
+    return tuple(sorted(paths, key=lambda p: (p.barrier_eV is None, p.barrier_eV or 0.0, p.distance_A)))
