@@ -9,6 +9,7 @@ image climbing to the saddle (G. Henkelman, B. P. Uberuaga, H. Jonsson, ibid. 11
 from __future__ import annotations
 
 import time
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -193,7 +194,9 @@ def _first_path(search: _Search) -> list[Atoms]:
         image.positions[mover] += NUDGE_A * np.sin(np.pi * i / count) * side
         images.append(image)
     images.append(end)
-    idpp_interpolate(images, traj=None, log=None, mic=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it makes a band of its own without saying of which kind
+        idpp_interpolate(images, traj=None, log=None, mic=True)
     return images
 
 
