@@ -3,9 +3,9 @@
 Usage: python benchmarks/barriers.py [--workers N] [--kinds 2] [--out runs/benchmarks/barriers.md] [--only NAME ...]
 
 Each prototype is relaxed, its shortest kinds of hops are searched as the screening searches them (climbing-image nudged
-elastic bands, one vacancy in the full host, or one ion in the empty one), and the barrier of the easiest way through the
-crystal is compared with the one of DFT-NEB collected in arXiv:2508.06459. Finished searches are kept in a file beside
-the table, so that a killed run goes on.
+elastic bands, one vacancy in the full host, or one ion in the empty one), and the barrier of the easiest way through
+the crystal is compared with the one of DFT-NEB collected in arXiv:2508.06459. Finished searches are kept in a file
+beside the table, so that a killed run goes on.
 """
 
 from __future__ import annotations
@@ -172,9 +172,10 @@ def table(rows: Sequence[Row]) -> str:
     same_side = np.mean((published <= GOOD_eV) == (ours_eV <= GOOD_eV))
     lines += [
         "",
-        f"{len(good)} barriers: mean absolute error {np.abs(errors).mean():.2f} eV, median {np.median(np.abs(errors)):.2f}, "
-        f"bias {errors.mean():+.2f}, RMS {np.sqrt((errors**2).mean()):.2f}, rank correlation "
-        f"{spearmanr(published, ours_eV).statistic:.2f}; {100 * same_side:.0f} % on the same side of {GOOD_eV:g} eV.",
+        f"{len(good)} barriers: mean absolute error {np.abs(errors).mean():.2f} eV, median "
+        f"{np.median(np.abs(errors)):.2f}, bias {errors.mean():+.2f}, RMS {np.sqrt((errors**2).mean()):.2f}, rank "
+        f"correlation {spearmanr(published, ours_eV).statistic:.2f}; "
+        f"{100 * same_side:.0f} % on the same side of {GOOD_eV:g} eV.",
     ]
     return "\n".join(lines) + "\n"
 
