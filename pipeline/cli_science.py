@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
@@ -13,6 +13,9 @@ from cyclopts.validators import Number
 from data.errors import InputError, StructureError
 from data.records import WorkingIon
 from pipeline.cli import DEFAULT_STORE, Json, Store
+
+if TYPE_CHECKING:
+    from pipeline.report.model import FileRow
 
 Count = Annotated[int, Parameter(name=["-n", "--count"], validator=Number(gte=1, lte=1_000_000))]
 
@@ -77,38 +80,62 @@ def generate(
 def screen(
     *files: Path,
     ion: str = "Li",
+    exchange: str | None = None,
+    profile: Annotated[int | None, Parameter(validator=Number(gte=0, lte=7))] = None,
+    orderings: Annotated[int | None, Parameter(validator=Number(gte=1, lte=20))] = None,
+    barriers: Annotated[int | None, Parameter(validator=Number(gte=0, lte=8))] = None,
+    html: Path | None = None,
     as_json: Json = False,
     campaign: Path | None = None,
     workers: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
     store: Annotated[str | None, Parameter(name="--store", help="keep and reuse relaxations in this store")] = None,
 ) -> int:
-    """Assess structures as electrodes: voltage, capacity, energy above the hull, volume change.
+    """Assess structures as electrodes: voltage, capacity, energy above the hull, volume change, and a page with cards.
 
     Args:
-        files: CIF, POSCAR, extended XYZ or pymatgen JSON files of the discharged (ion-filled) crystals.
+        files: CIF, POSCAR, extended XYZ or pymatgen JSON files, or folders of them. A host without the ion is taken as
+            the charged state, and the ion is put into its holes.
         ion: working ion: Li, Na, K, Mg, Ca, Zn or Al.
+        exchange: ion in the files that the working ion takes the place of, at the same charge, before the screening.
+        profile: states of partial charge, for the steps of the voltage; 3 unless a campaign says otherwise; 0 for none.
+        orderings: arrangements of the ions that are relaxed for each of them; 2 unless a campaign says otherwise.
+        barriers: kinds of hops whose migration barrier is computed, a minute or more each; none by default.
+        html: file for the page with a card for each structure; by default screening.html beside the store or in runs,
+            and none with --json.
         campaign: take the screen section of this campaign file; by default nothing is rejected by limits.
         workers: processes; 0 means one for each core.
     """
-    from pipeline.screen_files import assess, print_table
+    from pipeline.console import note
+    from pipeline.screen_files import ScreenOptions, assess, default_page, print_table, structure_files, write_page
 
-    if ion not in get_args(WorkingIon):
-        raise InputError(f"--ion '{ion}': not a working ion. Known: {', '.join(get_args(WorkingIon))}")
+    for option, name in (("--ion", ion), ("--exchange", exchange)):
+        if name is not None and name not in get_args(WorkingIon):
+            raise InputError(f"{option} '{name}': not a working ion. Known: {', '.join(get_args(WorkingIon))}")
+    if exchange == ion:
+        raise InputError(f"--exchange {exchange}: is the working ion itself; name another with --ion")
     if not files:
         raise StructureError("name at least one structure file")
-    rows = assess(files, ion, campaign, workers, store, on_row=_print_json if as_json else None)
+    options = ScreenOptions(ion, campaign, workers, store, profile, orderings, barriers, exchange)
+    on_row = (lambda row: _print_json(row, options.ion)) if as_json else None
+    rows = assess(structure_files(files), options, on_row)
     if not as_json:
         print_table(rows)
-    unusable = [row for row in rows if row["unusable"]]
+    unusable = [row for row in rows if row.result is None]
     for row in unusable:
-        sys.stderr.write(f"redoxa: {row['reasons'][0]['text']}\n")
+        sys.stderr.write(f"redoxa: {row.problem}\n")
+    if html is not None or not as_json:
+        page = html or default_page(store)
+        write_page(page, rows, options)
+        note(f"cards of {len(rows)} structures in {page}")
     if len(unusable) == len(rows):
         return 2
-    return 1 if any(row["verdict"] == "error" for row in rows) else 0
+    return 1 if any(row.result is None or row.result.verdict == "error" for row in rows) else 0
 
 
-def _print_json(row: dict[str, object]) -> None:
-    sys.stdout.write(json.dumps({k: v for k, v in row.items() if k != "unusable"}) + "\n")
+def _print_json(row: FileRow, ion: str) -> None:
+    from pipeline.screen_files import json_row
+
+    sys.stdout.write(json.dumps(json_row(row, ion)) + "\n")
     sys.stdout.flush()
 
 

@@ -2,63 +2,142 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from data.errors import StructureError
+from data.errors import InputError, StructureError
 from data.io import read_crystals
-from data.records import Candidate, Estimate, Origin, Reason, ScreeningResult, Verdict
+from data.records import Candidate, Crystal, Origin, Reason, ScreeningResult, Verdict
 from data.structures import primitive
 from pipeline.console import progress_bars, table
+from pipeline.report.model import FileRow, ScreeningData
 from pipeline.session import DEFAULT_STORE, runs_folder
 from pipeline.tables import short_columns
 from screening.settings import ScreenSettings
 
-Row = dict[str, Any]
-"""One line of the command's JSON, plus ``unusable``: whether the file could not even be read."""
+SUFFIXES: Final = (".cif", ".vasp", ".poscar", ".xyz", ".extxyz", ".json")
+NAMES: Final = ("POSCAR", "CONTCAR")
+
+MAX_ATOMS: Final = 200
+PROFILE: Final = 3
+ORDERINGS: Final = 2
+
+
+@dataclass(frozen=True)
+class ScreenOptions:
+    """What the command was asked for.
+
+    Attributes:
+        ion: working ion.
+        campaign: file whose screen section counts; without one, nothing is rejected by limits.
+        workers: processes; 0 means one for each core.
+        store: where relaxations are kept; None keeps none.
+        profile: states of partial charge; None leaves it to the campaign, or takes `PROFILE`.
+        orderings: arrangements of the ions in each; None likewise.
+        barriers: kinds of hops whose barrier is computed; None leaves it to the campaign, or computes none.
+        exchange: ion in the files that the working ion takes the place of.
+    """
+
+    ion: str
+    campaign: Path | None = None
+    workers: int = 0
+    store: str | None = None
+    profile: int | None = None
+    orderings: int | None = None
+    barriers: int | None = None
+    exchange: str | None = None
+
+    @property
+    def settings(self) -> ScreenSettings:
+        """Settings of the screening: those of the campaign or permissive ones, under what was asked for."""
+        asked = {"profile_states": self.profile, "orderings": self.orderings, "barriers": self.barriers}
+        changes = {name: value for name, value in asked.items() if value is not None} | {"workers": self.workers}
+        if self.campaign is None:
+            wide = {"max_atoms": MAX_ATOMS, "profile_states": PROFILE, "orderings": ORDERINGS}
+            return ScreenSettings.permissive(**{**wide, **changes})
+        from pipeline.spec_file import read_spec
+
+        return read_spec(self.campaign).screening.model_copy(update=changes)
+
+
+def structure_files(paths: Sequence[Path]) -> list[Path]:
+    """The files named, and in the place of a folder those of its files that can hold structures, by name.
+
+    Raises:
+        StructureError: a folder holds none.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = sorted(p for p in path.iterdir() if p.is_file() and _may_hold_structure(p))
+        if not inside:
+            raise StructureError(f"{path}: the folder holds no structure files ({', '.join((*SUFFIXES, *NAMES))})")
+        found += inside
+    return found
+
+
+def _may_hold_structure(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES or path.name.upper().startswith(NAMES)
 
 
 def assess(
-    files: Sequence[Path],
-    ion: str,
-    campaign: Path | None,
-    workers: int,
-    store: str | None,
-    on_row: Callable[[Row], None] | None,
-) -> list[Row]:
+    files: Sequence[Path], options: ScreenOptions, on_row: Callable[[FileRow], None] | None = None
+) -> list[FileRow]:
     """Screen the primitive cells of files; rows in the order of the files, each handed to `on_row` in its turn."""
-    rows: list[Row | None] = []
-    candidates: dict[str, list[int]] = {}
-    to_screen: list[Candidate] = []
-    names: list[str] = []
-    for file in files:
-        try:
-            for name, crystal in read_crystals(file):
-                origin = Origin(generator="file", seed=0, detail=name)
-                candidate = Candidate(crystal=primitive(crystal), working_ion=ion, origin=origin)
-                candidates.setdefault(candidate.id, []).append(len(rows))
-                if len(candidates[candidate.id]) == 1:
-                    to_screen.append(candidate)
-                names.append(name)
-                rows.append(None)
-        except StructureError as error:
-            names.append(str(file))
-            rows.append(_unusable(file, ion, error))
+    settings = options.settings
+    rows: list[FileRow | None] = []
+    waiting: dict[str, list[tuple[int, str]]] = {}
+    to_screen: dict[str, Candidate] = {}
+    for name, candidate in _candidates(files, options):
+        if isinstance(candidate, InputError):
+            rows.append(FileRow(name=name, problem=str(candidate)))
+            continue
+        waiting.setdefault(candidate.id, []).append((len(rows), name))
+        to_screen.setdefault(candidate.id, candidate)
+        rows.append(None)
     emit = _InOrder(rows, on_row)
     emit()
     if to_screen:
-        for result in _screen(to_screen, _settings(campaign, workers), store):
-            for index in candidates[result.candidate_id]:
-                rows[index] = _row(names[index], result)
+        for result in _screen(list(to_screen.values()), settings, options.store):
+            for index, name in waiting[result.candidate_id]:
+                rows[index] = FileRow(name=name, candidate=to_screen[result.candidate_id], result=result)
             emit()
     return [row for row in rows if row is not None]
+
+
+def _candidates(files: Sequence[Path], options: ScreenOptions) -> Iterator[tuple[str, Candidate | InputError]]:
+    """Each structure as a candidate, or why it cannot be one."""
+    for file in files:
+        try:
+            crystals = read_crystals(file)
+        except StructureError as error:
+            yield str(file), error
+            continue
+        for name, crystal in crystals:
+            try:
+                yield name, _candidate(name, crystal, options)
+            except InputError as error:
+                yield name, InputError(f"{name}: {error}")
+
+
+def _candidate(name: str, crystal: Crystal, options: ScreenOptions) -> Candidate:
+    cell, detail = primitive(crystal), name
+    if options.exchange is not None:
+        from screening.insertion import exchanged
+
+        cell, detail = exchanged(cell, options.exchange, options.ion), f"{name}, {options.ion} for {options.exchange}"
+    return Candidate(crystal=cell, working_ion=options.ion, origin=Origin(generator="file", seed=0, detail=detail))
 
 
 class _InOrder:
     """Hands finished rows on in order, each once."""
 
-    def __init__(self, rows: list[Row | None], on_row: Callable[[Row], None] | None) -> None:
+    def __init__(self, rows: list[FileRow | None], on_row: Callable[[FileRow], None] | None) -> None:
         self._rows, self._on_row, self._next = rows, on_row, 0
 
     def __call__(self) -> None:
@@ -66,14 +145,6 @@ class _InOrder:
             if self._on_row is not None:
                 self._on_row(row)
             self._next += 1
-
-
-def _settings(campaign: Path | None, workers: int) -> ScreenSettings:
-    if campaign is None:
-        return ScreenSettings.permissive(workers=workers, max_atoms=200)
-    from pipeline.spec_file import read_spec
-
-    return read_spec(campaign).screening.model_copy(update={"workers": workers})
 
 
 def _screen(candidates: Sequence[Candidate], settings: ScreenSettings, store: str | None) -> Iterator[ScreeningResult]:
@@ -92,44 +163,83 @@ def _screen(candidates: Sequence[Candidate], settings: ScreenSettings, store: st
             opened.close()
 
 
-def _row(file: str, result: ScreeningResult) -> Row:
+def json_row(row: FileRow, ion: str) -> dict[str, Any]:
+    """One line of the command's JSON."""
+    result = row.result
+    unread = Reason(stage="read", code="unreadable", text=row.problem, verdict=Verdict.ERROR)
     return {
-        "file": file,
-        "formula": result.formula,
-        "working_ion": result.working_ion,
-        "verdict": result.verdict.value,
-        "reasons": [reason.model_dump(mode="json") for reason in result.reasons],
+        "file": row.name,
+        "formula": result.formula if result else None,
+        "working_ion": ion,
+        "verdict": (result.verdict if result else Verdict.ERROR).value,
+        "reasons": [reason.model_dump(mode="json") for reason in (result.reasons if result else (unread,))],
         "properties": {
             name: {"value": e.value, "sigma": e.sigma, "unit": e.unit, "method": e.method}
-            for name, e in result.estimates.items()
+            for name, e in (result.estimates if result else {}).items()
         },
-        "notes": result.notes,
-        "unusable": False,
+        "notes": result.notes if result else {},
+        "profile": [step.model_dump(mode="json") for step in (result.profile if result else ())],
+        "paths": [path.model_dump(mode="json") for path in (result.paths if result else ())],
     }
 
 
-def _unusable(file: Path, ion: str, error: StructureError) -> Row:
-    reason = Reason(stage="read", code="unreadable", text=str(error), verdict=Verdict.ERROR)
-    return {
-        "file": str(file),
-        "formula": None,
-        "working_ion": ion,
-        "verdict": Verdict.ERROR.value,
-        "reasons": [reason.model_dump(mode="json")],
-        "properties": {},
-        "notes": {},
-        "unusable": True,
-    }
-
-
-def print_table(rows: Sequence[Row]) -> None:
+def print_table(rows: Sequence[FileRow]) -> None:
     """The main properties of each file, on stdout."""
-    shown = []
+    shown: list[dict[str, object]] = []
     for row in rows:
-        line: dict[str, object] = {"file": row["file"], "formula": row["formula"] or "", "verdict": row["verdict"]}
-        line |= short_columns({n: Estimate(**p, model="") for n, p in row["properties"].items()})
-        line["reason"] = "; ".join(r["text"] for r in row["reasons"] if r["verdict"] != "pass")
-        shown.append(line)
+        found = row.result
+        line: dict[str, object] = {"file": row.name, "formula": found.formula if found else ""}
+        line["verdict"] = (found.verdict if found else Verdict.ERROR).value
+        line |= short_columns(found.estimates if found else {})
+        stopped = [r.text for r in found.reasons if r.verdict is not Verdict.PASS] if found else [row.problem]
+        shown.append({**line, "reason": "; ".join(stopped)})
     columns = list(dict.fromkeys(key for line in shown for key in line))
     columns.remove("reason")
     table("Screening", shown, [*columns, "reason"])
+
+
+def default_page(store: str | None) -> Path:
+    """Where the page goes when no place is named: beside the store, else into ``runs``."""
+    return runs_folder(store or DEFAULT_STORE) / "screening.html"
+
+
+def write_page(path: Path, rows: Sequence[FileRow], options: ScreenOptions) -> None:
+    """Write the page with a card for each structure.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    from datetime import UTC, datetime
+
+    from pipeline.report.screening_page import build_screening_page
+
+    settings = options.settings
+    data = ScreeningData(
+        working_ion=options.ion,
+        rows=tuple(rows),
+        limited=options.campaign is not None,
+        settings=_in_words(settings, options),
+        settings_hash=settings.settings_hash,
+        versions={name: importlib.metadata.version(name) for name in ("redoxa", "torch", "pymatgen", "chgnet")},
+        created_at=datetime.now(UTC),
+    )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(build_screening_page(data), encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def _in_words(settings: ScreenSettings, options: ScreenOptions) -> dict[str, str]:
+    words = {
+        "Working ion": options.ion,
+        "Interatomic potential": settings.potential,
+        "Limits": f"screen section of {options.campaign}"
+        if options.campaign
+        else "none: nothing is rejected by limits",
+        "States of partial charge": str(settings.profile_states),
+        "Arrangements of the ions in each": str(settings.orderings),
+        "Kinds of hops with a barrier": str(settings.barriers),
+        "Relaxed until forces are below": f"{settings.fmax_eV_A:g} eV/Å",
+    }
+    return words | ({"Exchanged": f"{options.ion} for {options.exchange}"} if options.exchange else {})

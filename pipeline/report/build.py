@@ -2,40 +2,24 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Final
 
-from jinja2 import Environment
 from markupsafe import Markup
 
 from pipeline.report import summary
-from pipeline.report.cards import CardView, build_cards
+from pipeline.report.card_page import STYLES, VIEWER, card_environment
+from pipeline.report.cards import build_cards
 from pipeline.report.downloads import csv_text, file_stem, json_text, packed
-from pipeline.report.elements import colour
 from pipeline.report.figures import by_property, parity_plot
 from pipeline.report.latent_map import map_panel
 from pipeline.report.model import CalibrationRow, ReportData
-from pipeline.report.page import asset, environment, policy
+from pipeline.report.page import asset, policy
 from pipeline.report.panels import columns, pareto_panels, table_rows, targets
 from pipeline.report.periodic_table import count_elements, periodic_table
 from pipeline.report.projection import gradients
-from pipeline.report.text import (
-    count,
-    display_scale,
-    duration,
-    formula_html,
-    humanise,
-    label,
-    number,
-    prose,
-    short_label,
-    shown,
-    timestamp,
-)
+from pipeline.report.text import display_scale
 
-STYLES: Final = ("base.css", "figures.css", "cards.css", "print.css")
 SCRIPTS: Final = ("ui.js", "table.js", "viewer.js", "downloads.js")
-VIEWER: Final = "3Dmol-min.js"
 
 
 def build_report(data: ReportData) -> str:
@@ -46,7 +30,7 @@ def build_report(data: ReportData) -> str:
     script = "\n".join(asset("templates", name) for name in SCRIPTS)
     viewer = asset("static", VIEWER) if cards else ""
     elements = count_elements(data.results)
-    page = _environment().get_template("report.html.j2")
+    page = card_environment().get_template("report.html.j2")
     return page.render(
         data=data,
         created=data.provenance.created_at,
@@ -106,16 +90,3 @@ class Parity:
     def within(self) -> int:
         """How many residuals lie within one joint sigma."""
         return sum((z := self.sigmas(r)) is not None and abs(z) <= 1 for r in self.rows)
-
-
-@cache
-def _environment() -> Environment:
-    templates = environment()
-    filters = (count, duration, formula_html, humanise, label, number, prose, short_label, timestamp, colour)
-    templates.filters.update({f.__name__: f for f in filters})
-    templates.globals.update(shown=shown, scene_json=_scene_json)
-    return templates
-
-
-def _scene_json(card: CardView) -> dict[str, object]:
-    return {name: scene.to_json() for name, scene in card.scenes.items()}

@@ -176,3 +176,26 @@ class ReportData(Record):
     corrections: tuple[Correction, ...] = ()
     latent: LatentView = LatentView(why_not="No candidate was placed on the map.")
     provenance: Provenance
+
+
+class FileRow(Record):
+    """A structure of a file as `redoxa screen` was given it, and what was found; `problem` where it is unusable."""
+
+    name: str
+    candidate: Candidate | None = None
+    result: ScreeningResult | None = None
+    problem: str = ""
+
+
+class ScreeningData(Record):
+    """Everything the page of `redoxa screen` shows."""
+
+    working_ion: WorkingIon
+    rows: tuple[FileRow, ...]
+    limited: bool
+    """Whether limits of a campaign could reject; else everything is computed and nothing judged."""
+    settings: dict[str, str]
+    """What was computed and how, in words."""
+    settings_hash: str
+    versions: dict[str, str] = {}
+    created_at: datetime

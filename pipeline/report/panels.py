@@ -92,13 +92,14 @@ def table_rows(data: ReportData, cards: Sequence[CardView]) -> list[TableRow]:
     for i, row in enumerate(sorted(data.results, key=key)):
         stage, reason = deciding_reason(row.result)
         reason = prose(reason)
-        cells = tuple(_cell(row.result, c.name) for c in shown_columns)
+        cells = tuple(cell_of(row.result, c.name) for c in shown_columns)
         card, formula = by_id.get(row.candidate.id), formula_html(row.result.formula)
         rows.append(TableRow(f"row-{i}", card, row, formula, stage, reason, cells, row.candidate.id in front))
     return rows
 
 
-def _cell(result: ScreeningResult, name: str) -> Shown | None:
+def cell_of(result: ScreeningResult, name: str) -> Shown | None:
+    """A property as the table shows it; None where the result lacks it."""
     return shown(name, result.estimates[name]) if name in result.estimates else None
 
 

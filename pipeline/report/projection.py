@@ -26,7 +26,7 @@ Item = tuple[float, Markup]
 
 def picture(scene: Scene, title: str) -> Markup:
     """Orthographic projection of a scene, painted from the back to the front."""
-    points = np.vstack([scene.xyz, scene.corners, scene.vacancies])[:, :2]
+    points = np.vstack([scene.xyz, scene.corners, scene.vacancies, scene.path])[:, :2]
     low, high = points.min(axis=0) - 0.6, points.max(axis=0) + 0.6
     scale = float(min((WIDTH - 2 * MARGIN) / (high[0] - low[0]), (HEIGHT - 2 * MARGIN) / (high[1] - low[1])))
     middle = (low + high) / 2
@@ -42,6 +42,7 @@ def picture(scene: Scene, title: str) -> Markup:
         *_bonds(scene, atoms),
         *_atoms(scene, atoms, scale),
         *_vacancies(scene, flat(scene.vacancies), scale),
+        *_path(flat(scene.path), scale),
     ]
     items.sort(key=lambda item: item[0])
     return tag(
@@ -106,6 +107,15 @@ def _vacancies(scene: Scene, sites: NDArray[np.float64], scale: float) -> list[I
         (float(z), tag("circle", class_="gone", cx=float(x), cy=float(y), r=size, stroke=colour(scene.ion)))
         for (x, y), z in zip(sites, scene.vacancies[:, 2], strict=True)
     ]
+
+
+def _path(points: NDArray[np.float64], scale: float) -> list[Item]:
+    """The way of the ion as beads on a line, above all else."""
+    if not len(points):
+        return []
+    line = polyline([(float(x), float(y)) for x, y in points])
+    beads = [tag("circle", cx=float(x), cy=float(y), r=round(0.2 * scale, 1)) for x, y in points]
+    return [(np.inf, tag("g", tag("path", d=line), join(beads), class_="way"))]
 
 
 def gradients(symbols: set[str]) -> Markup:

@@ -11,6 +11,7 @@ from typing import Final
 from markupsafe import Markup, escape
 
 from data.records import Estimate, ScreeningResult
+from pipeline.report.labels import FRACTIONS, LABELS
 
 MINUS: Final = "\u2212"
 THIN: Final = "\u202f"
@@ -18,42 +19,10 @@ THIN: Final = "\u202f"
 
 DASH: Final = "\u2013"
 
-
-@dataclass(frozen=True)
-class PropertyLabel:
-    """How a property is called: in a card, and where there is little room."""
-
-    long: str
-    short: str
-
-
-LABELS: Final[dict[str, PropertyLabel]] = {
-    "average_voltage": PropertyLabel("Average voltage", "Voltage"),
-    "max_voltage_step": PropertyLabel("Largest voltage step", "Voltage step"),
-    "capacity_grav": PropertyLabel("Gravimetric capacity", "Capacity"),
-    "capacity_vol": PropertyLabel("Volumetric capacity", "Capacity (vol.)"),
-    "energy_grav": PropertyLabel("Specific energy", "Energy"),
-    "energy_vol": PropertyLabel("Energy density", "Energy (vol.)"),
-    "max_delta_volume": PropertyLabel("Volume change", "Volume change"),
-    "max_lattice_strain": PropertyLabel("Largest lattice strain", "Strain"),
-    # Never "stability": the hull is one of known phases, and a distance to it is a lower bound.
-    "stability_discharge": PropertyLabel("Above the hull, as made", "Above hull"),
-    "stability_charge": PropertyLabel("Above the hull, charged", "Charged, above hull"),
-    "raw_material_cost": PropertyLabel("Cost of the elements", "Element cost"),
-    "min_abundance": PropertyLabel("Abundance of the scarcest element", "Abundance"),
-}
-
-NOTE_LABELS: Final[dict[str, str]] = {
-    "decomposes_to_discharge": "Decomposes to, by atoms",
-    "decomposes_to_charge": "Charged, decomposes to, by atoms",
-    "moving_ions": "Ions that move",
-    "volume_on_charge": "Volume on charge",
-}
-
-_FRACTIONS: Final = frozenset({"max_delta_volume", "max_lattice_strain", "phase_purity"})
 _UNITS: Final[dict[str, str]] = {
     "mAh/cm3": "mAh/cm³",
     "g/cm3": "g/cm³",
+    "A": "Å",
     "A^3": "Å³",
     "1": "",
     "fraction": "",
@@ -61,10 +30,18 @@ _UNITS: Final[dict[str, str]] = {
 }
 _LOW: Final = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 _IN_PROSE: Final = {
-    "stability_discharge": "hull distance (as made)",
+    "stability_discharge": "hull distance (discharged)",
     "stability_charge": "hull distance (charged)",
 }
-_NAMES: Final = re.compile(rf"\b({'|'.join(LABELS)})\b")
+_NAMES: Final = re.compile(rf"\b({'|'.join(n for n in LABELS if '_' in n)})\b")
+_SIGNS: Final = (
+    (re.compile(r"(?<=\d )A\^3(?!\w)"), "Å³"),
+    (re.compile(r"(?<=\d )A\b|(?<=\beV/)A\b"), "Å"),
+    (re.compile(r"\bmuB\b"), "µB"),
+    (re.compile(r"->"), "→"),
+    (re.compile(r"(?<![\w)])-(?=\d)"), MINUS),
+)
+"""What the screening writes in plain letters, and what a page shows."""
 _SUBSCRIPT: Final = re.compile(r"(?<=[A-Za-z)\]])(\d+(?:\.\d+)?)")
 
 
@@ -78,11 +55,6 @@ def short_label(name: str) -> str:
     return LABELS[name].short if name in LABELS else humanise(name)
 
 
-def note_label(name: str) -> str:
-    """Name of a note of a screening result."""
-    return NOTE_LABELS.get(name, humanise(name))
-
-
 def humanise(name: str) -> str:
     """``target_not_formed`` as ``Target not formed``."""
     words = name.replace("_", " ").strip()
@@ -91,13 +63,15 @@ def humanise(name: str) -> str:
 
 def display_scale(name: str, unit: str) -> tuple[float, str]:
     """Factor and unit in which a property is shown: fractions in percent, cubes with a superscript."""
-    if name in _FRACTIONS and unit in ("", "1", "fraction", "dimensionless"):
+    if name in FRACTIONS and unit in ("", "1", "fraction", "dimensionless"):
         return 100.0, "%"
     return 1.0, _UNITS.get(unit, unit)
 
 
 def prose(text: str) -> str:
-    """A sentence of the screening with the names of properties in words."""
+    """A sentence of the screening with the names of properties in words, and units and signs as they are printed."""
+    for plain, sign in _SIGNS:
+        text = plain.sub(sign, text)
     return _NAMES.sub(lambda m: _IN_PROSE.get(m.group(), label(m.group()).lower()), text)
 
 
@@ -139,11 +113,6 @@ class Shown:
         """``3.43 ± 0.25 V`` on one line."""
         spread = f" ± {self.sigma}" if self.sigma else ""
         return f"{self.value}{spread} {self.unit}".strip()
-
-    @property
-    def short_method(self) -> str:
-        """The method up to its first semicolon; what follows explains the sigma."""
-        return self.method.partition(";")[0]
 
 
 def shown(name: str, estimate: Estimate) -> Shown:
@@ -208,21 +177,24 @@ class HullText:
 
     sentence: str
     coverage: str
+    products: str
+    """Formulas on the hull at this composition, with their shares of the atoms."""
 
 
 def hull_text(result: ScreeningResult, role: str) -> HullText | None:
     """``0.03 ± 0.06 eV/atom above a hull of 17 known phases`` for `role` discharge or charge; None where not computed.
 
-    The screening leaves the number of phases in the note ``competing_phases_<role>`` and a sentence on them in
-    ``hull_coverage_<role>``.
+    The screening leaves the number of phases in the note ``competing_phases_<role>``, a sentence on them in
+    ``hull_coverage_<role>``, and what lies on the hull in ``decomposes_to_<role>``.
     """
     estimate = result.estimates.get(f"stability_{role}")
     if estimate is None:
         return None
     seen = shown(f"stability_{role}", estimate)
     size = f"{seen.value.lstrip(MINUS)} ± {seen.sigma}" if seen.sigma else seen.value.lstrip(MINUS)
-    place = "below" if estimate.value < 0 else "above"
+    place = "below" if seen.value.startswith(MINUS) else "above"
     phases = result.notes.get(f"competing_phases_{role}", "")
     hull = f"a hull of {count(int(phases), 'known phase')}" if phases.isdigit() else "the hull of the known phases"
     coverage = result.notes.get(f"hull_coverage_{role}", "how many are known was not recorded")
-    return HullText(f"{size} {seen.unit} {place} {hull}", coverage)
+    products = result.notes.get(f"decomposes_to_{role}", "").removeprefix("1.00 ")
+    return HullText(f"{size} {seen.unit} {place} {hull}", coverage, products)

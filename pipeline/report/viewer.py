@@ -7,6 +7,7 @@ bonds across replicas, issue 642, and mishandles supercells of symmetric CIFs, i
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Final
@@ -17,9 +18,10 @@ from ase.data import atomic_numbers, chemical_symbols, covalent_radii
 from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
 
-from data.records import Crystal
+from data.records import Crystal, Vector
 from data.structures import to_atoms
 from pipeline.report.elements import colour, mix
+from screening.removal import supercell
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -50,6 +52,7 @@ class Scene:
         polyhedra: central element and outward triangles (indices of atoms) of each coordination polyhedron.
         corners: the eight corners of the drawn cell [8,3], in the order of `product((0, 1), repeat=3)`.
         vacancies: sites that the working ion has left [k,3].
+        path: the ion on its way to a neighbouring site [p,3], p being 0 where no such way is drawn.
         ion: the working ion.
     """
 
@@ -59,6 +62,7 @@ class Scene:
     polyhedra: tuple[tuple[str, Ints], ...]
     corners: Floats
     vacancies: Floats
+    path: Floats
     ion: str
 
     def to_json(self) -> dict[str, object]:
@@ -76,6 +80,7 @@ class Scene:
             "poly": [[i, self._triangles(k)] for i, k in enumerate(kinds) if any(k == s for s, _ in self.polyhedra)],
             "corners": _flat(self.corners),
             "gone": _flat(self.vacancies),
+            "path": _flat(self.path),
         }
 
     def _triangles(self, symbol: str) -> list[int]:
@@ -94,16 +99,32 @@ def radius(symbol: str, ion: str) -> float:
     return 0.3 if symbol in NONMETALS else 0.42
 
 
-def scenes(crystals: dict[str, Crystal], ion: str) -> dict[str, Scene]:
-    """Scenes of all states of a candidate, turned alike and on one supercell, that of `discharged` if it is there."""
+def scenes(crystals: Mapping[str, Crystal], ion: str, path: Sequence[Vector] = ()) -> dict[str, Scene]:
+    """Scenes of all states of a candidate, turned alike and on one supercell, that of `discharged` if it is there.
+
+    `path` holds fractional positions of the ion in the cell of `discharged`, whose scene shows them.
+    """
     if not crystals:
         return {}
     first = crystals.get("discharged") or next(iter(crystals.values()))
+    way = np.array(path).reshape(-1, 3) @ np.array(first.lattice_A)
+    alike = _on_one_cell(crystals, ion)
+    first = alike.get("discharged") or next(iter(alike.values()))
     cell = display_cell(first)
     turn = _orientation(cell @ np.array(first.lattice_A))
-    made = {name: _supercell(c, cell) for name, c in crystals.items()}
+    made = {name: _supercell(c, cell) for name, c in alike.items()}
     filled = made.get("discharged")
-    return {name: _scene(state, turn, ion, filled) for name, state in made.items()}
+    return {name: _scene(c, turn, ion, filled, way if c is filled else way[:0]) for name, c in made.items()}
+
+
+def _on_one_cell(crystals: Mapping[str, Crystal], ion: str) -> dict[str, Crystal]:
+    """States joined to as many formula units as the largest holds; the screening takes ions out of such a cell."""
+    hosts = {name: c.n_atoms - c.composition.get(ion, 0) for name, c in crystals.items()}
+    most = max(hosts.values())
+    return {
+        name: supercell(c, most // hosts[name]) if hosts[name] and most % hosts[name] == 0 else c
+        for name, c in crystals.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -164,7 +185,7 @@ def _orientation(lattice: Floats) -> Floats:
     return np.asarray(about_x @ about_y @ frame)
 
 
-def _scene(cell: _Cell, turn: Floats, ion: str, filled: _Cell | None) -> Scene:
+def _scene(cell: _Cell, turn: Floats, ion: str, filled: _Cell | None, path: Floats) -> Scene:
     shifts = np.array(list(product((-1, 0, 1), repeat=3)))
     fracs = (cell.fracs[None, :, :] + shifts[:, None, :]).reshape(-1, 3)
     numbers = np.tile(cell.numbers, len(shifts))
@@ -182,6 +203,7 @@ def _scene(cell: _Cell, turn: Floats, ion: str, filled: _Cell | None) -> Scene:
         polyhedra=tuple((s, index[faces]) for s, faces in polyhedra),
         corners=corners,
         vacancies=_vacancies(cell, filled, ion, centre, turn),
+        path=(_moved_inside(path, cell.lattice) - centre) @ turn.T,
         ion=ion,
     )
 
@@ -191,6 +213,16 @@ def _in_cell(fracs: Floats, lattice: Floats) -> NDArray[np.bool_]:
     heights = 1 / np.linalg.norm(np.linalg.inv(lattice), axis=0)
     edge = BOUNDARY_A / heights
     return np.asarray(((fracs >= -edge) & (fracs <= 1 + edge)).all(axis=1))
+
+
+def _moved_inside(path: Floats, lattice: Floats) -> Floats:
+    """The points of a path, moved by the lattice vector that brings most of them into the cell."""
+    if not len(path):
+        return path
+    fracs = path @ np.linalg.inv(lattice)
+    shifts = np.array(list(product((0, -1, 1), repeat=3))) - np.floor(fracs[len(path) // 2])
+    best = max(shifts, key=lambda shift: int(_in_cell(fracs + shift, lattice).sum()))
+    return np.asarray((fracs + best) @ lattice)
 
 
 def _connect(

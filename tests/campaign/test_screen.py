@@ -15,7 +15,7 @@ from tests.campaign.conftest import redoxa
 PUBLISHED = {"O3 LiCoO2": (3.5, 273.8), "layered LiTiS2": (1.9, 225.3)}
 """Voltage in V as CHGNet 0.3.0 gives it, theoretical capacity in mAh/g."""
 
-FIELDS = ["file", "formula", "working_ion", "verdict", "reasons", "properties"]
+FIELDS = ["file", "formula", "working_ion", "verdict", "reasons", "properties", "notes", "profile", "paths"]
 
 
 def write_cif(folder: Path, name: str) -> Path:
@@ -33,18 +33,19 @@ def test_published_electrodes_from_cif_and_poscar(tmp_path: Path) -> None:
     twice.write_text(large.to(fmt="poscar"))
     empty = tmp_path / "empty.cif"
     empty.write_text("")
-    done = redoxa("screen", *files, empty, twice, "--ion", "Li", "--json", cwd=tmp_path)
+    done = redoxa("screen", *files, empty, twice, "--ion", "Li", "--profile", 0, "--json", cwd=tmp_path)
     assert done.code == 1
     assert done.err.strip() == f"redoxa: {empty}: the file is empty"
     rows = [json.loads(line) for line in done.out.splitlines()]
     assert [row["file"] for row in rows] == [str(x) for x in (*files, empty, twice)]
-    assert all(list(row)[: len(FIELDS)] == FIELDS for row in rows)
+    assert all(list(row) == FIELDS for row in rows)
     for row, (voltage, capacity) in zip(rows, PUBLISHED.values(), strict=False):
         assert row["verdict"] == "pass"
         assert row["properties"]["average_voltage"]["value"] == pytest.approx(voltage, abs=0.25)
         assert row["properties"]["capacity_grav"]["value"] == pytest.approx(capacity, rel=0.005)
         assert all(set(p) == {"value", "sigma", "unit", "method"} for p in row["properties"].values())
     assert rows[2]["verdict"] == "error"
+    assert not (tmp_path / "runs").exists()  # machines that ask for JSON get no page
     once, again = (row["properties"] for row in (rows[0], rows[3]))  # reduced to the same primitive cell
     assert again["average_voltage"]["value"] == pytest.approx(once["average_voltage"]["value"], abs=0.01)
 
@@ -59,3 +60,51 @@ def test_a_crystal_that_cannot_be_an_electrode_gives_its_reason(tmp_path: Path) 
     row = json.loads(done.out)
     assert row["verdict"] == "fail"
     assert "Li" in row["reasons"][-1]["text"]
+
+
+def test_folder_gives_a_table_and_a_page_with_the_profile(tmp_path: Path) -> None:
+    folder = tmp_path / "cifs"
+    folder.mkdir()
+    write_cif(folder, "layered LiTiS2")
+    (folder / "README.txt").write_text("not a structure")
+    (folder / "broken.cif").write_text("data_x")
+    done = redoxa("screen", folder, "--profile", 1, "--orderings", 1, cwd=tmp_path)
+    assert done.code == 1
+    assert "LiTiS2" in done.out
+    page = tmp_path / "runs" / "screening.html"
+    assert done.err.strip().endswith("cards of 2 structures in runs/screening.html")
+    text = page.read_text(encoding="utf-8")
+    assert text.count('<details class="card"') == 2
+    assert "Voltage profile: " in text  # two plateaus, from one state of partial charge
+    assert "README" not in text
+    nothing = redoxa("screen", tmp_path / "runs", cwd=tmp_path)
+    assert (nothing.code, nothing.out) == (2, "")
+    assert "the folder holds no structure files" in nothing.err
+
+
+def test_ions_are_exchanged_before_the_screening(tmp_path: Path) -> None:
+    path = write_cif(tmp_path, "O3 NaCoO2")
+    page = tmp_path / "page.html"
+    done = redoxa(
+        "screen", path, "--exchange", "Na", "--profile", 0, "--json", "--html", page, cwd=tmp_path
+    )  # fmt: skip
+    assert done.code == 0
+    row = json.loads(done.out)  # the page leaves stdout alone
+    assert row["formula"] == "LiCoO2"
+    voltage, capacity = PUBLISHED["O3 LiCoO2"]
+    assert row["properties"]["average_voltage"]["value"] == pytest.approx(voltage, abs=0.25)
+    assert row["properties"]["capacity_grav"]["value"] == pytest.approx(capacity, rel=0.005)
+    assert "Li for Na" in page.read_text(encoding="utf-8")
+
+
+def test_options_that_make_no_sense_are_refused(tmp_path: Path) -> None:
+    path = write_cif(tmp_path, "layered LiTiS2")
+    same = redoxa("screen", path, "--exchange", "Li", cwd=tmp_path)
+    assert (same.code, same.out) == (2, "")
+    assert "--exchange Li: is the working ion itself" in same.err
+    other = redoxa("screen", path, "--exchange", "Xx", cwd=tmp_path)
+    assert other.code == 2
+    assert "--exchange 'Xx': not a working ion" in other.err
+    lacks = redoxa("screen", path, "--exchange", "Na", "--json", cwd=tmp_path)
+    assert lacks.code == 2
+    assert lacks.err.strip() == f"redoxa: {path}: LiTiS2 holds no Na: nothing to exchange"

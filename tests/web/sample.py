@@ -25,7 +25,17 @@ from data.lab import (
     SafetyFinding,
     Synthesis,
 )
-from data.records import Candidate, Crystal, Estimate, Origin, Reason, ScreeningResult, Verdict
+from data.records import (
+    Candidate,
+    Crystal,
+    Estimate,
+    MigrationPath,
+    Origin,
+    Reason,
+    ScreeningResult,
+    Verdict,
+    VoltageStep,
+)
 from data.structures import from_structure
 from pipeline.report.model import (
     CalibrationRow,
@@ -126,6 +136,23 @@ def estimates(numbers: tuple[float, ...], swell: float) -> dict[str, Estimate]:
     }
 
 
+def profile(voltage: float) -> tuple[VoltageStep, ...]:
+    """Two plateaus about an average voltage."""
+    ends, voltages = ((0.0, 0.5), (0.5, 1.0)), (voltage + 0.1, voltage - 0.1)
+    return tuple(VoltageStep(x_charge=a, x_discharge=b, voltage_V=v) for (a, b), v in zip(ends, voltages, strict=True))
+
+
+def hops(discharged: Crystal) -> tuple[MigrationPath, ...]:
+    """A hop from the first ion along the second axis, and one that was not found."""
+    start = discharged.frac_coords[0]
+    barrier = MigrationPath(
+        label="3.00 A", distance_A=3.0, barrier_eV=0.3, reverse_eV=0.3,
+        energies_eV=(0.0, 0.2, 0.3, 0.2, 0.0), path_A=(0.0, 0.8, 1.6, 2.4, 3.2),
+        positions=tuple((start[0], start[1] + k / 8, start[2]) for k in range(5)),
+    )  # fmt: skip
+    return barrier, MigrationPath(label="4.70 A", distance_A=4.7, reason="the path did not converge")
+
+
 def recipe(formula: str, capacity: float, voltage: float) -> Recipe:
     """A recipe with the shape of a real one."""
     return Recipe(
@@ -184,6 +211,8 @@ def passing(index: int, host: tuple[str, Crystal, float], rank: int | None) -> R
         settings_hash="5e771265c0ffee00",
         estimates=estimates(NUMBERS[index % len(NUMBERS)], swell),
         crystals={"discharged": discharged, "charged": emptied(discharged, "Li", swell)},
+        profile=profile(NUMBERS[index % len(NUMBERS)][0]),
+        paths=hops(discharged),
         notes={
             "oxidation_states": "Li +1, Fe +2, P +5, O -2",
             "hull_coverage_discharge": f"against {17 + index} reference phases, 3 of them with all its elements",

@@ -289,7 +289,7 @@ CONTRAST = """(selectors) => {
     });
 }"""
 TEXTS = [
-    "h1", ".lead", ".hint", ".facts dt", ".targets span", ".key", ".pm", ".method", ".sim", ".chip.front", ".chip.v-pass",
+    "h1", ".lead", ".hint", ".facts dt", ".targets span", ".key", ".pm", ".told li", ".fold > summary", "figcaption", ".sim", ".chip.front", ".chip.v-pass",
     ".chip.v-fail", ".chip.v-undetermined", ".chip.q-failed", ".badge", ".callout.outcome", ".banner", "th.predicted",
     "th.measured", ".meas .num", ".why p", ".why h4", ".reason", ".warnings li", ".timeline time", ".pairs dt", "nav a",
 ]  # fmt: skip

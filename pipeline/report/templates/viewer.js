@@ -65,6 +65,15 @@
     for (const center of gone) ghosts.addSphere({ center, radius: 0.5, color: scene.ionColour });
   }
 
+  // The way of the ion: beads, since browsers draw lines one pixel wide.
+  function drawPath(viewer, scene, color) {
+    const path = points(scene.path);
+    if (!path.length) return;
+    const beads = viewer.addShape({ color });
+    for (const center of path) beads.addSphere({ center, radius: 0.2, color });
+    for (let i = 1; i < path.length; i++) viewer.addCylinder({ start: path[i - 1], end: path[i], radius: 0.06, color });
+  }
+
   // An opaque background: transparent shapes vanish on 3Dmol's transparent canvas.
   const surface = (box) => getComputedStyle(box).getPropertyValue("--surface").trim() || "white";
 
@@ -90,7 +99,9 @@
     viewer.removeAllShapes();
     drawAtoms(viewer, scene, xyz);
     drawPolyhedra(viewer, scene, xyz);
-    drawCell(viewer, scene, getComputedStyle(box).getPropertyValue("--faint").trim() || "#888888");
+    const style = getComputedStyle(box);
+    drawCell(viewer, scene, style.getPropertyValue("--faint").trim() || "#888888");
+    drawPath(viewer, scene, style.getPropertyValue("--blue-fill").trim() || "#2f74d0");
     if (view) viewer.setView(view);
     else {
       viewer.zoomTo();

@@ -17,10 +17,11 @@ import pytest
 from data.lab import ConstantCurrent, ConstantVoltage, Cycling, Rest
 from data.records import Verdict
 from pipeline.report import build_report, summary
-from pipeline.report.cards import build_cards, outcome_text, protocol, ranked
+from pipeline.report.cards import build_cards, outcome_text, ranked
 from pipeline.report.downloads import csv_text, data_uri, file_stem, json_text, packed
 from pipeline.report.model import Objective, ReportData
 from pipeline.report.panels import pareto_panels, table_rows
+from pipeline.report.protocol import protocol
 from tests.web import sample
 
 
@@ -138,7 +139,8 @@ def test_card_joins_prediction_measurement_and_target(data: ReportData) -> None:
     assert voltage.simulated
     assert [p.name for p in card.properties][:3] == ["average_voltage", "capacity_grav", "capacity_vol"]
     assert [s.name for s in card.states] == ["discharged", "charged"]
-    assert dict(card.notes)["Decomposes to, by atoms"].startswith("0.50 Fe<sub>2</sub>O<sub>3</sub>")
+    hull = next(s for s in card.sections if s.hull).hull
+    assert hull[0][1].products == "0.50 Fe2O3 + 0.33 Li3PO4 + 0.17 FePO4"
 
 
 def test_protocol_tells_a_repeated_formation_once() -> None:

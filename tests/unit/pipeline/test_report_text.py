@@ -68,10 +68,6 @@ def test_fractions_are_shown_in_percent_and_cubes_with_a_superscript() -> None:
     assert display_scale("capacity_vol", "mAh/cm3") == (1.0, "mAh/cm³")
 
 
-def test_short_method_ends_where_the_sigma_is_explained() -> None:
-    assert shown("average_voltage", estimate(1.0, 0.1)).short_method == "how"
-
-
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
@@ -106,6 +102,13 @@ def test_prose_names_properties_in_words() -> None:
     assert prose("stability_charge 0.45 eV/atom is above 0.3") == "hull distance (charged) 0.45 eV/atom is above 0.3"
     assert prose("capacity_grav x average_voltage") == "gravimetric capacity x average voltage"
     assert prose("my_capacity_gravity") == "my_capacity_gravity"
+    assert prose("a density of 3 g/cm3") == "a density of 3 g/cm3"  # a word of its own, not the property
+
+
+def test_prose_prints_units_and_signs() -> None:
+    assert prose("Fe moved 1.2 A, 3 A^3, 0.1 muB") == "Fe moved 1.2 Å, 3 Å³, 0.1 µB"
+    assert prose("2 Li2S -> Li (air) -0.205 eV/atom") == f"2 Li2S → Li (air) {MINUS}0.205 eV/atom"
+    assert prose("mp-25234, doi:10.1021/cm-4, 85-100 %") == "mp-25234, doi:10.1021/cm-4, 85-100 %"
 
 
 def test_count() -> None:
@@ -133,5 +136,9 @@ def test_distance_to_the_hull_comes_with_its_coverage() -> None:
     below = hull_text(result(-0.02, {"competing_phases_discharge": "1"}), "discharge")
     assert below is not None
     assert below.sentence == "0.020 ± 0.030 eV/atom below a hull of 1 known phase"
+    on_it = hull_text(result(-1e-6, {"decomposes_to_discharge": "1.00 LiFePO4"}), "discharge")
+    assert on_it is not None
+    assert on_it.sentence == "0.000 ± 0.030 eV/atom above the hull of the known phases"
+    assert on_it.products == "LiFePO4"
     assert "not recorded" in below.coverage
     assert hull_text(result(0.03, notes), "charge") is None
