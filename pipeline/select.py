@@ -162,6 +162,6 @@ def _words(name: str) -> str:
         "energy_grav": "energy",
         "energy_vol": "energy",
         "max_delta_volume": "volume change",
-        "stability_discharge": "above the hull (as made)",
+        "stability_discharge": "above the hull (discharged)",
         "stability_charge": "above the hull (charged)",
     }.get(name, name.replace("_", " "))

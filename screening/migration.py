@@ -82,8 +82,11 @@ def _both_ways(barrier: Barrier) -> tuple[float, float] | None:
 def _notes(levels: Mapping[int, Level], migration: Migration) -> dict[str, str]:
     ways = []
     for dimension, level in sorted(levels.items()):
-        axes = " ".join("[{} {} {}]".format(*axis) for axis in level.network.axes) if dimension == 1 else ""
-        ways.append(f"{WAYS[dimension]} {level.barrier_eV:.2f} eV {axes}".strip())
+        if dimension != level.network.dimension:
+            continue  # the same hops lead further at the same cost
+        shape = {1: " along [{} {} {}]", 2: " in ({} {} {})"}.get(dimension, "")
+        axes = "".join(shape.format(*axis) for axis in level.network.axes)
+        ways.append(f"{WAYS[dimension]} {level.barrier_eV:.2f} eV{axes}")
     if migration.unknown:
         ways.append(f"{migration.unknown} of {len(migration.kinds)} kinds of hops without a barrier: an upper bound")
     return {"migration": ", ".join(ways)} if ways else {}

@@ -153,7 +153,7 @@ def judged(found: Migration, **settings):
 def test_the_property_is_the_easiest_way_through():
     found = judged(migration(0.7, 0.3))
     assert found.estimate.value == pytest.approx(0.3)
-    assert found.notes["migration"] == "one dimension 0.30 eV [0 1 0], two dimensions 0.70 eV"
+    assert found.notes["migration"] == "one dimension 0.30 eV along [0 1 0], two dimensions 0.70 eV in (0 0 1)"
     assert [path.barrier_eV for path in found.paths] == [0.3, 0.7]
 
 
