@@ -219,6 +219,19 @@ def build(
 
 
 @reference_app.command
+def phases(*types: str, out: Path | None = None) -> None:
+    """Compute published phases of data/library that the reference lacks, and add them; goes on where it stopped.
+
+    Args:
+        types: structure types to compute, e.g. litharge; by default all phases whose formula is lacking.
+        out: file to write (.parquet); by default the shipped one is replaced.
+    """
+    from pipeline.reference import add_library_phases
+
+    add_library_phases(types, out)
+
+
+@reference_app.command
 def electrodes(*, out: Path | None = None) -> None:
     """Compute voltages and volume changes of the shipped templates again; goes on where it stopped.
 

@@ -16,7 +16,7 @@ from pydantic import JsonValue
 
 from data.datasets import shared_dir
 from data.errors import InputError
-from data.provenance import CHGNET, MATERIALS_PROJECT, Source, sha256_of, write_provenance
+from data.provenance import CHGNET, MATERIALS_PROJECT, Source, read_provenance, sha256_of, write_provenance
 from data.shipped import shipped
 from data.tables import load_known_materials
 from pipeline.console import note, progress_bars, say, table
@@ -67,6 +67,36 @@ def build_tables(datasets: Path | None, out: Path | None, minutes: float) -> Non
     write_provenance(energies, COMMAND, (*data_sets[:2], library, potential), PACKAGES, facts)
     write_provenance(templates, COMMAND, (*data_sets[:1], library, potential), PACKAGES, asdict(library_facts))
     note(f"{built.entries} formulas in {energies}; {built.open_tasks} energies left to compute (run again to go on)")
+
+
+def add_library_phases(types: Sequence[str], out: Path | None) -> None:
+    """Compute published phases that the shipped reference lacks, and add them to it and to its record.
+
+    Raises:
+        InputError: there is no phase of such a structure type.
+    """
+    from data.reference import SHIPPED, Reference, load_reference, write_table
+    from screening.potential import load_potential
+    from screening.reference_add import compute_tasks, library_tasks_of
+    from screening.reference_check import table_facts
+
+    path, reference = out or shipped(SHIPPED), load_reference()
+    work = runs_folder("runs/redoxa.db") / "library.parts.jsonl"
+    tasks = library_tasks_of(types, reference)
+    with progress_bars() as on_progress:
+        step: Callable[[int, int], None] = lambda done, total: on_progress("published phases", done, total)  # noqa: E731
+        computed, set_aside = compute_tasks(tasks, work, load_potential(), step)
+    for what in set_aside:
+        note(f"set aside: {what}")
+    record = read_provenance(shipped(SHIPPED))
+    names = {entry.name for entry in computed}
+    merged = Reference([*(entry for entry in reference if entry.name not in names), *computed], reference.scale)
+    write_table(path, merged, merged.scale)
+    before = record.facts.get("added_afterwards")
+    added: list[JsonValue] = sorted({*(before if isinstance(before, list) else []), *names}, key=str)
+    facts = {**record.facts, **table_facts(merged, load_known_materials()), "added_afterwards": added}
+    write_provenance(path, COMMAND, record.sources, PACKAGES, facts)
+    note(f"{len(computed)} phases computed; {len(merged)} formulas in {path}, {len(reference)} before")
 
 
 def _data_sets(folder: Path | None) -> Path:

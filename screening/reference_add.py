@@ -22,7 +22,7 @@ from screening.reference_build import (
     run,
     scale_of,
 )
-from screening.reference_tasks import Task, dataset_tasks
+from screening.reference_tasks import Task, dataset_tasks, library_tasks
 
 if TYPE_CHECKING:
     from screening.potential import Potential
@@ -72,17 +72,17 @@ def add_phases(
         energies = read_energies(path, scale)
         given += energies or []
         to_compute += structure_tasks(path) if energies is None else []
-    computed, set_aside = compute_tasks(to_compute, table, potential, on_step)
+    computed, set_aside = compute_tasks(to_compute, table.with_suffix(".parts.jsonl"), potential, on_step)
     merged = known.merged(Reference([*given, *computed], scale))
     write_table(table, merged, scale)
     return merged, set_aside
 
 
 def compute_tasks(
-    tasks: Sequence[Task], table: Path, potential: Potential, on_step: Callable[[int, int], None] | None = None
+    tasks: Sequence[Task], work: Path, potential: Potential, on_step: Callable[[int, int], None] | None = None
 ) -> tuple[list[ReferenceEntry], list[str]]:
-    """Entries of these tasks, computed where the work file beside `table` lacks them, and what does not relax."""
-    parts = Parts(table.with_suffix(".parts.jsonl"))
+    """Entries of these tasks, computed where the work file lacks them, and what does not relax."""
+    parts = Parts(work)
     run(tasks, parts, potential, LIBRARY_SETTINGS, on_step=on_step)
     hashes = {task.crystal_hash: task.name for task in tasks}
     rows = [row for row in parts.rows.values() if row.crystal_hash in hashes]
@@ -91,6 +91,22 @@ def compute_tasks(
         reference_entries(row for row in rows if row not in failed),
         [f"{row.name} {row.formula}: {row.error or 'no energy'}" for row in failed],
     )
+
+
+def library_tasks_of(types: Sequence[str], reference: Reference) -> list[Task]:
+    """Published phases of the library: those of the named structure types, or all whose formula the reference lacks.
+
+    Raises:
+        InputError: there is no phase of such a type.
+    """
+    known = {entry.formula for entry in reference}
+    tasks = list(library_tasks())
+    if not types:
+        return [task for task in tasks if task.crystal.formula not in known]
+    for kind in types:
+        if not any(task.name.startswith(f"{kind} ") for task in tasks):
+            raise InputError(f"'{kind}' is no structure type in data/library")
+    return [task for task in tasks if task.name.startswith(tuple(f"{kind} " for kind in types))]
 
 
 def structure_tasks(path: Path) -> list[Task]:

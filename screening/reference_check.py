@@ -67,8 +67,6 @@ def reference_facts(
             "near_hull_eV_per_atom": NEAR_HULL_eV_PER_ATOM,
             "unrelaxed_elements": dict(MOLECULAR_ELEMENTS),
         },
-        "formulas": len(reference),
-        "formulas_by_kind": dict(Counter(entry.kind for entry in reference)),
         "structures_by_source_and_kind": dict(Counter(f"{row.source}: {row.kind}" for row in rows)),
         "without_energy": [f"{r.name} {r.formula}: {r.error}" for r in rows if r.energy_eV_per_atom is None],
         "energy_lowered_by_relaxation_meV_per_atom": relaxation_drops(rows),
@@ -79,6 +77,15 @@ def reference_facts(
             for symbol, level in implied_elements(chosen).items()
             if symbol in reference.elements
         },
+        **table_facts(reference, known),
+    }
+
+
+def table_facts(reference: Reference, known: KnownMaterials) -> dict[str, JsonValue]:
+    """Counts and coverage: what the table itself tells, without the results it was made from."""
+    return {
+        "formulas": len(reference),
+        "formulas_by_kind": dict(Counter(entry.kind for entry in reference)),
         "coverage": {system: _coverage(reference, known, system) for system in SYSTEMS},
     }
 

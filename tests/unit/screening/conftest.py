@@ -9,7 +9,11 @@ import pytest
 from data.prototypes import prototype
 from data.records import Candidate, Crystal, Origin
 from data.reference import Reference, ReferenceEntry, energy_scale
+from screening.base import Model, Subject, Surroundings
 from screening.potential import Potential, load_potential
+from screening.relax import Relaxation
+from screening.settings import ScreenSettings
+from screening.stability import Hulls
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -54,6 +58,39 @@ def reference_of(energies: dict[str, float], scale: str | None = None) -> Refere
     """A reference on CHGNet's scale unless told otherwise; energies in eV/atom by formula."""
     entries = [ReferenceEntry(f, e, f, "test", "relaxed") for f, e in energies.items()]
     return Reference(entries, scale or energy_scale("MP2020-corrected PBE/PBE+U", "chgnet-0.3.0"))
+
+
+TERNARY = {
+    "Li": -1.9, "Fe": -8.4, "O2": -4.9, "Li2O": -4.8, "FeO": -6.4, "Fe2O3": -6.7, "Fe3O4": -6.75, "LiFeO2": -6.1,
+    "Li5FeO4": -5.2, "Li2O2": -4.6, "LiFe5O8": -6.6,
+}  # fmt: skip
+"""Energies in eV/atom, made up."""
+
+IRON_OXIDES = {"Li": -1.9, "Fe": -8.4, "O2": -4.9, "Li2O": -4.9, "FeO": -8.05, "Fe3O4": -7.95, "Fe2O3": -7.9}
+"""Made up, so that every one of them lies on the hull."""
+
+
+def around_of(energies: dict[str, float], settings: ScreenSettings | None = None) -> Surroundings:
+    """Surroundings over a reference of these energies."""
+    reference = reference_of(energies)
+    return Surroundings(settings or ScreenSettings(), Model("chgnet-0.3.0", "s", 0.03), reference, Hulls(reference))
+
+
+def state(numbers: list[int], energy_eV_per_atom: float) -> Relaxation:
+    """A relaxed state of that composition and energy."""
+    crystal = cubic(numbers, [[i / len(numbers), 0, 0] for i in range(len(numbers))], 4.0)
+    return Relaxation(
+        crystal=crystal, energy_eV=energy_eV_per_atom * len(numbers), converged=True, steps=1, force_calls=1,
+        max_force_eV_A=0.0, max_stress_eV_A3=0.0, seconds=0.0,
+    )  # fmt: skip
+
+
+def subject_of(discharged: Relaxation, charged: Relaxation | None = None, ion: str = "Li") -> Subject:
+    """A candidate with these states."""
+    removed = 0
+    if charged is not None:
+        removed = discharged.crystal.composition[ion] - charged.crystal.composition.get(ion, 0)
+    return Subject(candidate(discharged.crystal, ion), n_removed=removed, discharged=discharged, charged=charged)
 
 
 METALS = {"Li": -1.8797, "Na": -1.2890}

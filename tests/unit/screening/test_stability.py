@@ -2,44 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from scipy import stats
 
 from data.errors import PotentialError
 from data.records import Verdict
 from data.reference import energy_scale
-from screening.base import Model, Subject, Surroundings
 from screening.funnel import Context
-from screening.relax import Relaxation
 from screening.settings import ScreenSettings
-from screening.stability import Hulls, StabilityCharge, StabilityDischarge
-from tests.unit.screening.conftest import cubic, reference_of
+from screening.stability import (
+    DEGREES_OF_FREEDOM,
+    HULL_MAE_eV_PER_ATOM,
+    Hulls,
+    MaxInstability,
+    ProbabilityNearHull,
+    StabilityCharge,
+    StabilityDischarge,
+    T_SCALE_eV_PER_ATOM,
+    probability_near_hull,
+)
+from tests.unit.screening.conftest import TERNARY, around_of, reference_of, state, subject_of
 
 BINARY = {"Li": -2.0, "O2": -5.0, "Li2O": -5.0}
 """eV/atom: forming Li2O from the elements gains 2.0 eV/atom."""
-
-TERNARY = {
-    "Li": -1.9, "Fe": -8.4, "O2": -4.9, "Li2O": -4.8, "FeO": -6.4, "Fe2O3": -6.7, "Fe3O4": -6.75, "LiFeO2": -6.1,
-    "Li5FeO4": -5.2, "Li2O2": -4.6, "LiFe5O8": -6.6,
-}  # fmt: skip
-
-
-def around_of(energies: dict[str, float], settings: ScreenSettings | None = None) -> Surroundings:
-    reference = reference_of(energies)
-    return Surroundings(settings or ScreenSettings(), Model("chgnet-0.3.0", "s", 0.03), reference, Hulls(reference))
-
-
-def state(numbers: list[int], energy_eV_per_atom: float) -> Relaxation:
-    crystal = cubic(numbers, [[i / len(numbers), 0, 0] for i in range(len(numbers))], 4.0)
-    return Relaxation(
-        crystal=crystal, energy_eV=energy_eV_per_atom * len(numbers), converged=True, steps=1, force_calls=1,
-        max_force_eV_A=0.0, max_stress_eV_A3=0.0, seconds=0.0,
-    )  # fmt: skip
-
-
-def subject_of(discharged: Relaxation, charged: Relaxation | None = None) -> Subject:
-    from tests.unit.screening.conftest import candidate
-
-    return Subject(candidate(discharged.crystal), discharged=discharged, charged=charged)
 
 
 def test_by_hand():
@@ -84,7 +71,7 @@ def test_the_diagram_of_a_system_is_built_once(monkeypatch):
     for energy in (-6.0, -5.9):
         hulls.distance({"Li": 1, "Fe": 1, "O": 2}, energy)
     built = [a for a in asked[before:] if a == {"Li", "Fe", "O"}]
-    assert len(built) == 3  # one for the diagram, one for the coverage of each
+    assert len(built) == 2  # one for the phases, one for the coverage
 
 
 def test_both_states_with_their_coverage():
@@ -98,6 +85,44 @@ def test_both_states_with_their_coverage():
     # FeO2 against 5/6 Fe2O3 + 1/6 O2: -6.7 * 5/6 - 4.9 / 6 = -6.4
     assert high.estimate.value == pytest.approx(0.4)
     assert high.notes["decomposes_to_charge"] == "0.83 Fe2O3 + 0.17 O2"
+
+
+def test_the_decomposition_is_told_as_a_reaction():
+    found = StabilityCharge().evaluate(
+        subject_of(state([3, 26, 8, 8], -6.0), state([26, 8, 8], -6.0)), around_of(TERNARY)
+    )
+    assert found.notes["decomposition_charge"] == "4 FeO2 -> 2 Fe2O3 + O2"
+
+
+def test_the_chance_to_lie_near_the_hull_follows_from_the_error_of_the_potential():
+    errors = stats.t(DEGREES_OF_FREEDOM, scale=T_SCALE_eV_PER_ATOM)
+    assert errors.expect(abs) == pytest.approx(HULL_MAE_eV_PER_ATOM, rel=1e-3)
+    for distance in (-0.1, 0.0, 0.1, 0.3):
+        assert probability_near_hull(distance) == pytest.approx(errors.cdf(0.1 - distance))
+    found = ProbabilityNearHull().evaluate(subject_of(state([3, 26, 8, 8], -6.0)), around_of(TERNARY))
+    assert found.estimate.value == pytest.approx(0.5)  # LiFeO2 at 0.1 eV/atom above the hull
+    assert "11 reference phases" in found.estimate.method
+
+
+def test_the_chance_is_that_of_the_state_which_is_made():
+    discharged, charged = state([3, 26, 8, 8], -6.0), state([26, 8, 8], -6.0)
+    empty = replace(subject_of(discharged, charged), inserts=True)
+    found = ProbabilityNearHull().evaluate(empty, around_of(TERNARY))
+    assert found.estimate.value == pytest.approx(probability_near_hull(0.4))
+
+
+def test_states_between_the_ends_may_lie_highest():
+    ends = state([3, 3, 26, 26, 8, 8, 8, 8], -6.1), state([26, 26, 8, 8, 8, 8], -6.35)
+    halves = state([3, 26, 26, 8, 8, 8, 8], -5.9), state([3, 26, 26, 8, 8, 8, 8], -5.8)
+    around = around_of(TERNARY)
+    half = around.hulls.distance({"Li": 1, "Fe": 2, "O": 4}, -5.9).value_eV_per_atom
+    found = MaxInstability().evaluate(replace(subject_of(*ends), between=halves), around)
+    assert found.estimate.value == pytest.approx(half)  # the lower of two orderings
+    assert (
+        found.notes["stability_of_states"]
+        == f"FeO2 +0.050 eV/atom, Li(FeO2)2 {half:+.3f} eV/atom, LiFeO2 +0.000 eV/atom"
+    )
+    assert MaxInstability().evaluate(subject_of(*ends), around).estimate is None
 
 
 def test_without_a_reference_for_an_element_there_is_no_hull():
