@@ -1,10 +1,12 @@
-"""Relaxation throughput: a stock CHGNet StructOptimizer loop (2 threads) against our workers (2 processes).
+"""Relaxation throughput: our workers against a stock CHGNet StructOptimizer loop and against matcalc.
 
-Usage: python benchmarks/relaxation.py [-n 24] [--workers 2] [--out runs/benchmarks/relaxation.md]
+Usage: python benchmarks/relaxation.py [-n 24] [--workers 2] [--matcalc-python PATH] [--out FILE]
 
-The same structures for both: Li and Na oxides of 4 to 16 atoms in ../shared/datasets/mp_structures.parquet (or else
+The same structures for all: Li and Na oxides of 4 to 16 atoms in ../shared/datasets/mp_structures.parquet (or else
 the prototype library), atoms moved by 0.08 A and cells strained by 3 %, with a fixed seed; fmax 0.05 eV/A, Frechet cell
-filter for stock, deformation gradient for ours. Loading of models and starting of processes is timed apart.
+filter for the others, deformation gradient for ours. Loading of models and starting of processes is timed apart. The
+stock loop runs in one process of two threads, matcalc like ours in two processes of one thread; matcalc is no
+dependency, so it is run by the interpreter that `--matcalc-python` names, or left out.
 """
 
 from __future__ import annotations
@@ -16,8 +18,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +33,8 @@ from data.records import Crystal
 FMAX_eV_A = 0.05
 STEPS = 500
 SEED = 20261121
+APART_meV = 5.0
+"""By atom: structures whose final energies differ by more are named."""
 
 
 @dataclass(frozen=True)
@@ -83,40 +89,24 @@ def perturbed(crystal: Crystal, rng: np.random.Generator) -> Crystal:
     )
 
 
-def stock(crystals: Sequence[Crystal]) -> Timing:
-    """The loop that CHGNet's documentation shows. Runs in a process of its own (`--stock`)."""
-    import contextlib
-    import io
-    import warnings
-
-    from data.structures import to_atoms
-
-    started = time.perf_counter()
-    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from chgnet.model import StructOptimizer
-
-        relaxer = StructOptimizer(use_device="cpu")
-        relaxer.relax(to_atoms(crystals[0]), fmax=FMAX_eV_A, steps=1, verbose=False)
-        ready = time.perf_counter()
-        outcomes = []
-        for crystal in crystals:
-            done = relaxer.relax(to_atoms(crystal), fmax=FMAX_eV_A, steps=STEPS, verbose=False)
-            path = done["trajectory"]
-            outcomes.append(Outcome(float(path.energies[-1]) / crystal.n_atoms, len(path), len(path) <= STEPS))
-    return Timing(ready - started, time.perf_counter() - ready, outcomes)
-
-
-def stock_apart(crystals: Sequence[Crystal], threads: int) -> Timing:
-    """`stock` in its own process with that many threads."""
+def other(way: str, crystals: Sequence[Crystal], python: str, processes: int, threads: int) -> Timing:
+    """`relaxation_others.py` in an interpreter of its own, so many processes of so many threads."""
     with tempfile.TemporaryDirectory() as folder:
         given, taken = Path(folder, "in.json"), Path(folder, "out.json")
         given.write_text(json.dumps([c.model_dump(mode="json") for c in crystals]))
         names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
         environment = {**os.environ, **dict.fromkeys(names, str(threads))}
-        subprocess.run([sys.executable, __file__, "--stock", given, taken], env=environment, check=True)
+        script = str(Path(__file__).with_name("relaxation_others.py"))
+        limits = ["--processes", str(processes), "--fmax", str(FMAX_eV_A), "--steps", str(STEPS)]
+        subprocess.run([python, script, way, given, taken, *limits], env=environment, check=True)
         found = json.loads(taken.read_text())
     return Timing(found["start_s"], found["work_s"], [Outcome(**o) for o in found["outcomes"]])
+
+
+def has_matcalc(python: str) -> bool:
+    """Whether an interpreter can import matcalc and CHGNet."""
+    code = "import importlib.util as u, sys; sys.exit(not (u.find_spec('matcalc') and u.find_spec('chgnet')))"
+    return subprocess.run([python, "-c", code], check=False).returncode == 0
 
 
 def ours(crystals: Sequence[Crystal], workers: int) -> Timing:
@@ -141,48 +131,105 @@ def ours(crystals: Sequence[Crystal], workers: int) -> Timing:
     return Timing(ready - started, work_s, outcomes)
 
 
-def table(stock_run: Timing, our_run: Timing, source: str, workers: int) -> str:
-    """Both runs side by side, and how far the final energies lie apart."""
-    count = len(stock_run.outcomes)
-    pairs = list(zip(stock_run.outcomes, our_run.outcomes, strict=True))
-    both = np.array([[a.energy_eV_per_atom, b.energy_eV_per_atom] for a, b in pairs if a.converged and b.converged])
-    gap_meV = 1000 * (both[:, 1] - both[:, 0])
+def pass_seconds(crystal: Crystal) -> float:
+    """Least of five forward and backward passes of the network at one geometry, its neighbours given."""
+    import torch
+
+    torch.set_num_threads(1)
+    from screening.chgnet import edge_index, load_network
+
+    network = load_network("0.3.0")
+    numbers, frac, lattice = (np.array(x) for x in (crystal.numbers, crystal.frac_coords, crystal.lattice_A))
+    edges = edge_index(numbers, frac, lattice, network.atom_cutoff_A, network.bond_cutoff_A)
+    coords, cell = (torch.tensor(x, dtype=torch.float32, requires_grad=True) for x in (frac, lattice))
+    seconds = []
+    for _ in range(5):
+        started = time.perf_counter()
+        energy, _, _ = network(torch.as_tensor(numbers), coords, cell, edges)
+        torch.autograd.grad(energy, (coords, cell))
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
+
+
+def floor(crystals: Sequence[Crystal], run: Timing, workers: int) -> str:
+    """What the passes of the network alone would take, as many processes at work as in the run."""
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        passes_s = np.array(list(pool.map(pass_seconds, crystals)))
+    calls, atoms = np.array([o.steps for o in run.outcomes]), np.array([c.n_atoms for c in crystals])
+    least_s = float(passes_s @ calls) / workers
+    edges = [(4, 8), (9, 12), (13, 16)]
+    groups = [(low, high, (atoms >= low) & (atoms <= high)) for low, high in edges]
+    by_size = [f"{low}-{high} atoms {1000 * passes_s[g].mean():.0f} ms" for low, high, g in groups if g.any()]
+    return (
+        f"One forward and one backward pass on one thread: {', '.join(by_size)}. Times the force calls taken, over "
+        f"{workers} processes: {least_s:.1f} s, {100 * least_s / run.work_s:.0f} % of the wall time. The rest is "
+        "neighbour lists, optimiser, messages, and the wait for the last structure."
+    )
+
+
+def compared(ours_run: Timing, other_run: Timing, name: str) -> list[str]:
+    """Throughput ratio and final energies against one other way."""
+    both = [
+        (i, 1000 * (a.energy_eV_per_atom - b.energy_eV_per_atom))
+        for i, (a, b) in enumerate(zip(ours_run.outcomes, other_run.outcomes, strict=True))
+        if a.converged and b.converged
+    ]
+    gap_meV = np.array([gap for _, gap in both])
+    size_meV = np.abs(gap_meV)
+    apart = [f"{i} ({gap:+.1f})" for i, gap in both if abs(gap) > APART_meV]
+    return [
+        f"Against {name}: throughput ratio **{other_run.work_s / ours_run.work_s:.1f}**. Final energy, ours less "
+        f"theirs, of {len(both)} converged in both: mean {gap_meV.mean():+.2f}, mean absolute {size_meV.mean():.2f}, "
+        f"median absolute {np.median(size_meV):.2f}, highest {gap_meV.max():+.1f}, lowest {gap_meV.min():+.1f} "
+        f"meV/atom. More than {APART_meV:g} meV/atom apart: {', '.join(apart) or 'none'}.",
+        "",
+    ]
+
+
+def table(runs: Mapping[str, Timing], crystals: Sequence[Crystal], source: str, workers: int) -> str:
+    """All ways side by side, ours last, and how far the final energies lie apart."""
+    *others, (_, ours_run) = runs.items()
     lines = [
-        f"{count} structures ({source}), 4 to 16 atoms, moved 0.08 A and strained 3 %, fmax {FMAX_eV_A} eV/A",
+        f"{len(crystals)} structures ({source}), 4 to 16 atoms, moved 0.08 A and strained 3 %, fmax {FMAX_eV_A} eV/A",
         "",
         "| way | start (s) | relaxation (s) | force calls | converged | structures/min |",
         "|---|---:|---:|---:|---:|---:|",
     ]
-    ways = (("stock StructOptimizer, FIRE, 2 threads", stock_run), (f"Redoxa, L-BFGS, {workers} processes", our_run))
-    for name, run in ways:
+    for name, run in runs.items():
         calls, converged = sum(o.steps for o in run.outcomes), sum(o.converged for o in run.outcomes)
-        rate = 60 * count / run.work_s
+        rate = 60 * len(crystals) / run.work_s
         lines.append(f"| {name} | {run.start_s:.1f} | {run.work_s:.1f} | {calls} | {converged} | {rate:.1f} |")
-    lines += [
-        "",
-        f"Throughput ratio **{stock_run.work_s / our_run.work_s:.1f}**. Final energy, ours less stock, of {len(both)} "
-        f"converged in both: mean {gap_meV.mean():+.2f}, mean absolute {np.abs(gap_meV).mean():.2f}, "
-        f"largest {gap_meV[np.abs(gap_meV).argmax()]:+.1f} meV/atom.",
-    ]
-    return "\n".join(lines) + "\n"
+    lines.append("")
+    for name, run in others:
+        lines += compared(ours_run, run, name)
+    lines.append(floor(crystals, ours_run, workers))
+    names = [f"{i}: {c.formula}, {c.n_atoms} atoms" for i, c in enumerate(crystals)]
+    return "\n".join([*lines, "", "Structures: " + "; ".join(names)]) + "\n"
 
 
 def main() -> int:
-    """Run both ways and print the table."""
+    """Run all ways and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-n", type=int, default=24, help="structures")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--threads", type=int, default=2, help="threads of the stock loop")
+    parser.add_argument("--matcalc-python", default=sys.executable, help="an interpreter with matcalc and CHGNet")
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks/relaxation.md"))
-    parser.add_argument("--stock", nargs=2, type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.stock:
-        given, taken = options.stock
-        taken.write_text(json.dumps(asdict(stock([Crystal.model_validate(c) for c in json.loads(given.read_text())]))))
-        return 0
     crystals, source = structures(options.n)
     ours_run = ours(crystals, options.workers)
-    text = table(stock_apart(crystals, options.threads), ours_run, source, options.workers)
+    runs = {
+        f"stock StructOptimizer, FIRE, {options.threads} threads": other(
+            "stock", crystals, sys.executable, 1, options.threads
+        )
+    }
+    if has_matcalc(options.matcalc_python):
+        name = f"matcalc RelaxCalc, FIRE, {options.workers} processes"
+        runs[name] = other("matcalc", crystals, options.matcalc_python, options.workers, 1)
+    else:
+        print(f"matcalc is left out: {options.matcalc_python} cannot import matcalc and CHGNet (--matcalc-python)")
+    runs[f"Redoxa, L-BFGS, {options.workers} processes"] = ours_run
+    text = table(runs, crystals, source, options.workers)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(text, encoding="utf-8")
     print(text)
