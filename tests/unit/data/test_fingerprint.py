@@ -135,11 +135,13 @@ def test_polymorphs_are_told_apart(a: Crystal, b: Crystal) -> None:
 
 
 def test_shape_of_a_flat_and_of_a_linear_neighbourhood() -> None:
-    """Six in a plane: eigenvalues 1/2, 1/2, 0. Two on a line: 1, 0, 0."""
+    """Six in a plane: eigenvalues 1/2, 1/2, 0. Two on a line: 1, 0, 0. What is as far as the last weighs nothing."""
     angles = np.arange(6) * math.pi / 3
-    hexagon = np.stack([np.cos(angles), np.sin(angles), np.zeros(6)], axis=1)[None]
-    np.testing.assert_allclose(mean_shape(hexagon), [0.5, 0.0], atol=1e-12)
-    np.testing.assert_allclose(mean_shape(np.array([[[0, 0, 1.0], [0, 0, -1.0]]])), [1.0, 0.0], atol=1e-12)
+    hexagon = np.stack([np.cos(angles), np.sin(angles), np.zeros(6)], axis=1)
+    line = np.array([[0, 0, 1.0], [0, 0, -1.0]])
+    edge = np.array([[0.6, 0.0, 1.6], [1.6, 0.6, 0.0]]) * 1.5
+    np.testing.assert_allclose(mean_shape(np.concatenate([hexagon, edge])[None]), [0.5, 0.0], atol=1e-12)
+    np.testing.assert_allclose(mean_shape(np.concatenate([line, edge])[None]), [1.0, 0.0], atol=1e-12)
 
 
 def test_layered_and_spinel_order_are_told_apart() -> None:
