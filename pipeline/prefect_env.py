@@ -23,6 +23,7 @@ QUIET = {
     "PREFECT_LOGGING_SERVER_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_TO_API_ENABLED": "false",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "PYTHONSAFEPATH": "1",  # the server and its workers import nothing from the user's folder
 }
 """Settings a user may override in the environment. They must stand before Prefect is first imported."""
 

@@ -16,7 +16,6 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO, Protocol, Self
 
 from data.errors import PotentialError, UnknownKindError
@@ -231,14 +230,13 @@ class WorkerPool:
         self._waiting = _Heap()
 
     def _start(self) -> _Worker:
-        root = str(Path(__file__).resolve().parent.parent)
-        path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
         errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed with its worker)
-        # A process group of its own keeps Ctrl-C with the parent, which then closes the pool in order.
+        # A process group of its own keeps Ctrl-C with the parent, which then closes the pool in order. With -P, a file
+        # data.py in the user's folder does not stand in for our package.
         process = subprocess.Popen(
-            [sys.executable, "-m", "screening.worker", self._potential],
+            [sys.executable, "-P", "-m", "screening.worker", self._potential],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, encoding="utf-8",
-            env={**os.environ, **SINGLE_THREAD, "PYTHONPATH": path, "PYTHONWARNINGS": "ignore"},
+            env={**os.environ, **SINGLE_THREAD, "PYTHONWARNINGS": "ignore"},
             process_group=0 if os.name == "posix" else None,
         )  # fmt: skip
         worker = _Worker(process, errors)

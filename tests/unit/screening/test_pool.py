@@ -130,6 +130,16 @@ def test_the_environment_of_this_process_stays(pool, monkeypatch):
         other.close()
 
 
+def test_files_in_the_users_folder_stand_in_for_nothing(tmp_path, monkeypatch):
+    for name in ("data.py", "screening.py", "numpy.py"):
+        (tmp_path / name).write_text("raise SystemExit('the wrong module')")
+    (tmp_path / "data").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with WorkerPool("chgnet", 1) as pool:
+        pool.submit("salt", SALT, RelaxSettings(max_steps=1))
+        assert pool.wait().error == ""
+
+
 def test_a_potential_that_cannot_be_loaded_is_said(tmp_path, monkeypatch):
     (tmp_path / "chgnet").mkdir()
     (tmp_path / "chgnet" / "__init__.py").write_text("")
