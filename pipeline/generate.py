@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -25,6 +26,8 @@ from generators.base import TARGETS, CellContent, Condition, OnStep, Target
 from pipeline.relaxer import SymmetricRelaxer, lend
 
 MAX_ATOMS = 60
+TABLE = "samples.csv"
+
 CHUNK = 500
 """Samples that are generated and written together; bounds the memory of a large request."""
 
@@ -203,15 +206,13 @@ def sample_to_folder(
 ) -> int:
     """Sample and write CIF files, samples.extxyz and samples.csv in one order; returns how many.
 
+    Earlier samples in the folder stay until the new ones are complete. Files that are not ours stay for good.
+
     Raises:
         GenerationError: the generator cannot do what was asked.
-        InputError: the folder holds other files already.
+        InputError: the folder holds other files already, and no samples.
     """
-    if out.exists() and any(out.iterdir()):
-        if not (out / "samples.csv").exists():
-            raise InputError(f"{out}: is not empty and holds no samples of ours; give another folder")
-        for old in out.glob("[0-9]*.cif"):
-            old.unlink()
+    _samples_of(out)
     generator = load(GENERATORS, "generator", name)(checkpoint)
     if energies:
         lend(generator, SymmetricRelaxer())
@@ -229,8 +230,46 @@ def sample_to_folder(
         labels += words
     if len(crystals) != request.n:
         raise GenerationError(f"{name} gave {len(crystals)} of {request.n} samples")
-    _write(out, crystals, labels, {"generator": name, "seed": seed, "checkpoint_sha256": generator.checkpoint_sha256})
+    origin = {"generator": name, "seed": seed, "checkpoint_sha256": generator.checkpoint_sha256}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
+        _write(Path(folder), crystals, labels, origin)
+        _swap(Path(folder), out)
     return len(crystals)
+
+
+def _samples_of(out: Path) -> list[Path]:
+    """The CIF files that an earlier `samples.csv` in this folder names.
+
+    Raises:
+        InputError: the folder holds files, but no samples.
+    """
+    try:
+        if not any(out.iterdir()):
+            return []
+        with (out / TABLE).open(encoding="utf-8", newline="") as table:
+            names = [row["file"] for row in csv.DictReader(table)]
+    except NotADirectoryError:
+        raise InputError(f"{out}: is a file; give a folder") from None
+    except FileNotFoundError:
+        if not out.exists():
+            return []
+        raise InputError(f"{out}: is not empty and holds no samples of ours; give another folder") from None
+    except (KeyError, UnicodeDecodeError, csv.Error):
+        raise InputError(f"{out / TABLE}: is no table of samples of ours; give another folder") from None
+    # A name with a folder in it is none that we wrote.
+    return [out / name for name in names if name and Path(name).name == name]
+
+
+def _swap(made: Path, out: Path) -> None:
+    """Put new samples in the place of those in a folder; the table comes last, since it says what is ours."""
+    old = _samples_of(out)
+    out.mkdir(exist_ok=True)
+    new = sorted(made.iterdir(), key=lambda path: path.name == TABLE)
+    for file in new:
+        file.replace(out / file.name)
+    for file in set(old) - {out / path.name for path in new}:
+        file.unlink(missing_ok=True)
 
 
 def _scaled(on_step: Callable[[str, int, int], None], what: str, start: int, size: int, total: int) -> OnStep:
@@ -249,7 +288,6 @@ def _slice(condition: Condition, start: int, size: int) -> Condition:
 
 
 def _write(out: Path, crystals: list[Crystal], labels: list[str], origin: dict[str, object]) -> None:
-    out.mkdir(parents=True, exist_ok=True)
     width = max(4, len(str(len(crystals))))
     rows = []
     for i, (crystal, label) in enumerate(zip(crystals, labels, strict=True)):
@@ -268,7 +306,7 @@ def _write(out: Path, crystals: list[Crystal], labels: list[str], origin: dict[s
             }
         )
     write_extxyz(out / "samples.extxyz", crystals, [str(row["file"]) for row in rows])
-    with (out / "samples.csv").open("w", encoding="utf-8", newline="") as table:
+    with (out / TABLE).open("w", encoding="utf-8", newline="") as table:
         writer = csv.DictWriter(table, list(rows[0]) if rows else [], lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

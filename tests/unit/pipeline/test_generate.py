@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ase.io import read
 
-from data.errors import InputError
+from data.errors import GenerationError, InputError
 from data.io import cif_text
 from data.prototypes import prototype
 from pipeline.generate import Request, parse_formula, read_compositions, sample_to_folder
@@ -86,6 +86,39 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.docx").write_text("precious")
     with pytest.raises(InputError, match="give another folder"):
         sample_to_folder("substitution", request(), 0, tmp_path, None, True, lambda *_: None)
+
+
+def test_earlier_samples_stay_until_new_ones_are_complete(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    asked = request(n=3, elements="Li,Mn,Fe,Co,O", require="Li")
+    sample_to_folder("substitution", asked, 0, out, None, True, lambda *_: None)
+    (out / "0000_theirs.cif").write_text("somebody's")
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+
+    def fails(*_: object) -> None:
+        raise GenerationError("the second command fails")
+
+    with pytest.raises(GenerationError):
+        sample_to_folder("substitution", asked, 1, out, None, True, fails)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    sample_to_folder("substitution", request(n=1, elements="Na,Ti,O"), 1, out, None, True, lambda *_: None)
+    names = {path.name for path in out.iterdir()}
+    assert len(names) == 4
+    assert "0000_theirs.cif" in names
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("table", ["file\n../precious.cif\n", "a,b\n1,2\n", "file\n\n"])
+def test_a_table_of_samples_deletes_nothing_outside_its_folder(tmp_path: Path, table: str) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "samples.csv").write_text(table)
+    (tmp_path / "precious.cif").write_text("precious")
+    try:
+        sample_to_folder("substitution", request(n=1), 0, out, None, True, lambda *_: None)
+    except InputError:
+        assert table.startswith("a,b")
+    assert (tmp_path / "precious.cif").exists()
 
 
 def test_space_groups_targets_and_a_crystal_to_be_like(tmp_path: Path) -> None:
