@@ -1,136 +1,120 @@
-"""Reading and writing structure files. Only formats that are plain data; nothing is unpickled or executed."""
+"""Reading and writing structure files. Only formats that are plain data; nothing is unpickled or executed.
+
+How each format is read, and what is refused: `data/formats/`.
+"""
 
 from __future__ import annotations
 
-import io
-import math
+import codecs
 import warnings
 import zipfile
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Final
 
 from data.errors import StructureError
+from data.formats.found import Outcome, Reading
 from data.records import Crystal
-from data.structures import from_atoms, from_structure, to_atoms, to_structure
+from data.structures import to_atoms, to_structure
 
-if TYPE_CHECKING:
-    from ase import Atoms
-    from pymatgen.core import Structure
-
-MAX_ATOMS = 200
 MAX_BYTES = 20_000_000
-READABLE = "CIF (.cif), POSCAR/CONTCAR (.vasp, .poscar), extended XYZ (.xyz, .extxyz), pymatgen JSON (.json)"
+READABLE = "CIF (.cif), POSCAR/CONTCAR (.vasp, .poscar), extended XYZ (.xyz, .extxyz), JSON (.json)"
+
+SUFFIXES: Final = (".cif", ".vasp", ".poscar", ".xyz", ".extxyz", ".json")
+NAMES: Final = ("POSCAR", "CONTCAR")
 
 
-def read_crystals(path: Path) -> list[tuple[str, Crystal]]:
-    """Read every crystal of a file as (name, crystal); the name is the path, with ``#i`` where the file holds several.
+def may_hold_structures(path: Path) -> bool:
+    """Whether a file is called like one that can be read."""
+    return path.suffix.lower() in SUFFIXES or path.name.upper().startswith(NAMES)
+
+
+def read_crystals(path: Path, trust_sites: bool = False) -> list[Reading]:
+    """Read every crystal of a file.
+
+    Args:
+        path: of the file.
+        trust_sites: as in `data.formats.cif.read_cif`.
 
     Raises:
-        StructureError: what is wrong with the file, and what to do.
+        StructureError: what is wrong with the file or one of its structures, and what to do.
     """
-    found: list[tuple[str, Crystal]] = []
-    for name, crystal in read_each(path):
-        if isinstance(crystal, StructureError):
-            raise crystal
-        found.append((name, crystal))
+    found = []
+    for _, outcome in read_each(path, trust_sites):
+        if isinstance(outcome, StructureError):
+            raise outcome
+        found.append(outcome)
     return found
 
 
-def read_each(path: Path) -> list[tuple[str, Crystal | StructureError]]:
-    """The same, with the error in the place of each crystal that cannot be used; one error for an unreadable file."""
-    suffix = path.suffix.lower()
+def read_each(path: Path, trust_sites: bool = False) -> list[tuple[str, Outcome]]:
+    """The same by name, the error in the place of each crystal that cannot be used; one for an unreadable file."""
     try:
-        text = _read_text(path)
-        if suffix not in {".xyz", ".extxyz"}:
-            return [(str(path), _checked(str(path), from_structure(_read_structure(path, text, suffix))))]
-        frames = _read_extxyz(path, text)
+        outcomes = _read_text_of(path, _text(path), trust_sites)
     except StructureError as error:
-        return [(str(path), StructureError(f"{path}: {str(error).removeprefix(f'{path}: ')}"))]
-    names = [f"{path}#{i}" for i in range(len(frames))] if len(frames) > 1 else [str(path)]
-    found: list[tuple[str, Crystal | StructureError]] = []
-    for name, frame in zip(names, frames, strict=True):
-        try:
-            found.append((name, _checked(name, _from_frame(name, frame))))
-        except StructureError as error:
-            found.append((name, error))
-    return found
+        outcomes = [error]
+    names = [f"{path}#{i + 1}" for i in range(len(outcomes))] if len(outcomes) > 1 else [str(path)]
+    return [(name, _named(name, outcome)) for name, outcome in zip(names, outcomes, strict=True)]
 
 
-def _read_text(path: Path) -> str:
+def _named(name: str, outcome: Outcome) -> Outcome:
+    return StructureError(f"{name}: {outcome}") if isinstance(outcome, StructureError) else replace(outcome, name=name)
+
+
+def _read_text_of(path: Path, text: str, trust_sites: bool) -> list[Outcome]:
+    from data.formats.cif import read_cif
+    from data.formats.extxyz import read_extxyz
+    from data.formats.json_forms import read_json
+    from data.formats.poscar import read_poscar
+
+    suffix = path.suffix.lower()
+    if suffix == ".cif":
+        return read_cif(text, trust_sites)
+    if suffix in {".xyz", ".extxyz"}:
+        return read_extxyz(text)
+    if suffix == ".json":
+        return read_json(text)
+    if suffix in {".vasp", ".poscar"} or path.name.upper().startswith(NAMES):
+        return read_poscar(text)
+    raise StructureError(f"unknown kind of file. Readable: {READABLE}")
+
+
+def _text(path: Path) -> str:
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise StructureError(f"{path}: larger than {MAX_BYTES // 1_000_000} MB; split it")
-        text = path.read_text(encoding="utf-8")
+            raise StructureError(f"larger than {MAX_BYTES // 1_000_000} MB; split it")
+        raw = path.read_bytes()
     except FileNotFoundError:
-        raise StructureError(f"{path}: no such file") from None
+        raise StructureError("no such file") from None
     except IsADirectoryError:
-        raise StructureError(f"{path}: is a folder; name the files in it") from None
-    except UnicodeDecodeError:
-        raise StructureError(f"{path}: is not a text file. Readable: {READABLE}") from None
+        raise StructureError("is a folder; name the files in it") from None
     except OSError as error:
-        raise StructureError(f"{path}: cannot be read ({error.strerror})") from None
+        raise StructureError(f"cannot be read ({error.strerror})") from None
+    text = _decoded(raw)
     if not text.strip():
-        raise StructureError(f"{path}: the file is empty")
+        raise StructureError("the file is empty")
     return text
 
 
-def _read_structure(path: Path, text: str, suffix: str) -> Structure:
-    from pymatgen.core import Structure
-    from pymatgen.io.cif import CifParser
-    from pymatgen.io.vasp import Poscar
-
-    name = path.name.upper()
+def _decoded(raw: bytes) -> str:
+    """UTF-8 or, with a mark, UTF-16; else Latin-1, in which names of authors of old files are written."""
+    for mark, encoding in (
+        (codecs.BOM_UTF8, "utf-8-sig"),
+        (codecs.BOM_UTF16_LE, "utf-16"),
+        (codecs.BOM_UTF16_BE, "utf-16"),
+    ):
+        if raw.startswith(mark):
+            return raw.decode(encoding, errors="replace")
+    if any(byte < 32 and byte not in b"\t\n\r\f" for byte in set(raw)):
+        raise StructureError(f"is not a text file. Readable: {READABLE}")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            if suffix == ".cif":
-                found = CifParser(io.StringIO(text), occupancy_tolerance=1.0).parse_structures(primitive=False)
-                if not found:
-                    raise StructureError(f"{path}: holds no structure with usable sites")
-                return found[0]
-            if suffix in {".vasp", ".poscar"} or name.startswith(("POSCAR", "CONTCAR")):
-                return Poscar.from_str(text).structure
-            if suffix == ".json":
-                return Structure.from_str(text, fmt="json")
-    # The parsers raise whatever their line of text provokes; every one of these means: not a structure.
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, AssertionError, ArithmeticError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise StructureError(f"{path}: cannot be read as a structure: {reason[:200]}") from None
-    raise StructureError(f"{path}: unknown kind of file. Readable: {READABLE}")
-
-
-def _read_extxyz(path: Path, text: str) -> list[Atoms]:
-    from ase.io import read
-
-    try:
-        return list(read(io.StringIO(text), index=":", format="extxyz"))
-    except (ValueError, KeyError, IndexError, TypeError, OSError) as error:
-        raise StructureError(f"{path}: cannot be read as extended XYZ: {str(error)[:200]}") from None
-
-
-def _from_frame(name: str, frame: Atoms) -> Crystal:
-    if not frame.pbc.all() or frame.cell.rank < 3:
-        raise StructureError(f'{name}: has no periodic cell; give Lattice="..." and pbc="T T T"')
-    if not len(frame):
-        raise StructureError(f"{name}: holds no atoms")
-    if not all(1 <= z <= 118 for z in frame.numbers):
-        raise StructureError(f"{name}: holds a symbol that is no element")
-    return from_atoms(frame)
-
-
-def _checked(name: str, crystal: Crystal) -> Crystal:
-    """Refuse what cannot be a crystal."""
-    numbers = [x for row in (*crystal.lattice_A, *crystal.frac_coords) for x in row]
-    if not all(math.isfinite(x) for x in numbers):
-        raise StructureError(f"{name}: holds numbers that are not finite")
-    if crystal.n_atoms > MAX_ATOMS:
-        raise StructureError(
-            f"{name}: {crystal.n_atoms} atoms; at most {MAX_ATOMS} can be screened. Give the primitive cell."
-        )
-    if crystal.volume_A3 < 1.0:
-        raise StructureError(f"{name}: the cell has no volume ({crystal.volume_A3:.3g} A^3)")
-    return crystal
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        text = raw.decode("latin-1")
+    if not any(character.isascii() and character.isalnum() for character in text):
+        raise StructureError(f"is not a text file. Readable: {READABLE}")
+    return text
 
 
 def cif_text(crystal: Crystal, symprec: float | None = 0.01) -> str:

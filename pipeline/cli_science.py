@@ -87,14 +87,15 @@ def screen(
     html: Path | None = None,
     as_json: Json = False,
     campaign: Path | None = None,
+    trust_sites: Annotated[bool, Parameter(negative="")] = False,
     workers: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
     store: Annotated[str | None, Parameter(name="--store", help="keep and reuse relaxations in this store")] = None,
 ) -> int:
     """Assess structures as electrodes: voltage, capacity, energy above the hull, volume change, and a page with cards.
 
     Args:
-        files: CIF, POSCAR, extended XYZ or pymatgen JSON files, or folders of them. A host without the ion is taken as
-            the charged state, and the ion is put into its holes.
+        files: CIF, POSCAR, extended XYZ or JSON files (pymatgen, Materials Project, OPTIMADE), or folders of them. A
+            host without the ion is taken as the charged state, and the ion is put into its holes.
         ion: working ion: Li, Na, K, Mg, Ca, Zn or Al.
         exchange: ion in the files that the working ion takes the place of, at the same charge, before the screening.
         profile: states of partial charge, for the steps of the voltage; 3 unless a campaign says otherwise; 0 for none.
@@ -103,6 +104,8 @@ def screen(
         html: file for the page with a card for each structure; by default screening.html beside the store or in runs,
             and none with --json.
         campaign: take the screen section of this campaign file; by default nothing is rejected by limits.
+        trust_sites: read a CIF as its sites stand where its formula, multiplicities or volume contradict them; without
+            it such a file is refused. A remark stays with every result.
         workers: processes; 0 means one for each core.
     """
     from pipeline.console import note
@@ -115,7 +118,7 @@ def screen(
         raise InputError(f"--exchange {exchange}: is the working ion itself; name another with --ion")
     if not files:
         raise StructureError("name at least one structure file")
-    options = ScreenOptions(ion, campaign, workers, store, profile, orderings, barriers, exchange)
+    options = ScreenOptions(ion, campaign, workers, store, profile, orderings, barriers, exchange, trust_sites)
     on_row = (lambda row: _print_json(row, options.ion)) if as_json else None
     rows = assess(structure_files(files), options, on_row)
     if not as_json:

@@ -138,7 +138,7 @@ def read_like(path: Path, drop: frozenset[int]) -> Crystal:
     crystals = read_crystals(path)
     if len(crystals) != 1:
         raise InputError(f"{path}: holds {len(crystals)} structures; --like takes a file with one")
-    crystal = crystals[0][1]
+    crystal = crystals[0].crystal
     sites = [i for i, z in enumerate(crystal.numbers) if z not in drop]
     if not sites:
         raise InputError(f"{path}: nothing is left of {crystal.formula} without --drop")

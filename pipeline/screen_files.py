@@ -9,17 +9,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from data.errors import InputError, StructureError
-from data.io import read_crystals
-from data.records import Candidate, Crystal, Origin, Reason, ScreeningResult, Verdict
+from data.formats.found import Reading
+from data.io import NAMES, SUFFIXES, may_hold_structures, read_each
+from data.records import Candidate, Origin, Reason, ScreeningResult, Verdict
 from data.structures import primitive
 from pipeline.console import progress_bars, table
 from pipeline.report.model import FileRow, ScreeningData
 from pipeline.session import DEFAULT_STORE, runs_folder
 from pipeline.tables import short_columns
 from screening.settings import ScreenSettings
-
-SUFFIXES: Final = (".cif", ".vasp", ".poscar", ".xyz", ".extxyz", ".json")
-NAMES: Final = ("POSCAR", "CONTCAR")
 
 MAX_ATOMS: Final = 200
 PROFILE: Final = 3
@@ -39,6 +37,7 @@ class ScreenOptions:
         orderings: arrangements of the ions in each; None likewise.
         barriers: kinds of hops whose barrier is computed; None leaves it to the campaign, or computes none.
         exchange: ion in the files that the working ion takes the place of.
+        trust_sites: read CIFs as their sites stand where formula, multiplicities or volume contradict them.
     """
 
     ion: str
@@ -49,6 +48,7 @@ class ScreenOptions:
     orderings: int | None = None
     barriers: int | None = None
     exchange: str | None = None
+    trust_sites: bool = False
 
     @property
     def settings(self) -> ScreenSettings:
@@ -74,15 +74,11 @@ def structure_files(paths: Sequence[Path]) -> list[Path]:
         if not path.is_dir():
             found.append(path)
             continue
-        inside = sorted(p for p in path.iterdir() if p.is_file() and _may_hold_structure(p))
+        inside = sorted(p for p in path.iterdir() if p.is_file() and may_hold_structures(p))
         if not inside:
             raise StructureError(f"{path}: the folder holds no structure files ({', '.join((*SUFFIXES, *NAMES))})")
         found += inside
     return found
-
-
-def _may_hold_structure(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES or path.name.upper().startswith(NAMES)
 
 
 def assess(
@@ -93,7 +89,9 @@ def assess(
     rows: list[FileRow | None] = []
     waiting: dict[str, list[tuple[int, str]]] = {}
     to_screen: dict[str, Candidate] = {}
-    for name, candidate in _candidates(files, options):
+    remarks: list[tuple[str, ...]] = []
+    for name, candidate, assumed in _candidates(files, options):
+        remarks.append(assumed)
         if isinstance(candidate, InputError):
             rows.append(FileRow(name=name, problem=str(candidate)))
             continue
@@ -105,32 +103,34 @@ def assess(
     if to_screen:
         for result in _screen(list(to_screen.values()), settings, options.store):
             for index, name in waiting[result.candidate_id]:
-                rows[index] = FileRow(name=name, candidate=to_screen[result.candidate_id], result=result)
+                candidate = to_screen[result.candidate_id]
+                rows[index] = FileRow(name=name, candidate=candidate, result=result, remarks=remarks[index])
             emit()
     return [row for row in rows if row is not None]
 
 
-def _candidates(files: Sequence[Path], options: ScreenOptions) -> Iterator[tuple[str, Candidate | InputError]]:
-    """Each structure as a candidate, or why it cannot be one."""
+def _candidates(
+    files: Sequence[Path], options: ScreenOptions
+) -> Iterator[tuple[str, Candidate | InputError, tuple[str, ...]]]:
+    """Each structure as a candidate, or why it cannot be one; and what the reader had to assume."""
     for file in files:
-        try:
-            crystals = read_crystals(file)
-        except StructureError as error:
-            yield str(file), error
-            continue
-        for name, crystal in crystals:
+        for name, outcome in read_each(file, options.trust_sites):
+            if isinstance(outcome, StructureError):
+                yield name, outcome, ()
+                continue
             try:
-                yield name, _candidate(name, crystal, options)
+                yield name, _candidate(outcome, options), outcome.remarks
             except InputError as error:
-                yield name, InputError(f"{name}: {error}")
+                yield name, InputError(f"{name}: {error}"), ()
 
 
-def _candidate(name: str, crystal: Crystal, options: ScreenOptions) -> Candidate:
-    cell, detail = primitive(crystal), name
+def _candidate(found: Reading, options: ScreenOptions) -> Candidate:
+    cell, detail = primitive(found.crystal), found.name
     if options.exchange is not None:
         from screening.insertion import exchanged
 
-        cell, detail = exchanged(cell, options.exchange, options.ion), f"{name}, {options.ion} for {options.exchange}"
+        cell = exchanged(cell, options.exchange, options.ion)
+        detail = f"{detail}, {options.ion} for {options.exchange}"
     return Candidate(crystal=cell, working_ion=options.ion, origin=Origin(generator="file", seed=0, detail=detail))
 
 
@@ -170,6 +170,7 @@ def json_row(row: FileRow, ion: str) -> dict[str, Any]:
     return {
         "file": row.name,
         "formula": result.formula if result else None,
+        "remarks": list(row.remarks),
         "working_ion": ion,
         "verdict": (result.verdict if result else Verdict.ERROR).value,
         "reasons": [reason.model_dump(mode="json") for reason in (result.reasons if result else (unread,))],
@@ -191,7 +192,8 @@ def print_table(rows: Sequence[FileRow]) -> None:
         line: dict[str, object] = {"file": row.name, "formula": found.formula if found else ""}
         line["verdict"] = (found.verdict if found else Verdict.ERROR).value
         line |= short_columns(found.estimates if found else {})
-        stopped = [r.text for r in found.reasons if r.verdict is not Verdict.PASS] if found else [row.problem]
+        stopped = [f"read with a remark: {text}" for text in row.remarks]
+        stopped += [r.text for r in found.reasons if r.verdict is not Verdict.PASS] if found else [row.problem]
         shown.append({**line, "reason": "; ".join(stopped)})
     columns = list(dict.fromkeys(key for line in shown for key in line))
     columns.remove("reason")

@@ -10,10 +10,10 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
 
-from data.errors import InputError
+from data.errors import InputError, StructureError
+from data.formats.json_forms import read_document
 from data.io import read_crystals
 from data.reference import EnergyKind, Reference, ReferenceEntry, mixed_scales, read_table, write_table
-from data.structures import from_structure
 from screening.reference_build import (
     LIBRARY_SETTINGS,
     NEAR_HULL_eV_PER_ATOM,
@@ -120,10 +120,7 @@ def structure_tasks(path: Path) -> list[Task]:
             return [replace(task, kind="relaxed", source="user") for task in dataset_tasks(path)]
         except (OSError, KeyError, ValueError) as error:
             raise InputError(f"{path}: cannot be read as a table of crystals ({error})") from error
-    snapshot = _json_list(path)
-    if snapshot is not None:
-        return [_snapshot_task(f"{path}[{i}]", row) for i, row in enumerate(snapshot)]
-    return [Task(crystal, name, "user", "relaxed") for name, crystal in read_crystals(path)]
+    return [Task(found.crystal, found.label or found.name, "user", "relaxed") for found in read_crystals(path)]
 
 
 def materials_project_tasks(elements: Sequence[str], api_key: str) -> list[Task]:
@@ -154,7 +151,12 @@ def materials_project_tasks(elements: Sequence[str], api_key: str) -> list[Task]
         raise InputError(
             f"the Materials Project cannot be asked: {reason} Check {KEY_VARIABLE} and the network."
         ) from None
-    return [_snapshot_task(f"Materials Project, row {i}", row) for i, row in enumerate(rows)]
+    tasks = []
+    for i, found in enumerate(read_document(rows) if rows else []):
+        if isinstance(found, StructureError):
+            raise InputError(f"Materials Project, row {i + 1}: {found}")
+        tasks.append(Task(found.crystal, found.label or found.crystal.formula, "user", "relaxed"))
+    return tasks
 
 
 def read_energies(path: Path, scale: str) -> list[ReferenceEntry] | None:
@@ -209,17 +211,3 @@ def _json_list(path: Path) -> list[dict[str, object]] | None:
     if not isinstance(content, list) or not content or not all(isinstance(row, dict) for row in content):
         return None
     return content
-
-
-def _snapshot_task(where: str, row: dict[str, object]) -> Task:
-    from pymatgen.core import Structure
-
-    raw = row.get("structure")
-    try:
-        structure = raw if isinstance(raw, Structure) else Structure.from_dict(raw)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{where}: holds no pymatgen structure ({error})") from error
-    if len(structure) > MAX_ATOMS:
-        raise InputError(f"{where}: {len(structure)} atoms; at most {MAX_ATOMS} can be relaxed")
-    name = row.get("material_id") or row.get("entry_id") or structure.composition.reduced_formula
-    return Task(from_structure(structure), str(name), "user", "relaxed")

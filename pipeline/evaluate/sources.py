@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from data.errors import InputError, StructureError, suggest
-from data.io import read_each
+from data.io import READABLE, may_hold_structures, read_each
 from data.provenance import sha256_of
 from data.records import Crystal, content_hash
 from data.registry import load
@@ -24,7 +24,6 @@ from generators.evaluate.answers import Answer, ask
 from generators.evaluate.table import Sample
 from pipeline.relaxer import SymmetricRelaxer, lend
 
-SUFFIXES = {".cif", ".extxyz", ".xyz", ".vasp", ".poscar", ".json"}
 OnStep = Callable[[int, int], None]
 
 
@@ -158,26 +157,21 @@ def read_files(path: Path) -> Drawn:
             with (path / "samples.csv").open(encoding="utf-8", newline="") as table:
                 labels = [row.get("label") or "" for row in csv.DictReader(table)]
         else:
-            files = sorted((f for f in path.iterdir() if _is_structure(f)), key=_natural)
+            files = sorted((f for f in path.iterdir() if f.is_file() and may_hold_structures(f)), key=_natural)
     if not files:
-        raise InputError(f"{path}: holds no structure files. Readable: CIF, extended XYZ, POSCAR, pymatgen JSON")
+        raise InputError(f"{path}: holds no structure files. Readable: {READABLE}")
     found = [pair for file in files for pair in read_each(file)]
     if len(labels) != len(found):
         labels = [""] * len(found)
     base = path if path.is_dir() else path.parent
     samples = []
-    for (name, crystal), label in zip(found, labels, strict=True):
+    for (name, outcome), label in zip(found, labels, strict=True):
         short = Path(name).relative_to(base).as_posix()
-        if isinstance(crystal, StructureError):
-            samples.append(Sample(short, None, label, str(crystal)))
+        if isinstance(outcome, StructureError):
+            samples.append(Sample(short, None, label, str(outcome)))
         else:
-            samples.append(Sample(short, crystal, label))
+            samples.append(Sample(short, outcome.crystal, label or "; ".join(outcome.remarks)))
     return Drawn(tuple(samples))
-
-
-def _is_structure(file: Path) -> bool:
-    named = file.name.upper().startswith(("POSCAR", "CONTCAR"))
-    return file.is_file() and (file.suffix.lower() in SUFFIXES or named)
 
 
 def _natural(file: Path) -> list[tuple[bool, int, str]]:

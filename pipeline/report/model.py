@@ -179,12 +179,16 @@ class ReportData(Record):
 
 
 class FileRow(Record):
-    """A structure of a file as `redoxa screen` was given it, and what was found; `problem` where it is unusable."""
+    """A structure of a file as `redoxa screen` was given it, and what was found; `problem` where it is unusable.
+
+    `remarks` say what the reader of the file had to assume.
+    """
 
     name: str
     candidate: Candidate | None = None
     result: ScreeningResult | None = None
     problem: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 class ScreeningData(Record):

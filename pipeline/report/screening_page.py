@@ -41,6 +41,8 @@ class FileView:
     """Says that the candidate came without the ion; empty otherwise."""
     cells: tuple[Shown | None, ...]
     card: CardView | None
+    remarks: tuple[str, ...] = ()
+    """What the reader of the file had to assume."""
 
     @property
     def formula(self) -> Markup | str:
@@ -136,4 +138,5 @@ def _view(number: int, row: FileRow, names: list[str], limited: bool) -> FileVie
         host=host_text(row),
         cells=tuple(cell_of(row.result, name) for name in names),
         card=card if number <= MOST_CARDS else None,
+        remarks=row.remarks,
     )

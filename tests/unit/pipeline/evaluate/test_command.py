@@ -144,7 +144,7 @@ def test_a_folder_with_a_broken_file(capsys: pytest.CaptureFixture[str]) -> None
     frame = pd.read_parquet("out/samples.parquet").set_index("name")
     assert list(frame.index) == ["a9.cif", "a10.cif", "b.cif", "broken.cif", "empty.cif"]
     assert frame.loc["a10.cif", "duplicate_of"] == 0
-    assert "cannot be read" in frame.loc["broken.cif", "reasons"]
+    assert "the cell length b is not given" in frame.loc["broken.cif", "reasons"]
     assert "empty" in frame.loc["empty.cif", "reasons"]
     assert frame.loc["b.cif", "novel_structure"] in ("known", "new", "undecided")
     assert "broken.cif" in check_page(Path("out/scorecard.html"))
