@@ -117,7 +117,7 @@ def choose(scored: Sequence[Scored], config: Select, before: Sequence[ScreeningR
     able = [s for s in scored if s.probability >= config.min_probability]
     order = sorted(
         able,
-        key=lambda s: (s.front, chemical_system(s.result) in taken, -s.probability, s.result.candidate_id),
+        key=lambda s: (s.front, chemical_system(s.result) in taken, -round(s.probability, 9), s.result.candidate_id),
     )
     systems: Counter[str] = Counter()
     chosen: list[Choice] = []
