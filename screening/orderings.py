@@ -92,8 +92,7 @@ def lowest_orderings(
         places, energies_eV = _annealed(alone_eV, pair_eV, taken)
     allowed = np.isfinite(energies_eV)
     places, energies_eV, considered = places[allowed], energies_eV[allowed], len(places)
-    felt_eV = alone_eV[places] + 2 * pair_eV[places[:, :, None], places[:, None, :]].sum(2)
-    order = _by_energy(energies_eV, felt_eV, places)
+    order = _by_energy(energies_eV, pair_eV[places[:, :, None], places[:, None, :]], places)
     images = _permutations(crystal, sites)
     choices = []
     for chosen in _distinct(places[order], images):
@@ -103,13 +102,14 @@ def lowest_orderings(
     return Orderings(tuple(choices), considered, exhaustive)
 
 
-def _by_energy(energies_eV: FloatArray, felt_eV: FloatArray, places: IntArray) -> IntArray:
-    """Order by energy; equal energies (to rounding) by how unevenly the ions share them, last by their sites.
+def _by_energy(energies_eV: FloatArray, pairs_eV: FloatArray, places: IntArray) -> IntArray:
+    """Order by energy; equal energies (to rounding) by the triangles that the ions form, last by their sites.
 
-    Orderings that no symmetry joins may have the same distances between ions and so the same energy; how it is shared,
-    the square of what each ion feels, tells them apart in whatever cell they are written.
+    Orderings that no symmetry joins may have the same distances between ions and so the same energy. The trace of the
+    cube of the pair energies [n,k,k] tells them apart, in whatever cell they are written.
     """
-    return np.asarray(np.lexsort([*places.T[::-1], np.round((felt_eV**2).sum(1), 1), np.round(energies_eV / SAME_eV)]))
+    triangles = np.einsum("nij,nji->n", pairs_eV @ pairs_eV, pairs_eV)
+    return np.asarray(np.lexsort([*places.T[::-1], np.round(triangles, 1), np.round(energies_eV / SAME_eV)]))
 
 
 def _distinct(places: IntArray, images: IntArray) -> Iterator[tuple[int, ...]]:
