@@ -14,7 +14,7 @@ from data.structures import density_g_cm3
 from screening.empty_sites import empty_sites
 from screening.mobility.hops import hop_kinds, network
 from screening.orderings import ewald_matrix_eV, lowest_orderings
-from screening.removal import ion_sites, without
+from screening.removal import ion_sites, supercell, without
 from screening.topotaxy import Moves, same_host
 from screening.volume import principal_stretches
 from tests.property.strategies import Disguise, disguises, few, hosts, perturbed, seeds
@@ -73,6 +73,18 @@ def test_orderings(host: Prototype, disguise: Disguise, data: st.DataObject):
         energies.append([matrix_eV[np.ix_(k, k)].sum() for k in kept])
     assert energies[1] == pytest.approx(energies[0], abs=1e-3)
     assert energies[0] == pytest.approx(sorted(energies[0]), abs=1e-5)
+
+
+@few(12)
+@given(hosts("lithiated spinel LiTiO2", "chain Ca3Co2O6"), disguises(most_cells=1))
+def test_orderings_of_one_energy_come_in_one_order(host: Prototype, disguise: Disguise):
+    crystal = supercell(host.crystal, 2)
+    marks = []
+    for form in (crystal, disguise.of(crystal)):
+        sites = ion_sites(form, host.working_ion)
+        found = lowest_orderings(form, sites, len(sites) // 2, most=3)
+        marks.append([fingerprint(without(form, set(sites) - set(stay))) for stay in found.choices])
+    assert all(distance(a, b) < STEP / 4 for a, b in zip(*marks, strict=True))
 
 
 @few(40)
