@@ -33,6 +33,8 @@ SNAP_A = 0.6
 """Corners this near to one another are one place."""
 
 SAME_A = 0.01
+"""Corners that rounding set apart are judged once."""
+
 SYMPREC_A = 0.05
 NEIGHBOURS_A = 4.0
 MOST_PLACES = 48

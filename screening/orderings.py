@@ -92,7 +92,7 @@ def lowest_orderings(
         places, energies_eV = _annealed(alone_eV, pair_eV, taken)
     allowed = np.isfinite(energies_eV)
     places, energies_eV, considered = places[allowed], energies_eV[allowed], len(places)
-    order = _by_energy(energies_eV, pair_eV[places[:, :, None], places[:, None, :]], places)
+    order = _by_energy(energies_eV, pair_eV, places)
     images = _permutations(crystal, sites)
     choices = []
     for chosen in _distinct(places[order], images):
@@ -102,13 +102,17 @@ def lowest_orderings(
     return Orderings(tuple(choices), considered, exhaustive)
 
 
-def _by_energy(energies_eV: FloatArray, pairs_eV: FloatArray, places: IntArray) -> IntArray:
+def _by_energy(energies_eV: FloatArray, pair_eV: FloatArray, places: IntArray) -> IntArray:
     """Order by energy; equal energies (to rounding) by the triangles that the ions form, last by their sites.
 
     Orderings that no symmetry joins may have the same distances between ions and so the same energy. The trace of the
-    cube of the pair energies [n,k,k] tells them apart, in whatever cell they are written.
+    cube of their pair energies tells them apart, in whatever cell they are written.
     """
-    triangles = np.einsum("nij,nji->n", pairs_eV @ pairs_eV, pairs_eV)
+    triangles = np.empty(len(places))
+    for first in range(0, len(places), 1000):  # to spare memory
+        part = places[first : first + 1000]
+        pairs_eV = pair_eV[part[:, :, None], part[:, None, :]]
+        triangles[first : first + 1000] = np.einsum("nij,nji->n", pairs_eV @ pairs_eV, pairs_eV)
     return np.asarray(np.lexsort([*places.T[::-1], np.round(triangles, 1), np.round(energies_eV / SAME_eV)]))
 
 

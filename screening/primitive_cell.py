@@ -7,6 +7,7 @@ threefold axis loses it in a doubled cell. Symmetry is therefore looked for here
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 
 import numpy as np
@@ -52,7 +53,7 @@ class PrimitiveCell:
         small = Crystal(numbers=small.numbers, frac_coords=frac.tolist(), lattice_A=lattice_A.tolist())
         return cls(small, multiple, atoms, homes)
 
-    @property
+    @cached_property
     def cells(self) -> int:
         """Primitive cells in the crystal's cell."""
         return round(abs(float(np.linalg.det(self.multiple))))
@@ -67,13 +68,14 @@ class PrimitiveCell:
 
     def key(self, cell: npt.ArrayLike) -> tuple[int, ...]:
         """The same for cells that are one cell of the crystal's periodic repetition."""
-        return tuple((np.asarray(cell) @ self._adjugate() % self.cells).tolist())
+        return tuple((np.asarray(cell) @ self._adjugate % self.cells).tolist())
 
     def periods(self, cell: IntArray) -> tuple[int, int, int]:
         """How many vectors of the crystal's cell a translation of the lattice is that is a whole number of them."""
-        a, b, c = (cell @ self._adjugate() // self.cells).tolist()
+        a, b, c = (cell @ self._adjugate // self.cells).tolist()
         return a, b, c
 
+    @cached_property
     def _adjugate(self) -> IntArray:
         """The inverse of `multiple` times the number of cells."""
         return np.rint(np.linalg.inv(self.multiple) * self.cells).astype(np.int64)
