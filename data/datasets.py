@@ -219,13 +219,13 @@ def reduce_cell(cell: Floats, frac_coords: Floats) -> tuple[Floats, Floats]:
     basis = np.eye(3)
     for _ in range(100):
         vectors = basis @ cell
-        order = np.argsort(np.linalg.norm(vectors, axis=1), kind="stable")
+        order = np.argsort(np.round(np.linalg.norm(vectors, axis=1), 4), kind="stable")
         basis, vectors = basis[order], vectors[order]
         changed = False
         for k, (i, j) in ((2, (0, 1)), (1, (0, 2)), (0, (1, 2))):
             trials = vectors[k] + moves @ vectors[[i, j]]
             lengths = np.linalg.norm(trials, axis=1)
-            best = int(np.argmin(lengths))
+            best = int(np.argmin(np.round(lengths, 4)))
             if lengths[best] < np.linalg.norm(vectors[k]) - 1e-4:
                 basis[k] += moves[best] @ basis[[i, j]]
                 changed = True

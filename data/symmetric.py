@@ -235,7 +235,7 @@ def _place(group: SpaceGroup, lattice: Floats, point: Floats) -> tuple[WyckoffPo
     for position in group.positions:
         free, rest = position.space.free(images)
         apart = np.linalg.norm(rest @ lattice, axis=-1)
-        best = int(apart.argmin())
+        best = int(np.round(apart, 6).argmin())
         if apart[best] < SITE_TOLERANCE_A:
             return position, free[best]
     raise StructureError(f"space group {group.number}: an atom fits no position")  # the general one takes any point

@@ -108,7 +108,7 @@ class KnownMaterials:
             return KnownMatch("formula", formula, first.name, first.source, first.spacegroup, None)
         mark = crystal if isinstance(crystal, Fingerprint) else fingerprint(crystal)
         gaps = [distance(mark, Fingerprint.unpack(formula, m.fingerprint or b"")) for m in pictured]
-        best = min(range(len(gaps)), key=gaps.__getitem__)
+        best = min(range(len(gaps)), key=lambda i: round(gaps[i], 6))
         level: Literal["structure", "formula"] = "structure" if gaps[best] <= tolerance else "formula"
         found = pictured[best]
         return KnownMatch(level, formula, found.name, found.source, found.spacegroup, gaps[best])

@@ -99,8 +99,10 @@ def score(
 
 def _utility(estimate: Estimate, limits: Range) -> float:
     if limits.min is not None and limits.max is not None:
-        return probability_within(estimate, limits)
-    return estimate.value if limits.min is not None else -estimate.value
+        utility = probability_within(estimate, limits)
+    else:
+        utility = estimate.value if limits.min is not None else -estimate.value
+    return float(f"{utility:.9g}")  # the last bits, which differ between processors, dominate nothing
 
 
 def choose(scored: Sequence[Scored], config: Select, before: Sequence[ScreeningResult] = ()) -> list[Choice]:
@@ -117,7 +119,7 @@ def choose(scored: Sequence[Scored], config: Select, before: Sequence[ScreeningR
     able = [s for s in scored if s.probability >= config.min_probability]
     order = sorted(
         able,
-        key=lambda s: (s.front, chemical_system(s.result) in taken, -s.probability, s.result.candidate_id),
+        key=lambda s: (s.front, chemical_system(s.result) in taken, -round(s.probability, 9), s.result.candidate_id),
     )
     systems: Counter[str] = Counter()
     chosen: list[Choice] = []

@@ -72,7 +72,7 @@ def find_routes(target: str, catalogue: Catalogue) -> list[Reaction]:
         route = balance(target, chosen.precursors, None if chosen.is_pair else gas)
         if route is not None and is_controllable(route) and _electrons(route) <= MAX_ELECTRONS:
             total = chosen.static_cost + _redox_cost(route)
-            found.append((total, route.text, route))
+            found.append((round(total, 6), route.text, route))
             best = min(best, total)
     if not found:
         raise RecipeError(

@@ -276,7 +276,7 @@ def _relaxed(
         if not good:
             run.stop(_why(stage, ended[0], run.around.settings.fmax_eV_A))
             raise Stopped
-        best.append(min(good, key=lambda r: r.energy_eV))
+        best.append(min(good, key=lambda r: round(r.energy_eV, 5)))  # of equal minima the first
     run.clock.passed(stage)
     return tuple(best)
 

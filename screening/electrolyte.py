@@ -208,8 +208,8 @@ class InterfaceReactionEnergy:
         found = {name: reaction for name, reaction in known.items() if reaction is not None}
         if not found:
             return Findings()
-        best = max(found, key=lambda name: found[name].energy_eV_per_atom)
-        ranked = sorted(found.items(), key=lambda item: -item[1].energy_eV_per_atom)
+        ranked = sorted(found.items(), key=lambda item: -round(item[1].energy_eV_per_atom, 6))  # several do not react
+        best = ranked[0][0]
         return Findings(
             Estimate(
                 value=found[best].energy_eV_per_atom,

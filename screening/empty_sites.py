@@ -8,7 +8,9 @@ to say (`screening.orderings`), and the relaxation has the last word.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
@@ -18,6 +20,7 @@ from data.records import Crystal
 from data.structures import to_structure
 from data.units import ION_VALENCE
 from screening.potential import FloatArray
+from screening.primitive_cell import PrimitiveCell
 
 CONTACT = 0.8
 """Of the sum of Shannon radii, how near an atom may be before the host has relaxed around the ion."""
@@ -29,10 +32,13 @@ der Waals gap, wider than the filled one will be. Ions in good places of relaxed
 SNAP_A = 0.6
 """Corners this near to one another are one place."""
 
+SAME_A = 0.01
+"""Corners that rounding set apart are judged once."""
+
 SYMPREC_A = 0.05
 NEIGHBOURS_A = 4.0
 MOST_PLACES = 48
-"""Of one cell; beyond it the places of least bond valence mismatch stand."""
+"""Of one primitive cell; beyond it the places of least bond valence mismatch stand."""
 
 
 @dataclass(frozen=True)
@@ -59,20 +65,14 @@ def empty_sites(host: Crystal, ion: str) -> list[EmptySite]:
         host: a crystal; ions of the same element in it count as atoms like all others.
         ion: symbol of a working ion.
     """
-    cell = _Cell.of(host)
-    points = _merged(cell, _voronoi_corners(cell))
-    found: list[list[EmptySite]] = []
-    for members in _orbits(cell, points):
-        site = _judged(host, cell, points[members[0]], ion)
-        if site is not None:
-            found.append([EmptySite(tuple(points[i].tolist()), 0, *site) for i in members])
-    valence = ION_VALENCE[ion]
-    found.sort(key=lambda orbit: (abs(np.nan_to_num(orbit[0].bond_valence, nan=valence) - valence), orbit[0].frac))
+    whole = PrimitiveCell.of(host, SYMPREC_A)
+    cell = _Cell.of(whole.crystal)
     sites: list[EmptySite] = []
-    for number, orbit in enumerate(found):
-        if sites and len(sites) + len(orbit) > MOST_PLACES:
+    for orbit, place in enumerate(_apart(cell, _places(whole.crystal, cell, ion))):
+        if sites and len(sites) + len(place.points) * whole.cells > MOST_PLACES * whole.cells:
             break
-        sites += [EmptySite(s.frac, number, s.clearance_A, s.bond_valence) for s in orbit]
+        for x, y, z in whole.spread(place.points).tolist():
+            sites.append(EmptySite((x, y, z), orbit, place.clearance_A, place.bond_valence))
     return sites
 
 
@@ -116,22 +116,47 @@ def _voronoi_corners(cell: _Cell) -> FloatArray:
     shifts = np.stack(np.meshgrid(*[[-1, 0, 1]] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
     around = (cell.frac[None] + shifts[:, None]).reshape(-1, 3)
     corners = Voronoi(around @ cell.lattice_A).vertices @ np.linalg.inv(cell.lattice_A)
-    inside = corners[np.all((corners > -1e-6) & (corners < 1 - 1e-6), axis=1)] % 1.0
-    return np.asarray(inside[np.lexsort(np.round(inside, 4).T[::-1])])
+    return np.asarray(corners[np.all((corners > -1e-6) & (corners < 1 - 1e-6), axis=1)] % 1.0)
 
 
-def _merged(cell: _Cell, corners: FloatArray) -> FloatArray:
-    """Corners drawn onto the more symmetric places near them; one point a place [n,3]."""
-    kept: FloatArray = np.empty((0, 3))
-    for corner in corners:
+class _Place(NamedTuple):
+    """Equivalent places [n,3], what they offer an ion, and their rank, which is the same in every cell."""
+
+    points: FloatArray
+    clearance_A: float
+    bond_valence: float
+    rank: tuple[float, ...]
+
+
+def _places(host: Crystal, cell: _Cell, ion: str) -> list[_Place]:
+    """Places where the ion fits near the corners, of best bond valence first."""
+    found: list[_Place] = []
+    met: FloatArray = np.empty((0, 3))
+    for corner in _voronoi_corners(cell):
         point = _snapped(cell, corner)
-        if not len(kept) or cell.distances_A(point[None], kept).min() > SNAP_A:
-            new = [point]
-            for image in cell.images(point) % 1.0:  # the whole orbit at once keeps places that touch apart alike
-                if cell.distances_A(image[None], np.array(new)).min() > SNAP_A:
-                    new.append(image)
-            kept = np.vstack([kept, new])
-    return kept
+        if len(met) and cell.distances_A(point[None], met).min() < SAME_A:
+            continue
+        orbit = [point]
+        for image in cell.images(point) % 1.0:
+            if cell.distances_A(image[None], np.array(orbit)).min() > SNAP_A:
+                orbit.append(image)
+        met = np.vstack([met, cell.images(point)])
+        if (site := _judged(host, cell, point, ion)) is not None:
+            valence = ION_VALENCE[ion]
+            mismatch = abs(np.nan_to_num(site[1], nan=valence) - valence)
+            far_A = cell.distances_A(point[None], cell.frac)[0]
+            around = sorted(zip(np.round(-far_A, 3).tolist(), host.numbers, strict=True), reverse=True)
+            found.append(_Place(np.array(orbit), *site, (round(mismatch, 3), *(x for pair in around for x in pair))))
+    return sorted(found, key=lambda place: place.rank)
+
+
+def _apart(cell: _Cell, places: list[_Place]) -> Iterator[_Place]:
+    """Those of the places that are not within `SNAP_A` of an earlier one."""
+    kept: FloatArray = np.empty((0, 3))
+    for place in places:
+        if not len(kept) or cell.distances_A(place.points, kept).min() > SNAP_A:
+            kept = np.vstack([kept, place.points])
+            yield place
 
 
 def _snapped(cell: _Cell, point: FloatArray) -> FloatArray:
@@ -145,17 +170,6 @@ def _snapped(cell: _Cell, point: FloatArray) -> FloatArray:
             break
         point = moved
     return np.asarray(point % 1.0)
-
-
-def _orbits(cell: _Cell, points: FloatArray) -> list[list[int]]:
-    """Indices of points that the symmetry makes equivalent."""
-    left = list(range(len(points)))
-    orbits = []
-    while left:
-        near = cell.distances_A(cell.images(points[left[0]]), points[left]).min(0) <= SNAP_A
-        orbits.append([i for i, hit in zip(left, near, strict=True) if hit])
-        left = [i for i, hit in zip(left, near, strict=True) if not hit]
-    return orbits
 
 
 def _judged(host: Crystal, cell: _Cell, point: FloatArray, ion: str) -> tuple[float, float] | None:

@@ -30,7 +30,7 @@ MAX_ENUMERATED = 20_000
 SWEEPS, STARTS = 200, 4
 """Swaps by ion of a simulated annealing, and how often it begins anew: a few tenths of a second for 100 sites."""
 
-SAME_eV = 1e-6
+SAME_eV = 1e-5
 SYMPREC_A = 0.05
 """Relaxed cells are symmetric to about the last steps of their relaxation."""
 
@@ -81,6 +81,8 @@ def lowest_orderings(
         raise ValueError(f"{taken} of {len(sites)} sites cannot be taken")
     if states is None:
         states = charges(crystal.composition, chemical_symbols[crystal.numbers[sites[0]]] if sites else "")
+    at = np.round(np.array(crystal.frac_coords)[list(sites)], 3) % 1.0
+    sites = [sites[i] for i in np.lexsort(at.T)] if sites else sites
     alone_eV, pair_eV = _energies_eV(crystal, sites, apart_A, states)
     exhaustive = comb(len(sites), taken) <= MAX_ENUMERATED
     if exhaustive:
@@ -89,20 +91,29 @@ def lowest_orderings(
     else:
         places, energies_eV = _annealed(alone_eV, pair_eV, taken)
     allowed = np.isfinite(energies_eV)
-    order = _by_energy(energies_eV[allowed], places[allowed])
+    places, energies_eV, considered = places[allowed], energies_eV[allowed], len(places)
+    order = _by_energy(energies_eV, pair_eV, places)
     images = _permutations(crystal, sites)
     choices = []
-    for chosen in _distinct(places[allowed][order], images):
+    for chosen in _distinct(places[order], images):
         choices.append(tuple(sorted(sites[i] for i in chosen)))
         if len(choices) == most:
             break
-    return Orderings(tuple(choices), len(places), exhaustive)
+    return Orderings(tuple(choices), considered, exhaustive)
 
 
-def _by_energy(energies_eV: FloatArray, places: IntArray) -> IntArray:
-    """Order by energy; equal energies (to rounding) by their sites, so that the answer is reproducible."""
-    levels = np.round(energies_eV / SAME_eV) if len(energies_eV) else energies_eV
-    return np.asarray(np.lexsort([*places.T[::-1], levels]))
+def _by_energy(energies_eV: FloatArray, pair_eV: FloatArray, places: IntArray) -> IntArray:
+    """Order by energy; equal energies (to rounding) by the triangles that the ions form, last by their sites.
+
+    Orderings that no symmetry joins may have the same distances between ions and so the same energy. The trace of the
+    cube of their pair energies tells them apart, in whatever cell they are written.
+    """
+    triangles = np.empty(len(places))
+    for first in range(0, len(places), 1000):  # to spare memory
+        part = places[first : first + 1000]
+        pairs_eV = pair_eV[part[:, :, None], part[:, None, :]]
+        triangles[first : first + 1000] = np.einsum("nij,nji->n", pairs_eV @ pairs_eV, pairs_eV)
+    return np.asarray(np.lexsort([*places.T[::-1], np.round(triangles, 1), np.round(energies_eV / SAME_eV)]))
 
 
 def _distinct(places: IntArray, images: IntArray) -> Iterator[tuple[int, ...]]:
@@ -204,7 +215,7 @@ def _annealed(alone_eV: FloatArray, pair_eV: FloatArray, taken: int) -> tuple[In
             change = float(field[enters] - field[leaves] - 2 * finite[enters, leaves])
             change += float(finite[enters, enters] + finite[leaves, leaves])
             temperature_eV = spread_eV * 10 ** (-3 * step / steps)
-            if change <= 0 or rng.random() < np.exp(-change / temperature_eV):
+            if change <= SAME_eV or rng.random() < np.exp(-change / temperature_eV):
                 occupied[leaves], occupied[enters] = False, True
                 field += 2 * (finite[:, enters] - finite[:, leaves])
                 energy += change

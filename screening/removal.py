@@ -46,7 +46,7 @@ def supercell(crystal: Crystal, cells: int) -> Crystal:
     left = cells
     while left > 1:
         step = next(p for p in (2, 3, 5, 7, left) if left % p == 0)
-        axis = int(np.argmin(lengths * factors))
+        axis = int(np.argmin(np.round(lengths * factors, 3)))
         factors[axis] *= step
         left //= step
     shifts = np.stack(np.meshgrid(*[np.arange(f) for f in factors], indexing="ij"), axis=-1).reshape(-1, 3)

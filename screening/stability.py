@@ -60,7 +60,7 @@ class HullDistance:
     @property
     def products_text(self) -> str:
         """``0.57 Li3PO4 + 0.43 Fe2O3`` by share of atoms, largest first."""
-        parts = sorted(self.products.items(), key=lambda item: (-item[1], item[0]))
+        parts = sorted(self.products.items(), key=lambda item: (-round(item[1], 6), item[0]))
         return " + ".join(f"{share:.2f} {formula}" for formula, share in parts)
 
 

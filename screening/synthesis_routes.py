@@ -128,7 +128,8 @@ class Route:
     def rank(self) -> tuple[bool, int, float]:
         """Downhill before uphill, then deep before shallow, then the stronger driving force."""
         depth = round(self.inverse_hull_eV_per_atom / INVERSE_HULL_STEP_eV_PER_ATOM)
-        return self.driving_force_eV_per_atom > 0, depth, self.driving_force_eV_per_atom
+        driving_force = round(self.driving_force_eV_per_atom, 6)
+        return driving_force > 0, depth, driving_force
 
 
 def furnace_at(known: Iterable[Phase], oxygen_eV: float, solid_eV_per_atom: float, temperature_K: float) -> Furnace:
@@ -167,7 +168,7 @@ def find_routes(target: Phase, known: Sequence[Phase], furnace: Furnace) -> list
         for amounts in system.balanced_sets(solids)
         for route in system.routes([(solids[i], n) for i, n in amounts.items()])
     ]
-    routes.sort(key=lambda route: route.driving_force_eV_per_atom)
+    routes.sort(key=lambda route: (round(route.driving_force_eV_per_atom, 6), sorted(route.precursors)))
     best = [r for atmosphere in OXYGEN_ATM for r in [r for r in routes if r.atmosphere == atmosphere][:MAX_SCORED]]
     rivals = [phase for phase in usable if system.is_rival(phase)]
     by_formula = {phase.formula: phase for phase in solids}
@@ -266,6 +267,6 @@ class _System:
             raise ArithmeticError(f"{route.text}: its precursors do not balance themselves")
         gases_eV = route.carbon_dioxide * (self.furnace.carbon_dioxide_eV or 0.0) - route.oxygen * oxygen_eV
         depth_eV = self.furnace.energy_eV(self.target) + gases_eV - float(solved.fun)
-        order = np.argsort(-solved.x[: len(rivals)])
+        order = np.argsort(-np.round(solved.x[: len(rivals)], 6), kind="stable")
         names = tuple(rivals[i].formula for i in order if solved.x[i] > TINY)
         return replace(route, inverse_hull_eV_per_atom=depth_eV / self.target.n_atoms, rivals=names)

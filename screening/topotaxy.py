@@ -56,7 +56,7 @@ class MaxCationShift:
             raise LookupError("both relaxed states in one cell are needed")
         moves = Moves.between(subject.full_cell, subject.both[1].crystal, subject.ion)
         cations = [i for i, e in enumerate(moves.host) if e not in NONMETALS] or list(range(len(moves.host)))
-        farthest = max(cations, key=lambda i: moves.host_shifts_A[i])
+        farthest = max(cations, key=lambda i: (round(float(moves.host_shifts_A[i]), 3), moves.host[i]))
         shift_A = float(moves.host_shifts_A[farthest])
         found = Findings(
             Estimate(
@@ -100,6 +100,7 @@ class Moves:
         Raises:
             ValueError: the host atoms are not the same.
         """
+        from ase.geometry import find_mic
         from pymatgen.core import Lattice
 
         number = atomic_numbers[ion]
@@ -110,14 +111,16 @@ class Moves:
         lattice = (np.array(full.lattice_A) + np.array(other.lattice_A)) / 2
         a, b = (np.array(c.frac_coords) for c in (full, other))
         delta = b[hosts[1]] - a[hosts[0]]
-        delta -= np.rint(delta)
-        drift = delta.mean(0)
+        drift = np.angle(np.exp(2j * np.pi * delta).mean(0)) / (2 * np.pi)  # may be half a cell, so before wrapping
+        shifts_A, _ = find_mic((delta - drift) @ lattice, lattice)
+        common_A = shifts_A.mean(0)
+        drift += common_A @ np.linalg.inv(lattice)
         stayed = [i for i, z in enumerate(other.numbers) if z == number]
         sites = [i for i, z in enumerate(full.numbers) if z == number]
         ions = np.empty(0)
         if stayed and sites:
             ions = np.asarray(Lattice(lattice).get_all_distances(b[stayed] - drift, a[sites])).min(1)
-        return cls(tuple(symbols[0]), np.linalg.norm((delta - drift) @ lattice, axis=1), ions)
+        return cls(tuple(symbols[0]), np.linalg.norm(shifts_A - common_A, axis=1), ions)
 
 
 def same_host(a: Crystal, b: Crystal, ion: str) -> bool:

@@ -138,7 +138,7 @@ class Proposer:
                 continue
             new = np.array(elements)[assigned]
             changes = _changes(shelf, new, len(elements))
-            moved = np.abs(positions[shelf.old][:, None] - positions[new][None]) @ (np.array(sizes) / sum(sizes))
+            moved = np.abs(positions[shelf.old][:, None] - positions[new][None]) @ np.array(sizes) / sum(sizes)
             cost = np.where(changes < 0, np.inf, moved + CHANGE_COST * changes)
             cost[np.isin(shelf.templates, leave_out)] = np.inf
             for k in np.argsort(cost, axis=None, kind="stable")[:POOL].tolist():

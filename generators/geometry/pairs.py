@@ -177,7 +177,7 @@ class Aligner:
         """Which orbit of the setting goes on each of the start's, its free coordinates [O,3], mean square move."""
         lattice, weights = metric
         order, ends, total = np.zeros(len(letters), dtype=np.int64), own.copy(), 0.0
-        for letter in set(letters):
+        for letter in dict.fromkeys(letters):
             rows = [i for i, x in enumerate(letters) if x == letter]
             columns = [i for i, x in enumerate(setting.letters) if x == letter]
             space = self.group.position(letter).space

@@ -42,7 +42,7 @@ def insertions(host: SymmetricCrystal, ion: int) -> list[SymmetricCrystal]:
     room = cell.distances_A(points, atoms).min(1)
     found: list[SymmetricCrystal] = []
     while room.max() >= CLEARANCE_A:
-        point = points[int(room.argmax())]
+        point = points[int(np.round(room, 6).argmax())]
         placed = _snapped(group, cell, point, atoms)
         taken = point[None]
         if placed is not None:
@@ -89,7 +89,7 @@ def _snapped(group: SpaceGroup, cell: _Cell, point: Floats, atoms: Floats) -> tu
             continue
         free, rest = position.space.free(images)
         apart_A = np.linalg.norm(rest @ cell.inverse @ cell.lattice_A, axis=-1)
-        best = int(apart_A.argmin())
+        best = int(np.round(apart_A, 6).argmin())
         place = position.space.at(free[best])
         own_A = cell.distances_A(place[None], cell.distinct(group.images(place)))[0]
         clear_A = min(cell.distances_A(place[None], atoms).min(), own_A[own_A > 1e-3].min(initial=np.inf))

@@ -143,7 +143,7 @@ def display_cell(crystal: Crystal) -> Ints:
     repeats = np.ones(3, dtype=np.int64)
     lengths = np.linalg.norm(conventional @ np.array(crystal.lattice_A), axis=1)
     while True:
-        axis = int(np.argmin(lengths * repeats))
+        axis = int(np.argmin(np.round(lengths * repeats, 3)))
         grown = repeats + np.eye(3, dtype=np.int64)[axis]
         if lengths[axis] * repeats[axis] >= SHORTEST_A or atoms * int(grown.prod()) > MOST_ATOMS:
             return np.asarray(np.diag(repeats) @ conventional, dtype=np.int64)

@@ -205,7 +205,7 @@ def _roomy_side(start: Atoms, mover: int, vector: FloatArray) -> FloatArray:
     from pymatgen.core import Lattice
 
     along = vector / np.linalg.norm(vector)
-    first = np.cross(along, np.eye(3)[np.abs(along).argmin()])
+    first = np.cross(along, np.eye(3)[np.abs(along).round(6).argmin()])
     first /= np.linalg.norm(first)
     angles = 2 * np.pi * np.arange(SIDES) / SIDES
     sides: FloatArray = np.outer(np.cos(angles), first) + np.outer(np.sin(angles), np.cross(along, first))

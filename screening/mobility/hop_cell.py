@@ -114,11 +114,20 @@ def supercell_matrix(lattice_A: FloatArray, separation_A: float, max_cells: int)
         inside = np.all(np.abs(coords - np.rint(coords)) < 1e-6, axis=-1)
         shortest = np.where(inside.any(axis=1), lengths[inside.argmax(axis=1)], lengths[-1])
         if shortest.max() > best_A + 1e-6:
-            best, best_A = forms[shortest.argmax()], float(shortest.max())
-        if best_A >= separation_A:
+            best, best_A = _roundest(forms[shortest > shortest.max() - 1e-6], lattice_A), float(shortest.max())
+        if best_A >= separation_A - 1e-6:
             break
     _, reduction = minkowski_reduce(best @ lattice_A)
     return reduction @ best, best_A
+
+
+def _roundest(forms: npt.NDArray[np.int64], lattice_A: FloatArray) -> npt.NDArray[np.int64]:
+    """Of superlattices with equally long shortest vectors the one whose other vectors are longest as well."""
+    from ase.geometry.minkowski_reduction import minkowski_reduce
+
+    lengths = [sorted(np.linalg.norm(minkowski_reduce(form @ lattice_A)[0], axis=1).round(3)) for form in forms]
+    best: npt.NDArray[np.int64] = forms[max(range(len(forms)), key=lambda i: lengths[i])]
+    return best
 
 
 def _lattice_vectors(lattice_A: FloatArray, radius_A: float) -> tuple[IntArray, FloatArray]:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from data.errors import StructureError
 from data.structures import to_atoms
+from screening.primitive_cell import PrimitiveCell
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -36,6 +37,10 @@ which is passed in layered oxides, is 1.3 A wide on either side."""
 
 SYMPREC_A = 0.05
 """Relaxed crystals keep their symmetry within this."""
+
+
+ROUNDING_A = 1e-4
+"""Lengths that differ by less are equal: so exactly do files give coordinates."""
 
 
 class Edge(NamedTuple):
@@ -107,12 +112,12 @@ def hop_kinds(
     Raises:
         StructureError: no such ion in the crystal, or atoms so close that no symmetry can be found.
     """
-    atoms = to_atoms(crystal)
-    edges = _open_edges(atoms, ion, max_distance_A)
-    rotations, site, shift = _site_symmetry(crystal, ion, symprec_A)
+    whole = PrimitiveCell.of(crystal, symprec_A)
+    edges = _open_edges(to_atoms(whole.crystal), ion, max_distance_A)
+    rotations, site, shift = _site_symmetry(whole.crystal, ion, symprec_A)
     seen: set[Edge] = set()
-    kinds = []
-    for edge, distance_A in edges:
+    found = []
+    for edge, distance_A, gap_A in edges:
         if edge in seen:
             continue
         images = np.array(edge.image) @ rotations.transpose(0, 2, 1) + shift[:, edge.end] - shift[:, edge.start]
@@ -125,12 +130,26 @@ def hop_kinds(
             if hop.reverse not in once:
                 once[hop] = None
         seen.update(orbit, (hop.reverse for hop in orbit))
-        kinds.append(HopKind(distance_A, tuple(once), edge.reverse in orbit))
-    return tuple(kinds)
+        order = (round(distance_A, 3), round(gap_A, 2), len(once), edge.reverse in orbit)
+        found.append((order, HopKind(distance_A, _spread(whole, once), edge.reverse in orbit)))
+    return tuple(kind for _, kind in sorted(found, key=lambda item: item[0]))
 
 
-def _open_edges(atoms: Atoms, ion: str, max_distance_A: float) -> list[tuple[Edge, float]]:
-    """All hops of the ion with their lengths, shortest first, those that pass another atom too closely left out."""
+def _spread(whole: PrimitiveCell, hops: Iterable[Edge]) -> tuple[Edge, ...]:
+    """Hops of the primitive cell as they come in the whole one."""
+    at = {(int(p), whole.key(cell)): i for i, (p, cell) in enumerate(zip(whole.atoms, whole.homes, strict=True))}
+    copies = [np.flatnonzero(whole.atoms == p).tolist() for p in range(whole.crystal.n_atoms)]
+    found = []
+    for hop in hops:
+        for start in copies[hop.start]:
+            there = whole.homes[start] + hop.image
+            end = at[hop.end, whole.key(there)]
+            found.append(Edge(start, end, whole.periods(there - whole.homes[end])))
+    return tuple(found)
+
+
+def _open_edges(atoms: Atoms, ion: str, max_distance_A: float) -> list[tuple[Edge, float, float]]:
+    """All hops of the ion that pass no atom too closely, shortest first: with length and distance of the next atom."""
     from ase.neighborlist import neighbor_list
 
     moves = np.array(atoms.get_chemical_symbols()) == ion
@@ -141,14 +160,15 @@ def _open_edges(atoms: Atoms, ion: str, max_distance_A: float) -> list[tuple[Edg
     found = []
     for i in np.flatnonzero(moves):
         around = np.flatnonzero(start == i)
-        hops = around[moves[end[around]] & (length[around] <= max_distance_A)]
+        hops = around[moves[end[around]] & (length[around] <= max_distance_A + ROUNDING_A)]
         for hop in hops:
             others = vector[around[around != hop]]
             along = np.clip(others @ vector[hop] / length[hop] ** 2, 0.0, 1.0)
             gap = np.linalg.norm(others - along[:, None] * vector[hop], axis=1)
-            if gap.min(initial=np.inf) >= MIN_CLEARANCE_A:
+            if gap.min(initial=np.inf) >= MIN_CLEARANCE_A - ROUNDING_A:
                 a, b, c = (int(n) for n in image[hop])
-                found.append((Edge(int(i), int(end[hop]), (a, b, c)), float(length[hop])))
+                edge = Edge(int(i), int(end[hop]), (a, b, c))
+                found.append((edge, float(length[hop]), float(gap.min(initial=max_distance_A))))
     return sorted(found, key=lambda item: (round(item[1], 3), item[0]))
 
 
