@@ -7,10 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
-<<<<<<< HEAD
-=======
 from pymatgen.core import Structure
->>>>>>> ties
 from scipy.spatial.transform import Rotation
 
 from data.prototypes import Prototype, prototype
@@ -50,11 +47,6 @@ class Disguise:
         """Cells that are joined to one."""
         return round(abs(float(np.linalg.det(self.cell))))
 
-<<<<<<< HEAD
-    def of(self, crystal: Crystal) -> Crystal:
-        """The crystal as it looks then; atoms of two crystals in equal order stay in equal order."""
-        joined = from_structure(to_structure(crystal).make_supercell(np.array(self.cell), in_place=False))
-=======
     def of(self, crystal: Crystal, like: Crystal | None = None) -> Crystal:
         """The crystal as it looks then; with `like`, copy by copy in the order of that crystal in this disguise.
 
@@ -66,7 +58,6 @@ class Disguise:
             shift = structure.frac_coords - np.array(like.frac_coords)
             structure = Structure(structure.lattice, structure.species, structure.frac_coords - np.rint(shift))
         joined = from_structure(structure.make_supercell(np.array(self.cell), in_place=False))
->>>>>>> ties
         order = np.random.default_rng(self.order).permutation(joined.n_atoms)
         return Crystal(
             numbers=np.array(joined.numbers)[order].tolist(),

@@ -14,11 +14,7 @@ from data.structures import density_g_cm3
 from screening.empty_sites import empty_sites
 from screening.mobility.hops import hop_kinds, network
 from screening.orderings import ewald_matrix_eV, lowest_orderings
-<<<<<<< HEAD
-from screening.removal import ion_sites, without
-=======
 from screening.removal import ion_sites, supercell, without
->>>>>>> ties
 from screening.topotaxy import Moves, same_host
 from screening.volume import principal_stretches
 from tests.property.strategies import Disguise, disguises, few, hosts, perturbed, seeds
@@ -79,8 +75,6 @@ def test_orderings(host: Prototype, disguise: Disguise, data: st.DataObject):
     assert energies[0] == pytest.approx(sorted(energies[0]), abs=1e-5)
 
 
-<<<<<<< HEAD
-=======
 @few(12)
 @given(hosts("lithiated spinel LiTiO2", "chain Ca3Co2O6"), disguises(most_cells=1))
 def test_orderings_of_one_energy_come_in_one_order(host: Prototype, disguise: Disguise):
@@ -93,7 +87,6 @@ def test_orderings_of_one_energy_come_in_one_order(host: Prototype, disguise: Di
     assert all(distance(a, b) < STEP / 4 for a, b in zip(*marks, strict=True))
 
 
->>>>>>> ties
 @few(40)
 @given(hosts(), disguises(), seeds, disguises())
 def test_lattice_strain(host: Prototype, disguise: Disguise, seed: int, turned: Disguise):
@@ -115,11 +108,7 @@ def test_shifts_of_atoms(host: Prototype, disguise: Disguise, seed: int, emptied
         return Moves.between(a, without(b, ion_sites(b, ion)) if emptied else b, ion)
 
     once = moves(full, other)
-<<<<<<< HEAD
-    again = moves(disguise.of(full), drifted(disguise.of(other), drift))
-=======
     again = moves(disguise.of(full), drifted(disguise.of(other, like=full), drift))
->>>>>>> ties
     for name in ("host_shifts_A", "ion_shifts_A"):
         expected = each(getattr(once, name).tolist(), disguise.cells)
         assert sorted(getattr(again, name).tolist()) == pytest.approx(expected, abs=1e-4)
