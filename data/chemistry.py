@@ -54,6 +54,9 @@ NONMETALS: frozenset[str] = frozenset(
 )
 """Elements that may be anions; antimony and germanium only in pnictides and germanides."""
 
+_LIGHT_ANIONS = frozenset(["H", "B", "C", "N", "O", "F", "P", "S", "Cl", "As", "Se", "Br", "Te", "I"])
+"""One of these makes a compound of metals more than an alloy."""
+
 # Pauling electronegativities (CRC Handbook, 97th ed.) of the elements that may be anions.
 _ELECTRONEGATIVITY: Mapping[str, float] = {
     "H": 2.20, "B": 2.04, "C": 2.55, "N": 3.04, "O": 3.44, "F": 3.98, "Si": 1.90, "P": 2.19, "S": 2.58, "Cl": 3.16,
@@ -96,6 +99,11 @@ def is_charge_balanced(composition: Mapping[str, int], alloys: bool = False) -> 
             shifted |= reachable << (total - lowest)
         reachable, offset = shifted, offset - lowest
     return offset >= 0 and bool(reachable >> offset & 1)
+
+
+def is_alloy(composition: Mapping[str, int]) -> bool:
+    """Whether there are metals, silicon, germanium and antimony only: Si, Li15Si4, NaSn, Mg3Sb2."""
+    return not composition.keys() & _LIGHT_ANIONS
 
 
 def oxidation_states(composition: Mapping[str, int]) -> dict[str, float] | None:

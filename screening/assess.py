@@ -28,6 +28,9 @@ from screening.removal import ion_sites, remove_ions, supercell
 FILLINGS = 3
 """Ways to fill an empty host that are relaxed at least; electrostatics alone does not know the best hole."""
 
+CONVERSION = "conversion"
+"""The only stage of charged states that says something of a candidate without a host."""
+
 PROFILE_ATOMS = 48
 """Largest cell that is made for the sake of a profile."""
 
@@ -130,6 +133,9 @@ def assess(run: Assessment) -> Generator[Requests, None, None]:
         Stopped: a stage ended the way; `run.reasons` say why.
     """
     _evaluate(run, Needs.CRYSTAL)
+    if run.subject.converts:
+        yield from _conversion(run)
+        return
     yield from (_insertion(run) if run.subject.inserts else _removal(run))
     if run.around.calibration is not None:
         yield from _second_opinion(run)
@@ -152,6 +158,13 @@ def stage_order() -> tuple[str, ...]:
         *by_need[Needs.PROFILE], "barriers",
         *by_need[Needs.PATHS],
     )  # fmt: skip
+
+
+def _conversion(run: Assessment) -> Generator[Requests, None, None]:
+    """Place the candidate, which no ions leave or enter as a host, between the phases of its system, and relax it."""
+    _evaluate(run, Needs.CHARGED, only=CONVERSION)
+    run.subject.discharged = yield from _lowest(run, "relax_discharged", [run.subject.candidate.crystal], urgency=0)
+    _evaluate(run, Needs.DISCHARGED)
 
 
 def _removal(run: Assessment) -> Generator[Requests, None, None]:
@@ -293,13 +306,15 @@ def _why(stage: str, ended: Finished, fmax_eV_A: float) -> Reason:
     )  # fmt: skip
 
 
-def _evaluate(run: Assessment, needs: Needs) -> None:
-    """All stages that need no more than this.
+def _evaluate(run: Assessment, needs: Needs, only: str = "") -> None:
+    """All stages that need no more than this, or one of them.
 
     Raises:
         Stopped: a stage ended the way.
     """
     for stage, kinds in plan()[needs].items():
+        if only and stage != only:
+            continue
         run.enter(stage)
         started = time.perf_counter()
         try:

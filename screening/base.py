@@ -111,6 +111,8 @@ class Subject:
         supercells: cells of `candidate.crystal` that make the cell in which ions move, set by the redox gate.
         n_removed: working ions that leave this cell on full charge, set likewise.
         inserts: whether the candidate is the charged state, into which the ions go first; set likewise.
+        converts: whether no host would stay, so that the candidate is judged as conversion; set likewise.
+        anion_redox: whether the anions would have to pay for the ions; set likewise.
         discharged: relaxed discharged state.
         charged: relaxed charged state; its cell may be a supercell of the discharged one.
         full_cell: the discharged state in the cell that the charged one has (atoms in the same order but for the ions).
@@ -127,6 +129,8 @@ class Subject:
     supercells: int = 1
     n_removed: int = 0
     inserts: bool = False
+    converts: bool = False
+    anion_redox: bool = False
     discharged: Relaxation | None = None
     charged: Relaxation | None = None
     full_cell: Crystal | None = None

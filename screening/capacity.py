@@ -34,6 +34,8 @@ class CapacityGrav:
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:  # noqa: ARG002
         """Exact arithmetic on the composition; sigma stands for what is reached in practice."""
+        if subject.converts:
+            return Findings()
         value = capacity_mAh_g(subject)
         return Findings(
             Estimate(

@@ -1,22 +1,25 @@
-"""Conversion competes with insertion: what the host would become if the ions broke it up instead of entering it.
+"""Conversion: what the host would become if the ions broke it up instead of entering it.
 
 The voltage of conversion follows from the lowest mixture of known phases as ions are added to the host (R. E. Doe et
-al., Chem. Mater. 20, 5274, 2008, doi:10.1021/cm801105p). Phases with the very host of the candidate, with or without
-ions, are insertion products and left out: the question is what breaking the host up would give. Solids at 0 K.
+al., Chem. Mater. 20, 5274, 2008, doi:10.1021/cm801105p). Where it competes with insertion, phases with the very host of
+the candidate, with or without ions, are left out: the question is what breaking the host up would give. Where no host
+would stay (Li2O, alloys), all phases take part, from what is left without ions to the last compound. Solids at 0 K.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Final
+from dataclasses import dataclass, field
+from math import gcd
+from typing import ClassVar, Final
 
 from data.errors import InputError
-from data.records import Estimate, reduced_formula
+from data.records import Estimate, Reason, Verdict, reduced_formula
 from data.reference import ReferenceEntry
 from data.units import ION_VALENCE
 from screening.base import Findings, Needs, Subject, Surroundings
 from screening.reference_hull import (
+    Amounts,
     Competitors,
     Mixture,
     Reservoir,
@@ -25,9 +28,6 @@ from screening.reference_hull import (
     formula_atoms,
     reaction_text,
 )
-
-if TYPE_CHECKING:
-    from screening.relax import Relaxation
 
 REACTION_SIGMA_eV_PER_ATOM: Final = 0.05
 """RMS error of the reaction energies of 9 conversions against tabulated free energies (`benchmarks/hull.py`)."""
@@ -58,12 +58,14 @@ class Conversion:
         average_V: from the host as it is up to the ions asked for; a metastable host brings its own energy in.
         products: formula units at that content, by formula unit of the host.
         ions: what was asked for.
+        rest: formula units without any ions, where no host stays.
     """
 
     steps: tuple[ConversionStep, ...]
     average_V: float
     products: dict[str, float]
     ions: float
+    rest: dict[str, float] = field(default_factory=dict)
 
 
 def without_host(entries: Sequence[ReferenceEntry], formula: str, ion: str) -> list[ReferenceEntry]:
@@ -106,13 +108,12 @@ def convert(
         return None
     own_eV = energy_eV_per_atom * sum(atoms.values())
     average_V = (own_eV + ions * ion_metal_eV - at_ions.energy_eV) / (ions * ION_VALENCE[ion])
-    return Conversion(_steps(competitors, formula, start, ion, ion_metal_eV), average_V, at_ions.units, ions)
+    return Conversion(_steps(competitors, atoms, start, ion, ion_metal_eV), average_V, at_ions.units, ions)
 
 
 def _steps(
-    competitors: Competitors, formula: str, start: Mixture, ion: str, ion_metal_eV: float
+    competitors: Competitors, atoms: Amounts, start: Mixture, ion: str, ion_metal_eV: float
 ) -> tuple[ConversionStep, ...]:
-    atoms = formula_atoms(formula)
     last = competitors.mixture(atoms, Reservoir({ion: 1.0}, ion_metal_eV - PLATING_eV, lowest=0.0))
     steps = []
     while last is not None and (end := competitors.next_mixture(atoms, start, ion, last.taken)) is not None:
@@ -122,11 +123,39 @@ def _steps(
     return tuple(steps)
 
 
+def converted(competitors: Competitors, formula: str, ion: str, ion_metal_eV: float) -> Conversion | None:
+    """Voltages between what a compound without a lasting host leaves without its ions, and the compound.
+
+    Args:
+        competitors: phases of the system.
+        formula: reduced formula of the compound; one that holds no ions is filled to the last plateau.
+        ion: working ion.
+        ion_metal_eV: energy of its metal by atom.
+
+    Returns:
+        Steps from no ions on, and the average up to the compound's own content, all between the lowest mixtures. None
+        where the phases make up no such mixture, or the ion forms no compound with the rest.
+    """
+    atoms = formula_atoms(formula)
+    rest = {element: n for element, n in atoms.items() if element != ion}
+    start = competitors.mixture(rest)
+    if start is None:
+        return None
+    steps = _steps(competitors, rest, start, ion, ion_metal_eV)
+    ions = atoms.get(ion, 0.0) or max((step.n_after for step in steps), default=0.0)
+    end = competitors.mixture({**rest, ion: ions}) if ions else None
+    if end is None:
+        return None
+    average_V = (start.energy_eV + ions * ion_metal_eV - end.energy_eV) / (ions * ION_VALENCE[ion])
+    within = tuple(step for step in steps if step.n_before < ions - 1e-6)
+    return Conversion(within, average_V, end.units, ions, start.units)
+
+
 class ConversionVoltage:
     """Average voltage at which as many ions as the insertion uses would break the charged host up."""
 
     name: ClassVar[str] = "conversion_voltage"
-    summary: ClassVar[str] = "voltage at which the ions would break up the charged host; insertion should lie above"
+    summary: ClassVar[str] = "voltage at which the ions would break up the host, or form it where none would stay"
     unit: ClassVar[str] = "V"
     stage: ClassVar[str] = "conversion"
     needs: ClassVar[Needs] = Needs.CHARGED
@@ -134,37 +163,59 @@ class ConversionVoltage:
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:
         """Nothing where an element has no reference energy (the hull says so)."""
-        found = _conversion(subject, around)
-        if found is None:
+        crystal = subject.candidate.crystal if subject.converts else subject.both[1].crystal
+        formula, ion = crystal.formula, subject.ion
+        elements = {*formula_atoms(formula), ion}
+        if around.reference.coverage(elements).missing:
             return Findings()
-        n_atoms = sum(formula_atoms(subject.both[1].crystal.formula).values()) + found.ions
+        metal_eV = around.reference.ion_metal_energy(ion)
+        entries = around.reference.entries(elements)
+        if subject.converts:
+            found = converted(Competitors(entries), formula, ion, metal_eV)
+            if found is None:
+                return self._not_covered(formula, ion)
+            notes, remark = _curve(found, formula, ion), None
+        else:
+            own_eV = subject.both[1].energy_eV_per_atom
+            units = crystal.n_atoms / sum(formula_atoms(formula).values())
+            others = Competitors([*without_host(entries, formula, ion), candidate_entry(formula, own_eV)])
+            found = convert(others, formula, own_eV, ion, metal_eV, subject.n_removed / units)
+            if found is None:
+                return Findings()
+            notes, remark = _beside_insertion(found, subject)
+        n_atoms = sum(formula_atoms(formula).values()) + (0.0 if ion in formula_atoms(formula) else found.ions)
         return Findings(
             Estimate(
                 value=found.average_V,
-                sigma=REACTION_SIGMA_eV_PER_ATOM * n_atoms / (found.ions * ION_VALENCE[subject.ion]),
+                sigma=REACTION_SIGMA_eV_PER_ATOM * n_atoms / (found.ions * ION_VALENCE[ion]),
                 unit=self.unit,
-                method="lowest mixture of phases without the host itself, 0 K, not calibrated; "
-                f"sigma: {REACTION_SIGMA_eV_PER_ATOM:g} eV/atom, RMS error of 9 measured conversions",
+                method=f"lowest mixture of phases{'' if subject.converts else ' without the host itself'}, 0 K, not "
+                f"calibrated; sigma: {REACTION_SIGMA_eV_PER_ATOM:g} eV/atom, RMS error of 9 measured conversions",
                 model=around.model.id,
             ),
-            notes=_notes(found, subject),
+            reasons=[] if remark is None else [remark],
+            notes=notes,
         )
 
-
-def _conversion(subject: Subject, around: Surroundings) -> Conversion | None:
-    charged: Relaxation = subject.both[1]
-    formula, ion = charged.crystal.formula, subject.ion
-    elements = {*formula_atoms(formula), ion}
-    if subject.n_removed <= 0 or around.reference.coverage(elements).missing:
-        return None
-    units = charged.crystal.n_atoms / sum(formula_atoms(formula).values())
-    others = without_host(around.reference.entries(elements), formula, ion)
-    phases = Competitors([*others, candidate_entry(formula, charged.energy_eV_per_atom)])
-    metal_eV = around.reference.ion_metal_energy(ion)
-    return convert(phases, formula, charged.energy_eV_per_atom, ion, metal_eV, subject.n_removed / units)
+    def _not_covered(self, formula: str, ion: str) -> Findings:
+        text = f"the reference holds no compound of {ion} with what {formula} is made of: its conversion is not covered"
+        return Findings(reasons=[Reason(stage=self.stage, code="no_curve", text=text, verdict=Verdict.UNDETERMINED)])
 
 
-def _notes(found: Conversion, subject: Subject) -> dict[str, str]:
+def _curve(found: Conversion, formula: str, ion: str) -> dict[str, str]:
+    """The plateaus, by what is left without the ions, and the reaction as a whole."""
+    rest = {element: round(n) for element, n in formula_atoms(formula).items() if element != ion}
+    units = gcd(*rest.values())
+    name = reduced_formula(rest) if len(rest) > 1 else next(iter(rest))
+    steps = [f"{s.voltage_V:.2f} V for x from {s.n_before / units:.3g} to {s.n_after / units:.3g}" for s in found.steps]
+    return {
+        "conversion_reaction": reaction_text({**found.rest, ion: found.ions}, found.products),
+        "conversion_curve": f"{', '.join(steps)} in {ion}x{name}",
+    }
+
+
+def _beside_insertion(found: Conversion, subject: Subject) -> tuple[dict[str, str], Reason | None]:
+    """What conversion would give, and whether it comes before the insertion."""
     formula, ion = subject.both[1].crystal.formula, subject.ion
     notes = {"conversion_reaction": reaction_text({formula: 1.0, ion: found.ions}, found.products)}
     if found.steps:
@@ -173,8 +224,14 @@ def _notes(found: Conversion, subject: Subject) -> dict[str, str]:
         notes["conversion_first_step"] = f"{first.voltage_V:.2f} V"
         notes["conversion_full"] = f"{full}, last at {last.voltage_V:.2f} V"
     insertion = subject.estimates.get("average_voltage_raw")
-    if insertion is not None:
-        margin_V = insertion.value - found.average_V
-        remark = ": conversion competes" if margin_V < MARGIN_V else ""
-        notes["insertion_above_conversion"] = f"{margin_V:+.2f} V{remark}"
-    return notes
+    if insertion is None:
+        return notes, None
+    margin_V = insertion.value - found.average_V
+    notes["insertion_above_conversion"] = f"{margin_V:+.2f} V{': conversion competes' if margin_V < MARGIN_V else ''}"
+    if margin_V >= 0:
+        return notes, None
+    text = (
+        f"converts before it inserts: the host would break up at {found.average_V:.2f} V, "
+        f"{-margin_V:.2f} V above the insertion"
+    )
+    return notes, Reason(stage="conversion", code="converts_first", text=text, verdict=Verdict.PASS)

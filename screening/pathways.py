@@ -41,6 +41,8 @@ class BottleneckRadius:
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:  # noqa: ARG002
         """Pure geometry: Shannon radii, all working ions taken out."""
+        if subject.converts:
+            return Findings()
         found = room(_discharged(subject), subject.ion)
         own_A = ionic_radius_A(subject.ion, ION_VALENCE[subject.ion])
         notes = {
@@ -111,6 +113,8 @@ def _discharged(subject: Subject) -> Crystal:
 
 def _map(subject: Subject, around: Surroundings, name: str) -> BondValenceMap | Findings:
     """The landscape, or why there is none."""
+    if subject.converts:
+        return Findings()
     try:
         return bond_valence_map(_discharged(subject), subject.ion)
     except InputError as error:

@@ -8,7 +8,7 @@ from data.records import Estimate, Reason, Verdict
 from data.reference import ReferenceEntry, formula_elements
 from screening.base import Findings, Needs, ReferenceTable, Subject, Surroundings
 from screening.furnace import DECARBONATION_kJ_mol, solid_thermal_eV_per_atom
-from screening.synthesis_routes import Furnace, Phase, Route, find_routes, furnace_at
+from screening.synthesis_routes import PRECURSORS, Furnace, Phase, Route, find_routes, furnace_at
 
 if TYPE_CHECKING:
     from screening.relax import Relaxation
@@ -34,6 +34,9 @@ class SynthesisEnergy:
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:
         """Balance every set of precursors, rank the routes, and name the best with its rivals."""
+        if subject.candidate.formula in PRECURSORS:
+            text = f"{subject.candidate.formula} can be bought as a powder: no reaction has to make it"
+            return self._undecided(text, around, "no_route_needed")
         missing = around.reference.coverage(subject.as_made.crystal.composition).missing
         if missing:
             return self._undecided(f"no reference energy for {', '.join(missing)}", around)
@@ -52,9 +55,10 @@ class SynthesisEnergy:
             notes=_notes(routes),
         )
 
-    def _undecided(self, text: str, around: Surroundings) -> Findings:
-        verdict = Verdict.UNDETERMINED if self.name in around.settings.all_limits else Verdict.PASS
-        return Findings(reasons=[Reason(stage=self.stage, code="no_route", text=text, verdict=verdict)])
+    def _undecided(self, text: str, around: Surroundings, code: str = "no_route") -> Findings:
+        limited = self.name in around.settings.all_limits and code == "no_route"
+        verdict = Verdict.UNDETERMINED if limited else Verdict.PASS
+        return Findings(reasons=[Reason(stage=self.stage, code=code, text=text, verdict=verdict)])
 
 
 def routes_to(discharged: Relaxation, reference: ReferenceTable, temperature_K: float = FIRING_K) -> list[Route]:

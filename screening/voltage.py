@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from math import gcd
 from typing import ClassVar
 
 from data.errors import InputError
-from data.records import Estimate, Reason, Verdict, VoltageStep
+from data.records import Estimate, Reason, Verdict, VoltageStep, reduced_formula
 from screening.base import Findings, Needs, Subject, Surroundings
 from screening.calibration import electrode_kind, oxidised_elements, second_metals_eV
 from screening.electrode import ElectrodeError, Performance, State, performance
@@ -40,7 +41,7 @@ class AverageVoltageRaw:
                 method="relaxed end states, metal of the same potential; sigma: RMS error against measured voltages",
                 model=around.model.id,
             ),
-            notes={"voltage_range": f"{subject.ion} {done.x_discharge:.3g} to {done.x_charge:.3g} per host formula"},
+            notes={"voltage_range": _range_text(subject)},
         )
 
 
@@ -65,7 +66,7 @@ class AverageVoltage:
         states = [State(r.crystal, e) for r, e in zip(subject.both, subject.second_eV, strict=True)]
         second = performance(states, subject.ion, second_metals_eV()[subject.ion])
         kind, redox = electrode_kind(discharged), oxidised_elements(discharged, charged)
-        found = around.calibration(raw.value, second.average_voltage_V, kind, redox)
+        found = around.calibration(raw.value, second.average_voltage_V, kind, redox, subject.anion_redox)
         return Findings(
             Estimate(
                 value=found.value_V,
@@ -108,6 +109,15 @@ class MaxVoltageStep:
             ),
             _shifted(subject, around, 0.0 if average is None else average.value - done.average_voltage_V),
         )
+
+
+def _range_text(subject: Subject) -> str:
+    """``Li 1 to 0 by LiCoO2``: counts are by formula unit of the discharged phase."""
+    full, empty = (state.crystal.composition for state in subject.both)
+    (host_full, host_empty) = (sum(n for e, n in c.items() if e != subject.ion) for c in (full, empty))
+    units = gcd(*full.values())
+    left = empty.get(subject.ion, 0) * host_full / host_empty
+    return f"{subject.ion} {full[subject.ion] / units:.3g} to {left / units:.3g} by {reduced_formula(full)}"
 
 
 def _performance(subject: Subject, around: Surroundings) -> Performance | Findings:

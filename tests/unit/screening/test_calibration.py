@@ -136,3 +136,34 @@ def test_only_the_ions_that_leave_leave():
     nasicon = prototype("NASICON Na3V2(PO4)3")
     left = emptied(nasicon, nasicon.crystal).composition
     assert left["Na"] * 2 == left["V"]
+
+
+def test_a_kind_that_no_known_electrode_has_is_covered_by_its_wider_sigma():
+    anchors = SHIPPED.anchors
+    noise_V = VoltageCalibration(anchors).noise_V
+    inside = []
+    for kind in {a.kind for a in anchors}:
+        others = VoltageCalibration([a for a in anchors if a.kind != kind], noise_V)
+        for a in (a for a in anchors if a.kind == kind):
+            found = others(a.first_V, a.second_V, f"unheard-of {kind}", a.redox.split())
+            inside.append(abs(found.value_V - a.measured_V) <= found.sigma_V)
+    assert 0.6 <= np.mean(inside) <= 0.85
+
+
+@pytest.mark.parametrize(
+    ("composition", "kind"),
+    [
+        ({"Li": 3, "N": 1}, "nitride"), ({"Li": 1, "Fe": 1, "Cl": 3}, "halide"), ({"Li": 3, "P": 1}, "pnictide"),
+        ({"Li": 15, "Si": 4}, "alloy"), ({"Li": 1, "Fe": 1, "F": 3}, "fluoride"), ({"Li": 1, "V": 1, "I": 3}, "halide"),
+        ({"Li": 1, "Fe": 1, "O": 1, "F": 1}, "oxide"), ({"Na": 1, "Sn": 1}, "alloy"), ({"Li": 2, "Mn": 1, "P": 1}, "pnictide"),
+    ],
+)  # fmt: skip
+def test_kinds_beyond_the_known_electrodes(composition, kind):
+    assert electrode_kind(composition) == kind
+
+
+def test_anions_that_pay_make_a_voltage_less_sure():
+    calibration = SHIPPED
+    plain, flagged = (calibration(4.5, 4.5, "oxide", ["Mn"], anion_redox=x) for x in (False, True))
+    assert flagged.sigma_V**2 == pytest.approx(plain.sigma_V**2 + 0.3**2)
+    assert "anions" in flagged.remarks[0]

@@ -110,8 +110,9 @@ def test_what_cannot_work_fails_with_its_reason():
     salt = cubic([3, 9], [[0, 0, 0], [0.5, 0.5, 0.5]], 2.6)
     inert = Subject(candidate(salt))
     assert codes(Redox().evaluate(inert, AROUND)) == [("no_redox", "fail")]
-    assert codes(Redox().evaluate(inert, permissive())) == [("no_redox", "pass")]
-    assert inert.n_moving == 1
+    assert codes(Redox().evaluate(inert, permissive())) == [("no_insertion", "pass")]
+    assert inert.converts
+    assert inert.n_moving == 0
 
 
 def test_half_an_ion_per_cell_takes_a_supercell():
@@ -293,3 +294,56 @@ def test_verdict_is_the_gravest():
     assert Findings(reasons=[reason(Verdict.UNDETERMINED), reason(Verdict.FAIL)]).verdict is Verdict.FAIL
     assert Findings(reasons=[reason(Verdict.UNDETERMINED), reason(Verdict.PASS)]).verdict is Verdict.UNDETERMINED
     assert Findings(reasons=[reason(Verdict.ERROR), reason(Verdict.FAIL)]).verdict is Verdict.ERROR
+
+
+# -- direction, and what has no host ------------------------------------------------------------------------------------
+
+
+def made_of(formula: str) -> Crystal:
+    """Atoms of a formula in some cell: these gates look at the composition alone."""
+    from ase.data import atomic_numbers
+    from pymatgen.core import Composition
+
+    counts = Composition(formula).get_el_amt_dict()
+    numbers = [atomic_numbers[e] for e, n in counts.items() for _ in range(int(n))]
+    return cubic(numbers, [[i / len(numbers), 0, 0] for i in range(len(numbers))], 5.0)
+
+
+@pytest.mark.parametrize(
+    ("formula", "inserts", "anions", "removed", "room"),
+    [
+        ("LiCoO2", False, False, 1, ""), ("LiMn2O4", False, False, 1, "up to 1 more Li by LiMn2O4"),
+        ("Li2MnO3", False, True, 2, ""), ("LiCo2O4", False, False, 1, "up to 1 more Li by Li(CoO2)2"),
+        ("Li2RuO3", False, False, 1, ""), ("Li2TiO3", False, True, 2, ""),
+        ("Li4Ti5O12", True, False, 3, "up to 3 more Li by Li4Ti5O12"), ("TiO2", True, False, 1, None),
+        ("Li3V2P3O12", False, False, 3, "up to 2 more Li by Li3V2(PO4)3"),
+    ],
+)  # fmt: skip
+def test_what_holds_the_ion_is_charged_first(formula, inserts, anions, removed, room):
+    subject = Subject(candidate(made_of(formula)))
+    found = Redox().evaluate(subject, permissive())
+    assert (subject.inserts, subject.anion_redox, subject.converts) == (inserts, anions, False)
+    assert subject.n_removed / subject.supercells == pytest.approx(removed, abs=0.3)
+    assert [code for code, _ in codes(found)] == (["anion_redox"] if anions else [])
+    if room is not None:
+        assert found.notes.get("room", "") == room
+
+
+def test_a_campaign_rejects_what_its_cations_cannot_pay_for():
+    for formula, code in (("Li2MnO3", "no_redox"), ("LiAlO2", "no_redox"), ("Li15Si4", "no_redox"), ("Si", "no_redox")):
+        assert codes(Redox().evaluate(Subject(candidate(made_of(formula))), AROUND)) == [(code, "fail")]
+
+
+@pytest.mark.parametrize("formula", ["Li2O", "Li3N", "LiF", "LiAlO2", "Si", "Li15Si4", "LiSn", "Sb", "NiO", "LiMg"])
+def test_what_has_no_host_is_judged_as_conversion(formula):
+    subject = Subject(candidate(made_of(formula)))
+    found = Redox().evaluate(subject, permissive())
+    assert codes(found) == [("no_insertion", "pass")]
+    assert (subject.converts, subject.n_removed) == (True, 0)
+    assert CapacityGrav().evaluate(subject, permissive()).estimate is None
+
+
+def test_other_ions_that_would_leave_are_named():
+    found = Redox().evaluate(Subject(candidate(made_of("LiNaCo2O4"))), permissive())
+    assert found.notes["other_ions"].startswith("Na would leave as well")
+    assert "other_ions" not in Redox().evaluate(Subject(candidate(made_of("LiCoO2"))), permissive()).notes
