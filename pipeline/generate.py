@@ -5,10 +5,8 @@ from __future__ import annotations
 import csv
 import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import reduce
-from math import gcd
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +20,16 @@ from data.registry import load
 from data.structures import density_g_cm3
 from data.symmetric import LAST_GROUP, crystal_system
 from generators import GENERATORS
-from generators.base import TARGETS, CellContent, Condition, OnStep, Target
+from generators.base import TARGETS, CellContent, Condition, Generator, OnStep, Predicted, Prediction, Target, cells_of
+from pipeline.formula import formula_answers
 from pipeline.relaxer import SymmetricRelaxer, lend
 
-MAX_ATOMS = 60
+MAX_ATOMS, DRAWN_ATOMS = 60, 20
+"""Largest cell that can be asked for, and the largest that is drawn where nothing is said."""
+
+BUDGET_s = 60.0
+"""Processor time for relaxing the answers to a formula."""
+
 TABLE = "samples.csv"
 
 CHUNK = 500
@@ -38,6 +42,8 @@ class Request:
 
     n: int
     condition: Condition
+    formula: CellContent | None = None
+    """What the likeliest structures are asked of, in cells of every size that `condition` allows."""
 
     @classmethod
     def read(
@@ -48,7 +54,7 @@ class Request:
         require: str | None,
         formula: str | None,
         compositions: Path | None,
-        max_atoms: int,
+        max_atoms: int | None,
         charge_neutral: bool,
         space_groups: str | None = None,
         like: Path | None = None,
@@ -64,14 +70,18 @@ class Request:
         if formula is not None and compositions is not None:
             raise InputError("--formula and --compositions exclude one another; give one of them")
         contents: tuple[CellContent, ...] = ()
+        unit: CellContent | None = None
+        most = max_atoms or (DRAWN_ATOMS if formula is None else MAX_ATOMS)
         if compositions is not None:
             contents = read_compositions(compositions)
             n = len(contents)
         elif formula is not None:
-            contents = _multiples(parse_formula(formula, "--formula"), n, max_atoms)
+            unit = parse_formula(formula, "--formula")
+            if not cells_of(unit, most):
+                raise InputError(f"--formula {formula}: one unit has more atoms than --max-atoms {most}")
         allowed = parse_elements(elements, "--elements")
         required = parse_elements(require, "--require")
-        for i, content in enumerate(contents):
+        for i, content in enumerate(contents if unit is None else (unit,)):
             if allowed and not set(content) <= allowed:
                 raise InputError(f"composition {i + 1} holds elements outside --elements {elements}")
         if allowed and not required <= allowed:
@@ -80,7 +90,7 @@ class Request:
             allowed=allowed,
             required=required,
             contents=contents,
-            n_atoms=(min(2, max_atoms), max_atoms),
+            n_atoms=(min(2, most), most),
             charge_neutral=charge_neutral,
             groups=parse_groups(space_groups),
             like=None if like is None else read_like(like, parse_elements(drop, "--drop")),
@@ -89,9 +99,17 @@ class Request:
         )
         if like is None and (keep or drop):
             raise InputError("--keep and --drop speak of a crystal: name its file with --like")
-        if like is not None and contents:
+        if like is not None and (contents or unit):
             raise InputError("--like and given compositions exclude one another; give one of them")
-        return cls(n, condition)
+        return cls(n, condition, unit)
+
+
+@dataclass(frozen=True)
+class Written:
+    """How many samples were written, and what a user should know of what was left out."""
+
+    count: int
+    notes: tuple[str, ...] = ()
 
 
 def parse_elements(text: str | None, where: str) -> frozenset[int]:
@@ -186,25 +204,18 @@ def read_compositions(path: Path) -> tuple[CellContent, ...]:
     return contents
 
 
-def _multiples(formula: CellContent, n: int, max_atoms: int) -> tuple[CellContent, ...]:
-    """N cells of a formula: one, two, ... formula units in turn, as long as the cell stays small enough."""
-    divisor = reduce(gcd, formula.values())
-    unit = {z: count // divisor for z, count in formula.items()}
-    most = max(1, max_atoms // sum(unit.values()))
-    cells = [{z: count * k for z, count in unit.items()} for k in range(1, most + 1)]
-    return tuple(cells[i % len(cells)] for i in range(n))
-
-
 def sample_to_folder(
     name: str,
     request: Request,
     seed: int,
     out: Path,
     checkpoint: Path | None,
-    energies: bool,
     on_step: Callable[[str, int, int], None],
-) -> int:
-    """Sample and write CIF files, samples.extxyz and samples.csv in one order; returns how many.
+    *,
+    energies: bool = True,
+    budget_s: float = BUDGET_s,
+) -> Written:
+    """Sample and write CIF files, samples.extxyz and samples.csv in one order.
 
     Earlier samples in the folder stay until the new ones are complete. Files that are not ours stay for good.
 
@@ -216,26 +227,33 @@ def sample_to_folder(
     generator = load(GENERATORS, "generator", name)(checkpoint)
     if energies:
         lend(generator, SymmetricRelaxer())
+    if request.formula is not None:
+        made = formula_answers(generator, request.n, request.formula, request.condition, seed, budget_s, on_step)
+    else:
+        made = Prediction(tuple(_drawn(generator, request, seed, on_step)))
+    origin = {"generator": name, "seed": seed, "checkpoint_sha256": generator.checkpoint_sha256}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
+        _write(Path(folder), made.answers, origin)
+        _swap(Path(folder), out)
+    return Written(len(made.answers), made.notes)
+
+
+def _drawn(
+    generator: Generator, request: Request, seed: int, on_step: Callable[[str, int, int], None]
+) -> Iterator[Predicted]:
+    """So many samples, in chunks."""
     # Given contents are asked for at once: the second request of one content gets the second answer.
     chunk = request.n if request.condition.contents else CHUNK
-    crystals: list[Crystal] = []
-    labels: list[str] = []
     for start in range(0, request.n, chunk):
         size = min(chunk, request.n - start)
         condition = _slice(request.condition, start, size)
         rng = np.random.default_rng([seed, start])
-        step = _scaled(on_step, f"generate {name}", start, size, request.n)
-        batch, words = generator.sample(size, condition, rng, step)
-        crystals += batch.to_crystals()
-        labels += words
-    if len(crystals) != request.n:
-        raise GenerationError(f"{name} gave {len(crystals)} of {request.n} samples")
-    origin = {"generator": name, "seed": seed, "checkpoint_sha256": generator.checkpoint_sha256}
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
-        _write(Path(folder), crystals, labels, origin)
-        _swap(Path(folder), out)
-    return len(crystals)
+        step = _scaled(on_step, f"generate {generator.name}", start, size, request.n)
+        batch, labels = generator.sample(size, condition, rng, step)
+        if len(batch) != size:
+            raise GenerationError(f"{generator.name} gave {start + len(batch)} of {request.n} samples")
+        yield from map(Predicted, batch.to_crystals(), labels)
 
 
 def _samples_of(out: Path) -> list[Path]:
@@ -287,10 +305,12 @@ def _slice(condition: Condition, start: int, size: int) -> Condition:
     return replace(condition, contents=condition.contents[start : start + size]) if condition.contents else condition
 
 
-def _write(out: Path, crystals: list[Crystal], labels: list[str], origin: dict[str, object]) -> None:
-    width = max(4, len(str(len(crystals))))
-    rows = []
-    for i, (crystal, label) in enumerate(zip(crystals, labels, strict=True)):
+def _write(out: Path, answers: Sequence[Predicted], origin: dict[str, object]) -> None:
+    width = max(4, len(str(len(answers))))
+    columns = dict.fromkeys(name for answer in answers for name in answer.values)
+    rows: list[dict[str, object]] = []
+    for i, answer in enumerate(answers):
+        crystal = answer.crystal
         file = f"{i:0{width}d}_{crystal.formula}.cif"
         (out / file).write_text(cif_text(crystal), encoding="utf-8")
         rows.append(
@@ -301,11 +321,12 @@ def _write(out: Path, crystals: list[Crystal], labels: list[str], origin: dict[s
                 "n_atoms": crystal.n_atoms,
                 "space_group": spacegroup(crystal, 0.01) or 1,
                 "density_g_cm3": round(density_g_cm3(crystal), 3),
-                "label": label,
+                "label": answer.label,
+                **{name: f"{answer.values[name]:.5g}" if name in answer.values else "" for name in columns},
                 **origin,
             }
         )
-    write_extxyz(out / "samples.extxyz", crystals, [str(row["file"]) for row in rows])
+    write_extxyz(out / "samples.extxyz", [answer.crystal for answer in answers], [str(row["file"]) for row in rows])
     with (out / TABLE).open("w", encoding="utf-8", newline="") as table:
         writer = csv.DictWriter(table, list(rows[0]) if rows else [], lineterminator="\n")
         writer.writeheader()

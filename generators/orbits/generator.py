@@ -18,11 +18,12 @@ from data.errors import GenerationError
 from data.provenance import sha256_of
 from data.shipped import shipped
 from data.skeletons import load_templates
-from generators.base import Condition, OnStep, Relaxer
+from generators.base import CellContent, Condition, OnStep, Prediction, Relaxer
 from generators.exchange.proposals import Proposer
 from generators.geometry.flow import GeometryFlow, load_geometry
 from generators.orbits.de_novo import DeNovo, Found
 from generators.orbits.decorator import load_decorator
+from generators.orbits.formulas import predict_formula
 from generators.orbits.judge import Judge
 from generators.orbits.prediction import Answer, Predictor
 from generators.orbits.surrogate import load_surrogate
@@ -78,6 +79,24 @@ class OrbitsGenerator:
                     f"orbits found only {len(answers)} of {n} different crystals; allow more elements or atoms"
                 )
         return CrystalBatch.from_crystals([crystal for crystal, _ in answers]), [label for _, label in answers]
+
+    def predict(
+        self,
+        n: int,
+        formula: CellContent,
+        condition: Condition,
+        rng: np.random.Generator,
+        budget_s: float,
+        on_step: OnStep | None = None,
+    ) -> Prediction:
+        """At most n answers to a formula, across cell sizes; see `generators.base.PredictsFormula`.
+
+        Raises:
+            GenerationError: nothing suits the formula, or not with these space groups.
+        """
+        return predict_formula(
+            self.predictor, n, formula, condition, rng, relaxer=self.relaxer, budget_s=budget_s, on_step=on_step
+        )
 
     def _drawn(self, n: int, condition: Condition, rng: np.random.Generator, on_step: OnStep | None) -> list[Answer]:
         """New crystals, n at most."""
