@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +30,9 @@ MAX_ATOMS, DRAWN_ATOMS = 60, 20
 
 BUDGET_s = 60.0
 """Processor time for relaxing the answers to a formula."""
+
+LONGEST_FORMULA = 200
+"""Characters of a formula; far more than `MAX_ATOMS` atoms need."""
 
 TABLE = "samples.csv"
 
@@ -131,6 +135,10 @@ def parse_target(text: str) -> Target:
         low, high = (float(end) if end.strip() else None for end in ends)
     except ValueError:
         raise InputError(f"--target: '{text}' names no range; write for example {name}=1.5..3 or {name}=2..") from None
+    if not all(math.isfinite(end) for end in (low, high) if end is not None):
+        raise InputError(f"--target: '{text}' must have finite ends; leave one out where none is, e.g. {name}=2..")
+    if low is None and high is None:
+        raise InputError(f"--target: '{text}' names neither end; write for example {name}=1.5..3 or {name}=2..")
     if low is not None and high is not None and low > high:
         raise InputError(f"--target: '{text}' ends before it begins")
     return Target(name, low, high)
@@ -172,6 +180,10 @@ def parse_formula(text: str, where: str) -> CellContent:
     from pymatgen.core import Composition
 
     text = text.strip()
+    if len(text) > LONGEST_FORMULA:
+        raise InputError(
+            f"{where}: '{text[:20]}...' has {len(text)} characters; a formula has at most {LONGEST_FORMULA}"
+        )
     if not re.fullmatch(r"[A-Za-z0-9()\[\]]+", text):
         raise InputError(f"{where}: '{text}' is not a formula; write for example LiFePO4")
     try:
@@ -180,12 +192,11 @@ def parse_formula(text: str, where: str) -> CellContent:
         raise InputError(f"{where}: '{text}' is not a formula: {error}") from None
     if unknown := [symbol for symbol in amounts if atomic_numbers.get(symbol, 0) < 1]:
         raise InputError(f"{where}: '{text}': {unknown[0]} is not an element")
-    if not amounts or any(x != int(x) or x < 1 for x in amounts.values()):
+    if not amounts or any(not math.isfinite(x) or x != int(x) or x < 1 for x in amounts.values()):
         raise InputError(f"{where}: '{text}' must hold whole numbers of atoms")
-    content = {atomic_numbers[symbol]: int(count) for symbol, count in amounts.items()}
-    if sum(content.values()) > MAX_ATOMS:
-        raise InputError(f"{where}: '{text}' has {sum(content.values())} atoms; at most {MAX_ATOMS} can be generated")
-    return content
+    if (atoms := sum(amounts.values())) > MAX_ATOMS:
+        raise InputError(f"{where}: '{text}' has {atoms:.6g} atoms; at most {MAX_ATOMS} can be generated")
+    return {atomic_numbers[symbol]: int(count) for symbol, count in amounts.items()}
 
 
 def read_compositions(path: Path) -> tuple[CellContent, ...]:
