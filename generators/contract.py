@@ -9,13 +9,16 @@ import numpy as np
 
 from data.chemistry import is_charge_balanced
 from data.crystal import CrystalBatch
+from data.errors import StructureError
 from data.fingerprint import distance, fingerprint, spacegroup
 from data.records import Crystal
+from data.skeletons import template_of
+from data.symmetric import symmetric
 from generators.base import Condition, Generator
 
-MOVED = 0.25
-"""Distance of fingerprints beyond which a skeleton is another one. New elements move the free coordinates of olivine by
-up to 0.13."""
+OTHER, MOVED = 0.2, 0.3
+"""Distances of fingerprints beyond which a skeleton is another one, and beyond which what was kept has moved. New
+elements and inserted ions shift the free coordinates of olivine by up to 0.06 and 0.23."""
 
 
 class ContractError(Exception):
@@ -63,8 +66,10 @@ def _check_like(sample: str, crystal: Crystal, like: Crystal, condition: Conditi
     elements = set(like.numbers)
     inserted = condition.required - elements if elements <= condition.keep else frozenset()
     host = _only(crystal, set(crystal.numbers) - inserted)
-    if host is None or distance(fingerprint(_alike(host)), fingerprint(_alike(like))) > MOVED:
+    if host is None or not _same_skeleton(host, like):
         raise ContractError(f"{sample} has not the skeleton of `like`, {like.formula}")
+    if inserted and host.formula != like.formula:
+        raise ContractError(f"{sample} holds more than `like`, {like.formula}, and what is inserted")
     cells, found = host.n_atoms / like.n_atoms, Counter(host.numbers)
     kept, own = _only(host, condition.keep), _only(like, condition.keep)
     if own is None:
@@ -74,6 +79,17 @@ def _check_like(sample: str, crystal: Crystal, like: Crystal, condition: Conditi
     # Kept elements may be drawn for further sites as well: then there is nothing to compare.
     if kept.formula == own.formula and distance(fingerprint(kept), fingerprint(own)) > MOVED:
         raise ContractError(f"{sample} moved elements that were to be kept")
+
+
+def _same_skeleton(crystal: Crystal, like: Crystal) -> bool:
+    """Sites alike whatever their elements; where the space group is that of `like`, so are the sizes of the orbits."""
+    if distance(fingerprint(_alike(crystal)), fingerprint(_alike(like))) > OTHER:
+        return False
+    try:
+        form, own = template_of(symmetric(crystal)), template_of(symmetric(like))
+    except StructureError:
+        return False
+    return form.form.group != own.form.group or sorted(form.atoms) == sorted(own.atoms)
 
 
 def _only(crystal: Crystal, elements: AbstractSet[int]) -> Crystal | None:
