@@ -65,7 +65,8 @@ class Condition:
         required: atomic numbers that must occur (the working ion, say).
         contents: exact cell contents; when given, sample i has content i and n must equal its length.
         n_atoms: smallest and largest number of atoms in the cell (ignored where `contents` is given).
-        charge_neutral: only compositions that common oxidation states can balance (ignored where `contents` is given).
+        charge_neutral: only compositions that common oxidation states can balance; `contents` that cannot be balanced are
+            refused or taken as they are.
         groups: space groups that the crystals may have at 0.01 A; empty means any.
         like: a crystal whose skeleton is to be used (with it, `n_atoms` is ignored).
         keep: elements of `like` that stay where they are; the others are drawn. Where all stay, the required ones that
@@ -82,6 +83,11 @@ class Condition:
     like: Crystal | None = None
     keep: frozenset[int] = frozenset()
     targets: tuple[Target, ...] = ()
+
+    @property
+    def of_electrode(self) -> bool:
+        """Whether a target is a property of an electrode, which needs a working ion that can leave."""
+        return any(target.property != "stability_discharge" for target in self.targets)
 
 
 def refuse(name: str, condition: Condition, **cannot: str) -> None:
@@ -145,17 +151,28 @@ class Generator(Protocol):
 
 @dataclass(frozen=True)
 class Predicted:
-    """An answer to a formula.
+    """A crystal with what its generator knows or foresees of it.
 
     Attributes:
-        crystal: one primitive cell.
+        crystal: a sample, or one primitive cell of an answer to a formula.
         label: as of a sample.
-        values: what is known of it by name, units in the names: ``probability``, ``energy_eV_per_atom``.
+        values: by name, units in the names: ``probability``, ``energy_eV_per_atom``, ``foreseen_average_voltage_V``.
     """
 
     crystal: Crystal
     label: str
     values: Mapping[str, float] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Foresees(Protocol):
+    """A generator that tells what it foresees of its samples, where targets are aimed at."""
+
+    def foreseen(
+        self, n: int, condition: Condition, rng: np.random.Generator, on_step: OnStep | None = None
+    ) -> list[Predicted]:
+        """The samples of `Generator.sample`, with what is foreseen of them."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from cyclopts.validators import Number
 
 from data.errors import InputError, StructureError
 from data.records import WorkingIon
+from generators import DEFAULT_GENERATOR
 from pipeline.cli import DEFAULT_STORE, Json, Store
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ reference_app = App(name="reference", help="Reference energies and known materia
 
 def generate(
     *,
-    generator: str = "flow",
+    generator: str = DEFAULT_GENERATOR,
     n: Count = 16,
     out: Path = Path("runs/generated"),
     elements: str | None = None,
@@ -33,7 +34,7 @@ def generate(
     formula: str | None = None,
     compositions: Path | None = None,
     max_atoms: Annotated[int | None, Parameter(validator=Number(gte=1, lte=60))] = None,
-    charge_neutral: bool = False,
+    charge_neutral: bool = True,
     space_groups: str | None = None,
     like: Path | None = None,
     keep: str | None = None,
@@ -56,13 +57,17 @@ def generate(
             two alike; fewer than -n where no more are known.
         compositions: file with one exact cell content a line (Li4Fe4P4O16); one sample a line, in order.
         max_atoms: largest cell: 20 unless said otherwise, 60 with --formula.
-        charge_neutral: only compositions that common oxidation states balance.
+        charge_neutral: only compositions that common oxidation states balance; --formula and --compositions are
+            taken as they are.
         space_groups: only these space groups or crystal systems, e.g. 62,166 or cubic.
         like: structure file whose skeleton is filled with elements.
         keep: elements of --like that stay where they are, e.g. Fe,P,O. Where all of them stay, the one that --require
             names besides is put into the empty places.
         drop: elements that are first taken out of --like, e.g. Li.
-        target: a range to aim at, e.g. average_voltage=3..4.5 (V) or capacity_grav=150.. (mAh/g); may be repeated.
+        target: a range to aim at, e.g. average_voltage=3..4.5 (V) or capacity_grav=150.. (mAh/g); may be repeated. A
+            property of an electrode needs its working ion in --require; other working ions (Li, Na, K, Mg, Ca, Zn, Al)
+            are left out unless --elements or --require names them, and so is what cannot be oxidised. What is foreseen
+            is in samples.csv.
         seed: the same seed gives the same samples.
         checkpoint: own weights instead of the shipped ones.
         energies: `orbits` relaxes its likely proposals and ranks them by energy too; --no-energies leaves that out.

@@ -6,24 +6,33 @@ import csv
 import math
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-from ase.data import atomic_numbers
+from ase.data import atomic_numbers, chemical_symbols
 
-from data.errors import GenerationError, InputError
+from data.errors import InputError
 from data.fingerprint import spacegroup
 from data.io import cif_text, read_crystals, write_extxyz
 from data.records import Crystal
 from data.registry import load
+from data.skeletons import HEAVIEST
 from data.structures import density_g_cm3
 from data.symmetric import LAST_GROUP, crystal_system
 from generators import GENERATORS
-from generators.base import TARGETS, CellContent, Condition, Generator, OnStep, Predicted, Prediction, Target, cells_of
-from pipeline.formula import formula_answers
+from generators.base import (
+    TARGETS,
+    CellContent,
+    Condition,
+    Predicted,
+    Prediction,
+    Target,
+    cells_of,
+)
+from generators.electrode import IONS
 from pipeline.relaxer import SymmetricRelaxer, lend
+from pipeline.sampling import drawn, formula_answers
 
 MAX_ATOMS, DRAWN_ATOMS = 60, 20
 """Largest cell that can be asked for, and the largest that is drawn where nothing is said."""
@@ -35,9 +44,6 @@ LONGEST_FORMULA = 200
 """Characters of a formula; far more than `MAX_ATOMS` atoms need."""
 
 TABLE = "samples.csv"
-
-CHUNK = 500
-"""Samples that are generated and written together; bounds the memory of a large request."""
 
 
 @dataclass(frozen=True)
@@ -95,17 +101,36 @@ class Request:
             required=required,
             contents=contents,
             n_atoms=(min(2, most), most),
-            charge_neutral=charge_neutral,
+            charge_neutral=charge_neutral and not contents and unit is None,
             groups=parse_groups(space_groups),
             like=None if like is None else read_like(like, parse_elements(drop, "--drop")),
             keep=parse_elements(keep, "--keep"),
             targets=tuple(parse_target(text) for text in targets),
         )
+        if condition.of_electrode:
+            condition = _of_electrode(condition)
         if like is None and (keep or drop):
             raise InputError("--keep and --drop speak of a crystal: name its file with --like")
         if like is not None and (contents or unit):
             raise InputError("--like and given compositions exclude one another; give one of them")
         return cls(n, condition, unit)
+
+
+def _of_electrode(condition: Condition) -> Condition:
+    """A condition that aims at a property of an electrode: working ions that nobody named are left out.
+
+    Raises:
+        InputError: not one working ion is required.
+    """
+    if len(ions := condition.required & IONS) != 1:
+        found = ", ".join(chemical_symbols[z] for z in sorted(ions)) or "none"
+        raise InputError(
+            f"--target: is of an electrode; name its one working ion with --require, e.g. --require Li (found: {found})"
+        )
+    if condition.allowed:
+        return condition
+    named = condition.required | condition.keep
+    return replace(condition, allowed=frozenset(range(1, HEAVIEST + 1)) - (IONS - named))
 
 
 @dataclass(frozen=True)
@@ -241,30 +266,13 @@ def sample_to_folder(
     if request.formula is not None:
         made = formula_answers(generator, request.n, request.formula, request.condition, seed, budget_s, on_step)
     else:
-        made = Prediction(tuple(_drawn(generator, request, seed, on_step)))
+        made = Prediction(tuple(drawn(generator, request.n, request.condition, seed, on_step)))
     origin = {"generator": name, "seed": seed, "checkpoint_sha256": generator.checkpoint_sha256}
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
         _write(Path(folder), made.answers, origin)
         _swap(Path(folder), out)
     return Written(len(made.answers), made.notes)
-
-
-def _drawn(
-    generator: Generator, request: Request, seed: int, on_step: Callable[[str, int, int], None]
-) -> Iterator[Predicted]:
-    """So many samples, in chunks."""
-    # Given contents are asked for at once: the second request of one content gets the second answer.
-    chunk = request.n if request.condition.contents else CHUNK
-    for start in range(0, request.n, chunk):
-        size = min(chunk, request.n - start)
-        condition = _slice(request.condition, start, size)
-        rng = np.random.default_rng([seed, start])
-        step = _scaled(on_step, f"generate {generator.name}", start, size, request.n)
-        batch, labels = generator.sample(size, condition, rng, step)
-        if len(batch) != size:
-            raise GenerationError(f"{generator.name} gave {start + len(batch)} of {request.n} samples")
-        yield from map(Predicted, batch.to_crystals(), labels)
 
 
 def _samples_of(out: Path) -> list[Path]:
@@ -299,21 +307,6 @@ def _swap(made: Path, out: Path) -> None:
         file.replace(out / file.name)
     for file in set(old) - {out / path.name for path in new}:
         file.unlink(missing_ok=True)
-
-
-def _scaled(on_step: Callable[[str, int, int], None], what: str, start: int, size: int, total: int) -> OnStep:
-    """Progress within one chunk as progress of the whole."""
-
-    def step(done: int, of: int) -> None:
-        on_step(what, start + done * size // max(of, 1), total)
-
-    return step
-
-
-def _slice(condition: Condition, start: int, size: int) -> Condition:
-    from dataclasses import replace
-
-    return replace(condition, contents=condition.contents[start : start + size]) if condition.contents else condition
 
 
 def _write(out: Path, answers: Sequence[Predicted], origin: dict[str, object]) -> None:

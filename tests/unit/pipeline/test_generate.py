@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from ase.io import read
 
+from data.chemistry import removable_ions
 from data.errors import GenerationError, InputError
 from data.fingerprint import SAME_UNRELAXED, distance, fingerprint, spacegroup
 from data.io import cif_text, read_crystals
@@ -192,7 +193,8 @@ def test_a_table_of_samples_deletes_nothing_outside_its_folder(tmp_path: Path, t
 
 
 def test_space_groups_targets_and_a_crystal_to_be_like(tmp_path: Path) -> None:
-    found = request(space_groups="62, trigonal", targets=["average_voltage=3..4.5", "capacity_grav=150.."]).condition
+    aims = ["average_voltage=3..4.5", "capacity_grav=150.."]
+    found = request(space_groups="62, trigonal", require="Na", targets=aims).condition
     assert found.groups == {62, *range(143, 168)}
     assert [(t.property, t.low, t.high) for t in found.targets] == [
         ("average_voltage", 3.0, 4.5),
@@ -207,6 +209,26 @@ def test_space_groups_targets_and_a_crystal_to_be_like(tmp_path: Path) -> None:
     assert found.keep == {26, 15, 8}
 
 
+def test_where_an_electrode_is_aimed_at_other_working_ions_are_left_out() -> None:
+    ions = {3, 11, 12, 13, 19, 20, 30}
+    aim = {"targets": ["average_voltage=3..4"], "require": "Na"}
+    assert request(**aim).condition.allowed & ions == {11}
+    assert request(**aim | {"elements": "Na,K,Fe,F"}).condition.allowed == {9, 11, 19, 26}
+    assert request(**aim | {"require": "Na,Ti"}).condition.allowed >= {8, 11, 22}
+    assert request(require="Na", targets=["stability_discharge=..0.05"]).condition.allowed == frozenset()
+
+
+@pytest.mark.slow
+def test_an_electrode_can_be_oxidised_and_what_is_foreseen_is_in_the_table(tmp_path: Path) -> None:
+    asked = request(n=6, require="Na", targets=["average_voltage=3..4"])
+    sample_to_folder("orbits", asked, 0, tmp_path, None, nothing)
+    rows = list(csv.DictReader((tmp_path / "samples.csv").open()))
+    assert all(3 <= float(row["foreseen_average_voltage_V"]) <= 4 for row in rows)
+    for _, crystal in read_crystals(tmp_path / "samples.extxyz"):
+        assert removable_ions(crystal.composition, "Na") > 0
+        assert not {3, 12, 13, 19, 20, 30} & set(crystal.numbers)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -217,6 +239,8 @@ def test_space_groups_targets_and_a_crystal_to_be_like(tmp_path: Path) -> None:
         ({"targets": ["average_voltage=nan..4"]}, "must have finite ends"),
         ({"targets": ["average_voltage=3..inf"]}, "must have finite ends"),
         ({"targets": ["average_voltage=.."]}, "names neither end"),
+        ({"targets": ["average_voltage=3..4"]}, "working ion with --require, e.g. --require Li .found: none"),
+        ({"targets": ["capacity_grav=9.."], "require": "Li,Na"}, "found: Li, Na"),
         ({"formula": "Li" * 50_000}, "has 100000 characters"),
         ({"formula": "(" * 90 + "Li" + ")9" * 54}, "is not a formula"),
         ({"formula": "(" * 60 + "Li" + ")9" * 60}, "is not a formula"),
