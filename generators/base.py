@@ -65,8 +65,8 @@ class Condition:
         required: atomic numbers that must occur (the working ion, say).
         contents: exact cell contents; when given, sample i has content i and n must equal its length.
         n_atoms: smallest and largest number of atoms in the cell (ignored where `contents` is given).
-        charge_neutral: only compositions that common oxidation states can balance; `contents` that cannot be balanced are
-            refused or taken as they are.
+        charge_neutral: only compositions that common oxidation states can balance; `contents` that they cannot balance
+            are refused or taken as they are.
         groups: space groups that the crystals may have at 0.01 A; empty means any.
         like: a crystal whose skeleton is to be used (with it, `n_atoms` is ignored).
         keep: elements of `like` that stay where they are; the others are drawn. Where all stay, the required ones that

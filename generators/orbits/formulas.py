@@ -45,14 +45,15 @@ def predict_formula(
     notes: list[str] = []
     if relaxer is not None:
         likely = options[: max(RELAXED, 2 * n)]
-        atoms = [_atoms(predictor, option) for option in likely]
-        chosen = _affordable(atoms, budget_s)
-        if left := [size for place, size in enumerate(atoms) if place not in chosen]:
+        spent_s = COST_s_PER_ATOM * np.cumsum([_atoms(predictor, option) for option in likely])
+        count = int((spent_s <= budget_s).sum())
+        if count < len(likely):
+            left = listed(_atoms(predictor, option) for option in likely[count:])
             notes.append(
-                f"{len(left)} of {len(likely)} likely structures do not fit into {budget_s:g} s of processor time: "
-                f"they were not relaxed and stand last (cells of {listed(left)} atoms); allow more with --budget-s"
+                f"{len(likely) - count} of {len(likely)} likely structures do not fit into {budget_s:g} s of processor "
+                f"time: they were not relaxed and stand last (cells of {left} atoms); allow more with --budget-s"
             )
-        options = _ranked(predictor, options, chosen, relaxer, on_step)
+        options = _ranked(predictor, options[:count], relaxer, on_step) + options[count:]
     answers = _distinct(predictor, options, condition.groups, n)
     sizes = {sum(cell.values()) for cell in cells}
     if bare := sorted(sizes - {_atoms(predictor, option) for option in options}):
@@ -83,25 +84,12 @@ def _pool(predictor: Predictor, cells: Sequence[CellContent], groups: frozenset[
     return sorted(kept, key=lambda p: p.distances[0])
 
 
-def _affordable(atoms: Sequence[int], budget_s: float) -> list[int]:
-    """Places of the cells that fit into the budget, the first ones first."""
-    chosen, left_s = [], budget_s
-    for place, size in enumerate(atoms):
-        if (cost_s := COST_s_PER_ATOM * size) <= left_s:
-            left_s -= cost_s
-            chosen.append(place)
-    return chosen
-
-
-def _ranked(
-    predictor: Predictor, options: Sequence[Option], chosen: Sequence[int], relaxer: Relaxer, on_step: OnStep | None
-) -> list[Option]:
-    """Options by likelihood and energy, those that are not chosen to be relaxed last."""
-    forms = [predictor.proposer.form(options[i].proposal) for i in chosen]
-    tried = [replace(options[i], relaxed=found) for i, found in zip(chosen, relaxer(forms, on_step), strict=True)]
+def _ranked(predictor: Predictor, options: Sequence[Option], relaxer: Relaxer, on_step: OnStep | None) -> list[Option]:
+    """Options relaxed, by likelihood and energy."""
+    found = relaxer([predictor.proposer.form(option.proposal) for option in options], on_step)
+    tried = [replace(option, relaxed=relaxed) for option, relaxed in zip(options, found, strict=True)]
     lowest = min((o.relaxed.energy_eV_per_atom for o in tried if o.relaxed is not None), default=0.0)
-    tried.sort(key=lambda option: -score(option, lowest))
-    return tried + [option for i, option in enumerate(options) if i not in set(chosen)]
+    return sorted(tried, key=lambda option: -score(option, lowest))
 
 
 def _distinct(predictor: Predictor, options: Sequence[Option], groups: frozenset[int], n: int) -> list[Predicted]:
