@@ -183,6 +183,10 @@ class Prediction:
     notes: tuple[str, ...] = ()
 
 
+BUDGET_s = 60.0
+"""Processor time for relaxing the answers to a formula, where nothing else is said."""
+
+
 @runtime_checkable
 class PredictsFormula(Protocol):
     """A generator that ranks its answers to a formula across cell sizes."""

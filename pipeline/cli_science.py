@@ -14,6 +14,7 @@ from cyclopts.validators import Number
 from data.errors import InputError, StructureError
 from data.records import WorkingIon
 from generators import DEFAULT_GENERATOR
+from generators.base import BUDGET_s
 from pipeline.cli import DEFAULT_STORE, Json, Store
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def generate(
     seed: int = 0,
     checkpoint: Path | None = None,
     energies: bool = True,
-    budget_s: Annotated[float, Parameter(validator=Number(gte=0))] = 60.0,
+    budget_s: Annotated[float, Parameter(validator=Number(gte=0))] = BUDGET_s,
 ) -> None:
     """Sample crystals into a folder: CIF files, samples.extxyz and samples.csv, all in the same order.
 

@@ -23,6 +23,7 @@ from data.symmetric import LAST_GROUP, crystal_system
 from generators import GENERATORS
 from generators.base import (
     TARGETS,
+    BUDGET_s,
     CellContent,
     Condition,
     Predicted,
@@ -36,9 +37,6 @@ from pipeline.sampling import drawn, formula_answers
 
 MAX_ATOMS, DRAWN_ATOMS = 60, 20
 """Largest cell that can be asked for, and the largest that is drawn where nothing is said."""
-
-BUDGET_s = 60.0
-"""Processor time for relaxing the answers to a formula."""
 
 LONGEST_FORMULA = 200
 """Characters of a formula; far more than `MAX_ATOMS` atoms need."""
@@ -145,9 +143,13 @@ def parse_elements(text: str | None, where: str) -> frozenset[int]:
     """``Li,Fe,P,O`` as atomic numbers; empty where nothing is given."""
     symbols = [x.strip() for x in (text or "").split(",") if x.strip()]
     for symbol in symbols:
-        if atomic_numbers.get(symbol, 0) < 1:
-            raise InputError(f"{where}: '{symbol}' is not an element symbol; write for example Li,Fe,P,O")
+        if not _can_be_generated(symbol):
+            raise InputError(f"{where}: '{symbol}' is not an element symbol up to Lr; write for example Li,Fe,P,O")
     return frozenset(atomic_numbers[x] for x in symbols)
+
+
+def _can_be_generated(symbol: str) -> bool:
+    return bool(1 <= atomic_numbers.get(symbol, 0) <= HEAVIEST)
 
 
 def parse_target(text: str) -> Target:
@@ -215,8 +217,8 @@ def parse_formula(text: str, where: str) -> CellContent:
         amounts = Composition(text).get_el_amt_dict()
     except (ValueError, KeyError) as error:
         raise InputError(f"{where}: '{text}' is not a formula: {error}") from None
-    if unknown := [symbol for symbol in amounts if atomic_numbers.get(symbol, 0) < 1]:
-        raise InputError(f"{where}: '{text}': {unknown[0]} is not an element")
+    if unknown := [symbol for symbol in amounts if not _can_be_generated(symbol)]:
+        raise InputError(f"{where}: '{text}': {unknown[0]} is not an element up to Lr")
     if not amounts or any(not math.isfinite(x) or x != int(x) or x < 1 for x in amounts.values()):
         raise InputError(f"{where}: '{text}' must hold whole numbers of atoms")
     if (atoms := sum(amounts.values())) > MAX_ATOMS:

@@ -104,6 +104,8 @@ def formula_answers(
         found = generator.predict(n, formula, condition, rng, budget_s, step)
     else:
         found = _in_turn(generator, n, cells_of(formula, condition.n_atoms[1]), condition, rng)
+    if not found.answers:
+        raise GenerationError(f"{generator.name} found no structure of this formula that meets the condition")
     notes = found.notes
     if len(found.answers) < n:
         notes = (f"only {len(found.answers)} different structures were found, {n} were asked for", *notes)

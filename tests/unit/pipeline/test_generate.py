@@ -241,6 +241,8 @@ def test_an_electrode_can_be_oxidised_and_what_is_foreseen_is_in_the_table(tmp_p
         ({"targets": ["average_voltage=.."]}, "names neither end"),
         ({"targets": ["average_voltage=3..4"]}, "working ion with --require, e.g. --require Li .found: none"),
         ({"targets": ["capacity_grav=9.."], "require": "Li,Na"}, "found: Li, Na"),
+        ({"formula": "Og2O"}, "Og is not an element up to Lr"),
+        ({"require": "Og"}, "not an element symbol up to Lr"),
         ({"formula": "Li" * 50_000}, "has 100000 characters"),
         ({"formula": "(" * 90 + "Li" + ")9" * 54}, "is not a formula"),
         ({"formula": "(" * 60 + "Li" + ")9" * 60}, "is not a formula"),
