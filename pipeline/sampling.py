@@ -55,11 +55,11 @@ def _sampled(
     found: list[Predicted] = []
     for _ in range(ROUNDS):
         if isinstance(generator, Foresees):
-            drawn = generator.foreseen(n - len(found), condition, rng, on_step)
+            more = generator.foreseen(n - len(found), condition, rng, on_step)
         else:
             batch, labels = generator.sample(n - len(found), condition, rng, on_step)
-            drawn = list(map(Predicted, batch.to_crystals(), labels))
-        found += [one for one in drawn if condition.contents or gives_ions(one.crystal, condition)]
+            more = list(map(Predicted, batch.to_crystals(), labels))
+        found += [one for one in more if condition.contents or gives_ions(one.crystal, condition)]
         if len(found) >= n:
             return found
     raise GenerationError(
