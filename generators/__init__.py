@@ -12,3 +12,6 @@ GENERATORS: Final = {
     "template": "generators.exchange.template:TemplateGenerator",
     "vae": "generators.vae.generator:VaeGenerator",
 }
+
+DEFAULT_GENERATOR: Final = "orbits"
+"""The best one, taken where none is named."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from data.errors import GenerationError
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
 
 CellContent = dict[int, int]
 """Exact content of a cell: atomic number -> count, e.g. ``{3: 4, 26: 4, 15: 4, 8: 16}``."""
+
+
+def cells_of(formula: CellContent, max_atoms: int) -> list[CellContent]:
+    """Cells of one, two, ... reduced formula units, as long as they hold at most so many atoms."""
+    divisor = math.gcd(*formula.values())
+    unit = {z: count // divisor for z, count in formula.items()}
+    return [{z: count * k for z, count in unit.items()} for k in range(1, max_atoms // sum(unit.values()) + 1)]
+
 
 OnStep = Callable[[int, int], None]
 """Called with (done, total) as sampling goes on, for progress bars."""
@@ -56,7 +65,8 @@ class Condition:
         required: atomic numbers that must occur (the working ion, say).
         contents: exact cell contents; when given, sample i has content i and n must equal its length.
         n_atoms: smallest and largest number of atoms in the cell (ignored where `contents` is given).
-        charge_neutral: only compositions that common oxidation states can balance.
+        charge_neutral: only compositions that common oxidation states can balance; `contents` that they cannot balance
+            are refused or taken as they are.
         groups: space groups that the crystals may have at 0.01 A; empty means any.
         like: a crystal whose skeleton is to be used (with it, `n_atoms` is ignored).
         keep: elements of `like` that stay where they are; the others are drawn. Where all stay, the required ones that
@@ -74,6 +84,11 @@ class Condition:
     keep: frozenset[int] = frozenset()
     targets: tuple[Target, ...] = ()
 
+    @property
+    def of_electrode(self) -> bool:
+        """Whether a target is a property of an electrode, which needs a working ion that can leave."""
+        return any(target.property != "stability_discharge" for target in self.targets)
+
 
 def refuse(name: str, condition: Condition, **cannot: str) -> None:
     """Raise where a condition asks for what a generator cannot do.
@@ -86,9 +101,15 @@ def refuse(name: str, condition: Condition, **cannot: str) -> None:
     Raises:
         GenerationError: which field it is, and what to do.
     """
-    for field, instead in cannot.items():
-        if getattr(condition, field):
-            raise GenerationError(f"{name} cannot choose {field}: {instead}")
+    for what, instead in cannot.items():
+        if getattr(condition, what):
+            raise GenerationError(f"{name} cannot choose {what}: {instead}")
+
+
+def listed(sizes: Iterable[int]) -> str:
+    """Numbers in words for a note, each once: ``7, 21, 35 and 49``."""
+    *before, last = map(str, sorted(set(sizes)))
+    return f"{', '.join(before)} and {last}" if before else last
 
 
 @dataclass(frozen=True)
@@ -125,6 +146,70 @@ class Generator(Protocol):
         self, n: int, condition: Condition, rng: np.random.Generator, on_step: OnStep | None = None
     ) -> tuple[CrystalBatch, list[str]]:
         """Return n crystals and their labels."""
+        ...
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """A crystal with what its generator knows or foresees of it.
+
+    Attributes:
+        crystal: a sample, or one primitive cell of an answer to a formula.
+        label: as of a sample.
+        values: by name, units in the names: ``probability``, ``energy_eV_per_atom``, ``foreseen_average_voltage_V``.
+    """
+
+    crystal: Crystal
+    label: str
+    values: Mapping[str, float] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Foresees(Protocol):
+    """A generator that tells what it foresees of its samples, where targets are aimed at."""
+
+    def foreseen(
+        self, n: int, condition: Condition, rng: np.random.Generator, on_step: OnStep | None = None
+    ) -> list[Predicted]:
+        """The samples of `Generator.sample`, with what is foreseen of them."""
+        ...
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Answers to a formula, the likeliest first, no two alike; and what a user should know of what was left out."""
+
+    answers: tuple[Predicted, ...]
+    notes: tuple[str, ...] = ()
+
+
+BUDGET_s = 60.0
+"""Processor time for relaxing the answers to a formula, where nothing else is said."""
+
+
+@runtime_checkable
+class PredictsFormula(Protocol):
+    """A generator that ranks its answers to a formula across cell sizes."""
+
+    def predict(
+        self,
+        n: int,
+        formula: CellContent,
+        condition: Condition,
+        rng: np.random.Generator,
+        budget_s: float,
+        on_step: OnStep | None = None,
+    ) -> Prediction:
+        """At most n answers.
+
+        Args:
+            n: how many are wanted.
+            formula: any multiple of the formula unit.
+            condition: its `n_atoms` and `groups` hold.
+            rng: the only source of randomness.
+            budget_s: processor time that relaxing may take, by an estimate that is the same on every machine.
+            on_step: progress.
+        """
         ...
 
 

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from data.errors import suggest
 from data.records import WorkingIon, content_hash
-from generators import GENERATORS
+from generators import DEFAULT_GENERATOR, GENERATORS
 from robotics import DRIVERS
 from screening.settings import PROPERTY_NAMES, Range, ScreenSettings
 
@@ -164,7 +164,7 @@ class CampaignSpec(Section):
     goal: Goal = Goal()
     chemistry: Chemistry = Chemistry()
     generate: tuple[GenerateStep, ...] = (
-        GenerateStep(kind="orbits"),
+        GenerateStep(kind=DEFAULT_GENERATOR),
         GenerateStep(kind="substitution", count=32),
         GenerateStep(kind="flow", count=32),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
@@ -12,6 +13,8 @@ from cyclopts.validators import Number
 
 from data.errors import InputError, StructureError
 from data.records import WorkingIon
+from generators import DEFAULT_GENERATOR
+from generators.base import BUDGET_s
 from pipeline.cli import DEFAULT_STORE, Json, Store
 
 if TYPE_CHECKING:
@@ -24,15 +27,15 @@ reference_app = App(name="reference", help="Reference energies and known materia
 
 def generate(
     *,
-    generator: str = "flow",
+    generator: str = DEFAULT_GENERATOR,
     n: Count = 16,
     out: Path = Path("runs/generated"),
     elements: str | None = None,
     require: str | None = None,
     formula: str | None = None,
     compositions: Path | None = None,
-    max_atoms: Annotated[int, Parameter(validator=Number(gte=1, lte=60))] = 20,
-    charge_neutral: bool = False,
+    max_atoms: Annotated[int | None, Parameter(validator=Number(gte=1, lte=60))] = None,
+    charge_neutral: bool = True,
     space_groups: str | None = None,
     like: Path | None = None,
     keep: str | None = None,
@@ -41,6 +44,7 @@ def generate(
     seed: int = 0,
     checkpoint: Path | None = None,
     energies: bool = True,
+    budget_s: Annotated[float, Parameter(validator=Number(gte=0))] = BUDGET_s,
 ) -> None:
     """Sample crystals into a folder: CIF files, samples.extxyz and samples.csv, all in the same order.
 
@@ -50,19 +54,26 @@ def generate(
         out: folder to write.
         elements: allowed elements, a hard mask, e.g. Li,Fe,P,O.
         require: elements every sample must hold, e.g. Li.
-        formula: give this formula to every sample, e.g. LiFePO4.
+        formula: the likeliest structures of this formula, e.g. LiFePO4, in cells of every size up to --max-atoms, no
+            two alike; fewer than -n where no more are known.
         compositions: file with one exact cell content a line (Li4Fe4P4O16); one sample a line, in order.
-        max_atoms: largest cell, where the content is not given.
-        charge_neutral: only compositions that common oxidation states balance.
+        max_atoms: largest cell: 20 unless said otherwise, 60 with --formula.
+        charge_neutral: only compositions that common oxidation states balance; --formula and --compositions are
+            taken as they are.
         space_groups: only these space groups or crystal systems, e.g. 62,166 or cubic.
         like: structure file whose skeleton is filled with elements.
         keep: elements of --like that stay where they are, e.g. Fe,P,O. Where all of them stay, the one that --require
             names besides is put into the empty places.
         drop: elements that are first taken out of --like, e.g. Li.
-        target: a range to aim at, e.g. average_voltage=3..4.5 (V) or capacity_grav=150.. (mAh/g); may be repeated.
+        target: a range to aim at, e.g. average_voltage=3..4.5 (V) or capacity_grav=150.. (mAh/g); may be repeated. A
+            property of an electrode needs its working ion in --require; other working ions (Li, Na, K, Mg, Ca, Zn, Al)
+            are left out unless --elements or --require names them, and so is what cannot be oxidised. What is foreseen
+            is in samples.csv.
         seed: the same seed gives the same samples.
         checkpoint: own weights instead of the shipped ones.
         energies: `orbits` relaxes its likely proposals and ranks them by energy too; --no-energies leaves that out.
+        budget_s: processor time in seconds that relaxing the answers to --formula may take, by an estimate of 0.025 s
+            an atom that is the same on every machine; what does not fit is named.
     """
     from pipeline.console import note, progress_bars
     from pipeline.generate import Request, sample_to_folder
@@ -72,9 +83,15 @@ def generate(
         charge_neutral=charge_neutral, space_groups=space_groups, like=like, keep=keep, drop=drop,
         targets=target or (),
     )  # fmt: skip
+    before_s = sum(os.times()[:4])
     with progress_bars() as on_progress:
-        written = sample_to_folder(generator, request, seed, out, checkpoint, energies, on_progress)
-    note(f"{written} structures in {out}")
+        written = sample_to_folder(
+            generator, request, seed, out, checkpoint, on_progress, energies=energies, budget_s=budget_s
+        )
+    for line in written.notes:
+        note(line)
+    spent = sum(os.times()[:4]) - before_s
+    note(f"{written.count} structures in {out}, {spent:.0f} s of processor time")
 
 
 def screen(

@@ -3,33 +3,45 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import reduce
-from math import gcd
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-from ase.data import atomic_numbers
+from ase.data import atomic_numbers, chemical_symbols
 
-from data.errors import GenerationError, InputError
+from data.errors import InputError
 from data.fingerprint import spacegroup
 from data.io import cif_text, read_crystals, write_extxyz
 from data.records import Crystal
 from data.registry import load
+from data.skeletons import HEAVIEST
 from data.structures import density_g_cm3
 from data.symmetric import LAST_GROUP, crystal_system
 from generators import GENERATORS
-from generators.base import TARGETS, CellContent, Condition, OnStep, Target
+from generators.base import (
+    TARGETS,
+    BUDGET_s,
+    CellContent,
+    Condition,
+    Predicted,
+    Prediction,
+    Target,
+    cells_of,
+)
+from generators.electrode import IONS
 from pipeline.relaxer import SymmetricRelaxer, lend
+from pipeline.sampling import drawn, formula_answers
 
-MAX_ATOMS = 60
+MAX_ATOMS, DRAWN_ATOMS = 60, 20
+"""Largest cell that can be asked for, and the largest that is drawn where nothing is said."""
+
+LONGEST_FORMULA = 200
+"""Characters of a formula; far more than `MAX_ATOMS` atoms need."""
+
 TABLE = "samples.csv"
-
-CHUNK = 500
-"""Samples that are generated and written together; bounds the memory of a large request."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +50,8 @@ class Request:
 
     n: int
     condition: Condition
+    formula: CellContent | None = None
+    """What the likeliest structures are asked of, in cells of every size that `condition` allows."""
 
     @classmethod
     def read(
@@ -48,7 +62,7 @@ class Request:
         require: str | None,
         formula: str | None,
         compositions: Path | None,
-        max_atoms: int,
+        max_atoms: int | None,
         charge_neutral: bool,
         space_groups: str | None = None,
         like: Path | None = None,
@@ -64,14 +78,18 @@ class Request:
         if formula is not None and compositions is not None:
             raise InputError("--formula and --compositions exclude one another; give one of them")
         contents: tuple[CellContent, ...] = ()
+        unit: CellContent | None = None
+        most = max_atoms or (DRAWN_ATOMS if formula is None else MAX_ATOMS)
         if compositions is not None:
             contents = read_compositions(compositions)
             n = len(contents)
         elif formula is not None:
-            contents = _multiples(parse_formula(formula, "--formula"), n, max_atoms)
+            unit = parse_formula(formula, "--formula")
+            if not cells_of(unit, most):
+                raise InputError(f"--formula {formula}: one unit has more atoms than --max-atoms {most}")
         allowed = parse_elements(elements, "--elements")
         required = parse_elements(require, "--require")
-        for i, content in enumerate(contents):
+        for i, content in enumerate(contents if unit is None else (unit,)):
             if allowed and not set(content) <= allowed:
                 raise InputError(f"composition {i + 1} holds elements outside --elements {elements}")
         if allowed and not required <= allowed:
@@ -80,27 +98,58 @@ class Request:
             allowed=allowed,
             required=required,
             contents=contents,
-            n_atoms=(min(2, max_atoms), max_atoms),
-            charge_neutral=charge_neutral,
+            n_atoms=(min(2, most), most),
+            charge_neutral=charge_neutral and not contents and unit is None,
             groups=parse_groups(space_groups),
             like=None if like is None else read_like(like, parse_elements(drop, "--drop")),
             keep=parse_elements(keep, "--keep"),
             targets=tuple(parse_target(text) for text in targets),
         )
+        if condition.of_electrode:
+            condition = _of_electrode(condition)
         if like is None and (keep or drop):
             raise InputError("--keep and --drop speak of a crystal: name its file with --like")
-        if like is not None and contents:
+        if like is not None and (contents or unit):
             raise InputError("--like and given compositions exclude one another; give one of them")
-        return cls(n, condition)
+        return cls(n, condition, unit)
+
+
+def _of_electrode(condition: Condition) -> Condition:
+    """A condition that aims at a property of an electrode: working ions that nobody named are left out.
+
+    Raises:
+        InputError: not one working ion is required.
+    """
+    if len(ions := condition.required & IONS) != 1:
+        found = ", ".join(chemical_symbols[z] for z in sorted(ions)) or "none"
+        raise InputError(
+            f"--target: is of an electrode; name its one working ion with --require, e.g. --require Li (found: {found})"
+        )
+    if condition.allowed:
+        return condition
+    named = condition.required | condition.keep
+    return replace(condition, allowed=frozenset(range(1, HEAVIEST + 1)) - (IONS - named))
+
+
+@dataclass(frozen=True)
+class Written:
+    """How many samples were written, and what a user should know of what was left out."""
+
+    count: int
+    notes: tuple[str, ...] = ()
 
 
 def parse_elements(text: str | None, where: str) -> frozenset[int]:
     """``Li,Fe,P,O`` as atomic numbers; empty where nothing is given."""
     symbols = [x.strip() for x in (text or "").split(",") if x.strip()]
     for symbol in symbols:
-        if atomic_numbers.get(symbol, 0) < 1:
-            raise InputError(f"{where}: '{symbol}' is not an element symbol; write for example Li,Fe,P,O")
+        if not _can_be_generated(symbol):
+            raise InputError(f"{where}: '{symbol}' is not an element symbol up to Lr; write for example Li,Fe,P,O")
     return frozenset(atomic_numbers[x] for x in symbols)
+
+
+def _can_be_generated(symbol: str) -> bool:
+    return bool(1 <= atomic_numbers.get(symbol, 0) <= HEAVIEST)
 
 
 def parse_target(text: str) -> Target:
@@ -113,6 +162,10 @@ def parse_target(text: str) -> Target:
         low, high = (float(end) if end.strip() else None for end in ends)
     except ValueError:
         raise InputError(f"--target: '{text}' names no range; write for example {name}=1.5..3 or {name}=2..") from None
+    if not all(math.isfinite(end) for end in (low, high) if end is not None):
+        raise InputError(f"--target: '{text}' must have finite ends; leave one out where none is, e.g. {name}=2..")
+    if low is None and high is None:
+        raise InputError(f"--target: '{text}' names neither end; write for example {name}=1.5..3 or {name}=2..")
     if low is not None and high is not None and low > high:
         raise InputError(f"--target: '{text}' ends before it begins")
     return Target(name, low, high)
@@ -154,20 +207,23 @@ def parse_formula(text: str, where: str) -> CellContent:
     from pymatgen.core import Composition
 
     text = text.strip()
+    if len(text) > LONGEST_FORMULA:
+        raise InputError(
+            f"{where}: '{text[:20]}...' has {len(text)} characters; a formula has at most {LONGEST_FORMULA}"
+        )
     if not re.fullmatch(r"[A-Za-z0-9()\[\]]+", text):
         raise InputError(f"{where}: '{text}' is not a formula; write for example LiFePO4")
     try:
         amounts = Composition(text).get_el_amt_dict()
     except (ValueError, KeyError) as error:
         raise InputError(f"{where}: '{text}' is not a formula: {error}") from None
-    if unknown := [symbol for symbol in amounts if atomic_numbers.get(symbol, 0) < 1]:
-        raise InputError(f"{where}: '{text}': {unknown[0]} is not an element")
-    if not amounts or any(x != int(x) or x < 1 for x in amounts.values()):
+    if unknown := [symbol for symbol in amounts if not _can_be_generated(symbol)]:
+        raise InputError(f"{where}: '{text}': {unknown[0]} is not an element up to Lr")
+    if not amounts or any(not math.isfinite(x) or x != int(x) or x < 1 for x in amounts.values()):
         raise InputError(f"{where}: '{text}' must hold whole numbers of atoms")
-    content = {atomic_numbers[symbol]: int(count) for symbol, count in amounts.items()}
-    if sum(content.values()) > MAX_ATOMS:
-        raise InputError(f"{where}: '{text}' has {sum(content.values())} atoms; at most {MAX_ATOMS} can be generated")
-    return content
+    if (atoms := sum(amounts.values())) > MAX_ATOMS:
+        raise InputError(f"{where}: '{text}' has {atoms:.6g} atoms; at most {MAX_ATOMS} can be generated")
+    return {atomic_numbers[symbol]: int(count) for symbol, count in amounts.items()}
 
 
 def read_compositions(path: Path) -> tuple[CellContent, ...]:
@@ -186,25 +242,18 @@ def read_compositions(path: Path) -> tuple[CellContent, ...]:
     return contents
 
 
-def _multiples(formula: CellContent, n: int, max_atoms: int) -> tuple[CellContent, ...]:
-    """N cells of a formula: one, two, ... formula units in turn, as long as the cell stays small enough."""
-    divisor = reduce(gcd, formula.values())
-    unit = {z: count // divisor for z, count in formula.items()}
-    most = max(1, max_atoms // sum(unit.values()))
-    cells = [{z: count * k for z, count in unit.items()} for k in range(1, most + 1)]
-    return tuple(cells[i % len(cells)] for i in range(n))
-
-
 def sample_to_folder(
     name: str,
     request: Request,
     seed: int,
     out: Path,
     checkpoint: Path | None,
-    energies: bool,
     on_step: Callable[[str, int, int], None],
-) -> int:
-    """Sample and write CIF files, samples.extxyz and samples.csv in one order; returns how many.
+    *,
+    energies: bool = True,
+    budget_s: float = BUDGET_s,
+) -> Written:
+    """Sample and write CIF files, samples.extxyz and samples.csv in one order.
 
     Earlier samples in the folder stay until the new ones are complete. Files that are not ours stay for good.
 
@@ -216,26 +265,16 @@ def sample_to_folder(
     generator = load(GENERATORS, "generator", name)(checkpoint)
     if energies:
         lend(generator, SymmetricRelaxer())
-    # Given contents are asked for at once: the second request of one content gets the second answer.
-    chunk = request.n if request.condition.contents else CHUNK
-    crystals: list[Crystal] = []
-    labels: list[str] = []
-    for start in range(0, request.n, chunk):
-        size = min(chunk, request.n - start)
-        condition = _slice(request.condition, start, size)
-        rng = np.random.default_rng([seed, start])
-        step = _scaled(on_step, f"generate {name}", start, size, request.n)
-        batch, words = generator.sample(size, condition, rng, step)
-        crystals += batch.to_crystals()
-        labels += words
-    if len(crystals) != request.n:
-        raise GenerationError(f"{name} gave {len(crystals)} of {request.n} samples")
+    if request.formula is not None:
+        made = formula_answers(generator, request.n, request.formula, request.condition, seed, budget_s, on_step)
+    else:
+        made = Prediction(tuple(drawn(generator, request.n, request.condition, seed, on_step)))
     origin = {"generator": name, "seed": seed, "checkpoint_sha256": generator.checkpoint_sha256}
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
-        _write(Path(folder), crystals, labels, origin)
+        _write(Path(folder), made.answers, origin)
         _swap(Path(folder), out)
-    return len(crystals)
+    return Written(len(made.answers), made.notes)
 
 
 def _samples_of(out: Path) -> list[Path]:
@@ -272,25 +311,12 @@ def _swap(made: Path, out: Path) -> None:
         file.unlink(missing_ok=True)
 
 
-def _scaled(on_step: Callable[[str, int, int], None], what: str, start: int, size: int, total: int) -> OnStep:
-    """Progress within one chunk as progress of the whole."""
-
-    def step(done: int, of: int) -> None:
-        on_step(what, start + done * size // max(of, 1), total)
-
-    return step
-
-
-def _slice(condition: Condition, start: int, size: int) -> Condition:
-    from dataclasses import replace
-
-    return replace(condition, contents=condition.contents[start : start + size]) if condition.contents else condition
-
-
-def _write(out: Path, crystals: list[Crystal], labels: list[str], origin: dict[str, object]) -> None:
-    width = max(4, len(str(len(crystals))))
-    rows = []
-    for i, (crystal, label) in enumerate(zip(crystals, labels, strict=True)):
+def _write(out: Path, answers: Sequence[Predicted], origin: dict[str, object]) -> None:
+    width = max(4, len(str(len(answers))))
+    columns = dict.fromkeys(name for answer in answers for name in answer.values)
+    rows: list[dict[str, object]] = []
+    for i, answer in enumerate(answers):
+        crystal = answer.crystal
         file = f"{i:0{width}d}_{crystal.formula}.cif"
         (out / file).write_text(cif_text(crystal), encoding="utf-8")
         rows.append(
@@ -301,11 +327,12 @@ def _write(out: Path, crystals: list[Crystal], labels: list[str], origin: dict[s
                 "n_atoms": crystal.n_atoms,
                 "space_group": spacegroup(crystal, 0.01) or 1,
                 "density_g_cm3": round(density_g_cm3(crystal), 3),
-                "label": label,
+                "label": answer.label,
+                **{name: f"{answer.values[name]:.5g}" if name in answer.values else "" for name in columns},
                 **origin,
             }
         )
-    write_extxyz(out / "samples.extxyz", crystals, [str(row["file"]) for row in rows])
+    write_extxyz(out / "samples.extxyz", [answer.crystal for answer in answers], [str(row["file"]) for row in rows])
     with (out / TABLE).open("w", encoding="utf-8", newline="") as table:
         writer = csv.DictWriter(table, list(rows[0]) if rows else [], lineterminator="\n")
         writer.writeheader()

@@ -9,11 +9,11 @@ from data.errors import InputError, suggest
 from data.registry import load
 from data.store import Store
 from generators import GENERATORS
+from pipeline.campaign import CampaignSpec
 from robotics import DRIVERS
 from screening import PROPERTIES
 
 REGISTRIES = {"generators": GENERATORS, "properties": PROPERTIES, "drivers": DRIVERS}
-DEFAULTS = {"generators": {"flow", "substitution"}, "drivers": {"simulated"}, "properties": set(PROPERTIES)}
 
 
 def find_campaign(where: str, name: str) -> str:
@@ -40,9 +40,20 @@ def kinds(what: str) -> list[dict[str, object]]:
     if what not in REGISTRIES:
         raise InputError(f"'{what}' cannot be listed. {suggest(what, REGISTRIES)}")
     singular = {"generators": "generator", "properties": "property", "drivers": "driver"}[what]
+    defaults = _defaults(what)
     rows: list[dict[str, object]] = []
     for name in sorted(REGISTRIES[what]):
         kind = load(REGISTRIES[what], singular, name)
         summary = getattr(kind, "summary", None) or (inspect.getdoc(kind) or "").split("\n")[0]
-        rows.append({"name": name, "default": name in DEFAULTS[what], "summary": summary})
+        rows.append({"name": name, "default": name in defaults, "summary": summary})
     return rows
+
+
+def _defaults(what: str) -> set[str]:
+    """What a campaign takes whose file names nothing."""
+    campaign = CampaignSpec(name="default")
+    return {
+        "generators": {step.kind for step in campaign.generate},
+        "drivers": {campaign.lab.driver},
+        "properties": set(PROPERTIES),
+    }[what]

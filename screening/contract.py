@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import copy
 import math
+from dataclasses import fields
 
 import numpy as np
 
 from data.records import Crystal, Verdict
 from screening.base import Findings, Gate, Needs, Subject, Surroundings
 from screening.potential import PointResult, Potential
+
+PLAN = ("supercells", "n_removed", "inserts")
+"""What the redox gate, and it alone, writes into the subject."""
 
 
 class ContractError(Exception):
@@ -35,13 +39,15 @@ def check_gate(gate: Gate, subject: Subject, around: Surroundings) -> Findings:
             raise ContractError(f"{type(gate).__name__} has no {attribute}")
     if not isinstance(gate.needs, Needs) or not gate.cost > 0:
         raise ContractError(f"{gate.name}: `needs` must be a Needs and `cost` positive seconds")
-    before = subject.candidate.content_hash
-    found = gate.evaluate(copy.copy(subject), around)
-    again = gate.evaluate(copy.copy(subject), around)
+    given = copy.deepcopy(subject)
+    found = gate.evaluate(given, around)
+    again = gate.evaluate(copy.deepcopy(subject), around)
     if found != again:
         raise ContractError(f"{gate.name}: the same subject gave other findings the second time")
-    if subject.candidate.content_hash != before:
-        raise ContractError(f"{gate.name}: changed the candidate")
+    free = PLAN if gate.name == "redox" else ()
+    changed = [f.name for f in fields(subject) if getattr(given, f.name) != getattr(subject, f.name)]
+    if changed := [name for name in changed if name not in free]:
+        raise ContractError(f"{gate.name}: changed {', '.join(changed)} of its subject")
     for reason in found.reasons:
         if not reason.text or not reason.code or not reason.stage:
             raise ContractError(f"{gate.name}: a reason needs stage, code and text")

@@ -240,13 +240,20 @@ def unlike_first(answers: Iterable[tuple[Crystal, str]]) -> Iterator[tuple[Cryst
     seen: list[Fingerprint] = []
     repeats: list[tuple[Crystal, str]] = []
     for crystal, label in answers:
-        mark = fingerprint(crystal)
-        if all(distance(mark, other) > SAME_UNRELAXED for other in seen):
-            seen.append(mark)
+        if is_new(crystal, seen):
             yield crystal, label
         else:
             repeats.append((crystal, label))
     yield from repeats
+
+
+def is_new(crystal: Crystal, seen: list[Fingerprint]) -> bool:
+    """Whether a crystal equals none that were seen; it is added to them then."""
+    mark = fingerprint(crystal)
+    if any(distance(mark, other) <= SAME_UNRELAXED for other in seen):
+        return False
+    seen.append(mark)
+    return True
 
 
 def element_volumes(table: TemplateTable) -> Floats:

@@ -11,8 +11,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -65,12 +68,24 @@ class Found:
         template: lent its geometry.
         numbers: element on each orbit of that.
         new: whether no template of the memory has its orbits.
+        foreseen: the properties that were aimed at, in the units of `generators.base.TARGETS`.
     """
 
     crystal: Crystal
     template: Template
     numbers: tuple[int, ...]
     new: bool = False
+    foreseen: Mapping[str, float] = field(default_factory=dict)
+
+
+class _Filled(NamedTuple):
+    """A blank with all elements drawn; none where they do not fit or miss the targets."""
+
+    blank: Blank
+    numbers: tuple[int, ...] = ()
+    log_scale: float = 0.0
+    """Change of the logarithm of the volume."""
+    foreseen: Mapping[str, float] = MappingProxyType({})
 
 
 class DeNovo:
@@ -116,8 +131,7 @@ class DeNovo:
         while turn < ROUNDS and found < n:
             # Known formulas are drawn late, and only in new forms; targets are given up last.
             refusal.known_formulas = condition.like is not None or 2 * turn >= ROUNDS
-            if 4 * turn >= 3 * ROUNDS:
-                sieve = None
+            strict = 4 * turn < 3 * ROUNDS
             written = 0 if condition.like is not None else _new_ones(n - found, len(blanks), poor, rng)
             known = n - found - written
             drawn = _some(blanks, scores, turn, tally, known + 8, rng) if known else []
@@ -125,7 +139,10 @@ class DeNovo:
             drawn += self._writer.blanks(condition, drawing, many, generator) if written else []
             before, room = found, {False: known, True: written}
             mixed = [drawn[i] for i in rng.permutation(len(drawn))]
-            for one in self._crystals(mixed, drawing, sieve, refusal, generator, tally):
+            fill = partial(
+                self._filled, drawing=drawing, sieve=sieve, strict=strict, refusal=refusal, generator=generator
+            )
+            for one in self._crystals(mixed, fill, refusal, tally):
                 if room[one.new]:
                     room[one.new] -= 1
                     found += 1
@@ -138,10 +155,8 @@ class DeNovo:
     def _crystals(
         self,
         blanks: Sequence[Blank],
-        drawing: Drawing,
-        sieve: Sieve | None,
+        fill: Callable[[Sequence[Blank]], list[_Filled]],
         refusal: Refusal,
-        generator: torch.Generator,
         tally: Counter[int],
     ) -> Iterator[Found]:
         """What comes of blanks. One that is refused gets new elements, so that skeletons keep their shares.
@@ -150,9 +165,9 @@ class DeNovo:
         """
         for _ in range(TRIES):
             refused = []
-            filled = self._filled(blanks, drawing, sieve, refusal, generator)
-            forms = [refusal.form(blank, numbers, scale) if numbers else None for blank, numbers, scale in filled]
-            for (blank, numbers, _), form in zip(filled, self._refined(forms), strict=True):
+            filled = fill(blanks)
+            forms = [refusal.form(one.blank, one.numbers, one.log_scale) if one.numbers else None for one in filled]
+            for (blank, numbers, _, foreseen), form in zip(filled, self._refined(forms), strict=True):
                 crystal = None if form is None else refusal.crystal(form, new=blank.new)
                 if crystal is None:
                     # What is given or new is tried to the end; of new ones, ids would be used again.
@@ -161,7 +176,7 @@ class DeNovo:
                     refused += [blank] * (lasting or tally[id(blank)] < TRIES)
                 else:
                     tally[id(blank)] = 0
-                    yield Found(crystal, blank.template, numbers, blank.new)
+                    yield Found(crystal, blank.template, numbers, blank.new, foreseen)
             blanks = refused
 
     def _refined(self, forms: Sequence[SymmetricCrystal | None]) -> list[SymmetricCrystal | None]:
@@ -184,13 +199,15 @@ class DeNovo:
     def _filled(
         self,
         blanks: Sequence[Blank],
+        *,
         drawing: Drawing,
         sieve: Sieve | None,
+        strict: bool,
         refusal: Refusal,
         generator: torch.Generator,
-    ) -> list[tuple[Blank, tuple[int, ...], float]]:
-        """Blanks, all elements drawn (none where they do not fit or miss the targets), change of the log volume."""
-        filled: list[tuple[Blank, tuple[int, ...], float]] = [(blank, (), 0.0) for blank in blanks]
+    ) -> list[_Filled]:
+        """Blanks with all elements drawn; where `strict`, only what the sieve lets through."""
+        filled = [_Filled(blank) for blank in blanks]
         for places, types, graphs in batches(blanks):
             with torch.inference_mode():
                 drawn = reveal(self.network, types, graphs, drawing, generator)
@@ -204,11 +221,11 @@ class DeNovo:
             chosen, there = torch.tensor([numbers for numbers in fitting if numbers]), graphs[rows]
             with torch.inference_mode():
                 volumes = self.network(chosen, there)[1].tolist()
-            met = [True] * len(rows) if sieve is None else sieve.met(chosen, there)
-            for row, numbers, volume, met_here in zip(rows.tolist(), chosen.tolist(), volumes, met, strict=True):
-                if met_here:
+            foreseen: list[dict[str, float]] = [{}] * len(rows) if sieve is None else sieve.foreseen(chosen, there)
+            for row, numbers, volume, values in zip(rows.tolist(), chosen.tolist(), volumes, foreseen, strict=True):
+                if sieve is None or not strict or sieve.within(values):
                     blank = blanks[places[row]]
-                    filled[places[row]] = blank, tuple(numbers), volume - blank.log_volume
+                    filled[places[row]] = _Filled(blank, tuple(numbers), volume - blank.log_volume, values)
         return filled
 
 

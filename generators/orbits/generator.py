@@ -18,15 +18,19 @@ from data.errors import GenerationError
 from data.provenance import sha256_of
 from data.shipped import shipped
 from data.skeletons import load_templates
-from generators.base import Condition, OnStep, Relaxer
+from generators.base import TARGETS, CellContent, Condition, OnStep, Predicted, Prediction, Relaxer
 from generators.exchange.proposals import Proposer
 from generators.geometry.flow import GeometryFlow, load_geometry
 from generators.orbits.de_novo import DeNovo, Found
 from generators.orbits.decorator import load_decorator
+from generators.orbits.formulas import predict_formula
 from generators.orbits.judge import Judge
-from generators.orbits.prediction import Answer, Predictor
+from generators.orbits.prediction import Predictor
 from generators.orbits.surrogate import load_surrogate
 from generators.parallel import side_by_side
+
+UNITS = {"V": "_V", "mAh/g": "_mAh_g", "eV/atom": "_eV_per_atom", "1": ""}
+"""Ends of the names of columns, by unit."""
 
 
 class OrbitsGenerator:
@@ -67,23 +71,48 @@ class OrbitsGenerator:
         Raises:
             GenerationError: the condition cannot be met, or not so often.
         """
+        answers = self.foreseen(n, condition, rng, on_step)
+        return CrystalBatch.from_crystals([one.crystal for one in answers]), [one.label for one in answers]
+
+    def foreseen(
+        self, n: int, condition: Condition, rng: np.random.Generator, on_step: OnStep | None = None
+    ) -> list[Predicted]:
+        """The samples, with what is foreseen of them; see `generators.base.Foresees`."""
         if condition.contents:
             if len(condition.contents) != n:
                 raise GenerationError(f"{len(condition.contents)} contents were given for {n} samples")
-            answers = self.predictor.answers(condition, rng, self.relaxer, on_step)
-        else:
-            (answers,) = side_by_side([partial(self._drawn, n, condition, rng, on_step)])
-            if len(answers) < n:
-                raise GenerationError(
-                    f"orbits found only {len(answers)} of {n} different crystals; allow more elements or atoms"
-                )
-        return CrystalBatch.from_crystals([crystal for crystal, _ in answers]), [label for _, label in answers]
+            return [Predicted(*answer) for answer in self.predictor.answers(condition, rng, self.relaxer, on_step)]
+        (answers,) = side_by_side([partial(self._drawn, n, condition, rng, on_step)])
+        if len(answers) < n:
+            raise GenerationError(
+                f"orbits found only {len(answers)} of {n} different crystals; allow more elements or atoms"
+            )
+        return answers
 
-    def _drawn(self, n: int, condition: Condition, rng: np.random.Generator, on_step: OnStep | None) -> list[Answer]:
+    def predict(
+        self,
+        n: int,
+        formula: CellContent,
+        condition: Condition,
+        rng: np.random.Generator,
+        budget_s: float,
+        on_step: OnStep | None = None,
+    ) -> Prediction:
+        """At most n answers to a formula, across cell sizes; see `generators.base.PredictsFormula`.
+
+        Raises:
+            GenerationError: nothing suits the formula, or not with these space groups.
+        """
+        return predict_formula(
+            self.predictor, n, formula, condition, rng, relaxer=self.relaxer, budget_s=budget_s, on_step=on_step
+        )
+
+    def _drawn(self, n: int, condition: Condition, rng: np.random.Generator, on_step: OnStep | None) -> list[Predicted]:
         """New crystals, n at most."""
-        answers: list[Answer] = []
+        answers: list[Predicted] = []
         for found in self.de_novo.draw(condition, n, rng):
-            answers.append((found.crystal, _label(found)))
+            values = {f"foreseen_{name}{UNITS[TARGETS[name]]}": value for name, value in found.foreseen.items()}
+            answers.append(Predicted(found.crystal, _label(found), values))
             if on_step is not None:
                 on_step(len(answers), n)
         return answers

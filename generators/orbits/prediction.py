@@ -73,7 +73,7 @@ Answer = tuple[Crystal, str]
 
 
 @dataclass(frozen=True)
-class _Option:
+class Option:
     """A proposal with its log-probability and, where it was relaxed, what came of it."""
 
     proposal: Proposal
@@ -112,7 +112,7 @@ class Predictor:
             proposals.append(self._proposals(key, condition.groups))
             if on_step is not None:
                 on_step(len(proposals), total)
-        options = dict(zip(wanted, self._judged(proposals), strict=True))
+        options = dict(zip(wanted, self.judged(proposals), strict=True))
         # These first: this refuses what it cannot do before anything is relaxed.
         short = [key for key, count in wanted.items() for _ in range(count - len(options[key]))]
         further = beyond_skeletons(short, condition.groups, rng)
@@ -136,7 +136,7 @@ class Predictor:
         found = self.proposer.proposals(dict(key))
         return [p for p in found if not groups or int(self.proposer.table.groups[p.index]) in groups]
 
-    def _judged(self, contents: Sequence[list[Proposal]]) -> list[list[_Option]]:
+    def judged(self, contents: Sequence[list[Proposal]]) -> list[list[Option]]:
         """The proposals of each content with their log-probabilities, the likeliest first."""
         chances = [self.judge.log_probabilities(self.proposer, found) if found else np.empty(0) for found in contents]
         read = [np.flatnonzero(chance > WORTH_READING) for chance in chances]
@@ -152,7 +152,7 @@ class Predictor:
                 elements[rows] = scores
                 chance = chance + KNOWN * np.array([p.distances[0] == 0.0 for p in found]) + BY_ELEMENTS * elements
                 chance -= np.logaddexp.reduce(chance)
-            options = [_Option(p, float(x)) for p, x in zip(found, chance, strict=True)]
+            options = [Option(p, float(x)) for p, x in zip(found, chance, strict=True)]
             judged.append(sorted(options, key=lambda option: -option.log_probability))
         return judged
 
@@ -187,9 +187,7 @@ class Predictor:
             scores[places] = found.numpy()
         return scores
 
-    def _relax(
-        self, options: dict[Key, list[_Option]], wanted: Counter[Key], relaxer: Relaxer, on_step: OnStep
-    ) -> None:
+    def _relax(self, options: dict[Key, list[Option]], wanted: Counter[Key], relaxer: Relaxer, on_step: OnStep) -> None:
         """Relax the likely options of each content, and rank them by likelihood and energy, before all others."""
         chosen: dict[Key, int] = {}
         forms: list[SymmetricCrystal] = []
@@ -201,26 +199,29 @@ class Predictor:
         for key, judged in options.items():
             tried = [replace(option, relaxed=next(relaxed)) for option in judged[: chosen[key]]]
             lowest = min((o.relaxed.energy_eV_per_atom for o in tried if o.relaxed is not None), default=0.0)
-            options[key] = sorted(tried, key=lambda option: -_score(option, lowest)) + judged[chosen[key] :]
+            options[key] = sorted(tried, key=lambda option: -score(option, lowest)) + judged[chosen[key] :]
 
-    def _crystals(self, options: Sequence[_Option], groups: frozenset[int]) -> Iterator[Answer]:
+    def _crystals(self, options: Sequence[Option], groups: frozenset[int]) -> Iterator[Answer]:
         """Crystals and labels, one an option, without those that cannot be built or have another space group."""
         for option in options:
-            proposal = option.proposal
-            form = self.proposer.form(proposal)
-            label = f"space group {form.group}, p = {math.exp(option.log_probability):.2g}"
-            try:
-                crystal = form.to_crystal()
-            except StructureError:
-                continue
-            if option.relaxed is not None:
-                crystal = option.relaxed.crystal
-                label += f", {option.relaxed.energy_eV_per_atom:.3f} eV/atom"
-            if not groups or spacegroup(crystal, 0.01) in groups:
-                yield repeated(crystal, proposal.cells), label
+            if (answer := self.built(option, groups)) is not None:
+                yield repeated(answer[0], option.proposal.cells), answer[1]
+
+    def built(self, option: Option, groups: frozenset[int]) -> Answer | None:
+        """One cell of an option; None where it cannot be built or has none of the space groups."""
+        form = self.proposer.form(option.proposal)
+        label = f"space group {form.group}, p = {math.exp(option.log_probability):.2g}"
+        try:
+            crystal = form.to_crystal()
+        except StructureError:
+            return None
+        if option.relaxed is not None:
+            crystal = option.relaxed.crystal
+            label += f", {option.relaxed.energy_eV_per_atom:.3f} eV/atom"
+        return None if groups and spacegroup(crystal, 0.01) not in groups else (crystal, label)
 
 
-def _score(option: _Option, lowest_eV_per_atom: float) -> float:
+def score(option: Option, lowest_eV_per_atom: float) -> float:
     """Log-likelihood with the energy, up to a constant of the content; without an energy, last."""
     if option.relaxed is None:
         return -math.inf

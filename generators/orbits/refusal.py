@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from ase.data import chemical_symbols
 
-from data.chemistry import is_charge_balanced
+from data.chemistry import is_charge_balanced, removable_ions
 from data.errors import StructureError
 from data.fingerprint import SAME_UNRELAXED, Fingerprint, distance, fingerprint, spacegroup
 from data.records import Crystal, reduced_formula
@@ -21,6 +21,7 @@ from data.symmetric import SymmetricCrystal
 from data.tables import KnownMaterials, known_formulas, load_known_materials
 from data.wyckoff import Integers
 from generators.base import Condition
+from generators.electrode import working_ion
 from generators.exchange.proposals import Proposer, decorate
 from generators.graph import N_TYPES
 from generators.orbits.blanks import Blank
@@ -82,6 +83,7 @@ class Refusal:
 
     def __init__(self, library: Library, condition: Condition) -> None:
         self.library, self.condition = library, condition
+        self._ion = working_ion(condition) if condition.of_electrode else ""
         self.known_formulas = False
         self._seen: set[str] = set()
         self._before: dict[str, list[Crystal]] = defaultdict(list)
@@ -97,6 +99,8 @@ class Refusal:
         counts = np.bincount(numbers, template.atoms, N_TYPES).astype(np.int64)
         content = {chemical_symbols[z]: int(counts[z]) for z in np.flatnonzero(counts).tolist()}
         if not is_charge_balanced(content, alloys=not self.condition.charge_neutral):
+            return False
+        if self._ion and removable_ions(content, self._ion) <= 0.0:
             return False
         if self.condition.like is None:
             same = self.library.same(counts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -11,9 +11,9 @@ from ase.data import atomic_numbers, chemical_symbols
 
 from data.chemistry import theoretical_capacity_mAh_g
 from data.errors import GenerationError
-from data.units import ION_VALENCE
 from data.wyckoff import Floats
 from generators.base import Condition
+from generators.electrode import working_ion
 from generators.graph import N_TYPES
 from generators.orbits.decorator import Decorator
 from generators.orbits.orbit_graph import GraphBatch
@@ -22,18 +22,6 @@ from generators.orbits.surrogate import PROPERTIES, Surrogate, see, see_whole
 MARGIN_eV_PER_ATOM = 0.02
 """How far inside a range a distance from the hull is to be foreseen: half the mean error. What is foreseen varies less
 than what comes, so that without a margin most of what is drawn would seem to fit."""
-
-
-def working_ion(condition: Condition) -> str:
-    """The working ion that a condition requires.
-
-    Raises:
-        GenerationError: none, or more than one.
-    """
-    found = [symbol for symbol in ION_VALENCE if atomic_numbers[symbol] in condition.required]
-    if len(found) != 1:
-        raise GenerationError(f"targets are of an electrode: require one working ion of {', '.join(ION_VALENCE)}")
-    return found[0]
 
 
 class Sieve:
@@ -61,23 +49,31 @@ class Sieve:
         }
         if unknown := [target.property for target in self.targets if target.property not in self._known]:
             raise GenerationError(f"orbits cannot aim at {unknown[0]}; it can at {', '.join(self._known)}")
-        names = {target.property for target in self.targets}
-        self.ion = working_ion(condition) if names - {"stability_discharge"} else ""
-        if "stability_discharge" in names and surrogate.stability is None:
+        self.ion = working_ion(condition) if condition.of_electrode else ""
+        if any(target.property == "stability_discharge" for target in self.targets) and surrogate.stability is None:
             raise GenerationError(
                 "these weights cannot aim at stability_discharge; train them again, or use the shipped"
             )
 
     def met(self, types: torch.Tensor, graphs: GraphBatch) -> list[bool]:
         """Whether decorated crystals [b] are foreseen to lie in all ranges."""
-        good = np.ones(len(types), dtype=bool)
+        return [self.within(values) for values in self.foreseen(types, graphs)]
+
+    def foreseen(self, types: torch.Tensor, graphs: GraphBatch) -> list[dict[str, float]]:
+        """What is foreseen of decorated crystals [b], by property, in the units of `generators.base.TARGETS`."""
+        names = [target.property for target in self.targets]
+        columns = [self._known[name](types, graphs) for name in names]
+        return [dict(zip(names, map(float, row), strict=True)) for row in zip(*columns, strict=True)]
+
+    def within(self, values: Mapping[str, float]) -> bool:
+        """Whether what is foreseen of a crystal lies in all ranges."""
         for target in self.targets:
-            values = self._known[target.property](types, graphs)
             low = -math.inf if target.low is None else target.low
             high = math.inf if target.high is None else target.high
             margin = min(MARGIN_eV_PER_ATOM, (high - low) / 4) if target.property == "stability_discharge" else 0.0
-            good &= (values >= low + margin) & (values <= high - margin)
-        return [bool(x) for x in good]
+            if not low + margin <= values[target.property] <= high - margin:
+                return False
+        return True
 
     def _foreseen(self, types: torch.Tensor, graphs: GraphBatch) -> Floats:
         ions = torch.full((len(types),), atomic_numbers[self.ion])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from pipeline import cli
+from pipeline.campaign import CampaignSpec
+from pipeline.cli_science import generate
 from tests.unit.data.test_io import BAD as BAD_STRUCTURES
 from tests.unit.pipeline.test_spec_file import BAD as BAD_CAMPAIGNS
 
@@ -106,6 +109,14 @@ def test_lists_for_machines(what: str, capsys: pytest.CaptureFixture[str]) -> No
     for row in rows:
         assert set(row) == {"name", "default", "summary"}
         assert len(row["summary"]) > 15
+
+
+def test_what_is_taken_by_default_is_what_a_campaign_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = json.loads(run(capsys, "list", "generators", "--json")[1])
+    campaign = CampaignSpec(name="x")
+    assert {row["name"] for row in rows if row["default"]} == {step.kind for step in campaign.generate}
+    assert inspect.signature(generate).parameters["generator"].default == campaign.generate[0].kind == "orbits"
+    assert inspect.signature(generate).parameters["charge_neutral"].default is campaign.chemistry.charge_neutral is True
 
 
 def test_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import csv
+import itertools
+from functools import partial
 from pathlib import Path
 
 import pytest
 from ase.io import read
 
+from data.chemistry import removable_ions
 from data.errors import GenerationError, InputError
-from data.io import cif_text
+from data.fingerprint import SAME_UNRELAXED, distance, fingerprint, spacegroup
+from data.io import cif_text, read_crystals
 from data.prototypes import prototype
+from data.records import Crystal
+from generators.base import cells_of
 from pipeline.generate import Request, parse_formula, read_compositions, sample_to_folder
+from pipeline.relaxer import SymmetricRelaxer
 
 OPTIONS = {
     "n": 4,
@@ -19,7 +26,7 @@ OPTIONS = {
     "require": None,
     "formula": None,
     "compositions": None,
-    "max_atoms": 20,
+    "max_atoms": None,
     "charge_neutral": False,
 }
 
@@ -35,10 +42,74 @@ def test_formulas_become_exact_contents() -> None:
             parse_formula(bad, "x")
 
 
-def test_a_formula_comes_in_cells_of_one_two_and_more_units() -> None:
-    contents = request(formula="LiFePO4", n=4).condition.contents
-    assert [sum(c.values()) for c in contents] == [7, 14, 7, 14]
-    assert contents[1] == {3: 2, 26: 2, 15: 2, 8: 8}
+def test_a_formula_comes_in_cells_of_every_size() -> None:
+    asked = request(formula="Li2Fe2P2O8", n=4)
+    assert (asked.formula, asked.condition.contents) == ({3: 2, 26: 2, 15: 2, 8: 8}, ())
+    cells = cells_of({3: 2, 26: 2, 15: 2, 8: 8}, asked.condition.n_atoms[1])
+    assert [sum(cell.values()) for cell in cells] == [7, 14, 21, 28, 35, 42, 49, 56]
+    assert request(formula="LiFePO4", max_atoms=14).condition.n_atoms[1] == 14
+    with pytest.raises(InputError, match="more atoms than --max-atoms 6"):
+        request(formula="LiFePO4", max_atoms=6)
+
+
+def nothing(*_: object) -> None:
+    """Nobody watches."""
+
+
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Relaxations without workers, which take seconds to start."""
+    monkeypatch.setattr("pipeline.generate.SymmetricRelaxer", partial(SymmetricRelaxer, workers=1))
+
+
+@pytest.mark.parametrize(
+    ("formula", "groups"),
+    [
+        ("MgO", {225}),
+        ("LiCoO2", {166}),
+        pytest.param("LiFePO4", {62}, marks=pytest.mark.slow),
+        pytest.param("LiMn2O4", {227}, marks=pytest.mark.slow),
+        pytest.param("TiO2", {136, 141}, marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.usefixtures("in_this_process")
+def test_the_known_structure_is_the_first_or_second_answer(formula: str, groups: set[int], tmp_path: Path) -> None:
+    sample_to_folder("orbits", request(formula=formula, n=2), 0, tmp_path, None, nothing)
+    rows = list(csv.DictReader((tmp_path / "samples.csv").open()))
+    assert groups & {int(row["space_group"]) for row in rows}
+    assert all(-12 < float(row["energy_eV_per_atom"]) < -4 and 0 < float(row["probability"]) <= 1 for row in rows)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_this_process")
+def test_nasicon_is_found_with_its_sodium_in_order(tmp_path: Path) -> None:
+    sample_to_folder("orbits", request(formula="Na3V2(PO4)3", n=2), 0, tmp_path, None, nothing)
+    frame = read(tmp_path / "samples.extxyz", index=0)
+    del frame[[atom.index for atom in frame if atom.symbol == "Na"]]
+    host = Crystal(numbers=frame.numbers, frac_coords=frame.get_scaled_positions(), lattice_A=frame.cell[:])
+    assert spacegroup(host, 0.5) == 167
+
+
+def test_fewer_answers_than_asked_for_are_all_there_is(tmp_path: Path) -> None:
+    asked = request(formula="Na3V2(PO4)3", n=40)
+    made = sample_to_folder("orbits", asked, 0, tmp_path, None, nothing, energies=False)
+    assert 2 < made.count < 40
+    assert f"only {made.count} different structures were found, 40 were asked for" in made.notes
+    marks = [fingerprint(crystal) for _, crystal in read_crystals(tmp_path / "samples.extxyz")]
+    assert all(distance(a, b) > SAME_UNRELAXED for a, b in itertools.combinations(marks, 2))
+
+
+def test_what_the_budget_leaves_out_is_named(tmp_path: Path) -> None:
+    made = sample_to_folder("orbits", request(formula="LiCoO2", n=3), 0, tmp_path, None, nothing, budget_s=0.0)
+    assert any("16 of 16 likely structures do not fit into 0 s" in line for line in made.notes)
+    assert any("cells of 20, 24, " in line for line in made.notes)
+
+
+def test_a_generator_that_cannot_compare_sizes_takes_them_in_turn(tmp_path: Path) -> None:
+    made = sample_to_folder("template", request(formula="LiFePO4", n=8), 0, tmp_path, None, nothing)
+    rows = list(csv.DictReader((tmp_path / "samples.csv").open()))
+    assert [int(row["n_atoms"]) for row in rows][:3] == [7, 14, 28]
+    assert any("smallest cell first" in line for line in made.notes)
 
 
 def test_compositions_are_read_line_by_line(tmp_path: Path) -> None:
@@ -70,7 +141,7 @@ def test_three_files_in_the_same_order(tmp_path: Path) -> None:
     out = tmp_path / "out"
     asked = request(n=5, elements="Li,Mn,Fe,Co,O", require="Li", max_atoms=12)
     for _ in range(2):  # the second time replaces the first
-        assert sample_to_folder("substitution", asked, 3, out, None, True, lambda *_: None) == 5
+        assert sample_to_folder("substitution", asked, 3, out, None, nothing).count == 5
     rows = list(csv.DictReader((out / "samples.csv").open()))
     frames = read(out / "samples.extxyz", index=":")
     cifs = sorted(out.glob("*.cif"))
@@ -85,13 +156,13 @@ def test_three_files_in_the_same_order(tmp_path: Path) -> None:
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.docx").write_text("precious")
     with pytest.raises(InputError, match="give another folder"):
-        sample_to_folder("substitution", request(), 0, tmp_path, None, True, lambda *_: None)
+        sample_to_folder("substitution", request(), 0, tmp_path, None, nothing)
 
 
 def test_earlier_samples_stay_until_new_ones_are_complete(tmp_path: Path) -> None:
     out = tmp_path / "out"
     asked = request(n=3, elements="Li,Mn,Fe,Co,O", require="Li")
-    sample_to_folder("substitution", asked, 0, out, None, True, lambda *_: None)
+    sample_to_folder("substitution", asked, 0, out, None, nothing)
     (out / "0000_theirs.cif").write_text("somebody's")
     before = {path.name: path.read_bytes() for path in out.iterdir()}
 
@@ -99,9 +170,9 @@ def test_earlier_samples_stay_until_new_ones_are_complete(tmp_path: Path) -> Non
         raise GenerationError("the second command fails")
 
     with pytest.raises(GenerationError):
-        sample_to_folder("substitution", asked, 1, out, None, True, fails)
+        sample_to_folder("substitution", asked, 1, out, None, fails)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
-    sample_to_folder("substitution", request(n=1, elements="Na,Ti,O"), 1, out, None, True, lambda *_: None)
+    sample_to_folder("substitution", request(n=1, elements="Na,Ti,O"), 1, out, None, nothing)
     names = {path.name for path in out.iterdir()}
     assert len(names) == 4
     assert "0000_theirs.cif" in names
@@ -115,14 +186,15 @@ def test_a_table_of_samples_deletes_nothing_outside_its_folder(tmp_path: Path, t
     (out / "samples.csv").write_text(table)
     (tmp_path / "precious.cif").write_text("precious")
     try:
-        sample_to_folder("substitution", request(n=1), 0, out, None, True, lambda *_: None)
+        sample_to_folder("substitution", request(n=1), 0, out, None, nothing)
     except InputError:
         assert table.startswith("a,b")
     assert (tmp_path / "precious.cif").exists()
 
 
 def test_space_groups_targets_and_a_crystal_to_be_like(tmp_path: Path) -> None:
-    found = request(space_groups="62, trigonal", targets=["average_voltage=3..4.5", "capacity_grav=150.."]).condition
+    aims = ["average_voltage=3..4.5", "capacity_grav=150.."]
+    found = request(space_groups="62, trigonal", require="Na", targets=aims).condition
     assert found.groups == {62, *range(143, 168)}
     assert [(t.property, t.low, t.high) for t in found.targets] == [
         ("average_voltage", 3.0, 4.5),
@@ -137,6 +209,26 @@ def test_space_groups_targets_and_a_crystal_to_be_like(tmp_path: Path) -> None:
     assert found.keep == {26, 15, 8}
 
 
+def test_where_an_electrode_is_aimed_at_other_working_ions_are_left_out() -> None:
+    ions = {3, 11, 12, 13, 19, 20, 30}
+    aim = {"targets": ["average_voltage=3..4"], "require": "Na"}
+    assert request(**aim).condition.allowed & ions == {11}
+    assert request(**aim | {"elements": "Na,K,Fe,F"}).condition.allowed == {9, 11, 19, 26}
+    assert request(**aim | {"require": "Na,Ti"}).condition.allowed >= {8, 11, 22}
+    assert request(require="Na", targets=["stability_discharge=..0.05"]).condition.allowed == frozenset()
+
+
+@pytest.mark.slow
+def test_an_electrode_can_be_oxidised_and_what_is_foreseen_is_in_the_table(tmp_path: Path) -> None:
+    asked = request(n=6, require="Na", targets=["average_voltage=3..4"])
+    sample_to_folder("orbits", asked, 0, tmp_path, None, nothing)
+    rows = list(csv.DictReader((tmp_path / "samples.csv").open()))
+    assert all(3 <= float(row["foreseen_average_voltage_V"]) <= 4 for row in rows)
+    for _, crystal in read_crystals(tmp_path / "samples.extxyz"):
+        assert removable_ions(crystal.composition, "Na") > 0
+        assert not {3, 12, 13, 19, 20, 30} & set(crystal.numbers)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -144,6 +236,19 @@ def test_space_groups_targets_and_a_crystal_to_be_like(tmp_path: Path) -> None:
         ({"space_groups": "cubical"}, "--space-groups: 'cubical'"),
         ({"targets": ["voltage=3..4"]}, "'voltage' is none of average_voltage"),
         ({"targets": ["average_voltage=3"]}, "names no range"),
+        ({"targets": ["average_voltage=nan..4"]}, "must have finite ends"),
+        ({"targets": ["average_voltage=3..inf"]}, "must have finite ends"),
+        ({"targets": ["average_voltage=.."]}, "names neither end"),
+        ({"targets": ["average_voltage=3..4"]}, "working ion with --require, e.g. --require Li .found: none"),
+        ({"targets": ["capacity_grav=9.."], "require": "Li,Na"}, "found: Li, Na"),
+        ({"formula": "Og2O"}, "Og is not an element up to Lr"),
+        ({"require": "Og"}, "not an element symbol up to Lr"),
+        ({"formula": "Li" * 50_000}, "has 100000 characters"),
+        ({"formula": "(" * 90 + "Li" + ")9" * 54}, "is not a formula"),
+        ({"formula": "(" * 60 + "Li" + ")9" * 60}, "is not a formula"),
+        ({"formula": "Li1" + "0" * 30 + "O2"}, "at most 60"),
+        ({"formula": "Li1e308O1e308"}, "has inf atoms; at most 60"),
+        ({"formula": "Li1e400"}, "whole numbers"),
         ({"targets": ["average_voltage=4..3"]}, "ends before it begins"),
         ({"keep": "Fe"}, "--like"),
     ],
