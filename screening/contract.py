@@ -12,7 +12,7 @@ from data.records import Crystal, Verdict
 from screening.base import Findings, Gate, Needs, Subject, Surroundings
 from screening.potential import PointResult, Potential
 
-PLAN = ("supercells", "n_removed", "inserts")
+PLAN = ("supercells", "n_removed", "inserts", "converts", "anion_redox")
 """What the redox gate, and it alone, writes into the subject."""
 
 

@@ -95,7 +95,7 @@ def test_fewer_answers_than_asked_for_are_all_there_is(tmp_path: Path) -> None:
     made = sample_to_folder("orbits", asked, 0, tmp_path, None, nothing, energies=False)
     assert 2 < made.count < 40
     assert f"only {made.count} different structures were found, 40 were asked for" in made.notes
-    marks = [fingerprint(crystal) for _, crystal in read_crystals(tmp_path / "samples.extxyz")]
+    marks = [fingerprint(found.crystal) for found in read_crystals(tmp_path / "samples.extxyz")]
     assert all(distance(a, b) > SAME_UNRELAXED for a, b in itertools.combinations(marks, 2))
 
 
