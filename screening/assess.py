@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from screening.calibration import SECOND_MODEL
 from screening.insertion import fillings
 from screening.jobs import Settings
 from screening.jobs import Subject as Work
+from screening.layers import APART, loose_parts
 from screening.migration import Migration
 from screening.mobility.barrier import Barrier, BarrierSettings
 from screening.mobility.hop_cell import make_hop
@@ -133,6 +135,7 @@ def assess(run: Assessment) -> Generator[Requests, None, None]:
     yield from (_insertion(run) if run.subject.inserts else _removal(run))
     if run.around.calibration is not None:
         yield from _second_opinion(run)
+    yield from _layers(run)
     _evaluate(run, Needs.CHARGED)
     if run.around.settings.profile_states:
         yield from _profile(run)
@@ -147,7 +150,7 @@ def stage_order() -> tuple[str, ...]:
     by_need = plan()
     return (
         *by_need[Needs.CRYSTAL], "relax_discharged",
-        *by_need[Needs.DISCHARGED], "relax_charged", "second_model",
+        *by_need[Needs.DISCHARGED], "relax_charged", "second_model", "layers",
         *by_need[Needs.CHARGED], "relax_between",
         *by_need[Needs.PROFILE], "barriers",
         *by_need[Needs.PATHS],
@@ -192,6 +195,21 @@ def _second_opinion(run: Assessment) -> Generator[Requests, None, None]:
     energies = [point.energy_eV for point in found if isinstance(point, SinglePoint)]
     run.subject.second_eV = (energies[0], energies[1]) if len(energies) == len(asked) else None
     run.clock.passed("second_model")
+
+
+def _layers(run: Assessment) -> Generator[Requests, None, None]:
+    """Ask how firmly the potential holds the parts of a charged state that no bonds hold together."""
+    charged = run.subject.both[1]
+    loose = loose_parts(charged.crystal)
+    if loose is None:
+        return
+    run.enter("layers")
+    apart = Request("layers", loose.opened(APART), PointSettings(potential=run.around.settings.potential), urgency=3)
+    yield (apart,)
+    point = apart.outcome.outcome if apart.outcome is not None else None
+    gain_eV = point.energy_eV - charged.energy_eV if isinstance(point, SinglePoint) else math.nan
+    run.subject.layer_binding_eV_per_atom = gain_eV / charged.crystal.n_atoms
+    run.clock.passed("layers")
 
 
 def _repeated(state: Relaxation, cells: int) -> Relaxation:

@@ -116,6 +116,8 @@ class Subject:
         full_cell: the discharged state in the cell that the charged one has (atoms in the same order but for the ions).
         moving: indices in `full_cell` of the ions that may leave; where only some do, the others are chosen to stay.
         second_eV: energies of these two states by a second model, where it was asked.
+        layer_binding_eV_per_atom: energy of parting the layers, chains or molecules of the charged state, where it
+            falls into such; NaN where the potential could not say.
         between: relaxed states of partial charge, where a profile was asked for.
         migration: hops of the ion and their barriers, where they were asked for.
         estimates: what has been estimated, by property name.
@@ -132,6 +134,7 @@ class Subject:
     full_cell: Crystal | None = None
     moving: tuple[int, ...] = ()
     second_eV: tuple[float, float] | None = None
+    layer_binding_eV_per_atom: float | None = None
     between: tuple[Relaxation, ...] = ()
     migration: Migration | None = None
     estimates: dict[str, Estimate] = field(default_factory=dict)

@@ -40,7 +40,7 @@ class Job(Record):
             case Crystal() as crystal, RelaxSettings() as settings:
                 return relax(crystal, potential, settings)
             case Crystal() as crystal, PointSettings() as settings:
-                return single_point(crystal, settings)
+                return single_point(crystal, settings, potential)
             case SymmetricCrystal() as form, SymmetricRelaxSettings() as settings:
                 return relax_symmetric(form, potential, settings)
             case Hop() as hop, BarrierSettings() as settings:

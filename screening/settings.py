@@ -12,7 +12,7 @@ from data.records import content_hash
 from screening import PROPERTIES
 from screening.potential_names import POTENTIALS
 
-METHOD_VERSION: Final = 2
+METHOD_VERSION: Final = 3
 """Raised whenever the screening would give other numbers for the same settings; enters `settings_hash`."""
 
 PROPERTY_NAMES: Final = tuple(PROPERTIES)
