@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from ase.data import covalent_radii
-from pymatgen.optimization.neighbors import find_points_in_spheres
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
@@ -22,9 +21,6 @@ BOND = 1.25
 
 APART = 1.0
 """Growth of the volume at which parts no longer touch: their gap has widened by more than half a layer."""
-
-HELD_eV_per_atom = 0.005
-"""Least energy of parting for parts to count as held; CHGNet gives -21 to 0.2 meV/atom for eleven layered hosts."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +53,8 @@ class Loose:
 
 def loose_parts(crystal: Crystal) -> Loose | None:
     """Find layers, chains or molecules; None for frameworks, which bonds hold in all directions."""
+    from pymatgen.optimization.neighbors import find_points_in_spheres
+
     lattice, frac = np.array(crystal.lattice_A), np.array(crystal.frac_coords)
     radii, points = covalent_radii[list(crystal.numbers)], np.ascontiguousarray(frac @ lattice)
     reach_A = 2 * BOND * float(radii.max())

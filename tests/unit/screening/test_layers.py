@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
+from data.errors import PotentialError
 from data.prototypes import prototype
 from data.records import Crystal, Verdict
-from screening.base import Subject
+from screening.base import HELD_eV_per_atom, Subject
+from screening.dispersion import DispersionSettings, WithDispersion, relax_dispersed
 from screening.funnel import Context, FunnelStats, screen
-from screening.layers import APART, HELD_eV_per_atom, loose_parts
+from screening.layers import APART, loose_parts
 from screening.pool import InlinePool
-from screening.relax import min_distance_A
+from screening.relax import RelaxSettings, min_distance_A
 from screening.removal import ion_sites, without
 from screening.settings import Range, ScreenSettings
-from screening.volume import LOOSE_SIGMA, VOLUME_CHANGE_SIGMA, MaxDeltaVolume, MaxLatticeStrain
-from tests.unit.screening.conftest import METALS, around_of, candidate, reference_of, state
+from screening.volume import DISPERSED_VOLUME_SIGMA, LOOSE_SIGMA, VOLUME_CHANGE_SIGMA, MaxDeltaVolume, MaxLatticeStrain
+from tests.unit.screening.conftest import METALS, around_of, candidate, distorted, reference_of, state
 
 FREE = ScreenSettings.permissive(workers=1, calibrate=False)
-ELEMENTS = {**METALS, "Co": -7.1, "O2": -4.95, "Mn": -9.2}
+DISPERSED = FREE.model_copy(update={"dispersion": True})
+ELEMENTS = {**METALS, "Co": -7.1, "O2": -4.95, "Mn": -9.2, "Ti": -7.9, "S": -4.1, "C": -9.2}
+needs_dispersion = pytest.mark.skipif(
+    find_spec("dftd3") is None, reason="s-dftd3 is not installed (redoxa[dispersion])"
+)
 
 
 def emptied(name: str) -> Crystal:
@@ -116,3 +123,47 @@ def test_chgnet_does_not_hold_layers(chgnet):
     host = emptied("O3 LiCoO2")
     here, apart = (chgnet.compute(c, forces=False).energy_eV for c in (host, loose_parts(host).opened(APART)))
     assert (apart - here) / host.n_atoms < HELD_eV_per_atom
+
+
+# -- dispersion --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(find_spec("dftd3") is not None, reason="what is said without s-dftd3")
+def test_without_the_library_dispersion_says_what_to_install():
+    with pytest.raises(PotentialError, match=r"redoxa\[dispersion\]"), Context(reference_of(ELEMENTS)) as context:
+        list(screen([candidate(prototype("O3 LiCoO2").crystal)], DISPERSED, context))
+
+
+@needs_dispersion
+def test_dispersion_is_a_derivative_of_its_energy(chgnet):
+    corrected, crystal, h = WithDispersion(chgnet), distorted(emptied("layered LiTiS2"), 1), 1e-3
+    wider, narrower = (corrected.compute(strained(crystal, (0, 0, s)), forces=False) for s in (h, -h))
+    d3 = [p.energy_eV - chgnet.compute(strained(crystal, (0, 0, s)), forces=False).energy_eV
+          for p, s in ((wider, h), (narrower, -h))]  # fmt: skip
+    stress = corrected.compute(crystal).stress_eV_A3[2, 2] - chgnet.compute(crystal).stress_eV_A3[2, 2]
+    assert stress == pytest.approx((d3[0] - d3[1]) / (2 * h * crystal.volume_A3), rel=0.01)
+
+
+@needs_dispersion
+@pytest.mark.parametrize(
+    ("name", "growth"),
+    [("O3 LiCoO2", -0.08), ("layered LiTiS2", -0.106), ("graphite LiC6", -0.11)],  # by experiment, on charge
+)
+def test_dispersion_gives_the_measured_volumes_from_any_start(context, name, growth):
+    entry = prototype(name)
+    starts = [strained(entry.crystal, by) for by in ((0, 0, 0), (0.02, 0.02, 0.02))]
+    results = list(screen([candidate(c) for c in starts], DISPERSED, context))
+    changes = [r.estimates["max_delta_volume"] for r in results]
+    assert abs(changes[0].value - changes[1].value) < 0.01
+    assert all(abs(e.value - (1 / (1 + growth) - 1)) < e.sigma == DISPERSED_VOLUME_SIGMA for e in changes)
+    assert all("D3(BJ)" in e.method for e in changes)
+    plain = next(iter(screen([candidate(starts[0])], FREE, context)))
+    assert plain.estimates["average_voltage_raw"] in [r.estimates["average_voltage_raw"] for r in results]
+
+
+@needs_dispersion
+def test_layers_that_drifted_are_moved_back(chgnet):
+    host = loose_parts(emptied("O3 LiCoO2")).opened(0.6)
+    done = relax_dispersed(host, chgnet, DispersionSettings(relax=RelaxSettings(fmax_eV_A=0.01)))
+    assert done.converged
+    assert done.crystal.volume_A3 == pytest.approx(30.2, abs=0.5)
