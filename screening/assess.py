@@ -35,7 +35,7 @@ PROFILE_ATOMS = 48
 """Largest cell that is made for the sake of a profile."""
 
 DISPERSION_FMAX_eV_A = 0.01
-"""At 0.05 eV/A the volume of CoO2 still depends on the start by 3 %, at 0.01 by 1 %."""
+"""At 0.05 eV/A CoO2 with dispersion stops 3 % above its smallest volume, at 0.01 within 0.5 %."""
 
 
 class Stopped(Exception):  # noqa: N818  (not an error: the candidate's way ended, the reasons say why)

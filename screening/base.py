@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ROLES = ("discharged", "charged")
 
 HELD_eV_per_atom = 0.005
-"""Least energy of parting for layers to count as held; CHGNet gives -21 to 0.2 meV/atom for eleven layered hosts."""
+"""Least energy of parting for layers to count as held; CHGNet gives -21 to 0.1 meV/atom for eleven layered hosts."""
 
 
 class Needs(IntEnum):

@@ -19,9 +19,9 @@ LOOSE_SIGMA = 0.15
 """Of both where the potential does not hold the layers: RMS error 0.15 of the volume change of LiCoO2, NaCoO2, LiTiS2,
 NaTiS2 and LiC6 against experiment. Where the host has grown by more, its layers have drifted apart."""
 
-DISPERSED_VOLUME_SIGMA = 0.06
-DISPERSED_STRAIN_SIGMA = 0.03
-"""RMS errors 0.06 and 0.03 with dispersion, of these, LiNbS2 and KC8; without KC8 0.04 and 0.02."""
+DISPERSED_VOLUME_SIGMA = 0.08
+DISPERSED_STRAIN_SIGMA = 0.06
+"""RMS errors with dispersion, of these, LiNbS2 and KC8: 0.06 and 0.03; starts of NaCrO2 differ by 0.07 and 0.06."""
 
 UNHELD = "the potential does not hold the layers of the charged state together"
 
