@@ -170,7 +170,6 @@ def json_row(row: FileRow, ion: str) -> dict[str, Any]:
     return {
         "file": row.name,
         "formula": result.formula if result else None,
-        "remarks": list(row.remarks),
         "working_ion": ion,
         "verdict": (result.verdict if result else Verdict.ERROR).value,
         "reasons": [reason.model_dump(mode="json") for reason in (result.reasons if result else (unread,))],
@@ -179,6 +178,7 @@ def json_row(row: FileRow, ion: str) -> dict[str, Any]:
             for name, e in (result.estimates if result else {}).items()
         },
         "notes": result.notes if result else {},
+        "remarks": list(row.remarks),
         "profile": [step.model_dump(mode="json") for step in (result.profile if result else ())],
         "paths": [path.model_dump(mode="json") for path in (result.paths if result else ())],
     }

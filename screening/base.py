@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 ROLES = ("discharged", "charged")
 
+HELD_eV_per_atom = 0.005
+"""Least energy of parting for layers to count as held; CHGNet gives -21 to 0.1 meV/atom for eleven layered hosts."""
+
 
 class Needs(IntEnum):
     """What has to be there before a property can be evaluated; also the order of the funnel."""
@@ -118,6 +121,9 @@ class Subject:
         full_cell: the discharged state in the cell that the charged one has (atoms in the same order but for the ions).
         moving: indices in `full_cell` of the ions that may leave; where only some do, the others are chosen to stay.
         second_eV: energies of these two states by a second model, where it was asked.
+        layer_binding_eV_per_atom: energy of parting the layers, chains or molecules of the charged state, where it
+            falls into such; NaN where the potential could not say.
+        dispersed: full and charged state relaxed with dispersion, where that was asked for and the layers need it.
         between: relaxed states of partial charge, where a profile was asked for.
         migration: hops of the ion and their barriers, where they were asked for.
         estimates: what has been estimated, by property name.
@@ -136,6 +142,8 @@ class Subject:
     full_cell: Crystal | None = None
     moving: tuple[int, ...] = ()
     second_eV: tuple[float, float] | None = None
+    layer_binding_eV_per_atom: float | None = None
+    dispersed: tuple[Crystal, Crystal] | None = None
     between: tuple[Relaxation, ...] = ()
     migration: Migration | None = None
     estimates: dict[str, Estimate] = field(default_factory=dict)
@@ -146,6 +154,12 @@ class Subject:
     def ion(self) -> str:
         """The working ion."""
         return self.candidate.working_ion
+
+    @property
+    def layers_held(self) -> bool:
+        """Whether the potential holds the charged state together; frameworks hold by their bonds."""
+        binding = self.layer_binding_eV_per_atom
+        return binding is None or binding >= HELD_eV_per_atom
 
     @property
     def n_moving(self) -> float:

@@ -18,6 +18,7 @@ from data.reference import energy_scale
 from screening.assess import Assessment, Request, Requests, Stopped, assess, stage_order
 from screening.base import KnownMaterialsTable, Model, OutcomeCache, ReferenceTable, Surroundings
 from screening.calibration import shipped_calibration
+from screening.dispersion import check_installed
 from screening.jobs import AnyOutcome, Outcome, job_key, outcome_kind
 from screening.novelty import DuplicateIndex
 from screening.pool import Finished, Pool, open_pool
@@ -120,7 +121,7 @@ class Context:
         """What properties may look at.
 
         Raises:
-            PotentialError: potential and reference are on different energy scales.
+            PotentialError: potential and reference are on different energy scales, or s-dftd3 is missing.
         """
         potential = potential_class(settings.potential)
         scale = energy_scale(potential.energy_scale, potential.model_id)
@@ -129,6 +130,8 @@ class Context:
                 f"potential '{settings.potential}' gives energies on the scale '{scale}', the reference holds "
                 f"'{self.reference.scale}'. Scales are never mixed: build a reference with `redoxa reference build`."
             )
+        if settings.dispersion:
+            check_installed()
         model = Model(potential.model_id, scale, potential.energy_mae_eV_per_atom)
         calibration = shipped_calibration(settings.potential) if settings.calibrate else None
         return Surroundings(settings, model, self.reference, self._hulls, calibration, self.known, self.earlier)

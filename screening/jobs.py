@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from data.records import Crystal, Record, content_hash
 from data.symmetric import SymmetricCrystal
+from screening.dispersion import DispersionSettings, dispersion_key, relax_dispersed
 from screening.mobility.barrier import Barrier, BarrierSettings, barrier_key, find_barrier
 from screening.mobility.hop_cell import Hop
 from screening.point import PointSettings, SinglePoint, single_point
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from screening.potential import Potential
 
 Subject = Crystal | SymmetricCrystal | Hop
-Settings = RelaxSettings | SymmetricRelaxSettings | PointSettings | BarrierSettings
+Settings = RelaxSettings | SymmetricRelaxSettings | PointSettings | BarrierSettings | DispersionSettings
 Outcome = Relaxation | SinglePoint | Barrier
 AnyOutcome = TypeVar("AnyOutcome", bound=Record)
 
@@ -39,8 +40,10 @@ class Job(Record):
         match self.subject, self.settings:
             case Crystal() as crystal, RelaxSettings() as settings:
                 return relax(crystal, potential, settings)
+            case Crystal() as crystal, DispersionSettings() as settings:
+                return relax_dispersed(crystal, potential, settings)
             case Crystal() as crystal, PointSettings() as settings:
-                return single_point(crystal, settings)
+                return single_point(crystal, settings, potential)
             case SymmetricCrystal() as form, SymmetricRelaxSettings() as settings:
                 return relax_symmetric(form, potential, settings)
             case Hop() as hop, BarrierSettings() as settings:
@@ -67,6 +70,8 @@ def job_key(subject: Subject, settings: Settings, model_id: str) -> str:
     match subject, settings:
         case Crystal(), RelaxSettings():
             return relaxation_key(subject, model_id, settings)
+        case Crystal(), DispersionSettings():
+            return dispersion_key(subject, model_id, settings)
         case Crystal(), PointSettings():
             return content_hash(["point", subject.content_hash, potential_class(settings.potential).model_id])
         case SymmetricCrystal(), SymmetricRelaxSettings():

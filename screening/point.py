@@ -1,4 +1,4 @@
-"""The energy of one geometry by another potential than the screening's own, to see how far two models agree."""
+"""The energy of one geometry, by the screening's own potential or by another one to see how far two models agree."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ class SinglePoint(Record):
     seconds: float
 
 
-def single_point(crystal: Crystal, settings: PointSettings) -> SinglePoint:
-    """Compute the energy; the potential is loaded once a process.
+def single_point(crystal: Crystal, settings: PointSettings, at_hand: Potential) -> SinglePoint:
+    """Compute the energy by the potential at hand where it is the one asked for; another is loaded once a process.
 
     Raises:
         data.errors.PotentialError: an element or a geometry outside the model, or weights that are missing.
     """
     started = time.perf_counter()
-    energy_eV = _loaded(settings.potential).compute(crystal, forces=False).energy_eV
+    potential = at_hand if at_hand.name == settings.potential else _loaded(settings.potential)
+    energy_eV = potential.compute(crystal, forces=False).energy_eV
     model = potential_class(settings.potential).model_id
     return SinglePoint(energy_eV=energy_eV, model=model, seconds=time.perf_counter() - started)
 

@@ -12,7 +12,7 @@ from data.records import content_hash
 from screening import PROPERTIES
 from screening.potential_names import POTENTIALS
 
-METHOD_VERSION: Final = 2
+METHOD_VERSION: Final = 3
 """Raised whenever the screening would give other numbers for the same settings; enters `settings_hash`."""
 
 PROPERTY_NAMES: Final = tuple(PROPERTIES)
@@ -85,6 +85,9 @@ class ScreenSettings(BaseModel):
     topotactic: Policy = Field(default="reject", description="hosts that change their structure when the ions leave")
     insertion: bool = Field(default=False, description="assess hosts without the ion too: it is put into their holes")
     calibrate: bool = Field(default=True, description="correct voltages by what measured electrodes teach")
+    dispersion: bool = Field(
+        default=False, description="relax layered hosts with D3 too, for their volume (redoxa[dispersion])"
+    )
     profile_states: int = Field(default=0, ge=0, le=7, description="states of partial charge to compute as well")
     orderings: int = Field(
         default=1, ge=1, le=20, description="arrangements of the ions to relax where only some are in the cell"

@@ -15,7 +15,7 @@ from tests.campaign.conftest import redoxa
 PUBLISHED = {"O3 LiCoO2": (3.5, 273.8), "layered LiTiS2": (1.9, 225.3)}
 """Voltage in V as CHGNet 0.3.0 gives it, theoretical capacity in mAh/g."""
 
-FIELDS = ["file", "formula", "working_ion", "verdict", "reasons", "properties", "notes", "profile", "paths"]
+FIELDS = ["file", "formula", "working_ion", "verdict", "reasons", "properties", "notes", "remarks", "profile", "paths"]
 
 
 def write_cif(folder: Path, name: str) -> Path:
@@ -108,3 +108,42 @@ def test_options_that_make_no_sense_are_refused(tmp_path: Path) -> None:
     lacks = redoxa("screen", path, "--exchange", "Na", "--json", cwd=tmp_path)
     assert lacks.code == 2
     assert lacks.err.strip() == f"redoxa: {path}: LiTiS2 holds no Na: nothing to exchange"
+
+
+def test_what_was_assumed_travels_and_what_is_unclear_is_refused(tmp_path: Path) -> None:
+    """One file of several blocks: a row each, remarks and refusals with their reasons, and no traceback."""
+    good = cif_text(prototype("O3 LiCoO2").crystal)
+    rounded = good.replace("  1.0\n", "  1.0001\n").replace("  1\n", "  0.9999\n")
+    assert rounded != good
+    wrong = good.replace("_chemical_formula_sum", "_chemical_formula_sum   'H Li Co O2'\n_chemical_formula_other")
+    path = tmp_path / "blocks.cif"
+    path.write_text("\n".join(text.replace("data_", f"data_{i}") for i, text in enumerate((good, rounded, wrong))))
+    done = redoxa("screen", path, "--profile", 0, "--json", cwd=tmp_path)
+    assert done.code == 1
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    assert [row["file"] for row in rows] == [f"{path}#{i}" for i in (1, 2, 3)]
+    assert [row["verdict"] for row in rows] == ["pass", "pass", "error"]
+    assert [bool(row["remarks"]) for row in rows] == [False, True, False]
+    assert "its formula says H Li Co O2, its sites make LiCoO2" in done.err
+    again = redoxa("screen", path, "--profile", 0, "--trust-sites", cwd=tmp_path)
+    assert again.code == 0
+    page = (tmp_path / "runs" / "screening.html").read_text()
+    assert page.count("Reading the file:") == sum(len(row["remarks"]) for row in rows) + 1
+    assert "read as its sites stand: its formula says H Li Co O2" in page
+
+
+@pytest.mark.parametrize(
+    ("formula", "volts"), [("antifluorite Li2O", 3.0), ("rock salt LiF", 6.3), ("diamond Si", 0.36)]
+)
+def test_what_has_no_host_gets_the_voltage_of_its_conversion(formula: str, volts: float, tmp_path: Path) -> None:
+    from data.reference_phases import load_reference_structures
+
+    crystal = dict(load_reference_structures())[formula]
+    path = tmp_path / "phase.cif"
+    path.write_text(cif_text(crystal))
+    done = redoxa("screen", path, "--json", cwd=tmp_path)
+    row = json.loads(done.out)
+    assert row["verdict"] == "pass"
+    assert row["properties"]["conversion_voltage"]["value"] == pytest.approx(volts, abs=0.1)
+    assert not {"average_voltage", "capacity_grav", "max_delta_volume"} & row["properties"].keys()
+    assert any(r["code"] == "no_insertion" for r in row["reasons"])

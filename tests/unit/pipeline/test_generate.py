@@ -224,7 +224,7 @@ def test_an_electrode_can_be_oxidised_and_what_is_foreseen_is_in_the_table(tmp_p
     sample_to_folder("orbits", asked, 0, tmp_path, None, nothing)
     rows = list(csv.DictReader((tmp_path / "samples.csv").open()))
     assert all(3 <= float(row["foreseen_average_voltage_V"]) <= 4 for row in rows)
-    for _, crystal in read_crystals(tmp_path / "samples.extxyz"):
+    for crystal in (found.crystal for found in read_crystals(tmp_path / "samples.extxyz")):
         assert removable_ions(crystal.composition, "Na") > 0
         assert not {3, 12, 13, 19, 20, 30} & set(crystal.numbers)
 
