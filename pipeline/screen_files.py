@@ -192,12 +192,28 @@ def print_table(rows: Sequence[FileRow]) -> None:
         line: dict[str, object] = {"file": row.name, "formula": found.formula if found else ""}
         line["verdict"] = (found.verdict if found else Verdict.ERROR).value
         line |= short_columns(found.estimates if found else {})
+        if (
+            found
+            and (conversion := found.estimates.get("conversion_voltage"))
+            and "average_voltage" not in found.estimates
+        ):
+            line["conversion (V)"] = conversion.text
         stopped = [f"read with a remark: {text}" for text in row.remarks]
-        stopped += [r.text for r in found.reasons if r.verdict is not Verdict.PASS] if found else [row.problem]
+        stopped += _told(found) if found else [row.problem]
         shown.append({**line, "reason": "; ".join(stopped)})
     columns = list(dict.fromkeys(key for line in shown for key in line))
     columns.remove("reason")
     table("Screening", shown, [*columns, "reason"])
+
+
+TOLD: Final = ("no_insertion", "anion_redox", "converts_first", "layers_drifted")
+"""Reasons that decide no verdict, and that nobody should miss who reads the numbers."""
+
+
+def _told(result: ScreeningResult) -> list[str]:
+    """Why a candidate did not pass, and what is unusual about one that did; each once."""
+    found = [r.text for r in result.reasons if r.verdict is not Verdict.PASS or r.code in TOLD]
+    return list(dict.fromkeys(found))
 
 
 def default_page(store: str | None) -> Path:

@@ -104,7 +104,7 @@ class CationRedoxShare:
             return found  # an element whose states nothing tells could have given anything
         needed = subject.n_removed * ION_VALENCE[subject.ion]
         share = sum(change.electrons or 0.0 for change in told) / needed
-        if share < ANION_SHARE:
+        if share < ANION_SHARE and not subject.anion_redox:
             found.reasons.append(_warning("anion_redox", f"the cations give {100 * share:.0f} % of the charge"))
         by_moments = [change.element for change in told if change.by_moments is not None]
         sigma = STATE_SIGMA * sum(change.atoms**2 for change in told) ** 0.5 / needed

@@ -216,6 +216,7 @@ def _stability(state: Relaxation, around: Surroundings, name: str, stage: str) -
         text = around.reference.coverage(composition).text
         verdict = Verdict.UNDETERMINED if name in around.settings.all_limits else Verdict.PASS
         return Findings(reasons=[Reason(stage=stage, code="no_hull", text=text, verdict=verdict)])
+    decomposed = {} if set(found.products) == {state.crystal.formula} else {f"decomposition_{role}": found.reaction}
     return Findings(
         Estimate(
             value=found.value_eV_per_atom,
@@ -228,6 +229,6 @@ def _stability(state: Relaxation, around: Surroundings, name: str, stage: str) -
             f"hull_coverage_{role}": found.coverage.text,
             f"competing_phases_{role}": str(found.coverage.n_phases),
             f"decomposes_to_{role}": found.products_text,
-            f"decomposition_{role}": found.reaction,
+            **decomposed,
         },
     )

@@ -161,6 +161,8 @@ def not_computed(result: ScreeningResult) -> tuple[str, ...]:
         names = "; ".join(short_label(name) for name in missing)
         return (f"The screening ended at “{stage}” and did not come to: {names}.",)
     told = {r.stage: prose(r.text) for r in result.reasons if _explains_a_gap(r)}
+    if any(r.code == "no_insertion" for r in result.reasons):
+        return ("As no ions leave or enter a host, nothing of its charged state, its ions' ways and its capacity.",)
     return tuple(f"{label(name)}: {told.get(EXPLAINED_BY.get(name, '')) or _absent(name)}." for name in missing)
 
 
