@@ -1,7 +1,7 @@
 """Which share of the theoretical capacity an electrode gives back in practice: what published capacities teach.
 
-The share is a mean, a slope for the electrons beyond one by redox atom in a polyanion host (V5+ and Fe4+ in phosphates
-lie beyond the electrolyte), a slope for how far an oxide is emptied (layered ones fall in when half is gone), a number
+The share is a mean, a slope for the electrons beyond one by redox atom in a polyanion host (Fe4+ in phosphates lies
+beyond the electrolyte), a slope for how far an oxide is emptied (layered ones hardly bear the loss of all ions), a number
 for ions other than lithium, and one for each element that is oxidised. Each has a normal prior, so that few electrodes
 move it little (Bayesian linear regression; C. M. Bishop, Pattern Recognition and Machine Learning, 2006, section 3.3).
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 from pydantic import Field
@@ -29,7 +29,6 @@ LIBRARY = "capacities"
 MEAN_SHARE = 0.7
 PRIOR_SIGMA_ALL, PRIOR_SIGMA_SLOPE, PRIOR_SIGMA_ION, PRIOR_SIGMA_ELEMENT = 0.3, 1.0, 0.2, 0.1
 LEAST_SHARE = 0.05
-ANIONS = ("O", "S", "Se", "Te", "F", "Cl", "Br", "N")
 REDOX_ELEMENTS = tuple(sorted(REDOX_WINDOW))
 
 
@@ -88,6 +87,11 @@ class KnownCapacity(Record):
         made = composition_mass_amu(_atoms(self.per or self.formula))
         return self.capacity_mAh_g * made / composition_mass_amu(_atoms(self.formula))
 
+    @cached_property
+    def share(self) -> float:
+        """Of the theoretical capacity."""
+        return self.reversible_mAh_g / self.removal.theory_mAh_g
+
 
 def _atoms(formula: str) -> dict[str, int]:
     from pymatgen.core import Composition
@@ -107,9 +111,8 @@ class UsableShare:
     def __init__(self, known: Sequence[KnownCapacity], noise: float | None = None) -> None:
         self.known = tuple(known)
         self.noise = noise or _noise_for_coverage(self.known)
-        removals = [k.removal for k in known]
-        rows = np.array([_terms(r) for r in removals]).reshape(-1, len(_PRIOR_SIGMA))
-        shares = np.array([k.reversible_mAh_g / r.theory_mAh_g for k, r in zip(known, removals, strict=True)])
+        rows = np.array([_terms_of(k) for k in known]).reshape(-1, len(_PRIOR_SIGMA))
+        shares = np.array([k.share for k in known])
         self._covariance = np.linalg.inv(rows.T @ rows / self.noise**2 + np.diag(1 / _PRIOR_SIGMA**2))
         self._weights = self._covariance @ rows.T @ (shares - MEAN_SHARE) / self.noise**2
 
@@ -120,7 +123,10 @@ class UsableShare:
 
     def __call__(self, removal: Removal) -> tuple[float, float]:
         """Expected share of the theoretical capacity, at most 1, and its sigma."""
-        row = _terms(removal)
+        return self.at(_terms(removal))
+
+    def at(self, row: FloatArray) -> tuple[float, float]:
+        """The same for terms that are known already."""
         sigma = float(self.noise**2 + row @ self._covariance @ row) ** 0.5
         return float(np.clip(MEAN_SHARE + row @ self._weights, LEAST_SHARE, 1.0)), sigma
 
@@ -129,15 +135,14 @@ def leave_families_out(known: Sequence[KnownCapacity], noise: float | None = Non
     """Share and sigma of each electrode by those of other families, in the order given."""
     noise = noise or _noise_for_coverage(known)
     by_family = {f: UsableShare([k for k in known if k.family != f], noise) for f in {k.family for k in known}}
-    return [by_family[k.family](k.removal) for k in known]
+    return [by_family[k.family].at(_terms_of(k)) for k in known]
 
 
 def _noise_for_coverage(known: Sequence[KnownCapacity]) -> float:
     """The noise at which the sigma of left-out families covers `COVERAGE` of their errors."""
-    shares = [k.reversible_mAh_g / k.removal.theory_mAh_g for k in known]
     for noise in np.arange(0.05, 0.5, 0.005):
         left_out = leave_families_out(known, float(noise))
-        if np.mean([abs(v - s) <= sigma for (v, sigma), s in zip(left_out, shares, strict=True)]) >= COVERAGE:
+        if np.mean([abs(v - k.share) <= sigma for (v, sigma), k in zip(left_out, known, strict=True)]) >= COVERAGE:
             return float(noise)
     return 0.5
 
@@ -155,9 +160,15 @@ def _terms(removal: Removal) -> FloatArray:
     oxidised = oxidised_elements(content, {e: n for e, n in charged.items() if n})
     atoms = sum(n for e, n in content.items() if e in REDOX_WINDOW)
     beyond_one = max(0.0, 1 - atoms / removal.electrons) if kind == "polyanion" else 0.0
-    depth = removal.electrons / sum(content.get(e, 0) for e in ANIONS) if kind == "oxide" else 0.0
+    anions = content.get("O", 0) + content.get("F", 0)
+    depth = removal.electrons / anions if kind == "oxide" and anions else 0.0
     elements = [float(e in oxidised) / max(1, len(oxidised)) for e in REDOX_ELEMENTS]
     return np.array([1.0, beyond_one, depth, float(removal.ion != "Li"), *elements])
+
+
+@cache
+def _terms_of(known: KnownCapacity) -> FloatArray:
+    return _terms(known.removal)
 
 
 @cache

@@ -11,7 +11,7 @@ from screening.capacity import CapacityGrav, UsableCapacity, relative_sigma
 from screening.redox import Redox
 from screening.settings import ScreenSettings
 from screening.stability import Hulls
-from screening.usable_share import UsableShare, known_capacities, leave_families_out, shipped_share
+from screening.usable_share import Removal, UsableShare, known_capacities, leave_families_out, shipped_share
 from tests.unit.screening.conftest import METALS, from_library, reference_of
 
 KNOWN = known_capacities()
@@ -38,7 +38,7 @@ def test_a_published_capacity_is_possible(known):
     removal = known.removal
     full_mAh_g = removal.theory_mAh_g * removal.composition[known.ion] / removal.moved
     assert known.reversible_mAh_g <= 1.05 * full_mAh_g
-    assert 0.3 <= known.reversible_mAh_g / removal.theory_mAh_g <= 1.05
+    assert 0.3 <= known.share <= 1.05
     assert known.reversible_mAh_g <= known.capacity_mAh_g * 1.0001  # `per` lacks ions, nothing else
     assert known.source[-1] == ")" or "doi:10." in known.source
 
@@ -78,3 +78,10 @@ def test_few_electrodes_move_the_share_little_and_an_unknown_element_is_less_sur
     without = UsableShare([k for k in KNOWN if "Cr" not in k.formula], shipped_share().noise)
     assert without(chromate)[1] > shipped_share()(chromate)[1]
     assert 0 < relative_sigma(olivine) < relative_sigma(chromate) < 1
+
+
+def test_hosts_of_no_known_kind_get_a_share_too():
+    for content, ion in (({"Li": 1, "Sn": 1}, "Li"), ({"Li": 3, "P": 1}, "Li"), ({"Mg": 1, "Mo": 6, "S": 8}, "Mg")):
+        share, sigma = shipped_share()(Removal(content, ion, 1))
+        assert 0 < share <= 1
+        assert sigma >= shipped_share().noise
