@@ -1,8 +1,8 @@
 """Which share of the theoretical capacity an electrode gives back in practice: what published capacities teach.
 
 The share is a mean, a slope for the electrons beyond one by redox atom in a polyanion host (Fe4+ in phosphates lies
-beyond the electrolyte), a slope for how far an oxide is emptied (layered ones hardly bear the loss of all ions), a number
-for ions other than lithium, and one for each element that is oxidised. Each has a normal prior, so that few electrodes
+beyond the electrolyte), a slope for how far an oxide is emptied (layered ones hardly bear the loss of all ions), one
+number for ions but lithium, and one for each element that is oxidised. Each has a normal prior, so that few electrodes
 move it little (Bayesian linear regression; C. M. Bishop, Pattern Recognition and Machine Learning, 2006, section 3.3).
 """
 
