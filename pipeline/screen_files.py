@@ -206,7 +206,7 @@ def print_table(rows: Sequence[FileRow]) -> None:
     table("Screening", shown, [*columns, "reason"])
 
 
-TOLD: Final = ("no_insertion", "anion_redox", "converts_first", "layers_drifted")
+TOLD: Final = ("no_insertion", "anion_redox", "converts_first", "layers_not_held")
 """Reasons that decide no verdict, and that nobody should miss who reads the numbers."""
 
 

@@ -14,6 +14,7 @@ from pipeline.session import Session, session_for
 FRONT_PROPERTIES = {
     "average_voltage": "voltage",
     "capacity_grav": "capacity",
+    "usable_capacity": "usable capacity",
     "energy_grav": "energy",
     "stability_discharge": "above hull",
     "stability_charge": "charged, above hull",

@@ -31,7 +31,7 @@ def plan_recipe(
         composition: the discharged phase, as atoms per cell or as a formula; it is made with the working ion inside.
         working_ion: the ion that moves.
         predictions: by property name. `average_voltage` is needed; its sigma, and `max_voltage` and `min_voltage`
-            where given, widen the window; `capacity_grav` sets the currents, else the theoretical capacity does.
+            where given, widen the window; `usable_capacity` sets the currents, else `capacity_grav`, else theory.
         target_mass_g: powder that is wanted.
         catalogue: what the laboratory has; the shipped catalogue by default.
 
@@ -51,8 +51,10 @@ def plan_recipe(
             f"{system.electrolyte} stands: the cell cannot be charged"
         )
     low_V, high_V = voltage_window_V(system, lowest_V, highest_V)
-    if "capacity_grav" in predictions and predictions["capacity_grav"].value > 0:
-        capacity, definition = predictions["capacity_grav"].value, "predicted reversible capacity"
+    given = {"usable_capacity": "predicted reversible capacity", "capacity_grav": "theoretical, as far as redox pays"}
+    known = [name for name in given if name in predictions and predictions[name].value > 0]
+    if known:
+        capacity, definition = predictions[known[0]].value, given[known[0]]
     else:
         capacity, definition = theoretical_capacity_mAh_g(amounts, working_ion), "theoretical, all working ions"
     return Recipe(

@@ -10,8 +10,8 @@ Hidden truth, drawn once per candidate:
   campaign therefore finds predictions that are right on average and as good as they claim, no better.
 - P(target forms) = 0.92 / (1 + exp((E_hull - 0.075 eV) / 0.025 eV)): nine of ten known metastable compounds lie below
   about 0.07 eV/atom (Sun et al. 2016, doi:10.1126/sciadv.1600225), and one synthesis in twelve fails for other reasons.
-- phase purity ~ Beta(18, 2) and utilisation of the capacity ~ Beta(16, 3).
-- capacity = predicted (with its sigma) x purity x utilisation x the share of a 0.1 V wide plateau inside the window.
+- phase purity ~ Beta(18, 2); where only a theoretical capacity is predicted, its utilisation ~ Beta(16, 3).
+- capacity = predicted usable one (with its sigma) x purity x the share of a 0.1 V wide plateau inside the window.
 
 Cells: one in twenty fails, and the capacities scatter by 2 % (ODACell, doi:10.1039/D3DD00058C); voltages by 10 mV.
 """
@@ -84,14 +84,17 @@ def draw_truth(request: ExperimentRequest, seed: int, known: Mapping[str, float]
     nominal = request.recipe.cycling.nominal_capacity_mAh_g
     hull_eV = known.get("stability_discharge", _drawn(request, "stability_discharge", normal[0], UNKNOWN_HULL_EV))
     voltage_V = known.get("average_voltage", _drawn(request, "average_voltage", normal[1], (0.0, 0.0)))
-    full = max(0.0, _drawn(request, "capacity_grav", normal[2], (nominal, 0.0)))
+    if "usable_capacity" in request.predictions:
+        usable = _drawn(request, "usable_capacity", normal[2], (nominal, 0.0))
+    else:
+        usable = utilisation * _drawn(request, "capacity_grav", normal[2], (nominal, 0.0))
     window = request.recipe.cycling
     share = _plateau_share(voltage_V, window.min_voltage_V, window.max_voltage_V)
     return Truth(
         forms=bool(chance < formation_probability(hull_eV)),
         purity=float(purity),
         voltage_V=float(voltage_V),
-        capacity_mAh_g=float(known.get("capacity_grav", full * purity * utilisation) * share),
+        capacity_mAh_g=float(known.get("capacity_grav", max(0.0, usable) * purity) * share),
     )
 
 

@@ -21,6 +21,7 @@ PROPERTIES: Final = {
     "average_voltage_raw": "screening.voltage:AverageVoltageRaw",
     "capacity_grav": "screening.capacity:CapacityGrav",
     "capacity_vol": "screening.capacity:CapacityVol",
+    "usable_capacity": "screening.capacity:UsableCapacity",
     "energy_grav": "screening.energy:EnergyGrav",
     "energy_vol": "screening.energy:EnergyVol",
     "max_delta_volume": "screening.volume:MaxDeltaVolume",

@@ -1,25 +1,31 @@
-"""Theoretical capacity by mass and by volume, of the discharged phase."""
+"""Capacity of the discharged phase: theory by mass and by volume, and what of it is reached in practice."""
 
 from __future__ import annotations
 
+from math import hypot
 from typing import ClassVar
 
 from data.records import Estimate
-from data.structures import composition_mass_amu, density_g_cm3
-from data.units import FARADAY_MAH_PER_MOL, ION_VALENCE
+from data.structures import density_g_cm3
 from screening.base import Findings, Needs, Subject, Surroundings
-
-RELATIVE_SIGMA = 0.10
-"""Reversible capacities of well-made electrodes reach 85 to 100 % of theory."""
+from screening.usable_share import Removal, shipped_share
 
 VOLUME_SIGMA = 0.03
 """Relative, of a relaxed volume: PBE/PBE+U against experiment, which the potential learned."""
 
 
-def capacity_mAh_g(subject: Subject) -> float:
-    """Charge n z F of the moving ions over the mass of the discharged cell."""
-    charge = subject.n_removed * ION_VALENCE[subject.ion] * FARADAY_MAH_PER_MOL
-    return charge / composition_mass_amu(subject.full_composition)
+def removal(subject: Subject) -> Removal:
+    """The ions that move, out of the discharged cell."""
+    return Removal(subject.full_composition, subject.ion, subject.n_removed)
+
+
+def relative_sigma(leaving: Removal) -> float:
+    """Sigma of a theoretical capacity as a prediction of the reversible one, which two of three fall short of by less.
+
+    The expected shortfall and half its own sigma: a normal shortfall is smaller with a probability of 0.69.
+    """
+    share, sigma = shipped_share()(leaving)
+    return 1 - share + sigma / 2
 
 
 class CapacityGrav:
@@ -33,18 +39,48 @@ class CapacityGrav:
     cost: ClassVar[float] = 0.003
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:  # noqa: ARG002
-        """Exact arithmetic on the composition; sigma stands for what is reached in practice."""
+        """Exact arithmetic on the composition; sigma stands for what practice falls short of it."""
         if subject.converts:
             return Findings()
-        value = capacity_mAh_g(subject)
+        leaving = removal(subject)
+        value = leaving.theory_mAh_g
         return Findings(
             Estimate(
                 value=value,
-                sigma=RELATIVE_SIGMA * value,
+                sigma=relative_sigma(leaving) * value,
                 unit=self.unit,
-                method="theory from composition and redox limit; sigma 10 %: practice reaches 85-100 %",
+                method=f"theory from composition and redox limit, an upper bound; sigma: {shipped_share().text}",
                 model="stoichiometry",
             )
+        )
+
+
+class UsableCapacity:
+    """Expected reversible capacity per gram of the discharged phase."""
+
+    name: ClassVar[str] = "usable_capacity"
+    summary: ClassVar[str] = "expected reversible capacity by discharged mass, as published electrodes teach"
+    unit: ClassVar[str] = "mAh/g"
+    stage: ClassVar[str] = "capacity"
+    needs: ClassVar[Needs] = Needs.CRYSTAL
+    cost: ClassVar[float] = 0.003
+
+    def evaluate(self, subject: Subject, around: Surroundings) -> Findings:  # noqa: ARG002
+        """Theory times the learned share; nothing where the anions would pay, of which no known capacity tells."""
+        if subject.converts or subject.anion_redox:
+            return Findings()
+        leaving = removal(subject)
+        learned = shipped_share()
+        theory, (share, sigma) = leaving.theory_mAh_g, learned(leaving)
+        return Findings(
+            Estimate(
+                value=share * theory,
+                sigma=sigma * theory,
+                unit=self.unit,
+                method=f"theoretical capacity x {learned.text}, {100 * learned.noise:.0f} % unexplained",
+                model="stoichiometry",
+            ),
+            notes={"usable_capacity": f"{100 * share:.0f} % of {theory:.0f} mAh/g"},
         )
 
 
@@ -60,14 +96,15 @@ class CapacityVol:
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:
         """Gravimetric capacity times crystal density."""
-        value = capacity_mAh_g(subject) * density_g_cm3(subject.crystal)
-        relative = float((RELATIVE_SIGMA**2 + VOLUME_SIGMA**2) ** 0.5)
+        leaving = removal(subject)
+        value = leaving.theory_mAh_g * density_g_cm3(subject.crystal)
+        relative = hypot(relative_sigma(leaving), VOLUME_SIGMA)
         return Findings(
             Estimate(
                 value=value,
                 sigma=relative * value,
                 unit=self.unit,
-                method="theory from composition and relaxed volume; sigma 10 % capacity, 3 % volume",
+                method=f"theory and relaxed volume, an upper bound; sigma: {shipped_share().text}, 3 % volume",
                 model=around.model.id,
             )
         )

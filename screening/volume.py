@@ -19,6 +19,9 @@ LOOSE_SIGMA = 0.15
 """Of both where the potential does not hold the layers: RMS error 0.15 of the volume change of LiCoO2, NaCoO2, LiTiS2,
 NaTiS2 and LiC6 against experiment. Where the host has grown by more, its layers have drifted apart."""
 
+LARGE_IONS = ("K",)
+"""Ions whose layered hosts that sigma does not cover: KC8 is missed by 0.58."""
+
 DISPERSED_VOLUME_SIGMA = 0.08
 DISPERSED_STRAIN_SIGMA = 0.06
 """RMS errors with dispersion, of these, LiNbS2 and KC8: 0.06 and 0.03; starts of NaCrO2 differ by 0.07 and 0.06."""
@@ -90,14 +93,14 @@ class Ends:
 
     @classmethod
     def of(cls, subject: Subject, sigma: float, dispersed_sigma: float) -> Ends | None:
-        """Choose the geometries; None where layers that the potential does not hold have drifted apart."""
+        """Choose the geometries; None where layers that the potential does not hold may be anywhere."""
         discharged, charged = subject.both
         full = subject.full_cell or discharged.crystal
         if subject.layers_held:
             return cls(full, charged.crystal, sigma, "relaxed states")
         if subject.dispersed is not None:
             return cls(*subject.dispersed, dispersed_sigma, "relaxed with D3(BJ); sigma from layered hosts")
-        if _growth(full, charged.crystal, subject.ion) > LOOSE_SIGMA:
+        if subject.ion in LARGE_IONS or _growth(full, charged.crystal, subject.ion) > LOOSE_SIGMA:
             return None
         return cls(full, charged.crystal, LOOSE_SIGMA, f"relaxed states; {UNHELD}: sigma is the error of such hosts")
 
@@ -111,9 +114,9 @@ def principal_stretches(start: Crystal, end: Crystal) -> np.ndarray:
 
 def _unknown(name: str, stage: str, around: Surroundings) -> Findings:
     """No number; without one a limit cannot be judged."""
-    text = f"{name} is not known: {UNHELD}, and they drifted apart"
+    text = f"{name} is not known: {UNHELD}, so that the relaxed gap between them means nothing"
     verdict = Verdict.UNDETERMINED if name in around.settings.all_limits else Verdict.PASS
-    return Findings(reasons=[Reason(stage=stage, code="layers_drifted", text=text, verdict=verdict)])
+    return Findings(reasons=[Reason(stage=stage, code="layers_not_held", text=text, verdict=verdict)])
 
 
 def _growth(full: Crystal, charged: Crystal, ion: str) -> float:

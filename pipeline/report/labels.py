@@ -44,6 +44,7 @@ LABELS: Final[dict[str, PropertyLabel]] = {
     ),
     "capacity_grav": PropertyLabel("Gravimetric capacity", "Capacity", "Electrochemistry"),
     "capacity_vol": PropertyLabel("Volumetric capacity", "Capacity (vol.)", "Electrochemistry"),
+    "usable_capacity": PropertyLabel("Usable capacity", "Usable capacity", "Electrochemistry"),
     "energy_grav": PropertyLabel("Specific energy", "Energy", "Electrochemistry"),
     "energy_vol": PropertyLabel("Energy density", "Energy (vol.)", "Electrochemistry"),
     "cation_redox_share": PropertyLabel(

@@ -20,6 +20,7 @@ from pipeline.report.text import Shown, display_scale, formula_html, formula_tex
 TABLE_PROPERTIES: Final = (
     "average_voltage",
     "capacity_grav",
+    "usable_capacity",
     "energy_grav",
     "stability_discharge",
     "stability_charge",
@@ -171,6 +172,7 @@ def _usual_unit(name: str) -> str:
         "max_voltage_step": "V",
         "capacity_grav": "mAh/g",
         "capacity_vol": "mAh/cm3",
+        "usable_capacity": "mAh/g",
         "energy_grav": "Wh/kg",
         "energy_vol": "Wh/l",
         "stability_discharge": "eV/atom",

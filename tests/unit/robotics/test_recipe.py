@@ -92,7 +92,10 @@ def test_theoretical_capacity() -> None:
 
 
 def test_currents_follow_the_predicted_capacity_where_there_is_one() -> None:
-    predictions = {"average_voltage": estimate(3.4), "capacity_grav": estimate(150, 0, "mAh/g")}
+    predictions = {
+        "average_voltage": estimate(3.4), "capacity_grav": estimate(170, 0, "mAh/g"),
+        "usable_capacity": estimate(150, 0, "mAh/g"),
+    }  # fmt: skip
     with_capacity = plan_recipe("LiFePO4", "Li", predictions, 2.0).cycling
     assert (with_capacity.nominal_capacity_mAh_g, with_capacity.capacity_definition) == (
         150, "predicted reversible capacity",

@@ -110,6 +110,12 @@ def test_voltages_scatter_about_the_prediction_by_its_sigma() -> None:
     assert stdev(truths) == pytest.approx(0.2, rel=0.1)
 
 
+def test_a_predicted_usable_capacity_is_taken_as_it_is() -> None:
+    exact = Estimate(value=120.0, sigma=0.0, unit="mAh/g", method="", model="")
+    truths = [draw_truth(candidate(i, usable_capacity=exact), 0, {"average_voltage": 3.4}) for i in range(20)]
+    assert [t.capacity_mAh_g for t in truths] == pytest.approx([120 * t.purity for t in truths], rel=1e-3)
+
+
 def test_capacity_outside_the_window_is_not_seen() -> None:
     known = {"stability_discharge": -1.0, "capacity_grav": 150.0}
     request = one_that_forms(known)

@@ -200,14 +200,15 @@ def test_unconverged_is_undetermined_and_no_number(chgnet):
     assert "discharged" not in result.crystals
 
 
-def test_limits_stop_before_the_dear_stages(chgnet):
-    settings = ScreenSettings(workers=1, limits={"capacity_grav": {"min": 300}})
+@pytest.mark.parametrize(("name", "lowest", "value"), [("capacity_grav", 300, 273.8), ("usable_capacity", 200, 164.3)])
+def test_limits_stop_before_the_dear_stages(name, lowest, value, chgnet):
+    settings = ScreenSettings(workers=1, limits={name: {"min": lowest}})
     stats = FunnelStats()
     with Context(reference_of(ELEMENTS), pool=Refusing()) as context:
         (result,) = screen([from_library("O3 LiCoO2")], settings, context, stats)
     (reason,) = result.reasons
-    assert (reason.stage, reason.code, reason.limit) == ("capacity", "limit", 300)
-    assert reason.value == pytest.approx(273.8, rel=0.005)
+    assert (reason.stage, reason.code, reason.limit) == ("capacity", "limit", lowest)
+    assert reason.value == pytest.approx(value, rel=0.005)
     assert result.verdict is Verdict.FAIL
     assert result.stages == ("validity", "redox", "capacity")
     assert [(c.stage, c.entered, c.passed) for c in stats.stages][-1] == ("capacity", 1, 0)
