@@ -10,8 +10,9 @@ import numpy as np
 from data.records import Crystal, Estimate, Reason, Verdict
 from screening.base import Findings, Needs, Subject, Surroundings
 
-VOLUME_CHANGE_SIGMA = 0.03
-"""Two volumes of 2 % each."""
+VOLUME_CHANGE_SIGMA = 0.035
+"""Of nine frameworks against published cells six lie within it; the changes come out 0.02 too small on average
+(`benchmarks/coverage.py`)."""
 
 STRAIN_SIGMA = 0.015
 
