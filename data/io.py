@@ -13,6 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from data.errors import StructureError
 from data.formats.found import Outcome, Reading
 from data.records import Crystal
@@ -51,7 +53,8 @@ def read_crystals(path: Path, trust_sites: bool = False) -> list[Reading]:
 def read_each(path: Path, trust_sites: bool = False) -> list[tuple[str, Outcome]]:
     """The same by name, the error in the place of each crystal that cannot be used; one for an unreadable file."""
     try:
-        outcomes = _read_text_of(path, _text(path), trust_sites)
+        with np.errstate(all="ignore"):  # numbers that overflow end in a refusal
+            outcomes = _read_text_of(path, _text(path), trust_sites)
     except StructureError as error:
         outcomes = [error]
     names = [f"{path}#{i + 1}" for i in range(len(outcomes))] if len(outcomes) > 1 else [str(path)]
