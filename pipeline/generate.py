@@ -52,6 +52,8 @@ class Request:
     condition: Condition
     formula: CellContent | None = None
     """What the likeliest structures are asked of, in cells of every size that `condition` allows."""
+    notes: tuple[str, ...] = ()
+    """What the reader of a file had to assume."""
 
     @classmethod
     def read(
@@ -94,6 +96,7 @@ class Request:
                 raise InputError(f"composition {i + 1} holds elements outside --elements {elements}")
         if allowed and not required <= allowed:
             raise InputError(f"--require {require} is not within --elements {elements}")
+        host, notes = (None, ()) if like is None else read_like(like, parse_elements(drop, "--drop"))
         condition = Condition(
             allowed=allowed,
             required=required,
@@ -101,7 +104,7 @@ class Request:
             n_atoms=(min(2, most), most),
             charge_neutral=charge_neutral and not contents and unit is None,
             groups=parse_groups(space_groups),
-            like=None if like is None else read_like(like, parse_elements(drop, "--drop")),
+            like=host,
             keep=parse_elements(keep, "--keep"),
             targets=tuple(parse_target(text) for text in targets),
         )
@@ -111,7 +114,7 @@ class Request:
             raise InputError("--keep and --drop speak of a crystal: name its file with --like")
         if like is not None and (contents or unit):
             raise InputError("--like and given compositions exclude one another; give one of them")
-        return cls(n, condition, unit)
+        return cls(n, condition, unit, notes)
 
 
 def _of_electrode(condition: Condition) -> Condition:
@@ -186,20 +189,21 @@ def parse_groups(text: str | None) -> frozenset[int]:
     return frozenset(found)
 
 
-def read_like(path: Path, drop: frozenset[int]) -> Crystal:
-    """The crystal of a file, without some of its elements."""
-    crystals = read_crystals(path)
-    if len(crystals) != 1:
-        raise InputError(f"{path}: holds {len(crystals)} structures; --like takes a file with one")
-    crystal = crystals[0].crystal
+def read_like(path: Path, drop: frozenset[int]) -> tuple[Crystal, tuple[str, ...]]:
+    """The crystal of a file, without some of its elements, and what its reader had to assume."""
+    found = read_crystals(path)
+    if len(found) != 1:
+        raise InputError(f"{path}: holds {len(found)} structures; --like takes a file with one")
+    crystal = found[0].crystal
     sites = [i for i, z in enumerate(crystal.numbers) if z not in drop]
     if not sites:
         raise InputError(f"{path}: nothing is left of {crystal.formula} without --drop")
-    return Crystal(
+    left = Crystal(
         numbers=tuple(crystal.numbers[i] for i in sites),
         frac_coords=[crystal.frac_coords[i] for i in sites],
         lattice_A=crystal.lattice_A,
     )
+    return left, tuple(f"{path}: {remark}" for remark in found[0].remarks)
 
 
 def parse_formula(text: str, where: str) -> CellContent:
@@ -274,7 +278,7 @@ def sample_to_folder(
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
         _write(Path(folder), made.answers, origin)
         _swap(Path(folder), out)
-    return Written(len(made.answers), made.notes)
+    return Written(len(made.answers), (*request.notes, *made.notes))
 
 
 def _samples_of(out: Path) -> list[Path]:

@@ -286,9 +286,9 @@ def add_phases(files: Sequence[Path], system: str | None, store: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with progress_bars() as on_progress:
         step: Callable[[int, int], None] = lambda done, total: on_progress("reference", done, total)  # noqa: E731
-        merged, set_aside = reference_add.add_phases(files, target, load_potential(), step, tasks)
-    for what in set_aside:
-        note(f"set aside: {what}")
+        merged, notes = reference_add.add_phases(files, target, load_potential(), step, tasks)
+    for line in notes:
+        note(line)
     say(f"{target}: {len(merged)} phases of yours now count in every hull")
 
 

@@ -55,7 +55,7 @@ def add_phases(
         tasks: further structures (`materials_project_tasks`).
 
     Returns:
-        The table, and the structures that were set aside because they do not relax, each with its reason.
+        The table, and notes: what a reader had to assume, and structures set aside because they do not relax.
 
     Raises:
         InputError: a file cannot be used, or is on another scale than the potential; nothing is written.
@@ -68,14 +68,18 @@ def add_phases(
         known = Reference(entries, scale)
     to_compute = list(tasks)
     given: list[ReferenceEntry] = []
+    notes: list[str] = []
     for path in files:
         energies = read_energies(path, scale)
+        if energies is None:
+            read, remarks = structure_tasks(path)
+            to_compute += read
+            notes += remarks
         given += energies or []
-        to_compute += structure_tasks(path) if energies is None else []
     computed, set_aside = compute_tasks(to_compute, table.with_suffix(".parts.jsonl"), potential, on_step)
     merged = known.merged(Reference([*given, *computed], scale))
     write_table(table, merged, scale)
-    return merged, set_aside
+    return merged, notes + [f"set aside: {what}" for what in set_aside]
 
 
 def compute_tasks(
@@ -109,18 +113,20 @@ def library_tasks_of(types: Sequence[str], reference: Reference) -> list[Task]:
     return [task for task in tasks if task.name.startswith(tuple(f"{kind} " for kind in types))]
 
 
-def structure_tasks(path: Path) -> list[Task]:
-    """Relaxation tasks of the structures in a file.
+def structure_tasks(path: Path) -> tuple[list[Task], list[str]]:
+    """Relaxation tasks of the structures in a file, and what a reader had to assume of them.
 
     Raises:
         InputError: the file holds no structure that can be read.
     """
     if path.suffix == ".parquet":
         try:
-            return [replace(task, kind="relaxed", source="user") for task in dataset_tasks(path)]
+            return [replace(task, kind="relaxed", source="user") for task in dataset_tasks(path)], []
         except (OSError, KeyError, ValueError) as error:
             raise InputError(f"{path}: cannot be read as a table of crystals ({error})") from error
-    return [Task(found.crystal, found.label or found.name, "user", "relaxed") for found in read_crystals(path)]
+    found = read_crystals(path)
+    remarks = [f"{one.name}: {remark}" for one in found for remark in one.remarks]
+    return [Task(one.crystal, one.label or one.name, "user", "relaxed") for one in found], remarks
 
 
 def materials_project_tasks(elements: Sequence[str], api_key: str) -> list[Task]:

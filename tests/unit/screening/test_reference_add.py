@@ -59,10 +59,10 @@ def test_phases_near_the_hull_are_fetched_and_computed_anew(api: type[Api], tmp_
     (asked,) = api.asked
     assert asked["chemsys"] == ["Ni,Cu,Cu-Ni"]
     assert asked["energy_above_hull_max"] == ["0.02"]
-    merged, set_aside = add_phases([], tmp_path / "user.parquet", EmtPotential(), tasks=tasks)
+    merged, notes = add_phases([], tmp_path / "user.parquet", EmtPotential(), tasks=tasks)
     assert {(e.formula, e.name, e.kind) for e in merged} == {("Cu", "mp-30", "relaxed"), ("Ni", "mp-23", "relaxed")}
-    assert len(set_aside) == 1
-    assert set_aside[0].startswith("mp-1 Fe:")
+    assert len(notes) == 1
+    assert notes[0].startswith("set aside: mp-1 Fe:")
 
 
 def test_a_refused_key_is_explained_and_not_shown(api: type[Api]) -> None:
