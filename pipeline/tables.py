@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from data.records import Candidate, Estimate, Reason, ScreeningResult, Verdict
 from pipeline.session import Session, session_for
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FRONT_PROPERTIES = {
     "average_voltage": "voltage",
@@ -34,6 +35,8 @@ def short_columns(estimates: Mapping[str, Estimate]) -> dict[str, str]:
 
 def results_frame(session: Session) -> pd.DataFrame:
     """One row a screened candidate: identity, origin, verdict, first reason, each property with its sigma."""
+    import pandas as pd
+
     candidates = {c.id: c for c in session.store.candidates(session.campaign_id)}
     results = session.store.results(session.campaign_id, session.spec.screening.settings_hash)
     return pd.DataFrame([_row(candidates[r.candidate_id], r) for r in results])
