@@ -239,6 +239,19 @@ def build(
 
 
 @reference_app.command
+def known(*, datasets: Path | None = None, out: Path | None = None) -> None:
+    """Compute the table of known materials again, by which novelty is judged: fingerprints, no energies (minutes).
+
+    Args:
+        datasets: folder with the crystal data sets; by default ../shared/datasets.
+        out: folder for the table; by default the shipped one is replaced.
+    """
+    from pipeline.reference import build_known
+
+    build_known(datasets, out)
+
+
+@reference_app.command
 def phases(*types: str, out: Path | None = None) -> None:
     """Compute published phases of data/library that the reference lacks, and add them; goes on where it stopped.
 

@@ -18,7 +18,7 @@ from data.datasets import shared_dir
 from data.errors import InputError
 from data.provenance import CHGNET, MATERIALS_PROJECT, Source, read_provenance, sha256_of, write_provenance
 from data.shipped import shipped
-from data.tables import load_known_materials
+from data.tables import KnownMaterials, load_known_materials
 from pipeline.console import note, progress_bars, say, table
 from pipeline.doctor import ASSETS
 from pipeline.screening_context import USER_REFERENCE, open_reference
@@ -27,6 +27,7 @@ from pipeline.session import runs_folder
 STRUCTURES = ("mp_structures.parquet", "li_electrodes.parquet")
 COMPOSITIONS = ("mp20_train_compositions.parquet",)
 COMMAND = "redoxa reference build"
+LIBRARY = Source(name="data/library", attribution="published crystallography; each entry names its source")
 PACKAGES = ("redoxa", "chgnet", "torch", "pymatgen", "ase", "numpy", "scipy", "spglib", "pyarrow")
 """Whose versions the record names."""
 
@@ -43,7 +44,6 @@ def build_tables(datasets: Path | None, out: Path | None, minutes: float) -> Non
     from screening.potential import load_potential
     from screening.reference_build import build_reference
     from screening.reference_check import reference_facts
-    from screening.reference_known import build_known_materials, known_facts
     from screening.skeleton_library import build_templates
 
     folder = _data_sets(datasets)
@@ -51,22 +51,41 @@ def build_tables(datasets: Path | None, out: Path | None, minutes: float) -> Non
     target = out or ASSETS
     target.mkdir(parents=True, exist_ok=True)
     structures = [folder / name for name in STRUCTURES]
-    energies, known, templates = target / SHIPPED, target / "known_materials.parquet", target / TEMPLATES
+    energies, templates = target / SHIPPED, target / TEMPLATES
     with progress_bars() as on_progress:
         work = runs_folder("runs/redoxa.db") / "reference.parts.jsonl"
         cores = available_cores()
         built = build_reference(energies, structures, load_potential(), work, 60 * minutes, on_progress, workers=cores)
-        build_known_materials(known, structures, [folder / name for name in COMPOSITIONS], on_progress)
         library_facts = build_templates(templates, built.rows, cores, partial(on_progress, "templates"))
-    data_sets = [_data_set(folder / name) for name in (*STRUCTURES, *COMPOSITIONS)]
-    library = Source(name="data/library", attribution="published crystallography; each entry names its source")
+    materials, reference = build_known(datasets, out), load_reference(energies)
+    data_sets = [_data_set(path) for path in structures]
     potential = Source(name="CHGNet 0.3.0", attribution=CHGNET)
-    materials, reference = load_known_materials(known), load_reference(energies)
-    write_provenance(known, COMMAND, (*data_sets, library), PACKAGES, known_facts(materials))
     facts = reference_facts(reference, built.rows, structures[0], materials)
-    write_provenance(energies, COMMAND, (*data_sets[:2], library, potential), PACKAGES, facts)
-    write_provenance(templates, COMMAND, (*data_sets[:1], library, potential), PACKAGES, asdict(library_facts))
+    write_provenance(energies, COMMAND, (*data_sets, LIBRARY, potential), PACKAGES, facts)
+    write_provenance(templates, COMMAND, (*data_sets[:1], LIBRARY, potential), PACKAGES, asdict(library_facts))
     note(f"{built.entries} formulas in {energies}; {built.open_tasks} energies left to compute (run again to go on)")
+
+
+def build_known(datasets: Path | None, out: Path | None) -> KnownMaterials:
+    """Compute the table of known materials (fingerprints, no energies), and write it with its record.
+
+    Raises:
+        InputError: the data sets are not where they should be.
+    """
+    from screening.reference_known import build_known_materials, known_facts
+
+    folder = _data_sets(datasets)
+    warnings.filterwarnings("ignore", message="No Pauling electronegativity")  # of noble gases, which nothing here uses
+    (out or ASSETS).mkdir(parents=True, exist_ok=True)
+    target = (out or ASSETS) / "known_materials.parquet"
+    structures, compositions = ([folder / name for name in names] for names in (STRUCTURES, COMPOSITIONS))
+    with progress_bars() as on_progress:
+        build_known_materials(target, structures, compositions, on_progress)
+    materials = load_known_materials(target)
+    sources = (*(_data_set(path) for path in (*structures, *compositions)), LIBRARY)
+    write_provenance(target, f"{COMMAND.removesuffix('build')}known", sources, PACKAGES, known_facts(materials))
+    note(f"{len(materials)} known materials in {target}")
+    return materials
 
 
 def add_library_phases(types: Sequence[str], out: Path | None) -> None:

@@ -124,6 +124,8 @@ def test_the_environment_of_this_process_stays(pool, monkeypatch):
     other = WorkerPool("chgnet", 1)
     try:
         assert "OMP_NUM_THREADS" not in os.environ
+        other.submit("salt", SALT, RelaxSettings(max_steps=1))
+        other.wait()  # until its program has begun, a process has no environment to read
         with open(f"/proc/{other.pids[0]}/environ") as file:
             assert "OMP_NUM_THREADS=1" in file.read().split("\0")
     finally:
