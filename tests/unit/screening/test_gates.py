@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
@@ -22,7 +23,7 @@ from screening.redox import Redox
 from screening.removal import supercell
 from screening.settings import PROPERTY_NAMES, Range, ScreenSettings
 from screening.stability import Hulls
-from screening.validity import Validity, closest_pair
+from screening.validity import Validity, closest_pair, widest_gap_A
 from tests.unit.screening.conftest import METALS, candidate, cubic, distorted, from_library, reference_of
 
 REFERENCE = reference_of(METALS)
@@ -82,6 +83,21 @@ def test_charge_and_size_policies():
     found = Validity().evaluate(Subject(candidate(big)), AROUND)
     assert codes(found) == [("too_many_atoms", "undetermined")]
     assert (found.reasons[0].value, found.reasons[0].limit) == (84, 64)
+
+
+def test_slabs_and_wires_are_no_crystals():
+    layer = prototype("layered LiTiS2").crystal
+    a, b, c = (np.array(x) for x in layer.lattice_A)
+    places = np.array(layer.frac_coords) @ np.array(layer.lattice_A)
+    for cell in ((a, b, c + 12 * c / np.linalg.norm(c)), (a, b + 12 * b / np.linalg.norm(b), c)):
+        lattice = np.array(cell)
+        slab = Crystal(
+            numbers=layer.numbers, frac_coords=(places @ np.linalg.inv(lattice)).tolist(), lattice_A=lattice.tolist()
+        )
+        found = Validity().evaluate(Subject(candidate(slab)), AROUND)
+        assert ("vacuum", "fail") in codes(found) or ("volume", "fail") in codes(found)
+    widest = max(widest_gap_A(p.crystal) for p in load_prototypes())
+    assert 2.5 < widest < 5.5
 
 
 # -- redox and capacity ------------------------------------------------------------------------------------------------
