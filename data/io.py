@@ -9,7 +9,6 @@ import codecs
 import warnings
 import zipfile
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -62,7 +61,7 @@ def read_each(path: Path, trust_sites: bool = False) -> list[tuple[str, Outcome]
 
 
 def _named(name: str, outcome: Outcome) -> Outcome:
-    return StructureError(f"{name}: {outcome}") if isinstance(outcome, StructureError) else replace(outcome, name=name)
+    return StructureError(f"{name}: {outcome}") if isinstance(outcome, StructureError) else outcome._replace(name=name)
 
 
 def _read_text_of(path: Path, text: str, trust_sites: bool) -> list[Outcome]:

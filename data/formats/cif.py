@@ -120,7 +120,7 @@ def _structure(block: Block, trust_sites: bool) -> Outcome:
                 raise StructureError(f"{problem}; mend the file, or read it as it stands with --trust-sites")
             if problem:
                 remarks.add(f"read as its sites stand: {problem}")
-        return Reading(cell.crystal, remarks.all)
+        return Reading("", cell.crystal, remarks.all)
     except StructureError as error:
         return error
 

@@ -51,7 +51,7 @@ def _frame(lines: list[str]) -> Outcome:
             raise StructureError('has no periodic cell; give Lattice="..." and pbc="T T T"')
         periodic(frame.pbc.tolist())
         places = frame.get_scaled_positions(wrap=False).tolist()
-        return Reading(crystal(frame.numbers.tolist(), places, frame.cell.tolist()), remarks.all)
+        return Reading("", crystal(frame.numbers.tolist(), places, frame.cell.tolist()), remarks.all)
     except StructureError as error:
         return error
     except np.linalg.LinAlgError:

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from ase.data import atomic_numbers
 
@@ -24,20 +24,19 @@ _NUMBER = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(?:\(\d*\))?$"
 _FRACTION = re.compile(r"([+-]?\d+)/([1-9]\d*)$")
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(NamedTuple):
     """A crystal of a file.
 
     Attributes:
+        name: path, with ``#i`` (from 1) where the file holds several; empty before the file is known.
         crystal: as it was read, all atoms of the cell.
         remarks: what the reader had to assume, in sentences for people.
-        name: path, with ``#i`` (from 1) where the file holds several.
         label: what the file calls it, e.g. ``mp-30``; empty where it has no name.
     """
 
+    name: str
     crystal: Crystal
     remarks: tuple[str, ...] = ()
-    name: str = ""
     label: str = ""
 
 

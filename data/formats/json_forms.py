@@ -93,7 +93,7 @@ def _read(form: dict[str, Any] | StructureError, label: str) -> Outcome:
     remarks = Remarks()
     try:
         made = _structure(form, remarks) if "sites" in form else _optimade(form, remarks)
-        return Reading(made, remarks.all, label=label)
+        return Reading("", made, remarks.all, label)
     except StructureError as error:
         return error
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, ArithmeticError) as error:

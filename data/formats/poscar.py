@@ -53,7 +53,7 @@ def read_poscar(text: str) -> list[Outcome]:
         places = (places * scale) @ np.linalg.inv(lattice_A)
     symbols = lines[5] if named else _unwritten(lines[0], len(counts), remarks)
     numbers = _numbers(symbols, counts, rows, remarks)
-    return [Reading(crystal(numbers, places.tolist(), lattice_A.tolist()), remarks.all)]
+    return [Reading("", crystal(numbers, places.tolist(), lattice_A.tolist()), remarks.all)]
 
 
 def _lattice(lines: Sequence[Sequence[str]]) -> tuple[FloatArray, FloatArray]:

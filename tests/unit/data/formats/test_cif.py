@@ -13,7 +13,8 @@ from data.errors import StructureError
 from data.fingerprint import distance, fingerprint, spacegroup
 from data.formats.cif import read_cif
 from data.formats.found import Reading
-from data.prototypes import prototype
+from data.io import cif_text
+from data.prototypes import load_prototypes, prototype
 from data.records import Crystal
 
 HEXAGONAL = (2.8155, 2.8155, 14.0542, 90, 90, 120)
@@ -264,9 +265,26 @@ def test_limits_hold_before_symmetry_is_expanded() -> None:
         read(cif((10, 10, 10, 90, 90, 90), f"{NAME} 'F m -3 m'", ["Li1 Li .01 .13 .27 1", "Li2 Li .11 .43 .29 1"]))
 
 
-def test_the_programs_own_files_come_back() -> None:
-    from data.io import cif_text
+def test_without_operations_the_setting_is_right_or_asked_for() -> None:
+    """The symbol, number and multiplicities of the program's own files; then no multiplicities either."""
+    asked = 0
+    for one in load_prototypes():
+        text = re.sub(r"loop_\n _symmetry_equiv_pos_site_id\n.*\n(  \d+  '.*'\n)+", "", cif_text(one.crystal, 0.01))
+        assert "x, y, z" not in text
+        mark = fingerprint(one.crystal)
+        assert distance(mark, fingerprint(read(text).crystal)) < 0.01
+        bare = re.sub(r"_chemical_formula_sum.*\n|_cell_formula_units_Z.*\n", "", text)
+        bare = re.sub(r"  \d+  ( *-?\d\.\d{8})", r"  .  \1", bare)
+        (found,) = read_cif(bare)
+        if isinstance(found, StructureError):
+            asked += 1
+            assert "can mean" in str(found)
+        else:
+            assert distance(mark, fingerprint(found.crystal)) < 0.01
+    assert 0 < asked < len(load_prototypes()) / 3
 
+
+def test_the_programs_own_files_come_back() -> None:
     for name in ("olivine LiFePO4", "spinel LiMn2O4", "O3' NaMnO2", "NASICON Na3V2(PO4)3", "P2 NaCoO2"):
         crystal: Crystal = prototype(name).crystal
         for symprec in (0.01, None):
