@@ -107,9 +107,15 @@ def refuse(name: str, condition: Condition, **cannot: str) -> None:
 
 
 def listed(sizes: Iterable[int]) -> str:
-    """Numbers in words for a note, each once: ``7, 21, 35 and 49``."""
-    *before, last = map(str, sorted(set(sizes)))
-    return f"{', '.join(before)} and {last}" if before else last
+    """Numbers in words for a note, each once: ``7, 21, 35 and 49``, ``3 and 9 to 60``."""
+    runs: list[list[int]] = []
+    for size in sorted(set(sizes)):
+        if runs and size == runs[-1][-1] + 1:
+            runs[-1].append(size)
+        else:
+            runs.append([size])
+    words = [word for run in runs for word in ([f"{run[0]} to {run[-1]}"] if len(run) > 2 else map(str, run))]
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0]
 
 
 @dataclass(frozen=True)

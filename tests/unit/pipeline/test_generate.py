@@ -16,7 +16,7 @@ from data.fingerprint import SAME_UNRELAXED, distance, fingerprint, spacegroup
 from data.io import cif_text, read_crystals
 from data.prototypes import prototype
 from data.records import Crystal
-from generators.base import cells_of
+from generators.base import cells_of, listed
 from pipeline.generate import Request, parse_formula, read_compositions, sample_to_folder
 from pipeline.relaxer import SymmetricRelaxer
 
@@ -256,3 +256,9 @@ def test_an_electrode_can_be_oxidised_and_what_is_foreseen_is_in_the_table(tmp_p
 def test_unusable_conditions_are_named(changes: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         request(**changes)
+
+
+def test_sizes_in_words() -> None:
+    assert listed([49, 7, 21, 35, 7]) == "7, 21, 35 and 49"
+    assert listed([3, *range(9, 61), 4]) == "3, 4 and 9 to 60"
+    assert listed([28]) == "28"
