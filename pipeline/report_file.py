@@ -7,12 +7,13 @@ import os
 import platform
 import subprocess
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
 
 from data.provenance import read_provenance
-from data.records import ScreeningResult
+from data.records import ScreeningResult, Verdict
 from data.store import now
 from pipeline import stages
 from pipeline.doctor import ASSETS
@@ -32,7 +33,7 @@ from pipeline.report.model import (
     ResultRow,
     Spend,
 )
-from pipeline.select import score
+from pipeline.select import Scored, chemical_system, score, why_not
 from pipeline.session import Session, session_for
 from pipeline.tables import ending_reasons, funnel_rows
 
@@ -57,7 +58,7 @@ def report_data(session: Session, ended: str) -> ReportData:
     pairs = stages.measured(session)
     learned = stages.learned(session)
     scored = score(results, spec.goal.objectives, learned)
-    rows = _result_rows(session, results)
+    rows = _result_rows(session, results, {s.result.candidate_id: s for s in scored})
     completed = {row["round"] for row in store.completed_stages(session.campaign_id)}
     return ReportData(
         name=spec.name,
@@ -115,18 +116,26 @@ def _funnel(session: Session, results: list[ScreeningResult]) -> tuple[FunnelSta
     )
 
 
-def _result_rows(session: Session, results: list[ScreeningResult]) -> tuple[ResultRow, ...]:
+def _result_rows(
+    session: Session, results: list[ScreeningResult], scored: Mapping[str, Scored]
+) -> tuple[ResultRow, ...]:
     candidates = {c.id: c for c in session.store.candidates(session.campaign_id)}
     chosen = {x.candidate_id: x for x in session.store.selections(session.campaign_id)}
+    systems = Counter(chemical_system(r) for r in results if r.candidate_id in chosen)
+    select, objectives = session.spec.select, session.spec.goal.objectives
     rows = []
     for result in results:
         selection = chosen.get(result.candidate_id)
+        passed_over = selection is None and result.verdict is Verdict.PASS and bool(chosen)
         rows.append(
             ResultRow(
                 candidate=candidates[result.candidate_id],
                 result=result,
                 rank=selection.rank if selection else None,
                 why=selection.why if selection else "",
+                why_not=why_not(result, scored.get(result.candidate_id), select, objectives, systems)
+                if passed_over
+                else "",
                 no_request=selection.note if selection else "",
                 novelty=result.notes.get("novelty", ""),
             )

@@ -17,6 +17,7 @@ from pipeline.console import progress_bars, table
 from pipeline.report.model import FileRow, ScreeningData
 from pipeline.session import DEFAULT_STORE, runs_folder
 from pipeline.tables import short_columns
+from screening.doubts import doubts
 from screening.settings import ScreenSettings
 
 MAX_ATOMS: Final = 200
@@ -206,14 +207,10 @@ def print_table(rows: Sequence[FileRow]) -> None:
     table("Screening", shown, [*columns, "reason"])
 
 
-TOLD: Final = ("no_insertion", "anion_redox", "converts_first", "layers_not_held")
-"""Reasons that decide no verdict, and that nobody should miss who reads the numbers."""
-
-
 def _told(result: ScreeningResult) -> list[str]:
     """Why a candidate did not pass, and what is unusual about one that did; each once."""
-    found = [r.text for r in result.reasons if r.verdict is not Verdict.PASS or r.code in TOLD]
-    return list(dict.fromkeys(found))
+    stopped = [r.text for r in result.reasons if r.verdict is not Verdict.PASS]
+    return list(dict.fromkeys([*stopped, *(r.text for r in doubts(result))]))
 
 
 def default_page(store: str | None) -> Path:

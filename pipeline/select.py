@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from data.fingerprint import SAME, distance, fingerprint
 from data.records import Estimate, ScreeningResult, Verdict
 from pipeline.campaign import Select
 from pipeline.feedback import Calibration, calibrated
+from screening.doubts import doubts
 from screening.settings import Range
 
 
@@ -106,7 +107,7 @@ def _utility(estimate: Estimate, limits: Range) -> float:
 
 
 def choose(scored: Sequence[Scored], config: Select, before: Sequence[ScreeningResult] = ()) -> list[Choice]:
-    """The batch: by front, then by probability, at most `max_per_chemical_system` of one system.
+    """The batch: by front, those without doubts first, then by probability, at most `max_per_chemical_system` a system.
 
     Candidates that relaxed into the same crystal as a better one, or as one of an earlier round, are passed over.
 
@@ -119,7 +120,13 @@ def choose(scored: Sequence[Scored], config: Select, before: Sequence[ScreeningR
     able = [s for s in scored if s.probability >= config.min_probability]
     order = sorted(
         able,
-        key=lambda s: (s.front, chemical_system(s.result) in taken, -round(s.probability, 9), s.result.candidate_id),
+        key=lambda s: (
+            s.front,
+            bool(doubts(s.result)),
+            chemical_system(s.result) in taken,
+            -round(s.probability, 9),
+            s.result.candidate_id,
+        ),
     )
     systems: Counter[str] = Counter()
     chosen: list[Choice] = []
@@ -153,7 +160,44 @@ def _sentence(item: Scored, system: str, nth: int) -> str:
     place = "On the Pareto front" if item.front == 1 else f"On front {item.front}, after better ones"
     chance = ">99 %" if item.probability > 0.99 else f"{100 * item.probability:.0f} %"
     which = "the best of" if nth == 1 else f"number {nth} of"
-    return f"{place}: {facts}. It has a {chance} chance of meeting every objective and is {which} the {system} system."
+    mind = f" In doubt: {'; '.join(r.text for r in doubts(item.result))}." if doubts(item.result) else ""
+    return (
+        f"{place}: {facts}. It has a {chance} chance of meeting every objective and is {which} the {system} system."
+        f"{mind}"
+    )
+
+
+def why_not(
+    result: ScreeningResult, scored: Scored | None, config: Select, objectives: Iterable[str], chosen: Counter[str]
+) -> str:
+    """Why a candidate that passed was not chosen.
+
+    Args:
+        result: of the candidate.
+        scored: its place among the others; None where a number is missing.
+        config: the `select` section.
+        objectives: names of what is aimed at.
+        chosen: candidates that were chosen, by chemical system.
+    """
+    if scored is None:
+        missing = ", ".join(_words(name) for name in objectives if name not in result.estimates)
+        return f"Nothing is known of its {missing}, which the objectives name."
+    chance = f"{100 * scored.probability:.0f} %"
+    if scored.probability < config.min_probability:
+        return (
+            f"Its chance of meeting every objective, {chance}, is below the {100 * config.min_probability:.0f} % that "
+            "select.min_probability asks for."
+        )
+    text = (
+        f"It lies on front {scored.front} with a {chance} chance of meeting every objective; the {config.batch_size} "
+        "places of a round went to earlier fronts, to candidates without doubts or to better chances."
+    )
+    system = chemical_system(result)
+    if chosen[system] >= config.max_per_chemical_system:
+        text += (
+            f" {chosen[system]} of the {system} system were chosen, and a round takes {config.max_per_chemical_system}."
+        )
+    return text
 
 
 def _words(name: str) -> str:

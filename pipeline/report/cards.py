@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from data.io import cif_text
 from data.lab import Measurement, Outcome, Recipe
-from data.records import Crystal, Verdict
+from data.records import Crystal, ScreeningResult, Verdict
 from pipeline.report.downloads import data_uri, file_stem
 from pipeline.report.electrode_plots import drawn_paths
 from pipeline.report.model import Objective, ReportData, RequestRow, ResultRow
@@ -17,8 +17,9 @@ from pipeline.report.projection import picture
 from pipeline.report.protocol import ProtocolPart, protocol
 from pipeline.report.sections import PropertyRow, Section, Warned, not_computed, sections, warnings
 from pipeline.report.strips import furnace_plot
-from pipeline.report.text import humanise, number, shown
+from pipeline.report.text import humanise, number, prose, shown
 from pipeline.report.viewer import Scene, scenes
+from screening.doubts import doubts
 
 MOST_CARDS = 12
 """Candidates with a card and a 3D view; the others are in the table."""
@@ -48,6 +49,7 @@ class CardView:
     on_front: bool
     sections: tuple[Section, ...]
     warnings: tuple[Warned, ...]
+    doubts: tuple[Warned, ...]
     not_computed: tuple[str, ...]
     states: tuple[StateView, ...]
     scenes: dict[str, Scene]
@@ -126,6 +128,7 @@ def build_card(
         on_front=on_front,
         sections=sections(result, objectives, measurement),
         warnings=warnings(result),
+        doubts=doubt_chips(result),
         not_computed=not_computed(result),
         states=tuple(_state(name, crystals[name], drawn[name], row) for name in crystals),
         scenes=drawn,
@@ -154,8 +157,16 @@ def _state(name: str, crystal: Crystal, scene: Scene, row: ResultRow) -> StateVi
     )
 
 
+def doubt_chips(result: ScreeningResult) -> tuple[Warned, ...]:
+    """What speaks against a candidate's numbers, by title; the text of the first of each."""
+    found: dict[str, Warned] = {}
+    for reason in doubts(result):
+        found.setdefault(reason.code, Warned(humanise(reason.code), prose(reason.text)))
+    return tuple(found.values())
+
+
 def outcome_text(measurement: Measurement) -> str:
-    """What came of an experiment, in a sentence."""
+    """What came of an experiment, in a sentence; of a simulated one it says so."""
     purity = measurement.phase_purity
     phase = f" Phase purity {shown('phase_purity', purity).text}." if purity else ""
     sentence = {
@@ -163,4 +174,5 @@ def outcome_text(measurement: Measurement) -> str:
         Outcome.TARGET_NOT_FORMED: "The target phase did not form. That is a finding, not an error.",
         Outcome.CELL_FAILURE: "The cell failed; the powder says nothing about the prediction yet.",
     }[measurement.outcome]
-    return f"{sentence}{phase} {measurement.note}".strip()
+    where = "In the simulation: " if measurement.simulated else ""
+    return f"{where}{sentence}{phase} {measurement.note}".strip()

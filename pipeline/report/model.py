@@ -66,6 +66,8 @@ class ResultRow(Record):
     """Place among the chosen of its round, 1 being the best; None where it was not chosen."""
     why: str = ""
     """The sentence of the selection."""
+    why_not: str = ""
+    """Why a candidate that passed was not chosen."""
     no_request: str = ""
     """Why a chosen candidate has no request in the queue; empty where it has one."""
     novelty: str = ""

@@ -28,14 +28,20 @@ def headline(data: ReportData) -> str:
     screened = count(len(data.results), "candidate")
     if not passed:
         return f"None of {screened} passed every gate."
+    simulated = all(m.simulated for m in data.measurements)
     sentence = f"{number(passed, 0)} of {screened} passed every gate"
+    if data.objectives:
+        met = _met(data)
+        sentence += f", {number(met, 0)} {'meets' if met == 1 else 'meet'} your objectives"
     if not chosen:
         return f"{sentence}; none was chosen for the laboratory."
     sentence += f", {number(chosen, 0)} {'was' if chosen == 1 else 'were'} chosen for the laboratory"
     if not measured:
         return f"{sentence}; no measurement has come back yet."
     worked = sum(m.outcome is Outcome.SUCCESS for m in data.measurements)
-    return f"{sentence}, and {number(worked, 0)} of {count(measured, 'experiment')} gave a working cell."
+    experiments = count(measured, "simulated experiment" if simulated else "experiment")
+    some = "" if simulated or not any(m.simulated for m in data.measurements) else " (some simulated)"
+    return f"{sentence}, and {number(worked, 0)} of {experiments}{some} gave a working cell."
 
 
 def facts(data: ReportData) -> list[Fact]:
@@ -79,6 +85,20 @@ def _ended(data: ReportData) -> str:
 
 def _passed(data: ReportData) -> int:
     return sum(r.result.verdict is Verdict.PASS for r in data.results)
+
+
+def _met(data: ReportData) -> int:
+    """Candidates that passed and whose predicted values lie in every range of the objectives."""
+    return sum(
+        r.result.verdict is Verdict.PASS
+        and all(
+            (e := r.result.estimates.get(o.name)) is not None
+            and (o.min is None or e.value >= o.min)
+            and (o.max is None or e.value <= o.max)
+            for o in data.objectives
+        )
+        for r in data.results
+    )
 
 
 def _chosen(data: ReportData) -> int:

@@ -89,8 +89,8 @@ def formulas(page: Any) -> list[str]:
 def test_loads_without_any_request_or_complaint(page: Any) -> None:
     assert page.title() == "sample · Redoxa report"
     assert page.locator("h1").inner_text() == (
-        "6 of 128 candidates passed every gate, 5 were chosen for the laboratory, and 3 of 4 experiments gave a "
-        "working cell."
+        "6 of 128 candidates passed every gate, 5 meet your objectives, 5 were chosen for the laboratory, and 3 of 4 "
+        "simulated experiments gave a working cell."
     )
     sections = page.eval_on_selector_all("main > section", "all => all.map(s => s.id)")
     assert sections == [

@@ -164,7 +164,7 @@ def test_protocol_tells_a_repeated_formation_once() -> None:
 
 def test_target_not_formed_is_told_as_a_finding(data: ReportData, page: Page) -> None:
     failed = data.measurements[3]
-    assert outcome_text(failed).startswith("The target phase did not form. That is a finding")
+    assert outcome_text(failed).startswith("In the simulation: The target phase did not form. That is a finding")
     assert "Phase purity 94.0 ± 2.0 %." in outcome_text(failed)
     assert "phase did not form" in page.text
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from data.records import Crystal, Estimate, ScreeningResult, Verdict
+from data.records import Crystal, Estimate, Reason, ScreeningResult, Verdict
 from pipeline.campaign import Select
-from pipeline.select import choose, pareto_fronts, probability_within, score
+from pipeline.select import choose, pareto_fronts, probability_within, score, why_not
 from screening.settings import Range
 
 OBJECTIVES = {"average_voltage": Range(min=3.0, max=4.0), "capacity_grav": Range(min=100)}
@@ -102,3 +104,32 @@ def test_order_of_results_does_not_matter() -> None:
     config = Select(batch_size=3)
     forward = [c.scored.result.candidate_id for c in choose(score(rows, OBJECTIVES), config)]
     assert forward == [c.scored.result.candidate_id for c in choose(score(rows[::-1], OBJECTIVES), config)]
+
+
+def test_among_equals_those_without_doubts_come_first_and_doubts_are_told() -> None:
+    doubt = Reason(
+        stage="oxidation", code="anion_redox", text="the cations give 35 % of the charge", verdict=Verdict.PASS
+    )
+    plain = result("b", "LiFePO4", 3.5, 170)
+    doubtful = result("a", "LiMnO3", 3.5, 170).model_copy(update={"reasons": (doubt,)})
+    scored = score([doubtful, plain], OBJECTIVES)
+    assert {s.front for s in scored} == {1}
+    first, second = choose(scored, Select(batch_size=2))
+    assert (first.scored.result.candidate_id, second.scored.result.candidate_id) == ("b", "a")
+    assert "In doubt" not in first.why
+    assert second.why.endswith("In doubt: the cations give 35 % of the charge.")
+
+
+def test_why_one_was_not_chosen() -> None:
+    rows = [result(str(i), "LiFePO4", 3.5, 170 - i) for i in range(3)]
+    config = Select(batch_size=2, max_per_chemical_system=2, min_probability=0.05)
+    scored = {s.result.candidate_id: s for s in score(rows, OBJECTIVES)}
+    taken = Counter({"Fe-Li-O-P": 2})
+    text = why_not(rows[2], scored["2"], config, OBJECTIVES, taken)
+    assert "front 3 with a 90 % chance" in text
+    assert "2 of the Fe-Li-O-P system were chosen" in text
+    unlikely = result("u", "LiTiS2", 1.0, 225, sigma=0.1)
+    (low,) = score([unlikely], OBJECTIVES)
+    assert "below the 5 %" in why_not(unlikely, low, config, OBJECTIVES, Counter())
+    bare = unlikely.model_copy(update={"estimates": {}})
+    assert "Nothing is known of its voltage, capacity" in why_not(bare, None, config, OBJECTIVES, Counter())
