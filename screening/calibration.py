@@ -142,6 +142,14 @@ class VoltageCalibration:
             )
         return CalibratedVoltage(first_V + float(row @ self._weights), variance**0.5, tuple(remarks))
 
+    def nearest(self, first_V: float, kind: str, redox: Iterable[str]) -> Anchor | None:
+        """The known electrode of this kind with the same elements oxidised, or one of them, nearest in raw voltage."""
+        wanted = set(redox)
+        alike = [a for a in self.anchors if a.kind == kind and wanted & set(a.redox.split())]
+        return min(
+            alike, key=lambda a: (set(a.redox.split()) != wanted, abs(a.first_V - first_V), a.name), default=None
+        )
+
 
 def leave_families_out(anchors: Sequence[Anchor], noise_V: float | None = None) -> list[CalibratedVoltage]:
     """Calibrate each anchor by those of other families, in the order given."""

@@ -72,6 +72,9 @@ class UsableCapacity:
         leaving = removal(subject)
         learned = shipped_share()
         theory, (share, sigma) = leaving.theory_mAh_g, learned(leaving)
+        notes = {"usable_capacity": f"{100 * share:.0f} % of {theory:.0f} mAh/g"}
+        if (known := learned.nearest(leaving)) is not None:
+            notes["nearest_capacity"] = f"{known.formula}, {known.reversible_mAh_g:.0f} mAh/g ({known.source})"
         return Findings(
             Estimate(
                 value=share * theory,
@@ -80,7 +83,7 @@ class UsableCapacity:
                 method=f"theoretical capacity x {learned.text}, {100 * learned.noise:.0f} % unexplained",
                 model="stoichiometry",
             ),
-            notes={"usable_capacity": f"{100 * share:.0f} % of {theory:.0f} mAh/g"},
+            notes=notes,
         )
 
 

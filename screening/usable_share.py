@@ -125,6 +125,26 @@ class UsableShare:
         """Expected share of the theoretical capacity, at most 1, and its sigma."""
         return self.at(_terms(removal))
 
+    def nearest(self, removal: Removal) -> KnownCapacity | None:
+        """The known capacity of the same ion and kind of host, an element oxidised in both, nearest in theory."""
+        kind, oxidised = electrode_kind(removal.composition), _oxidised(removal)
+        alike = [
+            k
+            for k in self.known
+            if k.ion == removal.ion
+            and electrode_kind(k.removal.composition) == kind
+            and oxidised & _oxidised(k.removal)
+        ]
+        return min(
+            alike,
+            key=lambda k: (
+                _oxidised(k.removal) != oxidised,
+                round(abs(k.removal.theory_mAh_g - removal.theory_mAh_g), 3),
+                k.formula,
+            ),
+            default=None,
+        )
+
     def at(self, row: FloatArray) -> tuple[float, float]:
         """The same for terms that are known already."""
         sigma = float(self.noise**2 + row @ self._covariance @ row) ** 0.5
@@ -155,15 +175,19 @@ _PRIOR_SIGMA = np.array(
 
 def _terms(removal: Removal) -> FloatArray:
     """What the share hangs on, in the order of `_PRIOR_SIGMA`."""
-    content, kind = removal.composition, electrode_kind(removal.composition)
-    charged = {**content, removal.ion: content[removal.ion] - removal.moved}
-    oxidised = oxidised_elements(content, {e: n for e, n in charged.items() if n})
+    content, kind, oxidised = removal.composition, electrode_kind(removal.composition), _oxidised(removal)
     atoms = sum(n for e, n in content.items() if e in REDOX_WINDOW)
     beyond_one = max(0.0, 1 - atoms / removal.electrons) if kind == "polyanion" else 0.0
     anions = content.get("O", 0) + content.get("F", 0)
     depth = removal.electrons / anions if kind == "oxide" and anions else 0.0
     elements = [float(e in oxidised) / max(1, len(oxidised)) for e in REDOX_ELEMENTS]
     return np.array([1.0, beyond_one, depth, float(removal.ion != "Li"), *elements])
+
+
+def _oxidised(removal: Removal) -> frozenset[str]:
+    content = removal.composition
+    charged = {**content, removal.ion: content[removal.ion] - removal.moved}
+    return frozenset(oxidised_elements(content, {e: n for e, n in charged.items() if n}))
 
 
 @cache

@@ -67,6 +67,9 @@ class AverageVoltage:
         second = performance(states, subject.ion, second_metals_eV()[subject.ion])
         kind, redox = electrode_kind(discharged), oxidised_elements(discharged, charged)
         found = around.calibration(raw.value, second.average_voltage_V, kind, redox, subject.anion_redox)
+        notes = {"voltage_outside_calibration": "; ".join(found.remarks)} if found.remarks else {}
+        if (known := around.calibration.nearest(raw.value, kind, redox)) is not None:
+            notes["nearest_voltage"] = f"{known.name} ({known.family}), {known.measured_V:.2f} V"
         return Findings(
             Estimate(
                 value=found.value_V,
@@ -76,7 +79,7 @@ class AverageVoltage:
                 model=around.model.id,
             ),
             _shifted(subject, around, found.value_V - raw.value),
-            notes={"voltage_outside_calibration": "; ".join(found.remarks)} if found.remarks else {},
+            notes=notes,
         )
 
 

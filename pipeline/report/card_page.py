@@ -15,6 +15,7 @@ from pipeline.report.text import (
     duration,
     formula_html,
     humanise,
+    known_links,
     label,
     number,
     prose,
@@ -31,7 +32,9 @@ VIEWER: Final = "3Dmol-min.js"
 def card_environment() -> Environment:
     """The templates with the words and numbers of the report as filters."""
     templates = environment()
-    filters = (count, duration, formula_html, humanise, label, number, prose, short_label, timestamp, colour)
+    filters = (
+        count, duration, formula_html, humanise, known_links, label, number, prose, short_label, timestamp, colour,
+    )  # fmt: skip
     templates.filters.update({f.__name__: f for f in filters})
     templates.globals.update(shown=shown, scene_json=_scene_json)
     return templates

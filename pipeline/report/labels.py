@@ -40,9 +40,10 @@ LABELS: Final[dict[str, PropertyLabel]] = {
         "Average voltage, not calibrated", "Voltage (not calibrated)", "Electrochemistry"
     ),
     "max_voltage_step": PropertyLabel(
-        "Largest voltage step", "Voltage step", "Electrochemistry", "no states of partial charge were computed"
+        "Largest voltage step", "Voltage step", "Electrochemistry",
+        "no states of partial charge were computed; `screen: {profile_states: 3}` or `redoxa screen --profile 3` do",
     ),
-    "capacity_grav": PropertyLabel("Gravimetric capacity", "Capacity", "Electrochemistry"),
+    "capacity_grav": PropertyLabel("Theoretical capacity", "Capacity", "Electrochemistry"),
     "capacity_vol": PropertyLabel("Volumetric capacity", "Capacity (vol.)", "Electrochemistry"),
     "usable_capacity": PropertyLabel("Usable capacity", "Usable capacity", "Electrochemistry"),
     "energy_grav": PropertyLabel("Specific energy", "Energy", "Electrochemistry"),
@@ -117,6 +118,8 @@ class NoteLabel:
 NOTES: Final[dict[str, NoteLabel]] = {
     "oxidation_states": NoteLabel("Oxidation states by charge balance: {}.", "Electrochemistry"),
     "redox": NoteLabel("Redox on charge: {}.", "Electrochemistry"),
+    "nearest_voltage": NoteLabel("Nearest measured electrode: {}.", "Electrochemistry", formulas=True),
+    "nearest_capacity": NoteLabel("Nearest published capacity: {}.", "Electrochemistry"),
     "moving_ions": NoteLabel("Ions that move: {}.", "Electrochemistry"),
     "voltage_range": NoteLabel("From discharged to charged: {}.", "Electrochemistry"),
     "conversion_reaction": NoteLabel("Conversion: {}.", "Electrochemistry", formulas=True),

@@ -198,3 +198,9 @@ def hull_text(result: ScreeningResult, role: str) -> HullText | None:
     coverage = result.notes.get(f"hull_coverage_{role}", "how many are known was not recorded")
     products = result.notes.get(f"decomposes_to_{role}", "").removeprefix("1.00 ")
     return HullText(f"{size} {seen.unit} {place} {hull}", coverage, products)
+
+
+def known_links(text: str) -> Markup:
+    """A text with the ids of the Materials Project as links to their pages."""
+    page = r'<a href="https://next-gen.materialsproject.org/materials/\1" rel="noreferrer">\1</a>'
+    return Markup(re.sub(r"\b(mp-\d+)\b", page, str(escape(text))))

@@ -100,7 +100,7 @@ def test_formulas() -> None:
 
 def test_prose_names_properties_in_words() -> None:
     assert prose("stability_charge 0.45 eV/atom is above 0.3") == "hull distance (charged) 0.45 eV/atom is above 0.3"
-    assert prose("capacity_grav x average_voltage") == "gravimetric capacity x average voltage"
+    assert prose("capacity_grav x average_voltage") == "theoretical capacity x average voltage"
     assert prose("my_capacity_gravity") == "my_capacity_gravity"
     assert prose("a density of 3 g/cm3") == "a density of 3 g/cm3"  # a word of its own, not the property
 

@@ -167,3 +167,15 @@ def test_anions_that_pay_make_a_voltage_less_sure():
     plain, flagged = (calibration(4.5, 4.5, "oxide", ["Mn"], anion_redox=x) for x in (False, True))
     assert flagged.sigma_V**2 == pytest.approx(plain.sigma_V**2 + 0.3**2)
     assert "anions" in flagged.remarks[0]
+
+
+def test_the_nearest_known_electrode_is_of_the_same_kind_and_element():
+    found = SHIPPED.nearest(3.5, "polyanion", ["Mn"])
+    assert (found.kind, found.redox) == ("polyanion", "Mn")
+    assert (
+        found.name
+        == min(
+            (a for a in SHIPPED.anchors if (a.kind, a.redox) == ("polyanion", "Mn")), key=lambda a: abs(a.first_V - 3.5)
+        ).name
+    )
+    assert SHIPPED.nearest(3.5, "oxide", ["W"]) is None

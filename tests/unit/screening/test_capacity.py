@@ -85,3 +85,12 @@ def test_hosts_of_no_known_kind_get_a_share_too():
         share, sigma = shipped_share()(Removal(content, ion, 1))
         assert 0 < share <= 1
         assert sigma >= shipped_share().noise
+
+
+def test_the_nearest_published_capacity_has_its_source():
+    from screening.usable_share import Removal
+
+    found = shipped_share().nearest(Removal({"Li": 1, "Fe": 1, "P": 1, "O": 4}, "Li", 1))
+    assert found.formula == "LiFePO4"
+    assert found.source
+    assert shipped_share().nearest(Removal({"K": 1, "W": 1, "O": 3}, "K", 1)) is None
