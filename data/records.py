@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping
 from enum import StrEnum
@@ -106,6 +107,34 @@ def reduced_formula(composition: dict[str, int]) -> str:
     from pymatgen.core import Composition
 
     return str(Composition(composition).reduced_formula)
+
+
+_GROUP = re.compile(r"\(([A-Za-z0-9]+)\)(\d*)")
+_POLYANION = re.compile(r"(B|C|N|Si|P|S|Cl|As|Se|Mo|W)\d*O\d*|CN|HO|NH4")
+
+
+def plain_formula(formula: str) -> str:
+    """A reduced formula as people write it: groups stay where they are polyanions, ``LiFe(NiO2)2`` is ``LiFeNi2O4``.
+
+    For people only: keys and files for machines hold the reduced formula itself.
+    """
+
+    def opened(group: re.Match[str]) -> str:
+        if _POLYANION.fullmatch(group[1]):
+            return group[0]
+        return _multiplied(group[1], int(group[2] or 1))
+
+    return _GROUP.sub(opened, formula)
+
+
+def flat_formula(formula: str) -> str:
+    """A formula without brackets, for names of files: ``Na3V2(PO4)3`` is ``Na3V2P3O12``."""
+    return _GROUP.sub(lambda group: _multiplied(group[1], int(group[2] or 1)), formula)
+
+
+def _multiplied(group: str, times: int) -> str:
+    parts = re.findall(r"([A-Z][a-z]?)(\d*)", group)
+    return "".join(f"{e}{n}" if (n := int(count or 1) * times) > 1 else e for e, count in parts)
 
 
 class Origin(Record):

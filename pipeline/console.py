@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -50,15 +51,61 @@ def progress_bars(*, quiet: bool = False) -> Iterator[OnProgress]:
         yield update
 
 
+PIPED_COLUMNS = 160
+"""Width of a table that nobody watches."""
+
+LONG, LEAST = 34, 20
+"""A column with longer cells is prose: it is folded, and gets so many columns at least."""
+
+
 def table(title: str, rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> None:
-    """A table on stdout."""
-    view = Table(title=title, title_justify="left", header_style="bold")
-    for column in columns:
+    """A table on stdout. What is no prose is never folded: where a terminal is too narrow, columns are left out.
+
+    Args:
+        title: above the table.
+        rows: values by column.
+        columns: in order; the first two always stay, of the others the last go first.
+    """
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_COLUMNS)
+    cells = {column: [_cell(row.get(column)) for row in rows] for column in columns}
+    prose = {column for column in columns if max((len(x) for x in cells[column]), default=0) > LONG}
+    shown, left_out = _fitting(cells, prose, console.width)
+    view = Table(
+        title=title,
+        title_justify="left",
+        header_style="bold",
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    for column in shown:
         numeric = bool(rows) and all(isinstance(row.get(column), int | float) for row in rows)
-        view.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        view.add_row(*[_cell(row.get(column)) for column in columns])
-    Console(highlight=False, width=None if sys.stdout.isatty() else 160).print(view, markup=False)
+        folds = column in prose
+        view.add_column(_head(column), justify="right" if numeric else "left", no_wrap=not folds, overflow="fold")
+    for i in range(len(rows)):
+        view.add_row(*[cells[column][i] for column in shown])
+    console.print(view, markup=False)
+    if left_out:
+        note(f"not shown in {console.width} columns: {', '.join(left_out)} (a wider terminal or --json shows all)")
+
+
+def _fitting(cells: Mapping[str, Sequence[str]], prose: set[str], width: int) -> tuple[list[str], list[str]]:
+    """Columns that fit beside one another, and those that do not."""
+    need = {
+        c: LEAST if c in prose else max(len(x) for x in (*_head(c).split("\n"), *found)) for c, found in cells.items()
+    }
+    shown, left_out = list(cells), list[str]()
+    while len(shown) > 2 and sum(need[c] + 2 for c in shown) + 2 > width:
+        last = next((c for c in reversed(shown[2:]) if c not in prose), shown[-1])
+        shown.remove(last)
+        left_out.insert(0, last)
+    return shown, left_out
+
+
+def _head(column: str) -> str:
+    """The name of a column, its unit in a line below."""
+    return column.replace(" (", "\n(")
 
 
 def _cell(value: object) -> str:

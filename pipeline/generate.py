@@ -15,7 +15,7 @@ from ase.data import atomic_numbers, chemical_symbols
 from data.errors import InputError
 from data.fingerprint import spacegroup
 from data.io import cif_text, read_crystals, write_extxyz
-from data.records import Crystal
+from data.records import Crystal, flat_formula
 from data.registry import load
 from data.skeletons import HEAVIEST
 from data.structures import density_g_cm3
@@ -321,7 +321,7 @@ def _write(out: Path, answers: Sequence[Predicted], origin: dict[str, object]) -
     rows: list[dict[str, object]] = []
     for i, answer in enumerate(answers):
         crystal = answer.crystal
-        file = f"{i:0{width}d}_{crystal.formula}.cif"
+        file = f"{i:0{width}d}_{flat_formula(crystal.formula)}.cif"
         (out / file).write_text(cif_text(crystal), encoding="utf-8")
         rows.append(
             {

@@ -11,12 +11,12 @@ from typing import Any, Final
 from data.errors import InputError, StructureError
 from data.formats.found import Reading
 from data.io import NAMES, SUFFIXES, may_hold_structures, read_each
-from data.records import Candidate, Origin, Reason, ScreeningResult, Verdict
+from data.records import Candidate, Origin, Reason, ScreeningResult, Verdict, plain_formula
 from data.structures import primitive
-from pipeline.console import progress_bars, table
+from pipeline.console import progress_bars, say, table
 from pipeline.report.model import FileRow, ScreeningData
 from pipeline.session import DEFAULT_STORE, runs_folder
-from pipeline.tables import short_columns
+from pipeline.tables import in_order, short_columns
 from screening.doubts import doubts
 from screening.settings import ScreenSettings
 
@@ -186,25 +186,20 @@ def json_row(row: FileRow, ion: str) -> dict[str, Any]:
 
 
 def print_table(rows: Sequence[FileRow]) -> None:
-    """The main properties of each file, on stdout."""
+    """The main properties of each file on stdout, and below what there is to say of it."""
     shown: list[dict[str, object]] = []
-    for row in rows:
+    told: list[str] = []
+    names = [Path(row.name).name for row in rows]
+    for row, name in zip(rows, names if len(set(names)) == len(names) else [row.name for row in rows], strict=True):
         found = row.result
-        line: dict[str, object] = {"file": row.name, "formula": found.formula if found else ""}
+        line: dict[str, object] = {"file": name, "formula": plain_formula(found.formula) if found else ""}
         line["verdict"] = (found.verdict if found else Verdict.ERROR).value
-        line |= short_columns(found.estimates if found else {})
-        if (
-            found
-            and (conversion := found.estimates.get("conversion_voltage"))
-            and "average_voltage" not in found.estimates
-        ):
-            line["conversion (V)"] = conversion.text
-        stopped = [f"read with a remark: {text}" for text in row.remarks]
-        stopped += _told(found) if found else [row.problem]
-        shown.append({**line, "reason": "; ".join(stopped)})
-    columns = list(dict.fromkeys(key for line in shown for key in line))
-    columns.remove("reason")
-    table("Screening", shown, [*columns, "reason"])
+        shown.append(line | short_columns(found.estimates if found else {}))
+        told += [f"{name}: read with a remark: {text}" for text in row.remarks]
+        told += [f"{name}: {text}" for text in (_told(found) if found else ())]
+    table("Screening", shown, in_order(shown, ["file", "formula", "verdict"]))
+    for text in told:
+        say(text)
 
 
 def _told(result: ScreeningResult) -> list[str]:

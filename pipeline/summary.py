@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.console import say, table
-from pipeline.tables import funnel_rows, top_rows
+from pipeline.tables import funnel_rows, in_order, top_rows
 
 
 def print_summary(summary: dict[str, Any]) -> None:
@@ -17,8 +17,7 @@ def print_summary(summary: dict[str, Any]) -> None:
         ["stage", "entered", "passed", "seconds", "reasons"],
     )
     if top := top_rows(where, campaign_id, 10):
-        columns = list(dict.fromkeys(key for row in top for key in row))
-        table("Chosen for the laboratory", top, columns)
+        table("Chosen for the laboratory", top, in_order(top, ["formula", "request"], ["candidate"]))
     counts = summary["counts"]
     say(
         f"{counts['candidates']} candidates, {counts['relaxed_both_states']} relaxed in both states, "

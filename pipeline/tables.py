@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from data.records import Candidate, Estimate, Reason, ScreeningResult, Verdict
+from data.records import Candidate, Estimate, Reason, ScreeningResult, Verdict, plain_formula
 from pipeline.session import Session, session_for
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 FRONT_PROPERTIES = {
     "average_voltage": "voltage",
+    "conversion_voltage": "conversion",
     "capacity_grav": "capacity",
     "usable_capacity": "usable capacity",
     "energy_grav": "energy",
@@ -25,12 +26,20 @@ FRONT_PROPERTIES = {
 
 
 def short_columns(estimates: Mapping[str, Estimate]) -> dict[str, str]:
-    """The front properties as ``{"voltage (V)": "3.43 ± 0.50"}``."""
+    """The front properties as ``{"voltage (V)": "3.43 ± 0.50"}``; conversion where no ions are inserted."""
+    hidden = {"conversion_voltage"} & estimates.keys() if "average_voltage" in estimates else set()
     return {
         f"{words} ({e.unit})" if e.unit != "1" else words: e.text
         for name, words in FRONT_PROPERTIES.items()
-        if (e := estimates.get(name)) is not None
+        if name not in hidden and (e := estimates.get(name)) is not None
     }
+
+
+def in_order(rows: Sequence[Mapping[str, object]], first: Sequence[str], last: Sequence[str] = ()) -> list[str]:
+    """Columns of a table: these, then the front properties in their order, whichever row has them, then those."""
+    there = {key for row in rows for key in row}
+    middle = [key for words in FRONT_PROPERTIES.values() for key in there if key.split(" (")[0] == words]
+    return [key for key in (*first, *middle, *last) if key in there]
 
 
 def results_frame(session: Session) -> pd.DataFrame:
@@ -114,7 +123,7 @@ def top_rows(where: str, campaign_id: str, limit: int) -> list[dict[str, Any]]:
     rows = []
     for selection in session.store.selections(campaign_id)[:limit]:
         result = results[selection.candidate_id]
-        row: dict[str, Any] = {"candidate": result.candidate_id, "formula": result.formula}
-        row |= short_columns(result.estimates)
-        rows.append({**row, "request": selection.request_id or selection.note})
+        row: dict[str, Any] = {"formula": plain_formula(result.formula)}
+        row["request"] = selection.request_id or selection.note
+        rows.append({**row, **short_columns(result.estimates), "candidate": result.candidate_id})
     return rows

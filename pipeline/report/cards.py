@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from data.io import cif_text
 from data.lab import Measurement, Outcome, Recipe
-from data.records import Crystal, ScreeningResult, Verdict
+from data.records import Crystal, ScreeningResult, Verdict, flat_formula
 from pipeline.report.downloads import data_uri, file_stem
 from pipeline.report.electrode_plots import drawn_paths
 from pipeline.report.model import Objective, ReportData, RequestRow, ResultRow
@@ -144,7 +144,7 @@ def build_card(
 
 def _state(name: str, crystal: Crystal, scene: Scene, row: ResultRow) -> StateView:
     words = STATE_LABELS.get(name, humanise(name)) if row.result.crystals else "As given"
-    stem = file_stem(f"{row.result.formula}_{row.candidate.id}_{name}")
+    stem = file_stem(f"{flat_formula(row.result.formula)}_{row.candidate.id}_{name}")
     title = f"{crystal.formula}, {words.lower()}, a cell of {crystal.n_atoms} atoms and {crystal.volume_A3:.1f} Å³"
     return StateView(
         name=name,

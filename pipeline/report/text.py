@@ -10,7 +10,7 @@ from typing import Final
 
 from markupsafe import Markup, escape
 
-from data.records import Estimate, ScreeningResult
+from data.records import Estimate, ScreeningResult, plain_formula
 from pipeline.report.labels import FRACTIONS, LABELS
 
 MINUS: Final = "\u2212"
@@ -155,12 +155,12 @@ def timestamp(moment: datetime) -> str:
 
 def formula_html(formula: str) -> Markup:
     """Formula with its counts as subscripts; whatever else it holds is escaped."""
-    return Markup(_SUBSCRIPT.sub(r"<sub>\1</sub>", str(escape(formula))))
+    return Markup(_SUBSCRIPT.sub(r"<sub>\1</sub>", str(escape(plain_formula(formula)))))
 
 
 def formula_text(formula: str) -> str:
     """Formula with Unicode subscripts, for places that take no markup: figures and tooltips."""
-    return _SUBSCRIPT.sub(lambda m: m.group(1).translate(_LOW), formula)
+    return _SUBSCRIPT.sub(lambda m: m.group(1).translate(_LOW), plain_formula(formula))
 
 
 def count(n: int, singular: str, plural: str = "") -> str:
