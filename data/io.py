@@ -8,7 +8,7 @@ from __future__ import annotations
 import codecs
 import warnings
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -119,34 +119,47 @@ def _decoded(raw: bytes) -> str:
     return text
 
 
-def cif_text(crystal: Crystal, symprec: float | None = 0.01) -> str:
-    """CIF of a crystal, with its space group where spglib finds one at this tolerance (Angstrom)."""
+def cif_text(crystal: Crystal, symprec: float | None = 0.01, comment: str = "") -> str:
+    """CIF of a crystal, with its space group where spglib finds one at this tolerance (Angstrom).
+
+    Args:
+        crystal: to write.
+        symprec: in Angstrom; None writes all atoms.
+        comment: lines that stand above it.
+    """
     from pymatgen.io.cif import CifWriter
 
+    head = "".join(f"# {line}\n" for line in comment.splitlines())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return str(CifWriter(to_structure(crystal), symprec=symprec))
+            return head + str(CifWriter(to_structure(crystal), symprec=symprec))
         except (TypeError, ValueError):  # spglib finds no symmetry in a badly strained cell
-            return str(CifWriter(to_structure(crystal)))
+            return head + str(CifWriter(to_structure(crystal)))
 
 
-def write_extxyz(path: Path, crystals: Sequence[Crystal], labels: Sequence[str]) -> None:
-    """Write crystals to one extended XYZ file, in order, with a label each."""
+def write_extxyz(
+    path: Path, crystals: Sequence[Crystal], labels: Sequence[str], infos: Sequence[Mapping[str, object]] = ()
+) -> None:
+    """Write crystals to one extended XYZ file, in order, with a label each, and further values where given."""
     from ase.io import write
 
     frames = []
-    for crystal, label in zip(crystals, labels, strict=True):
+    for crystal, label, info in zip(crystals, labels, infos or [{}] * len(crystals), strict=True):
         atoms = to_atoms(crystal)
-        atoms.info["label"] = label
+        atoms.info = {"label": label, **info}
         frames.append(atoms)
     path.parent.mkdir(parents=True, exist_ok=True)
     write(path, frames, format="extxyz")
 
 
-def write_cif_zip(path: Path, named: Iterable[tuple[str, Crystal]]) -> None:
-    """Write one CIF a crystal into a zip archive."""
+def write_cif_zip(
+    path: Path, named: Iterable[tuple[str, Crystal]], comment: str = "", texts: Mapping[str, str] | None = None
+) -> None:
+    """Write one CIF a crystal into a zip archive, its name in the comment above it, and further text files."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in (texts or {}).items():
+            archive.writestr(name, text)
         for name, crystal in named:
-            archive.writestr(f"{name}.cif", cif_text(crystal))
+            archive.writestr(f"{name}.cif", cif_text(crystal, comment=f"{comment}\n{name}" if comment else ""))

@@ -1,50 +1,75 @@
-"""`redoxa export`: a campaign's results as CSV, JSON, Parquet, a zip of CIFs or extended XYZ."""
+"""`redoxa export`: a campaign's results as CSV, JSON, Parquet, a zip of CIFs or extended XYZ.
+
+All say the same, in the same names: the records of `pipeline/report/downloads.py`, which the page's files hold too.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from data.errors import InputError, suggest
 from data.io import write_cif_zip, write_extxyz
-from data.records import Crystal, ScreeningResult
+from data.records import Crystal, flat_formula
+from pipeline.report.downloads import PREDICTED, SCHEMA, csv_text, json_text, records
+from pipeline.report.model import ReportData
+from pipeline.report_file import report_data
 from pipeline.session import Session
-from pipeline.tables import results_frame
 
 
-def _csv(session: Session, path: Path) -> int:
-    frame = results_frame(session)
-    frame.to_csv(path, index=False)
-    return len(frame)
+def _csv(data: ReportData, path: Path) -> int:
+    path.write_text(csv_text(data), encoding="utf-8")
+    return len(data.results)
 
 
-def _parquet(session: Session, path: Path) -> int:
-    frame = results_frame(session)
+def _parquet(data: ReportData, path: Path) -> int:
+    import pandas as pd
+
+    frame = pd.DataFrame(records(data))
     frame.to_parquet(path, index=False)
     return len(frame)
 
 
-def _json(session: Session, path: Path) -> int:
-    rows = [r.model_dump(mode="json") for r in _results(session)]
-    path.write_text(json.dumps(rows, indent=1), encoding="utf-8")
-    return len(rows)
+def _json(data: ReportData, path: Path) -> int:
+    path.write_text(json_text(data, {row.candidate.id for row in data.results}), encoding="utf-8")
+    return len(data.results)
 
 
-def _cif(session: Session, path: Path) -> int:
-    named = [(f"{formula}_{id_}", crystal) for id_, formula, crystal in _crystals(session)]
-    write_cif_zip(path, named)
+def _cif(data: ReportData, path: Path) -> int:
+    """Both states of every candidate, and a list of them with the records."""
+    files: dict[str, dict[str, str]] = {}
+    named: list[tuple[str, Crystal]] = []
+    for row in data.results:
+        for state, crystal in row.result.crystals.items():
+            name = f"{flat_formula(row.result.formula)}_{row.candidate.id}_{state}"
+            files.setdefault(row.candidate.id, {})[state] = f"{name}.cif"
+            named.append((name, crystal))
+    manifest = {"schema": SCHEMA, "campaign": data.name, "what": PREDICTED, "files": files, "records": records(data)}
+    write_cif_zip(path, named, PREDICTED, {"manifest.json": json.dumps(manifest, indent=1)})
     return len(named)
 
 
-def _extxyz(session: Session, path: Path) -> int:
-    rows = _crystals(session)
-    write_extxyz(path, [crystal for _, _, crystal in rows], [id_ for id_, _, _ in rows])
-    return len(rows)
+def _extxyz(data: ReportData, path: Path) -> int:
+    kept = [(row, record) for row, record in zip(data.results, records(data), strict=True) if row.result.crystals]
+    crystals = [row.result.crystals["discharged"] for row, _ in kept if "discharged" in row.result.crystals]
+    infos = [
+        {_key(name): value for name, value in record.items() if value not in (None, "")}
+        for row, record in kept
+        if "discharged" in row.result.crystals
+    ]
+    write_extxyz(path, crystals, [str(info["candidate_id"]) for info in infos], infos)
+    return len(crystals)
 
 
-FORMATS: Final[dict[str, Callable[[Session, Path], int]]] = {
+def _key(name: str) -> str:
+    """A name without spaces and brackets, as extended XYZ takes it: ``average_voltage_V``."""
+    return re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")
+
+
+FORMATS: Final[dict[str, Callable[[ReportData, Path], int]]] = {
     ".csv": _csv,
     ".json": _json,
     ".parquet": _parquet,
@@ -63,15 +88,4 @@ def export(session: Session, path: Path) -> int:
     if path.suffix not in FORMATS:
         raise InputError(f"{path}: '{path.suffix}' is no export format. {suggest(path.suffix, FORMATS)}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    return FORMATS[path.suffix](session, path)
-
-
-def _results(session: Session) -> list[ScreeningResult]:
-    return session.store.results(session.campaign_id, session.spec.screening.settings_hash)
-
-
-def _crystals(session: Session) -> list[tuple[str, str, Crystal]]:
-    """Relaxed discharged crystals where there are some, as (id, formula, crystal)."""
-    return [
-        (r.candidate_id, r.formula, r.crystals["discharged"]) for r in _results(session) if "discharged" in r.crystals
-    ]
+    return FORMATS[path.suffix](report_data(session, ""), path)

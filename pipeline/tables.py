@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from data.records import Candidate, Estimate, Reason, ScreeningResult, Verdict, plain_formula
-from pipeline.session import Session, session_for
+from data.records import Estimate, Reason, ScreeningResult, Verdict, plain_formula
+from pipeline.session import session_for
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 FRONT_PROPERTIES = {
     "average_voltage": "voltage",
@@ -40,35 +40,6 @@ def in_order(rows: Sequence[Mapping[str, object]], first: Sequence[str], last: S
     there = {key for row in rows for key in row}
     middle = [key for words in FRONT_PROPERTIES.values() for key in there if key.split(" (")[0] == words]
     return [key for key in (*first, *middle, *last) if key in there]
-
-
-def results_frame(session: Session) -> pd.DataFrame:
-    """One row a screened candidate: identity, origin, verdict, first reason, each property with its sigma."""
-    import pandas as pd
-
-    candidates = {c.id: c for c in session.store.candidates(session.campaign_id)}
-    results = session.store.results(session.campaign_id, session.spec.screening.settings_hash)
-    return pd.DataFrame([_row(candidates[r.candidate_id], r) for r in results])
-
-
-def _row(candidate: Candidate, result: ScreeningResult) -> dict[str, Any]:
-    deciding = next((x for x in result.reasons if x.verdict is result.verdict), None)
-    row: dict[str, Any] = {
-        "candidate_id": candidate.id,
-        "formula": candidate.formula,
-        "working_ion": candidate.working_ion,
-        "n_atoms": candidate.crystal.n_atoms,
-        "generator": candidate.origin.generator,
-        "origin": candidate.origin.detail,
-        "round": candidate.origin.round,
-        "verdict": result.verdict.value,
-        "stage": deciding.stage if deciding else "",
-        "reason": deciding.text if deciding else "",
-    }
-    for name, estimate in result.estimates.items():
-        row[f"{name} ({estimate.unit})"] = estimate.value
-        row[f"{name} sigma"] = estimate.sigma
-    return row
 
 
 def funnel_rows(where: str, campaign_id: str) -> list[dict[str, Any]]:

@@ -8,12 +8,21 @@ import gzip
 import io
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
-from data.records import ScreeningResult
-from pipeline.report.model import ReportData, ResultRow
+from data.fingerprint import spacegroup
+from data.lab import Measurement
+from data.records import Crystal, Estimate, ScreeningResult
+from pipeline.report.model import ReportData, RequestRow, ResultRow
+from screening.doubts import doubts
+
+SCHEMA: Final = "redoxa.results/1"
+"""Raised whenever a name in `records` or in the JSON changes its meaning."""
+
+PREDICTED: Final = "Predicted by Redoxa, relaxed with an interatomic potential; not measured."
 
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._+-]+")
 
@@ -41,73 +50,102 @@ def deciding_reason(result: ScreeningResult) -> tuple[str, str]:
     return "", ""
 
 
-def csv_text(data: ReportData) -> str:
-    """One row a candidate: identity, origin, verdict, reason, place, and each property with its sigma."""
-    names: dict[str, str] = {}
-    for row in data.results:
-        for name, estimate in row.result.estimates.items():
-            names.setdefault(name, estimate.unit)
-    fixed = (
-        "candidate_id", "formula", "working_ion", "n_atoms", "generator", "origin", "round",
-        "verdict", "stage", "reason", "chosen_rank", "on_pareto_front",
-    )  # fmt: skip
-    columns = [c for name, unit in names.items() for c in (f"{name} ({unit})", f"{name} sigma")]
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([*fixed, *columns])
+def records(data: ReportData) -> list[dict[str, object]]:
+    """One flat row a candidate, the same in every file: identity, place, verdict, predicted and measured values.
+
+    Names carry units: ``average_voltage (V)`` with ``average_voltage sigma``; measured ones begin with ``measured``.
+    Rounds count from 1. What does not apply is None.
+    """
     front = set(data.front_ids)
-    for row in data.results:
-        writer.writerow([*_identity(row, row.candidate.id in front), *_values(row.result, names)])
-    return buffer.getvalue()
-
-
-def _identity(row: ResultRow, on_front: bool) -> list[str | int]:
-    origin, (stage, reason) = row.candidate.origin, deciding_reason(row.result)
+    requests = {r.request.candidate_id: r for r in data.requests}
+    measured = {m.candidate_id: m for m in data.measurements}
     return [
-        row.candidate.id,
-        _plain(row.result.formula),
-        row.result.working_ion,
-        row.candidate.crystal.n_atoms,
-        _plain(origin.generator),
-        _plain(origin.detail),
-        origin.round,
-        row.result.verdict.value,
-        _plain(stage),
-        _plain(reason),
-        "" if row.rank is None else row.rank,
-        int(on_front),
+        _identity(row, row.candidate.id in front)
+        | _request(requests.get(row.candidate.id), measured.get(row.candidate.id))
+        | _values("", row.result.estimates)
+        | _values("measured ", m.values if (m := measured.get(row.candidate.id)) else {})
+        for row in data.results
     ]
 
 
-def _plain(text: str) -> str:
-    """Text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+def _identity(row: ResultRow, on_front: bool) -> dict[str, object]:
+    origin, (stage, reason) = row.candidate.origin, deciding_reason(row.result)
+    crystal = row.result.crystals.get("discharged", row.candidate.crystal)
+    return {
+        "candidate_id": row.candidate.id,
+        "formula": row.result.formula,
+        "chemical_system": "-".join(sorted(row.candidate.crystal.composition)),
+        "working_ion": row.result.working_ion,
+        "n_atoms": row.candidate.crystal.n_atoms,
+        "space_group": _space_group(crystal),
+        "generator": origin.generator,
+        "origin": origin.detail,
+        "round": origin.round + 1,
+        "verdict": row.result.verdict.value,
+        "stage": stage,
+        "reason": reason,
+        "in_doubt": "; ".join(r.text for r in doubts(row.result)),
+        "chosen_rank": row.rank,
+        "on_pareto_front": on_front,
+    }
 
 
-def _values(result: ScreeningResult, names: dict[str, str]) -> list[float | str]:
-    cells: list[float | str] = []
-    for name in names:
-        estimate = result.estimates.get(name)
-        cells += [estimate.value, estimate.sigma] if estimate is not None else ["", ""]
-    return cells
+@lru_cache(maxsize=100_000)
+def _space_group(crystal: Crystal) -> int | None:
+    """International number; None where there is none. Milliseconds, and every file of a page asks again."""
+    return spacegroup(crystal) or None
+
+
+def _request(request: RequestRow | None, measured: Measurement | None) -> dict[str, object]:
+    return {
+        "request_id": request.request_id if request else None,
+        "request_state": request.state.value if request else None,
+        "outcome": measured.outcome.value if measured else None,
+        "simulated": measured.simulated if measured else None,
+    }
+
+
+def _values(prefix: str, estimates: Mapping[str, Estimate]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name, estimate in estimates.items():
+        found[f"{prefix}{name} ({estimate.unit})"] = estimate.value
+        found[f"{prefix}{name} sigma"] = estimate.sigma
+    return found
+
+
+def csv_text(data: ReportData) -> str:
+    """The records, one a line; columns are those of all of them."""
+    rows = records(data)
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _plain(value) for name, value in row.items()} for row in rows)
+    return buffer.getvalue()
+
+
+def _plain(value: object) -> object:
+    """A cell that no spreadsheet takes for a formula; truth as 0 and 1."""
+    if isinstance(value, str):
+        return f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+    return int(value) if isinstance(value, bool) else value
 
 
 def json_text(data: ReportData, with_crystals: Collection[str]) -> str:
-    """All results; crystals only of the candidates named, since those of all would outgrow the page."""
+    """All results: the records, and what does not fit into one row.
+
+    Args:
+        data: of the campaign.
+        with_crystals: candidates whose crystals are written too; those of all would outgrow a page.
+    """
     rows = []
-    for row in data.results:
+    for row, record in zip(data.results, records(data), strict=True):
         keep = row.candidate.id in with_crystals
         result = row.result.model_dump(mode="json", exclude=None if keep else {"crystals"})
-        rows.append(
-            {
-                **result,
-                "origin": row.candidate.origin.model_dump(mode="json"),
-                "chosen_rank": row.rank,
-                "why": row.why,
-                "novelty": row.novelty,
-            }
-        )
+        origin = row.candidate.origin.model_dump(mode="json") | {"round": row.candidate.origin.round + 1}
+        texts = {"why": row.why, "why_not": row.why_not, "novelty": row.novelty}
+        rows.append({**result, "origin": origin, "chosen_rank": row.rank, **texts, "record": record})
     whole = {
+        "schema": SCHEMA,
         "campaign": data.name,
         "provenance": data.provenance.model_dump(mode="json"),
         "pareto_front": list(data.front_ids),
