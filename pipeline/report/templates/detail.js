@@ -84,12 +84,11 @@ const detail = (() => {
     panel.querySelector(".chip").replaceWith(dom.verdict(row.verdict));
     if (!panel.open) panel.showModal();
     panel.querySelector("h3").focus();
-    const told = await block(Math.floor(row.index / table.pageRows));
+    const told = (await block(Math.floor(row.index / table.pageRows)))?.[row.index % table.pageRows];
     if (wanted !== row.index) return;
     clear();
-    panel.querySelector(".detail-body").replaceChildren(
-      ...(told ? [structure(row, told[row.index % table.pageRows], table), words(row, told[row.index % table.pageRows], table)] : ["This browser cannot unpack the details; the CSV and JSON hold the numbers."]),
-    );
+    const parts = told ? [structure(row, told, table), words(row, told, table)] : ["This browser cannot unpack the details; the CSV holds the numbers."];
+    panel.querySelector(".detail-body").replaceChildren(...parts);
     panel.scrollTop = 0;
   }
 

@@ -45,7 +45,7 @@
     const modes = {
       "": (i) => wanted.every((e) => elements[i].has(e)),
       any: (i) => wanted.some((e) => elements[i].has(e)),
-      only: (i) => elements[i].isSubsetOf?.(only) ?? [...elements[i]].every((e) => only.has(e)),
+      only: (i) => [...elements[i]].every((e) => only.has(e)),
     };
     return [...tests, modes[field.mode.value]];
   }
@@ -239,7 +239,7 @@
   });
   addEventListener("hashchange", follow);
   fill(new URLSearchParams()); // a browser may have kept the fields of an earlier visit
-  if (/^#(card-|[a-z]+$)/.test(location.hash) && location.hash !== "#all") render();
-  else follow();
+  render();
+  follow();
   if (location.hash.startsWith("#all?")) document.getElementById("all").scrollIntoView();
 })();
