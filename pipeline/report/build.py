@@ -10,6 +10,7 @@ from pipeline.report import summary
 from pipeline.report.card_page import STYLES, VIEWER, card_environment
 from pipeline.report.cards import build_cards
 from pipeline.report.downloads import csv_text, file_stem, json_text, packed
+from pipeline.report.explorer import PAGE_ROWS, explorer
 from pipeline.report.figures import by_property, parity_plot
 from pipeline.report.latent_map import map_panel
 from pipeline.report.model import CalibrationRow, ReportData
@@ -19,24 +20,26 @@ from pipeline.report.periodic_table import count_elements, periodic_table
 from pipeline.report.projection import gradients
 from pipeline.report.text import display_scale
 
-SCRIPTS: Final = ("ui.js", "table.js", "viewer.js", "downloads.js")
+SCRIPTS: Final = ("ui.js", "viewer.js", "downloads.js", "dom.js", "crystal.js", "detail.js", "table.js")
 
 
 def build_report(data: ReportData) -> str:
     """The report as one HTML text, at most 2 MB for a few hundred candidates; the same records give the same text."""
     cards = build_cards(data)
     rows = table_rows(data, cards)
+    shown_columns = columns(data.results)
     style = "\n".join(asset("templates", name) for name in STYLES)
     script = "\n".join(asset("templates", name) for name in SCRIPTS)
-    viewer = asset("static", VIEWER) if cards else ""
+    viewer = asset("static", VIEWER) if rows else ""
     elements = count_elements(data.results)
     page = card_environment().get_template("report.html.j2")
     return page.render(
         data=data,
         created=data.provenance.created_at,
         cards=cards,
-        rows=rows,
-        columns=columns(data.results),
+        first_rows=rows[:PAGE_ROWS],
+        columns=shown_columns,
+        explorer=explorer(rows, shown_columns),
         panels=pareto_panels(data, rows),
         targets=targets(data),
         facts=summary.facts(data),

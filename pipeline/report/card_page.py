@@ -24,7 +24,7 @@ from pipeline.report.text import (
     timestamp,
 )
 
-STYLES: Final = ("base.css", "figures.css", "cards.css", "print.css")
+STYLES: Final = ("base.css", "figures.css", "cards.css", "explorer.css", "print.css")
 VIEWER: Final = "3Dmol-min.js"
 
 

@@ -145,7 +145,8 @@ def _point(p: PlotPoint, sx: Scale, sy: Scale) -> Markup:
     ]
     if p.number is not None:
         marks.append(tag("text", str(p.number), class_="pt-number", x=at_x, y=at_y, dy="0.36em", text_anchor="middle"))
-    return tag("a", join(marks), href=p.href, class_="point", data_tip=p.tip, aria_label=p.tip.replace("\n", ", "))
+    name = f"{p.number or ''} {p.tip}".strip().replace("\n", ", ")  # the number is what is seen
+    return tag("a", join(marks), href=p.href, class_="point", data_tip=p.tip, aria_label=name)
 
 
 def _names(named: Sequence[PlotPoint], drawn: Sequence[PlotPoint], sx: Scale, sy: Scale) -> Markup:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 from typing import Final, Literal
 
 from markupsafe import Markup
 
-from data.records import ScreeningResult, Verdict
+from data.fingerprint import spacegroup
+from data.records import Crystal, ScreeningResult, Verdict
 from pipeline.report.cards import CardView
 from pipeline.report.downloads import deciding_reason
 from pipeline.report.figures import PlotPoint, axis_of, pareto_plot
@@ -52,6 +54,14 @@ class TableRow:
     reason: str
     cells: tuple[Shown | None, ...]
     on_front: bool
+    group: str
+    """Symbol of the space group, empty where none was found."""
+
+    @property
+    def origin(self) -> str:
+        """Generator and round."""
+        origin = self.row.candidate.origin
+        return f"{origin.generator}, round {origin.round + 1}"
 
 
 @dataclass(frozen=True)
@@ -95,8 +105,18 @@ def table_rows(data: ReportData, cards: Sequence[CardView]) -> list[TableRow]:
         reason = prose(reason)
         cells = tuple(cell_of(row.result, c.name) for c in shown_columns)
         card, formula = by_id.get(row.candidate.id), formula_html(row.result.formula)
-        rows.append(TableRow(f"row-{i}", card, row, formula, stage, reason, cells, row.candidate.id in front))
+        group = group_symbol(row.result.crystals.get("discharged", row.candidate.crystal))
+        rows.append(TableRow(f"row-{i}", card, row, formula, stage, reason, cells, row.candidate.id in front, group))
     return rows
+
+
+@lru_cache(maxsize=1024)
+def group_symbol(crystal: Crystal) -> str:
+    """Hermann-Mauguin symbol of the space group, empty where none is found."""
+    from pymatgen.symmetry.groups import sg_symbol_from_int_number
+
+    number = spacegroup(crystal)
+    return str(sg_symbol_from_int_number(number)) if number else ""
 
 
 def cell_of(result: ScreeningResult, name: str) -> Shown | None:

@@ -1,6 +1,6 @@
 "use strict";
 // CSV and JSON lie in the page as base64 of gzip; they are unpacked only when somebody asks for them.
-(() => {
+const downloads = (() => {
   async function unpack(base64) {
     const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
     if (typeof DecompressionStream === "undefined") return null;
@@ -20,4 +20,5 @@
   for (const button of document.querySelectorAll("button[data-file]")) {
     button.addEventListener("click", () => save(document.getElementById(button.dataset.file)));
   }
+  return { unpack };
 })();

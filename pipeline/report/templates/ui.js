@@ -59,10 +59,12 @@
     hide();
     if (openCard(href.slice(1))) {
       event.preventDefault();
-      history.replaceState(null, "", href);
+      if (location.hash !== href) history.pushState(null, "", href);
     }
   });
-  if (location.hash.startsWith("#card-")) openCard(location.hash.slice(1));
+  const follow = () => location.hash.startsWith("#card-") && openCard(location.hash.slice(1));
+  addEventListener("hashchange", follow);
+  follow();
 
   for (const list of document.querySelectorAll('[role="tablist"]')) {
     const tabs = [...list.querySelectorAll('[role="tab"]')];
@@ -99,10 +101,12 @@
   );
   document.querySelectorAll("main > section").forEach((section) => watch.observe(section));
 
-  // Paper has no folds: open everything before printing, and fold it again.
+  // Paper has no folds: before printing open what is outside the cards, and the cards of what was chosen; then fold it
+  // again. The other cards print their heading, and how each number was made stays in the file.
   let folded = [];
   addEventListener("beforeprint", () => {
-    folded = [...document.querySelectorAll("details:not([open])")];
+    const closed = [...document.querySelectorAll("details:not([open])")];
+    folded = closed.filter((d) => "chosen" in d.dataset || !d.closest(".card, .licence"));
     folded.forEach((d) => (d.open = true));
   });
   addEventListener("afterprint", () => folded.forEach((d) => (d.open = false)));

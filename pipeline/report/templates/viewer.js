@@ -1,8 +1,9 @@
 "use strict";
 // Structure viewers, made when their card comes into view. Without WebGL the static pictures stay.
-(() => {
+const viewers = (() => {
   const MOST = 6; // live WebGL contexts; browsers drop the oldest beyond 8 to 16
   const live = [];
+  const given = new WeakMap(); // scenes of boxes that a script has made
 
   function hasWebGL() {
     try {
@@ -114,7 +115,7 @@
     const canvas = box.querySelector(".canvas");
     canvas.hidden = false;
     const viewer = $3Dmol.createViewer(canvas, { backgroundColor: surface(box), antialias: true, orthographic: true, disableFog: true });
-    const scenes = JSON.parse(box.querySelector('script[type="application/json"]').textContent);
+    const scenes = given.get(box) ?? JSON.parse(box.querySelector('script[type="application/json"]').textContent);
     const entry = { box, canvas, viewer, scenes };
     draw(entry, box.dataset.state, false);
     box.querySelectorAll("figure").forEach((figure) => (figure.hidden = true));
@@ -172,7 +173,8 @@
     }
   });
 
-  for (const box of document.querySelectorAll(".viewer")) {
+  function adopt(box, scenes) {
+    if (scenes) given.set(box, scenes);
     box.querySelectorAll(".switch button").forEach((b) => b.addEventListener("click", () => select(box, b.dataset.state)));
     const canvas = box.querySelector(".canvas");
     canvas.addEventListener("keydown", (event) => keys(box, event));
@@ -187,8 +189,16 @@
     canvas.addEventListener("pointerdown", () => canvas.focus({ preventScroll: true }));
     if (able) watch.observe(box);
   }
+
+  function drop(box) {
+    watch.unobserve(box);
+    if (entryOf(box)) release(entryOf(box));
+  }
+
+  document.querySelectorAll(".viewer").forEach((box) => adopt(box));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
     for (const { viewer, box } of live) viewer.setBackgroundColor(surface(box));
   });
   document.documentElement.dataset.webgl = String(able);
+  return { adopt, drop };
 })();
