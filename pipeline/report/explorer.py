@@ -15,7 +15,7 @@ from typing import Final
 from ase.data import atomic_numbers, chemical_symbols, covalent_radii
 from markupsafe import Markup
 
-from data.records import Crystal
+from data.records import Crystal, plain_formula
 from pipeline.report.downloads import packed
 from pipeline.report.elements import colour
 from pipeline.report.panels import Column, TableRow
@@ -68,7 +68,7 @@ def _table(rows: Sequence[TableRow], columns: Sequence[Column], symbols: Sequenc
         "elements": {s: _look(s, ion) for s in symbols},
         "columns": [c.name for c in columns],
         "cells": [[_cell_text(row, i) for row in rows] for i in range(len(columns))],
-        "formula": [row.row.result.formula for row in rows],
+        "formula": [plain_formula(row.row.result.formula) for row in rows],
         "id": [row.row.candidate.id for row in rows],
         "card": [row.card.number for row in rows if row.card],
         "chosen": [i for i, row in enumerate(rows) if row.row.rank is not None],
@@ -104,6 +104,7 @@ def _detail(row: TableRow) -> dict[str, object]:
     crystals = result.crystals or {"as_given": row.row.candidate.crystal}
     return {
         "why": row.row.why,
+        "whyNot": row.row.why_not,
         "novelty": row.row.novelty,
         "from": row.row.candidate.origin.detail,
         "reasons": [[humanise(r.stage), prose(r.text), r.verdict.value] for r in result.reasons],

@@ -67,6 +67,7 @@ const detail = (() => {
     const facts = [["Id", make("code", null, row.id)], ["From", [row.origin, told.from].filter(Boolean).join("; ")], ["Space group", row.group || "–"], ["Novelty", told.novelty]];
     return make("div", null,
       told.why ? make("div", { class: "why" }, make("h4", null, "Why it was chosen"), make("p", null, told.why)) : null,
+      told.whyNot ? make("div", { class: "why" }, make("h4", null, "Why it was not chosen"), make("p", null, told.whyNot)) : null,
       part("Reasons", reasons.length ? make("ul", { class: "told" }, reasons) : make("p", null, "It passed every gate.")),
       told.numbers.length
         ? part("Numbers", make("table", { class: "props" }, make("tbody", null, told.numbers.map(([name, value]) => make("tr", null, make("th", { scope: "row" }, name), make("td", { class: "n" }, value))))))
