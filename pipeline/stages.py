@@ -268,6 +268,7 @@ def summary(where: str, campaign_id: str) -> dict[str, Any]:
         "queued": sum(x.request_id is not None for x in store.selections(campaign_id)),
         "waiting_for_approval": sum(row.state is RequestState.PROPOSED for row in rows),
         "measured": len(measured(session)),
+        "simulated": sum(m.simulated for _, m in measured(session)),
         "report": str(session.folder / "report.html"),
         "seconds_by_stage": {k: round(v, 3) for k, v in seconds.items()},
     }

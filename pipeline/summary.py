@@ -18,9 +18,13 @@ def print_summary(summary: dict[str, Any]) -> None:
     )
     if top := top_rows(where, campaign_id, 10):
         table("Chosen for the laboratory", top, in_order(top, ["formula", "request"], ["candidate"]))
-    counts = summary["counts"]
+    counts, measured, simulated = summary["counts"], summary["measured"], summary["simulated"]
+    of_them = "" if not simulated else " (simulated)" if simulated == measured else f" ({simulated} simulated)"
     say(
         f"{counts['candidates']} candidates, {counts['relaxed_both_states']} relaxed in both states, "
         f"{counts['verdict_pass']} passed, {counts['selected']} chosen, {summary['queued']} queued, "
-        f"{summary['measured']} measured. Ended: {summary['ended']}."
+        f"{measured} measured{of_them}. Ended: {summary['ended']}."
     )
+    name = summary["campaign"]
+    waiting = summary["waiting_for_approval"]
+    say(f"Next: {'redoxa queue list, or ' if waiting else ''}redoxa export {name} {name}.zip for crystals and numbers")
