@@ -6,11 +6,12 @@ import getpass
 import json
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from data.errors import InputError
+from data.errors import InputError, RedoxaError
 from data.lab import RequestState
 from data.store import Store as DataStore
 from pipeline.cli import DEFAULT_STORE, Json, Store
@@ -52,8 +53,26 @@ def list_requests(*, state: RequestState | None = None, store: Store = DEFAULT_S
         say(json.dumps(rows))
     elif rows:
         table(f"Queue of {store}", rows, list(rows[0]))
+        for line in _rejected(store):
+            say(f"rejected: {line}")
     else:
         say("the queue is empty" if state is None else f"no request is {state.value}")
+
+
+def _rejected(store: str) -> list[str]:
+    """Answers of laboratories that were refused, of all campaigns of a store that can be opened."""
+    from pipeline.session import session_for
+    from robotics.base import Rejects
+
+    opened = DataStore.open(store, create=False)
+    ids = [row["id"] for row in opened.campaigns()]
+    opened.close()
+    lines: list[str] = []
+    for campaign_id in ids:
+        with suppress(RedoxaError, OSError):  # another version's campaign, a folder that is gone: the queue is shown
+            driver = session_for(store, campaign_id).driver
+            lines += driver.rejected() if isinstance(driver, Rejects) else []
+    return lines
 
 
 @queue_app.command
@@ -130,10 +149,16 @@ def work(campaign: str, *, store: Store = DEFAULT_STORE) -> None:
     """
     from pipeline.lookup import find_campaign
     from pipeline.session import session_for
+    from robotics.base import Rejects
     from robotics.service import run_queue
 
     session = session_for(store, find_campaign(store, campaign))
     run_queue(session.queue, session.driver, campaign=session.campaign_id)
+    if isinstance(session.driver, Rejects):
+        for line in session.driver.folders():
+            say(line)
+        for line in session.driver.rejected():
+            say(f"rejected: {line}")
     status(store=store)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from data.lab import ExperimentRequest, Measurement
 from data.records import Record
@@ -57,4 +57,17 @@ class Driver(Protocol):
 
     def stop(self) -> None:
         """Stop everything this driver has running."""
+        ...
+
+
+@runtime_checkable
+class Rejects(Protocol):
+    """A laboratory whose answers may be refused, which the people who gave them have to hear of."""
+
+    def folders(self) -> list[str]:
+        """Where its work lists lie and where its results go, a line each."""
+        ...
+
+    def rejected(self) -> list[str]:
+        """Answers that were refused and lie there still, each with its reason."""
         ...

@@ -27,6 +27,7 @@ from robotics.files import create_atomic, listing_sha256, safe_name, sha256_of, 
 from robotics.result_files import Result, ResultError, read_results, to_measurement
 from robotics.work_order import work_list_csv
 
+REASON = ".reason.txt"
 STOP_FILE = "STOP.txt"
 STOP_TEXT = "STOP. Stop all work on the requests in this folder. Remove this file to let new work begin.\n"
 
@@ -117,6 +118,19 @@ class FileDropLab:
         """Put a stop notice into the outbox; nothing new is handed over until a person removes it."""
         write_atomic(self.outbox / STOP_FILE, STOP_TEXT)
 
+    def folders(self) -> list[str]:
+        """Where work lists lie, and where results go."""
+        return [f"work lists: {self.outbox}", f"results go into: {self.inbox}"]
+
+    def rejected(self) -> list[str]:
+        """Result files that were not taken and still lie in ``inbox/rejected``, each with its reason."""
+        reasons = sorted((self.inbox / "rejected").glob(f"*{REASON}"))
+        return [
+            f"{path.parent / path.name.removesuffix(REASON)}: {path.read_text(encoding='utf-8').strip()}"
+            for path in reasons
+            if (path.parent / path.name.removesuffix(REASON)).exists()
+        ]
+
     # -- inbox ---------------------------------------------------------------------------------------------------------
 
     def _take_in(self) -> None:
@@ -173,7 +187,7 @@ class FileDropLab:
 
     def _reject(self, path: Path, reason: str) -> None:
         moved = _move(path, self.inbox / "rejected")
-        write_atomic(moved.with_name(f"{moved.name}.reason.txt"), f"{reason}\n")
+        write_atomic(moved.with_name(f"{moved.name}{REASON}"), f"{reason}\n")
 
     # -- paths ---------------------------------------------------------------------------------------------------------
 
@@ -201,11 +215,11 @@ def _move(path: Path, folder: Path) -> Path:
 
 
 def _template(request_id: str) -> str:
-    """The answer to be filled in; as it stands it would be rejected, not taken for a result."""
+    """The answer to be filled in: two numbers make it a result; as it stands it has none and would be rejected."""
     return (
         "{\n"
         f' "request_id": "{request_id}",\n'
-        ' "outcome": "success | target_not_formed | cell_failure | failed",\n'
+        ' "outcome": "success",\n'
         ' "values": {"average_voltage": {"value": null, "sigma": null},\n'
         '            "capacity_grav": {"value": null, "sigma": null}},\n'
         ' "phase_purity": {"value": null, "sigma": null},\n'

@@ -6,7 +6,8 @@ JSON, one request a file: ``{"request_id": "...", "outcome": "success", "values"
 
 CSV, any number of requests, one value a line: ``request_id,outcome,property,value,sigma,unit,raw_file,note``.
 
-`outcome` is success, target_not_formed, cell_failure, or failed (it was not carried out; `note` says why).
+`outcome` is success, target_not_formed, cell_failure, or failed (it was not carried out; `note` says why). Values that
+are null, as in the template, were not measured.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import csv
 import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -67,10 +68,24 @@ class Result(BaseModel):
     raw_files: tuple[str, ...] = ()
     note: str = Field(default="", max_length=2000)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _unmeasured(cls, raw: Any) -> Any:
+        """What the template left open is left out."""
+        if not isinstance(raw, dict):
+            return raw
+        kept = {name: value for name, value in raw.items() if name != "phase_purity" or not _is_open(value)}
+        if isinstance(values := raw.get("values"), dict):
+            kept["values"] = {name: value for name, value in values.items() if not _is_open(value)}
+        return kept
+
     @model_validator(mode="after")
     def _sensible(self) -> Result:
         if (self.outcome == "success") != bool(self.values):
-            raise ValueError("values are given with outcome 'success', and only then")
+            raise ValueError(
+                "values are given with outcome 'success', and only then; without any, the outcome is "
+                "target_not_formed, cell_failure or failed"
+            )
         if self.outcome == "failed" and not self.note:
             raise ValueError("outcome 'failed' needs a note that says why")
         for name, value in self.values.items():
@@ -78,6 +93,11 @@ class Result(BaseModel):
         if self.phase_purity is not None:
             _check_value(PURITY, self.phase_purity)
         return self
+
+
+def _is_open(value: Any) -> bool:
+    """Whether an entry of the template was not filled in."""
+    return isinstance(value, dict) and value.get("value") is None and value.get("sigma") is None
 
 
 def read_results(path: Path) -> list[Result]:

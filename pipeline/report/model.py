@@ -174,6 +174,8 @@ class ReportData(Record):
     """Candidates on the Pareto front of all objectives."""
     requests: tuple[RequestRow, ...] = ()
     measurements: tuple[Measurement, ...] = ()
+    rejected_results: tuple[str, ...] = ()
+    """Answers of the laboratory that were refused, each with its reason."""
     calibration: tuple[CalibrationRow, ...] = ()
     corrections: tuple[Correction, ...] = ()
     latent: LatentView = LatentView(why_not="No candidate was placed on the map.")

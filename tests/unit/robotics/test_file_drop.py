@@ -254,3 +254,29 @@ def test_a_folder_that_cannot_be_written_is_a_driver_error(tmp_path: Path) -> No
     (tmp_path / "lab").write_text("a file where the folder should be")
     with pytest.raises(DriverError, match="cannot be written"):
         make(tmp_path / "lab").submit("key", BASE)
+
+
+def test_the_template_with_two_numbers_is_a_result(lab: FileDropLab) -> None:
+    answer = json.loads((lab.outbox / "key.template.json").read_text())
+    answer["values"]["average_voltage"]["value"] = 3.41
+    answer["values"]["capacity_grav"]["value"] = 152
+    drop(lab, "key.json", json.dumps(answer))
+    report = lab.poll("key")
+    assert report.state is JobState.DONE
+    assert {name: e.value for name, e in report.measurement.values.items()} == {
+        "average_voltage": 3.41,
+        "capacity_grav": 152,
+    }
+    assert report.measurement.phase_purity is None
+    assert lab.rejected() == []
+
+
+def test_what_was_rejected_is_told_until_it_is_cleared_away(lab: FileDropLab) -> None:
+    drop(lab, "bad.json", '{"request_id": "key", "outcome": "success", "values": {"average_voltage": {"value": 3410}}}')
+    lab.poll("key")
+    (line,) = lab.rejected()
+    assert "bad.json: " in line
+    assert "not plausible" in line
+    (lab.inbox / "rejected" / "bad.json").unlink()
+    assert lab.rejected() == []
+    assert str(lab.outbox) in lab.folders()[0]
