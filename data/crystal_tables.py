@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ LEAST_A3 = 1.0
 """Volume of an atom below which a cell is surely in another unit than Angstrom."""
 
 _PLAIN = str.maketrans("[](),;\n", "       ")
+_NUMPY = re.compile(r"[a-z][\w.]*\(|dtype=\w+")
+"""What numpy's values look like when they are written as text: ``[np.int64(3)]``, ``array([0.5], dtype=float32)``."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,11 @@ class CrystalTable:
     frame: pd.DataFrame
     left_out: Counter[str]
     rows: int
+
+    @property
+    def notes(self) -> list[str]:
+        """What was left out, in sentences."""
+        return [f"left out {count} of {self.rows} rows, {why}" for why, count in self.left_out.most_common()]
 
 
 def read_crystal_table(source: Path) -> CrystalTable:
@@ -109,9 +117,7 @@ def _crystal(
 def _flat(value: object, name: str) -> npt.NDArray[np.float64]:
     """All numbers of a list, nested or not, or of a text that shows one."""
     try:
-        found = (
-            np.array(value.translate(_PLAIN).split(), dtype=np.float64) if isinstance(value, str) else _joined(value)
-        )
+        found = _joined(_NUMPY.sub(" ", value).translate(_PLAIN).split() if isinstance(value, str) else value)
     except (TypeError, ValueError):
         raise ValueError(f"{name}: is no list of numbers") from None
     if not np.isfinite(found).all():

@@ -191,8 +191,8 @@ def _read(source: Path, on_note: Callable[[str], None]) -> pd.DataFrame:
     import pandas as pd
 
     table = read_crystal_table(source)
-    for why, count in table.left_out.most_common():
-        on_note(f"{source}: left out {count} of {table.rows} rows, {why}")
+    for text in table.notes:
+        on_note(f"{source}: {text}")
     frame = table.frame
     try:
         given = {new: pd.to_numeric(frame.get(new, frame.get(old, np.nan))) for new, old in LABELS.items()}

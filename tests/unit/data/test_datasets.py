@@ -159,6 +159,7 @@ def test_every_form_of_a_table_gives_the_same_crystals(tmp_path, form):
         frame = flat.assign(**nested)
     elif kind == "arrays":  # what pandas makes of arrays: [[0. 0.5] [1. 1.5]]
         frame = flat.assign(cell=[np.reshape(x, (3, 3)) for x in flat["cell"]])
+        frame["atomic_numbers"] = [list(np.array(x)) for x in flat["atomic_numbers"]]  # [np.int64(3), np.int64(8)]
     elif kind == "bare":
         frame = flat.drop(columns=["n_atoms", "formula"]).rename(
             columns={"energy_above_hull": "hull_distance_eV_per_atom"}
