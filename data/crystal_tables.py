@@ -111,6 +111,8 @@ def _crystal(
         raise ValueError("cell: nine numbers are wanted, three row vectors in Angstrom")
     if abs(np.linalg.det(lattice.reshape(3, 3))) < LEAST_A3 * len(z):
         raise ValueError(f"cell: less than {LEAST_A3:g} cubic Angstrom for an atom; row vectors in Angstrom are wanted")
+    if len(np.unique(np.round(x.reshape(-1, 3) % 1.0, 3) % 1.0, axis=0)) < len(z):
+        raise ValueError("frac_coords: two atoms are on one place")
     return z.astype(np.int64), x.reshape(-1, 3), lattice.reshape(3, 3)
 
 

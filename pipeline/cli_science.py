@@ -207,9 +207,10 @@ def train(
     if edges is not None and generator not in ("flow", "diffusion"):
         raise InputError(f"--edges is of flow and diffusion; leave it out to train {generator}")
     if generator in ("orbits", "geometry"):
-        for option, value in (("--rate", rate), ("--hosts", hosts)):
-            if value is not None:
-                raise InputError(f"{option}: {generator} takes none; leave it out")
+        if rate is not None:
+            raise InputError(f"--rate: {generator} has a fixed one; leave it out")
+        if hosts is not None:
+            raise InputError(f"--hosts: {generator} learns no voltages; leave it out")
     if paths and data is not None:
         raise InputError("--data: crystals are named already; leave it out, or name it alone")
     named = paths or ((data,) if data else ())
@@ -218,7 +219,7 @@ def train(
             raise InputError("--start: of orbits, it goes on from the labels that ship; name no crystals beside it")
         train_stability_to_folder(start, out)
         return
-    table = training_table(named, hosts, out) if named else None
+    table = training_table(named, [p for p in (hosts, start) if p], out) if named else None
     if generator == "orbits":
         train_orbits_to_folder(table, out, steps=steps or 6_000, seed=seed)
     elif generator == "geometry":

@@ -45,7 +45,7 @@ FEW_CRYSTALS = 1000
 """Of fewer, a network that begins with random weights learns little."""
 
 NEXT = {
-    "wyckoff": "redoxa train --generator vae --start {1} and the same crystals",
+    "wyckoff": "redoxa train --generator vae --start {1}, on the same crystals",
     "geometry": "in Python, OrbitsGenerator(geometry=Path('{1}')) of generators.orbits.generator samples with it",
 }
 """What follows a training that `redoxa generate` does not take."""
@@ -82,7 +82,7 @@ def train_to_folder(
             raise InputError(f"{path}: no such file")
     prepared, crystals = _prepared(data, hosts, config.out)
     if start is None and generator != "vae" and len(crystals) < FEW_CRYSTALS:
-        note(f"few crystals for a network that knows none: --start {shipped(generator + '.safetensors')} fine-tunes")
+        note(f"few crystals for random weights; with --start {shipped(generator + '.safetensors')} trained ones go on")
     if generator in ("vae", "wyckoff"):
         config = replace(config, rate=1.5e-3, clip=10.0 if generator == "vae" else config.clip)
     if rate is not None:

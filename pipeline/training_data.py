@@ -31,21 +31,26 @@ SHOWN = 10
 """Files that cannot be read which are named; of more, their number is said."""
 
 
-def training_table(paths: Sequence[Path], hosts: Path | None, out: Path) -> Path:
+def training_table(paths: Sequence[Path], beside: Sequence[Path], out: Path) -> Path:
     """The table of crystals, of templates, or prepared file to learn from; made in the folder from structure files.
+
+    Args:
+        paths: that name the crystals.
+        beside: other files that the training hangs on.
+        out: its folder.
 
     Raises:
         InputError: nothing usable is named, or the folder holds a training on something else.
     """
     files = _source_files(paths)
-    if hosts is not None and not hosts.exists():
-        raise InputError(f"{hosts}: no such file")
+    if missing := [path for path in beside if not path.exists()]:
+        raise InputError(f"{missing[0]}: no such file")
     if files != [out / PREPARED[0]]:
-        _remember_source([*files, *([hosts] if hosts else [])], out)
+        _remember_source([*files, *beside], out)
     if _is_table(files[0]):
         return files[0]
     with progress_bars() as on_progress:
-        return table_of_files(files, out, on_progress)
+        return _table_of_files(files, out, on_progress)
 
 
 def _remember_source(files: Sequence[Path], out: Path) -> None:
@@ -54,7 +59,7 @@ def _remember_source(files: Sequence[Path], out: Path) -> None:
     kept = out / "source.sha256"
     if kept.exists() and kept.read_text(encoding="utf-8") != digest:
         if (out / "train.safetensors").exists():
-            raise InputError(f"{out}: holds a training on other data; name another folder with --out")
+            raise InputError(f"{out}: holds a training on other data or begun with other weights; name another --out")
         for name in PREPARED:
             (out / name).unlink(missing_ok=True)
     out.mkdir(parents=True, exist_ok=True)
@@ -80,7 +85,7 @@ def _is_table(path: Path) -> bool:
     return path.is_file() and path.suffix.lower() in (*TABLES, ".safetensors")
 
 
-def table_of_files(files: Sequence[Path], out: Path, on_progress: OnProgress) -> Path:
+def _table_of_files(files: Sequence[Path], out: Path, on_progress: OnProgress) -> Path:
     """Write the primitive cells of structure files as ``crystals.parquet``; bad ones are named and left out.
 
     Raises:
@@ -131,22 +136,19 @@ def template_table(table: Path, out: Path) -> Path:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if table.suffix.lower() == ".csv":
-        names = []
-    elif table.suffix.lower() == ".parquet":
+    if table.suffix == ".safetensors":
+        raise InputError(f"{table}: orbits and geometry learn from the crystals themselves, not from a prepared file")
+    if table.suffix.lower() == ".parquet":
         try:
-            names = pq.read_schema(table).names
+            if "letters" in pq.read_schema(table).names:
+                return table
         except (OSError, pa.ArrowInvalid) as error:
             raise InputError(f"{table}: cannot be read as a table ({error})") from error
-    else:
-        raise InputError(f"{table}: orbits and geometry learn from the crystals themselves, not from a prepared file")
-    if "letters" in names:
-        return table
     with progress_bars() as on_progress:
-        return table_of_templates(table, out, on_progress)
+        return _table_of_templates(table, out, on_progress)
 
 
-def table_of_templates(table: Path, out: Path, on_progress: OnProgress) -> Path:
+def _table_of_templates(table: Path, out: Path, on_progress: OnProgress) -> Path:
     """Write the symmetric forms of a table's crystals as ``templates.parquet``; equal ones become one, counted.
 
     Raises:

@@ -175,6 +175,7 @@ def test_rows_that_cannot_be_used_are_left_out_and_said(tmp_path):
     columns["frac_coords"][0] = [0.0, 0.5]
     columns["cell"][1] = [0.1, 0, 0, 0, 0.1, 0, 0, 0, 0.1]
     columns["atomic_numbers"][5] = [3, 200]
+    columns["frac_coords"][8] = [0.2, 0.0, 0.0, 1.2, 0.0, 0.0]
     columns["cell"][6] = None
     columns["cell"][9] = [4.0, 0, 0, 0, 4.0, 0, 0, 0, float("nan")]
     frame = frame.assign(**columns)

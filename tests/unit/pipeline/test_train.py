@@ -139,7 +139,8 @@ def test_crystals_that_are_all_unlike_are_no_lesson_for_orbits(tmp_path, capsys)
         (("{folder}/00.cif", "{folder}/01.cif"), "2 crystals are too few to learn from; 8 are needed at least"),
         (("nowhere",), "nowhere: no such file or folder"),
         ((), "name crystals to train on"),
-        (("{table}", "--generator", "orbits", "--rate", "0.1"), "--rate: orbits takes none"),
+        (("{table}", "--generator", "orbits", "--hosts", "{table}"), "--hosts: orbits learns no voltages"),
+        (("{table}", "--generator", "orbits", "--start", "{table}"), "name no crystals beside it"),
     ],
 )
 def test_what_cannot_be_learned_from_is_refused_in_a_sentence(folder, table, tmp_path, words, said, capsys) -> None:
@@ -161,3 +162,5 @@ def test_a_folder_of_a_training_takes_no_other_data_but_forgets_what_was_refused
     capsys.readouterr()
     assert redoxa("train", folder, "--steps", 3, "--out", out) == 2
     assert "holds a training on other data" in capsys.readouterr().err
+    assert redoxa("train", table, "--start", out / "flow.safetensors", "--steps", 3, "--out", out) == 2
+    assert "or begun with other weights" in capsys.readouterr().err
