@@ -6,7 +6,7 @@ Light on purpose: numpy, pandas (pyarrow) and safetensors, so that a training ma
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from itertools import product
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from data.crystal_tables import one_name_each, read_crystal_table
 from data.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,10 +37,13 @@ LABELS = {
     "voltage_Li_V": "li_voltage_V_vs_Li",
     "voltage_Na_V": "na_voltage_V_vs_Na",
 }
-"""What may be known of a crystal in a prepared file, and the column of the source that says it: DFT energies, and
+"""What may be known of a crystal in a prepared file, and another name of its column in a source: DFT energies, and
 average voltages by a potential of others (`li_electrodes.parquet`), of the lithium in a host and of sodium instead."""
 
-_COLUMNS = ["atomic_numbers", "frac_coords", "cell", "n_atoms", "formula"]
+_COLUMNS = ["atomic_numbers", "frac_coords", "cell", "n_atoms"]
+
+FARTHEST_eV_PER_ATOM = 0.3
+"""Crystals farther above the hull are numerical accidents of the source, mostly."""
 
 
 def shared_dir() -> Path | None:
@@ -124,33 +128,43 @@ def prepare(
     holdout: int | None = None,
     seed: int = SPLIT_SEED,
     hosts: Path | None = None,
+    on_note: Callable[[str], None] = lambda _: None,
 ) -> CrystalData:
-    """Turn a parquet file of crystals into the tensor file that training reads, and return its content.
+    """Turn a table of crystals into the tensor file that training reads, and return its content.
 
     Cells are reduced to their shortest vectors, so that one lattice has one shape. Crystals more than 0.3 eV/atom above
-    the hull are left out (numerical accidents of the source, mostly). The split is by formula.
+    the hull are left out. The split is by formula.
 
     Args:
-        source: parquet with `atomic_numbers`, `frac_coords`, `cell`, `n_atoms`, `formula`, and any of the columns of
-            `LABELS`.
+        source: table (`data.crystal_tables`) with any of the columns of `LABELS`.
         out: file to write (safetensors).
         max_atoms: larger crystals are left out.
         holdout: number of crystals held out; by default see `split_by_formula`.
         seed: seed of the split.
         hosts: another such file, of insertion hosts with voltages, whose crystals are put after the others.
+        on_note: called with what was left out, and with the split, in sentences.
 
     Raises:
-        InputError: a source cannot be read or lacks a column.
+        InputError: a source cannot be read or lacks a column, or nothing of it is left.
     """
     import pandas as pd
 
     sources = [source] if hosts is None else [source, hosts]
-    frame = pd.concat([_read(path) for path in sources], ignore_index=True)
-    frame = frame[(frame["n_atoms"] <= max_atoms) & ~(frame["hull_distance_eV_per_atom"] > 0.3)]
-    cells = np.stack(frame["cell"].to_list()).reshape(-1, 3, 3).astype(np.float64)
+    frame = pd.concat([_read(path, on_note) for path in sources], ignore_index=True)
+    large, far = frame["n_atoms"] > max_atoms, frame["hull_distance_eV_per_atom"] > FARTHEST_eV_PER_ATOM
+    for count, why in (
+        (int(large.sum()), f"of more than {max_atoms} atoms"),
+        (int((far & ~large).sum()), f"of more than {FARTHEST_eV_PER_ATOM:g} eV/atom above the hull"),
+    ):
+        if count:
+            on_note(f"{source}: left out {count} of {len(frame)} crystals, {why}")
+    frame = frame[~large & ~far]
+    if frame.empty:
+        raise InputError(f"{source}: no crystal is left; cells of at most {max_atoms} atoms are learned from")
+    cells = np.stack(frame["cell"].to_list())
     fracs = []
-    for i, flat in enumerate(frame["frac_coords"]):
-        cells[i], frac = reduce_cell(cells[i], np.asarray(flat, dtype=np.float64).reshape(-1, 3))
+    for i, coords in enumerate(frame["frac_coords"]):
+        cells[i], frac = reduce_cell(cells[i], coords)
         fracs.append(frac)
     counts = frame["n_atoms"].to_numpy()
     prepared = CrystalData(
@@ -158,7 +172,7 @@ def prepare(
         (np.concatenate(fracs) % 1.0).astype(np.float32) % np.float32(1.0),
         cells.astype(np.float32),
         np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        split_by_formula(frame["formula"].to_list(), holdout, seed),
+        split_by_formula(one_name_each(frame["atomic_numbers"], frame["formula"]), holdout, seed),
         frame[list(LABELS)].to_numpy(dtype=np.float32),
     )
     arrays = {name: np.ascontiguousarray(value) for name, value in vars(prepared).items()}
@@ -168,32 +182,43 @@ def prepare(
     names = " and ".join(path.name for path in sources)
     save_file(arrays, partial, metadata={"seed": str(seed), "max_atoms": str(max_atoms), "source": names})
     partial.replace(out)
+    on_note(split_text(prepared.held_out))
     return prepared
 
 
-def _read(source: Path) -> pd.DataFrame:
-    """A file of crystals with a column for each label, empty where the file has none."""
+def _read(source: Path, on_note: Callable[[str], None]) -> pd.DataFrame:
+    """A table of crystals with a column for each label, empty where the file has none."""
     import pandas as pd
 
+    table = read_crystal_table(source)
+    for text in table.notes:
+        on_note(f"{source}: {text}")
+    frame = table.frame
     try:
-        frame = pd.read_parquet(source)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{source}: cannot be read as a parquet of crystals: {error}") from error
-    if missing := set(_COLUMNS) - set(frame):
-        raise InputError(f"{source}: lacks the columns {', '.join(sorted(missing))}")
-    given = {new: frame.get(old, np.nan) for new, old in LABELS.items()}
-    return frame[_COLUMNS].assign(**given)
+        given = {new: pd.to_numeric(frame.get(new, frame.get(old, np.nan))) for new, old in LABELS.items()}
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{source}: a property is no number ({error})") from error
+    return frame[_COLUMNS].assign(formula=frame.get("formula"), **given)
+
+
+def split_text(held_out: npt.NDArray[np.bool_]) -> str:
+    """The split in a sentence."""
+    trained, aside = int((~held_out).sum()), int(held_out.sum())
+    if not aside:
+        return f"{trained} crystals to train on; none held out, since every formula has more than a tenth of them"
+    return f"{trained} crystals to train on; {aside} of other formulas held out to judge the training by"
 
 
 def split_by_formula(formulas: list[str], holdout: int | None, seed: int) -> npt.NDArray[np.bool_]:
     """Choose `holdout` rows such that no formula is on both sides; True where held out, bool [len(formulas)].
 
-    By default these are `HELD_OUT`, or a tenth where that is less.
+    By default these are `HELD_OUT`, or a tenth (one at least) where that is less; never all there are.
     Formulas are taken in a random order fixed by the seed; one with more rows than are still wanted is passed over.
     """
     names, inverse, sizes = np.unique(np.asarray(formulas), return_inverse=True, return_counts=True)
     chosen = np.zeros(len(names), dtype=bool)
-    left = min(HELD_OUT, len(formulas) // 10) if holdout is None else holdout
+    left = min(HELD_OUT, max(1, len(formulas) // 10)) if holdout is None else holdout
+    left = min(left, len(formulas) - 1)
     for index in np.random.default_rng(seed).permutation(len(names)):
         if sizes[index] <= left:
             chosen[index] = True

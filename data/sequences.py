@@ -97,6 +97,9 @@ def prepare_sequences(data: CrystalData, out: Path, seed: int = 0, on_step: OnSt
         out: file to write (safetensors).
         seed: of the choice among equal forms.
         on_step: called with how many are done, and of how many.
+
+    Raises:
+        InputError: none has one.
     """
     from data.normaliser import canonical, equal_forms
     from data.records import Crystal
@@ -115,6 +118,8 @@ def prepare_sequences(data: CrystalData, out: Path, seed: int = 0, on_step: OnSt
         capacity.append(capacity_of(numbers.tolist()))
         if on_step is not None:
             on_step(i + 1, len(data))
+    if not forms:
+        raise InputError(f"{out}: none of {len(data)} crystals has a symmetric form; are the coordinates fractional?")
     found = _stacked(data.subset(kept), forms, capacity)
     _write(found, out)
     return found

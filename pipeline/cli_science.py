@@ -160,7 +160,7 @@ def _print_json(row: FileRow, ion: str) -> None:
 
 
 def train(
-    *,
+    *paths: Path,
     generator: Literal["flow", "diffusion", "geometry", "orbits", "vae", "wyckoff"] = "flow",
     data: Path | None = None,
     hosts: Path | None = None,
@@ -173,18 +173,20 @@ def train(
     workers: Annotated[int, Parameter(validator=Number(gte=1))] = 1,
     resume: bool = True,
 ) -> None:
-    """Train a generator; goes on from the last checkpoint in the folder.
+    """Train a generator on crystals; goes on from the last checkpoint in the folder.
 
     Args:
-        generator: flow, diffusion, vae, wyckoff (the sequence model that vae starts from), or, on a table of
-            templates, orbits (its networks) or geometry (its flow of free coordinates and cells).
-        data: structures (.parquet, as in the shared data sets) or a tensor file prepared from them (.safetensors); for
-            orbits and geometry, a table of templates, by default the one that ships.
-        hosts: more structures (.parquet), of insertion hosts with voltages, for diffusion and vae to aim at them.
+        paths: folders of structure files (CIF, POSCAR, extended XYZ, JSON) or such files, or one table of crystals
+            (.parquet, .csv; its columns are in docs/generators.md) or a tensor file prepared from it (.safetensors).
+        generator: flow, diffusion, vae, wyckoff (the sequence model that vae starts from), orbits (its networks) or
+            geometry (its flow of free coordinates and cells); the last two learn from the templates that ship where no
+            crystals are named, and take a table of templates too.
+        data: one such path, by name.
+        hosts: one more table, of insertion hosts with voltages, for diffusion and vae to aim at them.
         start: weights to begin with, for fine-tuning: of flow or diffusion for these, of wyckoff for vae and wyckoff,
             of vae for vae; by default random ones, and for vae those of wyckoff that ship. Of orbits: all
             stays but what foresees distances from the hull, which is trained anew on its labels.
-        out: folder for checkpoints, the log (JSON lines), and a page of the losses that reloads itself.
+        out: folder for checkpoints, the log (JSON lines), and a page of the losses that reloads itself while it runs.
         steps: optimiser steps in all; by default 6,000 for orbits, 9,000 for geometry, 30,000 for the others.
         rate: highest learning rate; by default 0.001, for vae and wyckoff 0.0015.
         edges: pairs of atoms in a batch of flow and diffusion, by default 4,608; on a GPU 24576 with --rate 0.0015 is a
@@ -200,23 +202,37 @@ def train(
         train_stability_to_folder,
         train_to_folder,
     )
+    from pipeline.training_data import training_table
 
     if edges is not None and generator not in ("flow", "diffusion"):
         raise InputError(f"--edges is of flow and diffusion; leave it out to train {generator}")
-    if rate is not None and generator in ("orbits", "geometry"):
-        raise InputError(f"--rate: {generator} has a fixed one; leave it out")
+    if generator in ("orbits", "geometry"):
+        if rate is not None:
+            raise InputError(f"--rate: {generator} has a fixed one; leave it out")
+        if hosts is not None:
+            raise InputError(f"--hosts: {generator} learns no voltages; leave it out")
+    if paths and data is not None:
+        raise InputError("--data: crystals are named already; leave it out, or name it alone")
+    named = paths or ((data,) if data else ())
     if generator == "orbits" and start is not None:
+        if named:
+            raise InputError("--start: of orbits, it goes on from the labels that ship; name no crystals beside it")
         train_stability_to_folder(start, out)
-    elif generator == "orbits":
-        train_orbits_to_folder(data, out, steps=steps or 6_000, seed=seed)
+        return
+    table = training_table(named, [p for p in (hosts, start) if p], out) if named else None
+    if generator == "orbits":
+        train_orbits_to_folder(table, out, steps=steps or 6_000, seed=seed)
     elif generator == "geometry":
-        train_geometry_to_folder(data, out, steps=steps or 9_000, seed=seed)
-    elif data is None:
-        raise InputError("--data: name the structures to train on (.parquet), or a tensor file prepared from them")
+        train_geometry_to_folder(table, out, steps=steps or 9_000, seed=seed)
+    elif table is None:
+        raise InputError("name crystals to train on: a folder of structure files, or a table (.parquet, .csv)")
     else:
         steps = steps or 30_000
-        config = TrainConfig(out, steps=steps, decay_steps=max(1, 3 * steps // 5), seed=seed, workers=workers)
-        train_to_folder(generator, data, config, hosts=hosts, start=start, rate=rate, edges=edges, resume=resume)
+        config = TrainConfig(
+            out, steps=steps, decay_steps=max(1, 3 * steps // 5), warmup_steps=min(500, max(1, steps // 3)),
+            seed=seed, workers=workers,
+        )  # fmt: skip
+        train_to_folder(generator, table, config, hosts=hosts, start=start, rate=rate, edges=edges, resume=resume)
 
 
 @reference_app.command

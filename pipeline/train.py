@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -12,27 +15,40 @@ from typing import Any, Literal
 import torch
 from pydantic import JsonValue
 
-from data.datasets import load, prepare
+from data.datasets import CrystalData, load, prepare, split_text
 from data.errors import InputError
 from data.provenance import MATERIALS_PROJECT, Source, provenance_path, read_provenance, sha256_of, write_provenance
 from data.sequences import prepare_sequences
 from data.shipped import shipped
-from data.skeletons import load_templates
+from data.skeletons import SHIPPED, TemplateTable, load_templates
 from generators.geometry.training import geometry_config, train_geometry
 from generators.noise.training import NoiseTask
 from generators.orbits.judge_training import JudgeConfig
 from generators.orbits.training import decorator_config, train_orbits, with_stability
 from generators.training.batches import EDGES_PER_BATCH
+from generators.training.log import OnLog
 from generators.training.loop import Task, TrainConfig, train
 from generators.vae.training import VaeTask
 from generators.wyckoff.training import WyckoffTask
 from pipeline.console import note, progress_bars
 from pipeline.session import OnProgress
+from pipeline.training_data import PREPARED, enough, template_table
 from pipeline.training_plot import write_training_plot
 from screening.pool import available_cores
 
 PACKAGES = ("redoxa", "torch", "pymatgen", "numpy")
 """Whose versions a record names."""
+
+PAGE, PAGE_EVERY_s = "losses.html", 10.0
+
+FEW_CRYSTALS = 1000
+"""Of fewer, a network that begins with random weights learns little."""
+
+NEXT = {
+    "wyckoff": "redoxa train --generator vae --start {1}, on the same crystals",
+    "geometry": "in Python, OrbitsGenerator(geometry=Path('{1}')) of generators.orbits.generator samples with it",
+}
+"""What follows a training that `redoxa generate` does not take."""
 
 Trained = Literal["flow", "diffusion", "vae", "wyckoff"]
 """Networks that learn crystals by the common loop."""
@@ -53,7 +69,7 @@ def train_to_folder(
 
     Args:
         generator: which.
-        data: structures as .parquet, or a tensor file prepared from them.
+        data: table of crystals, or a tensor file prepared from one.
         config: how; its folder gets the prepared data, the checkpoint, the log, a page of the losses and the weights.
         hosts: more structures, of insertion hosts with voltages; None for none, or where `data` is prepared already.
         start: weights to begin with (`redoxa train --help`), or None.
@@ -64,38 +80,91 @@ def train_to_folder(
     for path in filter(None, (data, hosts, start)):
         if not path.exists():
             raise InputError(f"{path}: no such file")
-    prepared = data
-    if data.suffix == ".parquet":
-        prepared = config.out / "data.safetensors"
-        if not prepared.exists():
-            note(f"preparing {prepared} from {data}")
-            prepare(data, prepared, hosts=hosts)
+    prepared, crystals = _prepared(data, hosts, config.out)
+    if start is None and generator != "vae" and len(crystals) < FEW_CRYSTALS:
+        note(f"few crystals for random weights; with --start {shipped(generator + '.safetensors')} trained ones go on")
     if generator in ("vae", "wyckoff"):
         config = replace(config, rate=1.5e-3, clip=10.0 if generator == "vae" else config.clip)
     if rate is not None:
         config = replace(config, rate=rate)
-    plot = config.out / "losses.html"
-
-    with progress_bars() as on_progress:
-
-        def on_log(line: dict[str, float]) -> None:
-            on_progress("train", int(line["step"]), config.steps)
-            if line["step"] % config.save_every == 0 or line["step"] == config.steps:
-                write_training_plot(config.log, plot)
-
+    facts = {
+        "Network": generator,
+        "Data": data.name + (f" and {hosts.name}" if hosts else ""),
+        "Crystals": split_text(crystals.held_out),
+        "Begun with": start.name if start else "weights of wyckoff" if generator == "vae" else "random weights",
+    }
+    with _watched(config, "train", facts) as (on_log, on_progress):
         task = _task(generator, prepared, start, edges, config.out, on_progress)
-        weights = train(task, config, on_log, resume)
+        weights = train(task, _often(config), on_log, resume)
     options: dict[str, str | int | float | None] = {
         name: path.name if path else None for name, path in (("data", data), ("hosts", hosts), ("start", start))
     }
     options |= {"steps": config.steps, "rate": rate, "edges": edges, "seed": config.seed, "workers": config.workers}
     command = " ".join(f"--{name} {value}" for name, value in options.items() if value is not None)
-    facts: dict[str, JsonValue] = json.loads(config.log.read_text(encoding="utf-8").splitlines()[-1])
-    facts["device"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    record: dict[str, JsonValue] = json.loads(config.log.read_text(encoding="utf-8").splitlines()[-1])
+    record["device"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     sources = tuple(Source(name=p.name, attribution="", sha256=sha256_of(p)) for p in (data, hosts, start) if p)
-    write_provenance(weights, f"redoxa train --generator {generator} {command}", sources, PACKAGES, facts)
-    note(f"weights in {weights}, log in {config.log}, losses in {plot}")
+    write_provenance(weights, f"redoxa train --generator {generator} {command}", sources, PACKAGES, record)
+    _say_end(generator, config, weights)
     return weights
+
+
+def _prepared(data: Path, hosts: Path | None, out: Path) -> tuple[Path, CrystalData]:
+    """The tensor file of the data, made where it is not there yet, and what it holds."""
+    path = data if data.suffix == ".safetensors" else out / PREPARED[0]
+    if path.exists():
+        crystals = load(path)
+    else:
+        note(f"preparing {path} from {data}")
+        crystals = prepare(data, path, hosts=hosts, on_note=note)
+    enough(len(crystals), data)
+    return path, crystals
+
+
+@contextmanager
+def _watched(config: TrainConfig, what: str, facts: Mapping[str, str]) -> Iterator[tuple[OnLog, OnProgress]]:
+    """Progress bars and the page of the losses; however the training ends, the page is left as one that has ended."""
+    page, written = config.out / PAGE, -math.inf
+    facts = {**facts, **_settings(config)}
+    with progress_bars() as on_progress:
+
+        def on_log(line: dict[str, float]) -> None:
+            nonlocal written
+            on_progress(what, int(line["step"]), config.steps)
+            if time.monotonic() - written > PAGE_EVERY_s:
+                write_training_plot(config.log, page, facts, config.steps, running=True)
+                written = time.monotonic()
+
+        try:
+            yield on_log, on_progress
+        finally:
+            if config.log.exists():
+                write_training_plot(config.log, page, facts, config.steps, running=False)
+
+
+def _settings(config: TrainConfig) -> dict[str, str]:
+    """How it is trained, for people."""
+    gpu = config.device != "cpu" and torch.cuda.is_available()
+    return {
+        "Steps": f"{config.steps:,}",
+        "Highest learning rate": f"{config.rate:g}",
+        "Seed": str(config.seed),
+        "Processes": str(config.workers),
+        "Device": torch.cuda.get_device_name() if gpu else "processor",
+        "Folder": str(config.out),
+    }
+
+
+def _often(config: TrainConfig) -> TrainConfig:
+    """Logged and judged often enough that a short run has losses to show."""
+    log, save = (max(1, config.steps // parts) for parts in (20, 5))
+    return replace(config, log_every=min(config.log_every, log), save_every=min(config.save_every, save))
+
+
+def _say_end(generator: str, config: TrainConfig, weights: Path) -> None:
+    """Where everything is, and what next."""
+    note(f"weights in {weights}, log in {config.log}, losses in {config.out / PAGE}")
+    note(f"next: {NEXT.get(generator, 'redoxa generate --generator {0} --checkpoint {1}').format(generator, weights)}")
 
 
 def _task(
@@ -114,45 +183,50 @@ def _task(
 
 
 def train_orbits_to_folder(table: Path | None, out: Path, *, steps: int, seed: int) -> Path:
-    """Train the networks of `orbits`; returns the weights. Killed and run again, it goes on where it was."""
-    config, judge, templates = decorator_config(out, steps, seed), JudgeConfig(seed=seed), load_templates(table)
-    plot = config.out / "losses.html"
-    with progress_bars() as on_progress:
+    """Train the networks of `orbits`; returns the weights. Killed and run again, it goes on where it was.
 
-        def on_log(line: dict[str, float]) -> None:
-            on_progress("elements on orbits", int(line["step"]), steps)
-            if line["step"] % config.save_every == 0 or line["step"] == steps:
-                write_training_plot(config.log, plot)
-
+    Args:
+        table: of crystals or of templates; None for the templates that ship.
+        out: folder.
+        steps: of the network that puts elements on orbits.
+        seed: of weights, order and split.
+    """
+    table = table and template_table(table, out)
+    config, judge, templates = _often(decorator_config(out, steps, seed)), JudgeConfig(seed=seed), load_templates(table)
+    with _watched(config, "elements on orbits", _template_facts("orbits", table, templates)) as (on_log, on_progress):
         weights, quality = train_orbits(config, judge, table, available_cores(), on_log, on_progress)
-    source = Source(name="templates", attribution=MATERIALS_PROJECT, sha256=templates.sha256, rows=len(templates))
+    source = _source_of_templates(table, templates)
     sources = (source,) if table is not None else (source, _source_of(shipped("stability_labels.parquet")))
     facts: dict[str, JsonValue] = {"steps": steps, "judge": asdict(judge)}
     facts |= quality
     write_provenance(weights, "redoxa train --generator orbits", sources, PACKAGES, facts)
-    note(f"weights in {weights}, log in {config.log}, losses in {plot}")
+    _say_end("orbits", config, weights)
     return weights
 
 
 def train_geometry_to_folder(table: Path | None, out: Path, *, steps: int, seed: int) -> Path:
-    """Train the flow of `orbits`; returns the weights. Killed and run again, it goes on where it was."""
-    config, templates = geometry_config(out, steps, seed), load_templates(table)
-    plot = config.out / "losses.html"
+    """Train the flow of `orbits`; returns the weights. Arguments as of `train_orbits_to_folder`."""
+    table = table and template_table(table, out)
+    config, templates = _often(geometry_config(out, steps, seed)), load_templates(table)
     facts: dict[str, JsonValue] = {"steps": steps, "seed": seed}
-    with progress_bars() as on_progress:
+    with _watched(config, "free coordinates and cells", _template_facts("geometry", table, templates)) as (on_log, _):
 
-        def on_log(line: dict[str, float]) -> None:
-            on_progress("free coordinates and cells", int(line["step"]), steps)
+        def log_and_keep(line: dict[str, float]) -> None:
             facts.update({name: round(x, 4) for name, x in line.items() if name.startswith("held_out")})
-            if line["step"] % config.save_every == 0 or line["step"] == steps:
-                write_training_plot(config.log, plot)
+            on_log(line)
 
-        weights = train_geometry(config, table, on_log)
-    source = Source(name="templates", attribution=MATERIALS_PROJECT, sha256=templates.sha256, rows=len(templates))
+        weights = train_geometry(config, table, log_and_keep)
+    source = _source_of_templates(table, templates)
     packages = ("redoxa", "torch", "numpy", "scipy")
     write_provenance(weights, "redoxa train --generator geometry", (source,), packages, facts)
-    note(f"weights in {weights}, log in {config.log}, losses in {plot}")
+    _say_end("geometry", config, weights)
     return weights
+
+
+def _template_facts(generator: str, table: Path | None, templates: TemplateTable) -> dict[str, str]:
+    enough(len(templates), table or shipped(SHIPPED), "templates")
+    said = f"{len(templates):,} templates; at most a tenth, of other formulas, held out to judge the training by"
+    return {"Network": generator, "Data": table.name if table else "the templates that ship", "Crystals": said}
 
 
 def train_stability_to_folder(start: Path, out: Path) -> Path:
@@ -172,6 +246,11 @@ def train_stability_to_folder(start: Path, out: Path) -> Path:
     write_provenance(weights, command, sources, PACKAGES, facts)
     note(f"weights in {weights}")
     return weights
+
+
+def _source_of_templates(table: Path | None, templates: TemplateTable) -> Source:
+    whose = MATERIALS_PROJECT if table is None else ""
+    return Source(name="templates", attribution=whose, sha256=templates.sha256, rows=len(templates))
 
 
 def _source_of(labels: Path) -> Source:

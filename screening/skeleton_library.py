@@ -55,7 +55,7 @@ def build_templates(
             if isinstance(made, str):
                 facts.set_aside[made] = facts.set_aside.get(made, 0) + 1
             else:
-                _count(found[made.form.group, tuple((o.letter, o.number) for o in made.form.orbits)], made)
+                add_template(found[made.form.group, tuple((o.letter, o.number) for o in made.form.orbits)], made)
             if on_step is not None:
                 on_step(i + 1, len(relaxed))
     templates = [template for same in found.values() for template in same]
@@ -74,7 +74,7 @@ def _template(row: Row) -> Template | str:
         return str(error).partition(":")[2].strip()
 
 
-def _count(same: list[Template], new: Template) -> None:
+def add_template(same: list[Template], new: Template) -> None:
     """Count a crystal to the template that it equals, or let it be one."""
     for i, other in enumerate(same):
         if alike(new.form, other.form):

@@ -62,11 +62,19 @@ def prepare_pairs(table: TemplateTable, out: Path, holdout: int | None = None, s
         out: file to write.
         holdout: templates that are never trained on; by default those of the other networks of `orbits`.
         seed: of the split and of the starts.
+
+    Raises:
+        InputError: nothing can be learned from these.
     """
     reduced = table.compositions // np.gcd.reduce(table.compositions, axis=1)[:, None]
     held_out = split_by_formula([row.tobytes().hex() for row in reduced], holdout, seed)
     found = list(pairs(table, held_out, element_volumes(table), STARTS, MOST_ATOMS, seed))
     found += list(alone(table, MOST_ATOMS))
+    if not found:
+        raise InputError(
+            f"geometry learns the free coordinates and cell shapes of symmetric crystals of up to {MOST_ATOMS} atoms; "
+            "none is such"
+        )
     frames: dict[tuple[int, str], int] = {}
     index = [frames.setdefault((pair.group, pair.letters), len(frames)) for _, _, pair in found]
     arrays = [frame_arrays(group, letters) for group, letters in frames]

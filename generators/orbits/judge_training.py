@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from data.errors import StructureError
+from data.errors import InputError, StructureError
 from data.skeletons import TemplateTable, load_templates
 from data.structures import to_structure
 from data.wyckoff import Floats
@@ -27,6 +27,9 @@ from generators.exchange.proposals import CHANGED, PLAIN, Proposer
 from generators.orbits.judge import features
 
 MATCHER = {"stol": 0.5, "ltol": 0.3, "angle_tol": 10}
+
+LEAST_ANSWERS = 5
+"""Templates that others must answer rightly, for a judge to be trained."""
 
 OnStep = Callable[[str, int, int], None]
 
@@ -75,6 +78,9 @@ def train_judge(out: Path, config: JudgeConfig, table: Path | None, workers: int
         table: templates; by default those that ship.
         workers: processes that label.
         on_step: called with what is done, how much of it, and of how much.
+
+    Raises:
+        InputError: too few templates are like another.
     """
     out.mkdir(parents=True, exist_ok=True)
     proposer = Proposer(load_templates(table))
@@ -82,6 +88,11 @@ def train_judge(out: Path, config: JudgeConfig, table: Path | None, workers: int
     labels = _labels(out / "labels.jsonl", order, proposer.table, table, workers, on_step)
     queries = []
     answerable = [index for index in order if any(labels[index])]
+    if len(answerable) < LEAST_ANSWERS:
+        raise InputError(
+            f"orbits learns from crystals that share their structure with another: "
+            f"{len(answerable)} of {len(order)} are such, {LEAST_ANSWERS} are needed at least"
+        )
     for index in answerable:
         proposals = proposer.proposals(proposer.table[index].composition, [index])
         queries.append(_Query(features(proposer, proposals), labels[index]))

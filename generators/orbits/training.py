@@ -55,11 +55,11 @@ def train_orbits(
         The checkpoint, and how good what foresees properties is on held-out formulas.
     """
     templates, data = load_templates(table), config.out / "graphs.safetensors"
+    judged, judge_facts = read_tensors(train_judge(config.out, judge, table, workers, on_step))  # may refuse the table
     remember(templates, data)
     decorator = train(partial(DecoratorTask, data), config, on_log, resume=True)
     tensors, header = read_tensors(decorator)
     heads, facts = train_heads(templates, data, load_decorator(decorator)) if table is None else ({}, {})
-    judged, judge_facts = read_tensors(train_judge(config.out, judge, table, workers, on_step))
     path = config.out / "orbits.safetensors"
     write_tensors(path, tensors | heads | judged, header | judge_facts)
     return path, facts

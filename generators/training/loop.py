@@ -273,6 +273,8 @@ class Trainer(Generic[N]):
         """Go through the data from the present place on, epoch after epoch, keeping the place up to date."""
         while True:
             batches = self.task.epoch(self.config.seed, self.epoch)
+            if not batches:
+                raise InputError(f"{self.task.name}: nothing to train on is left beside what is held out")
             while self.index < len(batches):
                 self.index += 1
                 yield batches[self.index - 1]

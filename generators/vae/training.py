@@ -120,11 +120,11 @@ class VaeTask:
     def epoch(self, seed: int, epoch: int) -> Sequence[torch.Tensor]:
         """See `Task`."""
         rows = np.random.default_rng((seed, epoch)).permutation(np.flatnonzero(~self.data.crystals.held_out))
-        return torch.split(torch.from_numpy(rows), BATCH)
+        return _batches(rows)
 
     def held_out(self) -> Sequence[torch.Tensor]:
         """See `Task`."""
-        return torch.split(torch.from_numpy(np.flatnonzero(self.data.crystals.held_out)), BATCH)
+        return _batches(np.flatnonzero(self.data.crystals.held_out))
 
     def losses(
         self, network: Vae, rows: torch.Tensor, step: int, generator: torch.Generator
@@ -198,6 +198,11 @@ class VaeTask:
         rows = torch.from_numpy(np.random.default_rng(0).permutation(kept)[:MEASURED])
         fit_latent(self, network, rows)
         save_vae(path, network)
+
+
+def _batches(rows: np.ndarray) -> Sequence[torch.Tensor]:
+    """Rows in batches; none, where there are none (`torch.split` would give an empty one)."""
+    return torch.split(torch.from_numpy(rows), BATCH) if len(rows) else ()
 
 
 def _errors(network: Vae, latent: torch.Tensor, known: torch.Tensor) -> torch.Tensor:

@@ -115,3 +115,16 @@ def test_learning_rate_rises_stays_and_falls():
     assert learning_rate(9, config) == learning_rate(50, config) == 1.0
     assert learning_rate(90, config) == pytest.approx(0.5)
     assert learning_rate(100, config) == pytest.approx(0.01)
+
+
+class NothingLeft(LineTask):
+    """All data are held out."""
+
+    def epoch(self, seed: int, epoch: int) -> list[torch.Tensor]:
+        del seed, epoch
+        return []
+
+
+def test_a_training_on_nothing_is_refused_and_never_hangs(tmp_path):
+    with pytest.raises(InputError, match="nothing to train on is left"):
+        train(NothingLeft, TrainConfig(tmp_path, steps=5))
