@@ -70,8 +70,9 @@ def _is_read_only(file: Path) -> bool:
 
 
 def _reading(file: Path) -> str:
-    """URL of a file that nobody can write: without locks, which SQLite would keep beside it."""
-    return f"sqlite:///file:{quote(str(file.resolve()))}?mode=ro&immutable=1&uri=true"
+    """URL for reading alone: without locks, which SQLite would keep beside it, unless a writer left some there."""
+    quiet = not file.with_name(f"{file.name}-wal").exists()
+    return f"sqlite:///file:{quote(str(file.resolve()))}?mode=ro&immutable={int(quiet)}&uri=true"
 
 
 ADVICE = {

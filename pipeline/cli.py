@@ -9,8 +9,10 @@ import errno
 import importlib.metadata
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
@@ -66,13 +68,21 @@ def main() -> None:
 
 def _machine_fault(error: OSError) -> tuple[str, int]:
     """What the machine refused, where and what to do; the exit code says whether another path would help."""
-    what = error.strerror or str(error)
-    where = f"{error.filename}: " if error.filename is not None else ""
+    what = (error.strerror or str(error)).rstrip(".")
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return f"{where}{what}. Free some space and run again; what was finished is kept", 1
-    if error.filename is None or error.errno in (errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM):
-        return f"{where}{what}. Run again when the machine allows it; what was finished is kept", 1
-    return f"{where}{what}. Name a path that can be used, with --out or --store for example", 2
+        where = error.filename or _full_disk()
+        return f"{where}: {what}. Free some space and run again; what was finished is kept", 1
+    if error.filename is None:
+        return f"{what}. Run again when the machine allows it; what was finished is kept", 1
+    return f"{error.filename}: {what}. Name a path that can be used, with --out or --store for example", 2
+
+
+def _full_disk() -> str:
+    """Which disk is full, of those that a command may have been writing to."""
+    named = (Path(text).absolute() for text in sys.argv[1:])
+    places = {next(x for x in (path, *path.parents) if x.is_dir()) for path in (*named, Path.cwd(), Path(gettempdir()))}
+    free, place = min((shutil.disk_usage(place).free, place) for place in places)
+    return f"the disk of {place}" if free < 1_000_000 else "what is written to"
 
 
 def _fail(message: str, code: int) -> None:
@@ -125,7 +135,7 @@ def run(campaign: str, *, store: Store = DEFAULT_STORE, prefect: bool = True, as
     """
     from pipeline.console import note, progress_bars
     from pipeline.lookup import find_spec
-    from pipeline.prefect_env import quiet_environment
+    from pipeline.prefect_env import faults_told, quiet_environment
     from pipeline.session import register, runs_folder, session_for
 
     spec = find_spec(store, campaign)
@@ -136,9 +146,10 @@ def run(campaign: str, *, store: Store = DEFAULT_STORE, prefect: bool = True, as
         with progress_bars(quiet=as_json) as session.on_progress:
             if prefect:
                 quiet_environment(runs_folder(store) / ".prefect")
-                from pipeline.flows import discovery_campaign
+                with faults_told():
+                    from pipeline.flows import discovery_campaign
 
-                summary = discovery_campaign(store, campaign_id, spec.name)
+                    summary = discovery_campaign(store, campaign_id, spec.name)
             else:
                 from pipeline.run import run_campaign
 
@@ -234,7 +245,7 @@ def serve(campaign: str, *, store: Store = DEFAULT_STORE) -> None:
     """
     from pipeline.console import note
     from pipeline.lookup import find_spec
-    from pipeline.prefect_env import quiet_environment, server
+    from pipeline.prefect_env import faults_told, quiet_environment, server
     from pipeline.session import register, runs_folder
 
     spec = find_spec(store, campaign)
@@ -242,7 +253,7 @@ def serve(campaign: str, *, store: Store = DEFAULT_STORE) -> None:
         raise InputError(f"{campaign}: has no schedule section. Add for example `schedule: {{cron: '0 2 * * *'}}`.")
     campaign_id = register(store, spec)
     quiet_environment(runs_folder(store) / ".prefect")
-    with server() as url:
+    with faults_told(), server() as url:
         from pipeline.flows import serve as serve_flow
 
         note(f"Serving '{spec.name}' on {url.removesuffix('/api')} ({spec.schedule.words}); Ctrl-C ends it")
