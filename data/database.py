@@ -45,6 +45,8 @@ def open_engine(where: str | Path, *, create: bool = True) -> Engine:
         UnusableStoreError: it does not exist (with ``create=False``), cannot be opened, or was made by a newer Redoxa.
         StoreError: it cannot be opened now. Later on, from any use of the engine: it cannot go on.
     """
+    if not str(where).strip():
+        raise UnusableStoreError("--store: names no store. Give the path of a file, or a URL.")
     url, file = store_url(where), store_file(where)
     if file is not None and not file.exists():
         if not create:

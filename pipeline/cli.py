@@ -59,6 +59,8 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except MemoryError:
+        _fail("not enough memory. Ask for less at once, or fewer --workers; what was finished is kept", 1)
     except OSError as error:
         _fail(*_machine_fault(error))
     # Worker processes and Prefect's ephemeral server may still be winding down their threads.

@@ -60,6 +60,9 @@ def _paths(spec: CampaignSpec) -> Found:
         ("generate", i, "checkpoint"): step.checkpoint for i, step in enumerate(spec.generate) if step.checkpoint
     }
     for where, value in {**named, **weights}.items():
+        if "\0" in value:
+            yield where, "holds a character that no path can hold."
+            continue
         path = (root / value).resolve()
         if not path.is_relative_to(root):
             yield where, f"'{value}' lies outside the project folder {root}. Give a path inside it."

@@ -157,6 +157,7 @@ def test_a_store_of_a_newer_version_or_none_at_all_is_refused(tmp_path: Path) ->
         ("postgresql://localhost:notaport/x", "notaport.*postgresql://user@host:5432/name"),
         ("nothing://x", "nothing"),
         ("folder", "unable to open database file"),
+        (" ", "Give the path of a file"),
     ],
 )
 def test_what_cannot_be_a_store_is_unusable_input(
@@ -164,7 +165,7 @@ def test_what_cannot_be_a_store_is_unusable_input(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
-    with pytest.raises(UnusableStoreError, match=f"the store cannot be opened: .*{message}") as caught:
+    with pytest.raises(UnusableStoreError, match=message) as caught:
         open_engine(where)
     assert caught.value.exit_code == 2
 

@@ -87,6 +87,7 @@ BAD: dict[str, tuple[str, str]] = {
         "generate: [{kind: flow, checkpoint: my/x.safetensors}]\n",
         r":1:37: generate\[0\]\.checkpoint: there is no file 'my/x\.safetensors'",
     ),
+    "no path": ('lab: {options: {truth: "a/\\0b"}}\n', r":1:24: lab\.options\.truth: holds a character that no path"),
     "goal beyond limit": (
         "goal: {objectives: {capacity_grav: '<=50'}}\n",
         r":1:36: goal\.objectives\.capacity_grav: \.\.50 and screen\.limits\.capacity_grav 60\.\. \(the default, cathode\)",
