@@ -29,6 +29,7 @@ app = App(
     help="Discovery campaigns for battery electrode materials: generate, screen, queue, measure, learn.",
     version=lambda: importlib.metadata.version("redoxa"),
     version_flags=["--version"],
+    suppress_keyboard_interrupt=False,  # `main` says what an interruption leaves
 )
 app.register_install_completion_command(help="Let the shell complete commands and options with the tab key.")
 # Named by text, so that `--help` loads none of them.

@@ -58,6 +58,11 @@ def faults_told() -> Iterator[None]:
     try:
         yield
     except (httpx.HTTPError, RuntimeError) as error:
+        cause: BaseException | None = error
+        while cause is not None:  # Ctrl-C reaches the server too, and its end may be what is seen first
+            if isinstance(cause, KeyboardInterrupt):
+                raise KeyboardInterrupt from None
+            cause = cause.__context__
         if isinstance(error, RuntimeError) and not any(x in str(error) for x in ("reach API", "Prefect API")):
             raise
         raise RedoxaError(

@@ -61,7 +61,7 @@ def read_spec(path: Path) -> CampaignSpec:
 def name_after(path: Path) -> str:
     """The name of a campaign whose file gives none: the file's own, as far as a name may hold its characters."""
     plain = unicodedata.normalize("NFKD", path.stem).encode("ascii", "ignore").decode()
-    return re.sub(r"[^A-Za-z0-9_.]+", "-", plain).strip("-_.")[:80] or "campaign"
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", plain).lstrip("-_.")[:80] or "campaign"
 
 
 def _read_text(path: Path) -> str:

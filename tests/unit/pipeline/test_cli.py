@@ -11,13 +11,15 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
+from data.errors import RedoxaError
 from pipeline import cli
 from pipeline.campaign import CampaignSpec
 from pipeline.cli_science import generate
 from pipeline.lookup import find_spec
-from pipeline.prefect_env import QUIET
+from pipeline.prefect_env import QUIET, faults_told
 from pipeline.session import Session, register
 from pipeline.spec_file import read_spec
 from tests.unit.data.test_io import BAD as BAD_STRUCTURES
@@ -179,6 +181,29 @@ def test_a_prefect_server_that_does_not_answer(
     assert code == 2
     assert f"redoxa: PREFECT_API_URL={url}: no Prefect server answers there (" in err
     assert "Traceback" not in err
+
+
+def test_an_interruption_says_what_it_leaves(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_where: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipeline.doctor.checks", interrupted)
+    code, _, err = run(capsys, "doctor")
+    assert (code, err) == (130, "redoxa: interrupted; what was finished is in the store, run again to go on\n")
+
+
+@pytest.mark.parametrize(("first", "told"), [(KeyboardInterrupt, KeyboardInterrupt), (ValueError, RedoxaError)])
+def test_a_server_that_goes_away(
+    first: type[BaseException], told: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    with pytest.raises(told), faults_told():
+        try:
+            raise first
+        except first:
+            raise httpx.ConnectError("gone")  # noqa: B904
 
 
 def test_a_campaign_is_named_by_name_id_or_file(capsys: pytest.CaptureFixture[str]) -> None:

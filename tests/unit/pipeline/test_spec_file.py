@@ -190,7 +190,13 @@ def test_the_shared_cases(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("file", "name"),
-    [("my file name", "my-file-name"), ("Überraschung", "Uberraschung"), ("-.x(1)", "x-1"), ("電池", "campaign")],
+    [
+        ("my file name", "my-file-name"),
+        ("Überraschung", "Uberraschung"),
+        ("-.x(1) b", "x-1-b"),
+        ("a--b-", "a--b-"),
+        ("電池", "campaign"),
+    ],
 )
 def test_a_file_without_a_name_gives_its_own(file: str, name: str) -> None:
     path = Path(f"{file}.yaml")
