@@ -38,7 +38,13 @@ class PotentialError(RedoxaError):
 
 
 class StoreError(RedoxaError):
-    """The store is missing, locked by another run, or of another version."""
+    """The store is locked by another run, full, damaged or gone."""
+
+
+class UnusableStoreError(StoreError, InputError):
+    """What was named as the store is none, or one of another version. Exit code 2."""
+
+    exit_code = 2
 
 
 class TransitionError(RedoxaError):

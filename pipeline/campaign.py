@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from ase.data import atomic_numbers, chemical_symbols
@@ -10,8 +11,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from data.errors import suggest
 from data.records import WorkingIon, content_hash
 from generators import DEFAULT_GENERATOR, GENERATORS
+from pipeline.cron import check_cron
 from robotics import DRIVERS
-from screening.settings import PROPERTY_NAMES, Range, ScreenSettings
+from screening.settings import PROPERTY_NAMES, AnyRange, Range, ScreenSettings
 
 
 class Section(BaseModel):
@@ -46,12 +48,20 @@ def _near_element(value: str) -> str:
 Element = Annotated[str, BeforeValidator(_element)]
 
 
+def _listed(value: Any) -> Any:
+    return re.findall(r"[^\s,;-]+", value) if isinstance(value, str) else value
+
+
+Elements = Annotated[tuple[Element, ...], BeforeValidator(_listed, json_schema_input_type=str | tuple[Element, ...])]
+"""A list of symbols, or one text: ``Fe, P, O``."""
+
+
 class Goal(Section):
     """What the campaign looks for."""
 
     working_ion: WorkingIon = "Li"
     electrode: Literal["cathode", "anode"] = "cathode"
-    objectives: dict[str, Range] = Field(
+    objectives: dict[str, AnyRange] = Field(
         default={
             "average_voltage": Range(min=2.5, max=4.5),
             "capacity_grav": Range(min=100),
@@ -87,8 +97,8 @@ class AtomCount(Section):
 class Chemistry(Section):
     """Which elements may occur; a hard mask for every generator."""
 
-    allowed: tuple[Element, ...] = ("Ti", "V", "Cr", "Mn", "Fe", "Co", "Ni", "O", "F", "P", "S", "Si", "B")
-    excluded: tuple[Element, ...] = ()
+    allowed: Elements = ("Ti", "V", "Cr", "Mn", "Fe", "Co", "Ni", "O", "F", "P", "S", "Si", "B")
+    excluded: Elements = ()
     atoms_per_cell: AtomCount = AtomCount()
     charge_neutral: bool = True
 
@@ -142,7 +152,7 @@ class Stop(Section):
 class Schedule(Section):
     """When `redoxa serve` runs the campaign: exactly one of the two."""
 
-    cron: str | None = None
+    cron: Annotated[str, AfterValidator(check_cron)] | None = None
     every_minutes: float | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")

@@ -5,10 +5,14 @@ Exit codes: 0 done; 1 some of the work ended in error; 2 the input cannot be use
 
 from __future__ import annotations
 
+import errno
+import importlib.metadata
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
@@ -23,8 +27,11 @@ DEFAULT_STORE = "runs/redoxa.db"
 app = App(
     name="redoxa",
     help="Discovery campaigns for battery electrode materials: generate, screen, queue, measure, learn.",
+    version=lambda: importlib.metadata.version("redoxa"),
     version_flags=["--version"],
+    suppress_keyboard_interrupt=False,  # `main` says what an interruption leaves
 )
+app.register_install_completion_command(help="Let the shell complete commands and options with the tab key.")
 # Named by text, so that `--help` loads none of them.
 for _target, _name, _help in (
     ("pipeline.cli_science:generate", "generate", "Sample crystals into a folder of CIF files."),
@@ -53,9 +60,32 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except MemoryError:
+        _fail("not enough memory. Ask for less at once, or fewer --workers; what was finished is kept", 1)
+    except OSError as error:
+        _fail(*_machine_fault(error))
     # Worker processes and Prefect's ephemeral server may still be winding down their threads.
     sys.stdout.flush()
     raise SystemExit(code if isinstance(code, int) else 0)
+
+
+def _machine_fault(error: OSError) -> tuple[str, int]:
+    """What the machine refused, where and what to do; the exit code says whether another path would help."""
+    what = (error.strerror or str(error)).rstrip(".")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        where = error.filename or _full_disk()
+        return f"{where}: {what}. Free some space and run again; what was finished is kept", 1
+    if error.filename is None:
+        return f"{what}. Run again when the machine allows it; what was finished is kept", 1
+    return f"{error.filename}: {what}. Name a path that can be used, with --out or --store for example", 2
+
+
+def _full_disk() -> str:
+    """Which disk is full, of those that a command may have been writing to."""
+    named = (Path(text).absolute() for text in sys.argv[1:])
+    places = {next(x for x in (path, *path.parents) if x.is_dir()) for path in (*named, Path.cwd(), Path(gettempdir()))}
+    free, place = min((shutil.disk_usage(place).free, place) for place in places)
+    return f"the disk of {place}" if free < 1_000_000 else "what is written to"
 
 
 def _fail(message: str, code: int) -> None:
@@ -88,29 +118,30 @@ def validate(*files: Path) -> None:
         files: campaign files.
     """
     from pipeline.console import say
-    from pipeline.spec_file import read_spec
+    from pipeline.spec_file import name_after, read_spec
 
     if not files:
         raise InputError("name at least one campaign file")
     for file in files:
         spec = read_spec(file)
-        say(f"{file}: good. Campaign '{spec.name}', id {spec.id}, {len(spec.allowed_symbols)} elements")
+        called = f"'{spec.name}'" + (", after its file" if spec.name == name_after(file) != file.stem else "")
+        say(f"{file}: good. Campaign {called}, id {spec.id}, {len(spec.allowed_symbols)} elements")
 
 
 @app.command
-def run(file: Path, *, store: Store = DEFAULT_STORE, prefect: bool = True, as_json: Json = False) -> int:
+def run(campaign: str, *, store: Store = DEFAULT_STORE, prefect: bool = True, as_json: Json = False) -> int:
     """Run a campaign, or go on where it stopped.
 
     Args:
-        file: campaign file.
+        campaign: campaign file; or the name or id of a campaign that is in the store, to go on with it.
         prefect: run the stages as Prefect tasks; --no-prefect runs the plain functions.
     """
     from pipeline.console import note, progress_bars
-    from pipeline.prefect_env import quiet_environment
+    from pipeline.lookup import find_spec
+    from pipeline.prefect_env import faults_told, quiet_environment
     from pipeline.session import register, runs_folder, session_for
-    from pipeline.spec_file import read_spec
 
-    spec = read_spec(file)
+    spec = find_spec(store, campaign)
     campaign_id = register(store, spec)
     session = session_for(store, campaign_id)
     session.spec = spec
@@ -118,9 +149,10 @@ def run(file: Path, *, store: Store = DEFAULT_STORE, prefect: bool = True, as_js
         with progress_bars(quiet=as_json) as session.on_progress:
             if prefect:
                 quiet_environment(runs_folder(store) / ".prefect")
-                from pipeline.flows import discovery_campaign
+                with faults_told():
+                    from pipeline.flows import discovery_campaign
 
-                summary = discovery_campaign(store, campaign_id, spec.name)
+                    summary = discovery_campaign(store, campaign_id, spec.name)
             else:
                 from pipeline.run import run_campaign
 
@@ -139,21 +171,27 @@ def run(file: Path, *, store: Store = DEFAULT_STORE, prefect: bool = True, as_js
 
 
 @app.command
-def status(*, store: Store = DEFAULT_STORE, as_json: Json = False) -> None:
-    """Show the campaigns of a store: rounds, candidates, queue and measurements."""
+def status(campaign: str | None = None, *, store: Store = DEFAULT_STORE, as_json: Json = False) -> None:
+    """Show the campaigns of a store: rounds, candidates, queue and measurements.
+
+    Args:
+        campaign: only this one: its name, id or file.
+    """
     from data.store import Store as DataStore
     from pipeline import stages
     from pipeline.console import say, table
+    from pipeline.lookup import find_campaign
 
     opened = DataStore.open(store, create=False)
+    ids = [row["id"] for row in opened.campaigns()] if campaign is None else [find_campaign(store, campaign)]
     rows = []
-    for campaign in opened.campaigns():
-        summary = stages.summary(store, campaign["id"])
-        rounds = {r["round"] for r in opened.completed_stages(campaign["id"])}
+    for campaign_id in ids:
+        summary = stages.summary(store, campaign_id)
+        rounds = {r["round"] for r in opened.completed_stages(campaign_id)}
         rows.append(
             {
                 "campaign": summary["campaign"],
-                "id": campaign["id"],
+                "id": campaign_id,
                 "rounds": len(rounds),
                 **{k: summary["counts"][k] for k in ("candidates", "screened", "verdict_pass", "selected")},
                 **{k: summary[k] for k in ("queued", "waiting_for_approval", "measured")},
@@ -172,7 +210,7 @@ def report(campaign: str, *, store: Store = DEFAULT_STORE, out: Path | None = No
     """Write a campaign's report again.
 
     Args:
-        campaign: name or id.
+        campaign: name, id or file.
         out: file to write; by default the campaign's own report.html.
     """
     from pipeline.console import say
@@ -187,7 +225,7 @@ def export(campaign: str, out: Path, *, store: Store = DEFAULT_STORE) -> None:
     """Write a campaign's results to a file: .csv, .json, .parquet, .zip (CIF files) or .extxyz.
 
     Args:
-        campaign: name or id.
+        campaign: name, id or file.
         out: file to write; its ending chooses the format.
     """
     from pipeline.console import say
@@ -200,25 +238,25 @@ def export(campaign: str, out: Path, *, store: Store = DEFAULT_STORE) -> None:
 
 
 @app.command
-def serve(file: Path, *, store: Store = DEFAULT_STORE) -> None:
+def serve(campaign: str, *, store: Store = DEFAULT_STORE) -> None:
     """Register the campaign as a scheduled deployment on a Prefect server and run it until interrupted.
 
     The server is the one of PREFECT_API_URL; without it, one is started on 127.0.0.1 for as long as this runs.
 
     Args:
-        file: campaign file with a `schedule` section.
+        campaign: campaign file with a `schedule` section; or name or id of one in the store.
     """
     from pipeline.console import note
-    from pipeline.prefect_env import quiet_environment, server
+    from pipeline.lookup import find_spec
+    from pipeline.prefect_env import faults_told, quiet_environment, server
     from pipeline.session import register, runs_folder
-    from pipeline.spec_file import read_spec
 
-    spec = read_spec(file)
+    spec = find_spec(store, campaign)
     if spec.schedule is None:
-        raise InputError(f"{file}: has no schedule section. Add for example `schedule: {{cron: '0 2 * * *'}}`.")
+        raise InputError(f"{campaign}: has no schedule section. Add for example `schedule: {{cron: '0 2 * * *'}}`.")
     campaign_id = register(store, spec)
     quiet_environment(runs_folder(store) / ".prefect")
-    with server() as url:
+    with faults_told(), server() as url:
         from pipeline.flows import serve as serve_flow
 
         note(f"Serving '{spec.name}' on {url.removesuffix('/api')} ({spec.schedule.words}); Ctrl-C ends it")

@@ -145,7 +145,7 @@ def work(campaign: str, *, store: Store = DEFAULT_STORE) -> None:
     """Hand a campaign's approved requests to its laboratory and take results back; nothing else is run.
 
     Args:
-        campaign: name or id.
+        campaign: name, id or file.
     """
     from pipeline.lookup import find_campaign
     from pipeline.session import session_for
@@ -167,7 +167,7 @@ def stop(campaign: str, *, store: Store = DEFAULT_STORE) -> None:
     """Stop everything the campaign's laboratory has running. Safe to call twice.
 
     Args:
-        campaign: name or id.
+        campaign: name, id or file.
     """
     from pipeline.lookup import find_campaign
     from pipeline.session import session_for

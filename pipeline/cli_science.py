@@ -120,7 +120,7 @@ def screen(
         barriers: kinds of hops whose migration barrier is computed, a minute or more each; none by default.
         html: file for the page with a card for each structure; by default screening.html beside the store or in runs,
             and none with --json.
-        campaign: take the screen section of this campaign file; by default nothing is rejected by limits.
+        campaign: take the screen section of this campaign (file, name or id); by default nothing is rejected by limits.
         trust_sites: read a CIF as its sites stand where its formula, multiplicities or volume contradict them; without
             it such a file is refused. A remark stays with every result.
         workers: processes; 0 means one for each core.
@@ -143,12 +143,12 @@ def screen(
     unusable = [row for row in rows if row.result is None]
     for row in unusable:
         sys.stderr.write(f"redoxa: {row.problem}\n")
+    if len(unusable) == len(rows):
+        return 2
     if html is not None or not as_json:
         page = html or default_page(store)
         write_page(page, rows, options)
         note(f"cards of {len(rows)} structures in {page}")
-    if len(unusable) == len(rows):
-        return 2
     return 1 if any(row.result is None or row.result.verdict == "error" for row in rows) else 0
 
 

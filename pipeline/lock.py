@@ -29,8 +29,7 @@ def campaign_lock(session: Session) -> Iterator[None]:
 
 @contextmanager
 def _beside_the_store(session: Session) -> Iterator[None]:
-    session.folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(session.folder / "run.lock")
+    lock = FileLock(session.own_folder() / "run.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:

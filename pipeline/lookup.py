@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
+from typing import Any
 
-from data.database import store_url
+from data.database import engine_name, store_file, store_url
 from data.errors import InputError, suggest
 from data.registry import load
 from data.store import Store
 from generators import GENERATORS
 from pipeline.campaign import CampaignSpec
+from pipeline.session import stored_spec
+from pipeline.spec_file import read_spec
 from robotics import DRIVERS
 from screening import PROPERTIES
 
@@ -17,18 +21,48 @@ REGISTRIES = {"generators": GENERATORS, "properties": PROPERTIES, "drivers": DRI
 
 
 def find_campaign(where: str, name: str) -> str:
-    """Id of the newest campaign with this name or id.
+    """Id of the newest campaign with this name or id, or of the one in this campaign file.
 
     Raises:
         InputError: the store holds none.
     """
-    store = Store.open(where, create=False)
-    rows = store.campaigns()
-    store.close()
+    rows = _campaigns(where)
     matching = [row["id"] for row in rows if name in (row["name"], row["id"])]
-    if not matching:
-        raise InputError(f"{store_url(where)}: no campaign '{name}'. {suggest(name, {row['name'] for row in rows})}")
-    return str(matching[-1])
+    if matching:
+        return str(matching[-1])
+    if Path(name).is_file():
+        spec = read_spec(Path(name))
+        if spec.id in {row["id"] for row in rows}:
+            return spec.id
+        earlier = any(row["name"] == spec.name for row in rows)
+        hint = f"`{spec.name}` names the newest that did." if earlier else f"`redoxa run {name}` starts it."
+        raise InputError(
+            f"{name}: this campaign, as the file stands now, has not run in {engine_name(store_url(where))}. {hint}"
+        )
+    known = {row["name"] for row in rows}
+    raise InputError(f"{engine_name(store_url(where))}: no campaign '{name}'. {suggest(name, known)}")
+
+
+def find_spec(where: str, name: str) -> CampaignSpec:
+    """The campaign in a file, or else the newest in the store with this name or id.
+
+    Raises:
+        InputError: no such file, and no such campaign.
+    """
+    file = store_file(where)
+    if not Path(name).exists() and (file is None or file.exists()):
+        for row in reversed(_campaigns(where)):
+            if name in (row["name"], row["id"]):
+                return stored_spec(where, row)
+    return read_spec(Path(name))
+
+
+def _campaigns(where: str) -> list[dict[str, Any]]:
+    store = Store.open(where, create=False)
+    try:
+        return store.campaigns()
+    finally:
+        store.close()
 
 
 def kinds(what: str) -> list[dict[str, object]]:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from data.errors import RedoxaError
+from data.errors import InputError, RedoxaError
 
 QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -36,6 +36,39 @@ def quiet_environment(home: Path) -> None:
     # Shutting the ephemeral server down while events are under way is harmless, but loud.
     for name in ("prefect", "httpx", "httpcore", "asyncio", "uvicorn", "docket"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+@contextmanager
+def faults_told() -> Iterator[None]:
+    """Look whether the server of PREFECT_API_URL answers, and tell in one line where Prefect cannot go on.
+
+    Raises:
+        InputError: nothing answers at PREFECT_API_URL.
+        RedoxaError: the server did not start, or went away.
+    """
+    import httpx
+
+    if given := os.environ.get("PREFECT_API_URL"):
+        try:
+            httpx.get(f"{given.rstrip('/')}/health", timeout=10)  # any answer will do
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise InputError(
+                f"PREFECT_API_URL={given}: no Prefect server answers there ({error}). Start it, or unset the variable."
+            ) from None
+    try:
+        yield
+    except (httpx.HTTPError, RuntimeError) as error:
+        cause: BaseException | None = error
+        while cause is not None:  # Ctrl-C reaches the server too, and its end may be what is seen first
+            if isinstance(cause, KeyboardInterrupt):
+                raise KeyboardInterrupt from None
+            cause = cause.__context__
+        if isinstance(error, RuntimeError) and not any(x in str(error) for x in ("reach API", "Prefect API")):
+            raise
+        raise RedoxaError(
+            f"Prefect's server failed: {str(error).rstrip('.')}. Run again, or run with --no-prefect; what was "
+            "finished is kept."
+        ) from error
 
 
 @contextmanager

@@ -44,7 +44,7 @@ VERSIONS = ("redoxa", "torch", "chgnet", "pymatgen", "ase", "prefect", "numpy")
 def write_report(where: str, campaign_id: str, ended: str, out: Path | None = None) -> str:
     """Write the campaign's report, whole or not at all; returns its path."""
     session = session_for(where, campaign_id)
-    path = out or session.folder / "report.html"
+    path = out or session.own_folder() / "report.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".html.part")
     draft.write_text(build_report(report_data(session, ended)), encoding="utf-8")

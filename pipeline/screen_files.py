@@ -59,9 +59,9 @@ class ScreenOptions:
         if self.campaign is None:
             wide = {"max_atoms": MAX_ATOMS, "profile_states": PROFILE, "orderings": ORDERINGS}
             return ScreenSettings.permissive(**{**wide, **changes})
-        from pipeline.spec_file import read_spec
+        from pipeline.lookup import find_spec
 
-        return read_spec(self.campaign).screening.model_copy(update=changes)
+        return find_spec(self.store or DEFAULT_STORE, str(self.campaign)).screening.model_copy(update=changes)
 
 
 def structure_files(paths: Sequence[Path]) -> list[Path]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from data.database import store_url
+from data.database import store_file
 from data.errors import InputError, StoreError
 from data.registry import load
 from data.store import Store
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 DEFAULT_STORE = "runs/redoxa.db"
 
+OWNER = "campaign-id"
+"""File in a campaign's folder that says whose it is."""
+
 OnProgress = Callable[[str, int, int], None]
 """Called with (what, done, total)."""
 
@@ -31,8 +34,8 @@ def nothing(_what: str, _done: int, _total: int) -> None:
 
 def runs_folder(where: str) -> Path:
     """Folder for reports and laboratory files: beside an SQLite store, else ``runs``."""
-    url = store_url(where)
-    return Path(url.removeprefix("sqlite:///")).parent if url.startswith("sqlite:///") else Path("runs")
+    file = store_file(where)
+    return Path("runs") if file is None else file.parent
 
 
 class Session:
@@ -53,8 +56,19 @@ class Session:
 
     @property
     def folder(self) -> Path:
-        """Where this campaign's report and laboratory files lie."""
-        return runs_folder(self.where) / self.spec.name
+        """Where this campaign's report and laboratory files lie: by its name, and its id too where that is taken."""
+        plain = runs_folder(self.where) / self.spec.name
+        owner = plain / OWNER
+        taken = owner.read_text(encoding="utf-8") != self.campaign_id if owner.exists() else plain.is_file()
+        return plain.with_name(f"{plain.name}-{self.campaign_id[:8]}") if taken else plain
+
+    def own_folder(self) -> Path:
+        """Make the folder, marked as this campaign's."""
+        folder = self.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / OWNER).exists():
+            (folder / OWNER).write_text(self.campaign_id, encoding="utf-8")
+        return folder
 
     @cached_property
     def queue(self) -> LabQueue:
@@ -64,7 +78,7 @@ class Session:
     @cached_property
     def driver(self) -> Driver:
         """The laboratory of this campaign."""
-        return open_driver(self.spec, self.folder)
+        return open_driver(self.spec, self.own_folder())
 
     @cached_property
     def context(self) -> Context:
@@ -117,7 +131,25 @@ def session_for(where: str, campaign_id: str) -> Session:
     store.close()
     if not rows:
         raise StoreError(f"{where}: holds no campaign with id {campaign_id}. Known: `redoxa status`.")
-    return Session(where, CampaignSpec.model_validate(rows[0]["spec"]))
+    return Session(where, stored_spec(where, rows[0]))
+
+
+def stored_spec(where: str, row: dict[str, Any]) -> CampaignSpec:
+    """The spec in a store's row of a campaign.
+
+    Raises:
+        StoreError: another version of Redoxa wrote it.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return CampaignSpec.model_validate(row["spec"])
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise StoreError(
+            f"{where}: campaign '{row['name']}' is of another version of Redoxa ({first['loc']}: {first['msg']}). "
+            "Use that version, or another store."
+        ) from None
 
 
 def register(where: str, spec: CampaignSpec) -> str:

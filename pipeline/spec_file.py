@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from data.errors import InputError, suggest
 from pipeline.campaign import CampaignSpec
+from pipeline.contradictions import contradictions
 
 MAX_BYTES = 1_000_000
 TAGS = frozenset({"map", "seq", "str", "int", "float", "bool", "null", "timestamp"})
@@ -43,18 +46,22 @@ def read_spec(path: Path) -> CampaignSpec:
     text = _read_text(path)
     data, marks = _parse(text, path)
     if isinstance(data, dict):
-        data.setdefault("name", path.stem)
+        data.setdefault("name", name_after(path))
     try:
         spec = CampaignSpec.model_validate(data)
     except ValidationError as error:
-        lines = [_explain(item, marks, path, text) for item in error.errors()]
-        raise InputError("\n".join(dict.fromkeys(lines))) from None
-    for index, step in enumerate(spec.generate):
-        _check_inside(step.checkpoint, ("generate", index, "checkpoint"), marks, path)
-    for name, value in spec.lab.options.items():
-        if isinstance(value, str):
-            _check_inside(value, ("lab", "options", name), marks, path)
+        found = [_explained(item) for item in error.errors()]
+    else:
+        found = [(where, False, text) for where, text in contradictions(spec)]
+    if found:
+        raise InputError("\n".join(dict.fromkeys(_line(*x, marks, path, text) for x in found)))
     return spec
+
+
+def name_after(path: Path) -> str:
+    """The name of a campaign whose file gives none: the file's own, as far as a name may hold its characters."""
+    plain = unicodedata.normalize("NFKD", path.stem).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", plain).lstrip("-_.")[:80] or "campaign"
 
 
 def _read_text(path: Path) -> str:
@@ -124,27 +131,27 @@ def _build(node: yaml.Node, where: Location, marks: _Marks, loader: yaml.SafeLoa
     return loader.construct_object(node)
 
 
-def _explain(error: Any, marks: _Marks, path: Path, text: str) -> str:
-    """One pydantic error as ``file:line:column: path: what is wrong. What to do``."""
+def _explained(error: Any) -> tuple[Location, bool, str]:
+    """One pydantic error: where, whether its key is meant and not its value, and what is wrong and what to do."""
     location: Location = tuple(x for x in error["loc"] if not (isinstance(x, str) and x.startswith("function-")))
-    is_key = error["type"] in {"extra_forbidden", "missing"}
-    line, column = marks.find(location, key=is_key)
-    name = _dotted(location)
     if error["type"] == "extra_forbidden":
-        message = f"'{location[-1]}' is not a key here. {suggest(str(location[-1]), _fields(location[:-1]))}"
-        name = _dotted(location[:-1])
-    elif error["type"] == "missing":
-        message = f"'{location[-1]}' is missing."
-        name = _dotted(location[:-1])
-    elif error["type"] == "literal_error":
+        known = suggest(str(location[-1]), _fields(location[:-1]))
+        return location, True, f"'{location[-1]}' is not a key here. {known}"
+    if error["type"] == "missing":
+        return location, True, f"'{location[-1]}' is missing."
+    if error["type"] == "literal_error":
         expected = [x.strip("' ") for x in error["ctx"]["expected"].replace(" or ", ", ").split(",")]
-        message = f"'{error['input']}' is not possible here. {suggest(str(error['input']), expected)}"
-    else:
-        given = "" if error["type"] == "value_error" else f" (found {_short(error['input'])})"
-        message = error["msg"].removeprefix("Value error, ") + given
-    prefix = f"{name}: " if name else ""
+        return location, False, f"'{error['input']}' is not possible here. {suggest(str(error['input']), expected)}"
+    given = "" if error["type"] == "value_error" else f" (found {_short(error['input'])})"
+    return location, False, error["msg"].removeprefix("Value error, ") + given
+
+
+def _line(location: Location, is_key: bool, message: str, marks: _Marks, path: Path, text: str) -> str:
+    """One mistake as ``file:line:column: path: what is wrong. What to do``, and the line it stands on."""
+    line, column = marks.find(location, key=is_key)
+    name = _dotted(location[:-1] if is_key else location)
     snippet = text.splitlines()[line - 1].rstrip() if text.splitlines() else ""
-    return f"{path}:{line}:{column}: {prefix}{message}\n    {line:>4} | {snippet}"
+    return f"{path}:{line}:{column}: {f'{name}: ' if name else ''}{message}\n    {line:>4} | {snippet}"
 
 
 def _short(value: Any) -> str:
@@ -176,16 +183,3 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((found for arg in get_args(annotation) if (found := _model_in(arg)) is not None), None)
-
-
-def _check_inside(value: str | None, where: Location, marks: _Marks, path: Path) -> None:
-    """Paths named in a campaign file stay inside the project folder."""
-    if value is None or not ("/" in value or "\\" in value or where[-1] == "checkpoint"):
-        return
-    root = Path.cwd().resolve()
-    if not (root / value).resolve().is_relative_to(root):
-        line, column = marks.find(where, key=False)
-        raise InputError(
-            f"{path}:{line}:{column}: {_dotted(where)}: '{value}' lies outside the project folder {root}. "
-            "Give a path inside it."
-        )

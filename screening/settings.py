@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from data.errors import suggest
 from data.records import content_hash
@@ -44,6 +45,46 @@ class Range(BaseModel):
         return None
 
 
+RANGE_FORMS: Final = "write 3..4.2, >=3, <=4.2, [3, 4.2] or {min: 3, max: 4.2}"
+
+_NUMBER = r"([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)"
+_BETWEEN = re.compile(rf"{_NUMBER}?\s*\.\.\s*{_NUMBER}?")
+_ONE_END = re.compile(rf"([<>])=?\s*{_NUMBER}")
+
+
+def read_range(text: str) -> tuple[float | None, float | None]:
+    """Lower and upper end of a range as people write it: ``3..4.2``, ``3..``, ``..4.2``, ``>=3``, ``<4.2``.
+
+    Raises:
+        ValueError: the text is no range.
+    """
+    if one := _ONE_END.fullmatch(text.strip()):
+        end = float(one[2])
+        return (end, None) if one[1] == ">" else (None, end)
+    between = _BETWEEN.fullmatch(text.strip())
+    if between is None or between.groups() == (None, None):
+        raise ValueError(f"'{text}' is no range; {RANGE_FORMS}")
+    low, high = (None if end is None else float(end) for end in between.groups())
+    return low, high
+
+
+def _range(value: Any) -> Any:
+    if isinstance(value, str):
+        value = read_range(value)
+    if isinstance(value, int | float):
+        raise ValueError(f"{value} is no range; {RANGE_FORMS}")
+    if isinstance(value, list | tuple):
+        if len(value) != 2:
+            raise ValueError(f"a range has two ends; {RANGE_FORMS}")
+        return dict(zip(("min", "max"), value, strict=True))
+    return value
+
+
+AnyRange = Annotated[
+    Range, BeforeValidator(_range, json_schema_input_type=Range | str | tuple[float | None, float | None])
+]
+"""A range in any of the forms of `RANGE_FORMS`."""
+
 DEFAULT_LIMITS: Final[Mapping[str, Mapping[str, Range]]] = {
     "cathode": {"average_voltage": Range(min=0.5, max=5.5)},
     "anode": {"average_voltage": Range(min=0.0, max=2.5)},
@@ -73,7 +114,7 @@ class ScreenSettings(BaseModel):
         default=None, ge=1, description="candidates to relax in each round at most; the others stay unscreened"
     )
     workers: int = Field(default=0, ge=0, le=1024, description="processes; 0 means one for each core")
-    limits: dict[str, Range | None] = Field(
+    limits: dict[str, AnyRange | None] = Field(
         default={}, description="ranges by property name, over the default ones; null lifts a default"
     )
     charge_balance: Policy = Field(default="reject", description="cells no common oxidation states make neutral")

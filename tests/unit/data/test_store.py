@@ -7,11 +7,11 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from sqlalchemy import inspect
+from sqlalchemy import inspect, text
 
 from data import database, schema_lab  # noqa: F401  (declares the tables of the queue)
 from data.database import engine_name, open_engine, store_url, writing
-from data.errors import StoreError
+from data.errors import StoreError, UnusableStoreError
 from data.records import Candidate, Crystal, Estimate, Origin, Reason, ScreeningResult, Verdict
 from data.schema import campaigns, metadata
 from data.store import Chunk, Cost, Selection, Store
@@ -149,6 +149,63 @@ def test_a_store_of_a_newer_version_or_none_at_all_is_refused(tmp_path: Path) ->
     broken.write_text("this is no database" * 100)
     with pytest.raises(StoreError, match="cannot be opened"):
         open_engine(broken)
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("postgresql://localhost:notaport/x", "notaport.*postgresql://user@host:5432/name"),
+        ("nothing://x", "nothing"),
+        ("folder", "unable to open database file"),
+        (" ", "Give the path of a file"),
+    ],
+)
+def test_what_cannot_be_a_store_is_unusable_input(
+    where: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UnusableStoreError, match=message) as caught:
+        open_engine(where)
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("writer", ["closed", "killed"])
+def test_a_store_that_cannot_be_written_is_read(writer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = Store.open(tmp_path / "a file.db")
+    written.add_campaign("1", "mine", {})
+    if writer == "closed":
+        written.close()
+    monkeypatch.setattr(database, "_is_read_only", lambda _file: True)
+    store = Store.open(tmp_path / "a file.db")
+    assert [row["name"] for row in store.campaigns()] == ["mine"]
+    with pytest.raises(StoreError, match=r"a file\.db: the store cannot be used: .*readonly.* can only be read here"):
+        store.add_campaign("2", "other", {})
+    store.close()
+    written.close()
+
+
+def test_a_full_store_says_so_and_keeps_what_it_has(tmp_path: Path) -> None:
+    store = Store.open(tmp_path / "x.db")
+    store.add_campaign("1", "small", {})
+    with store.engine.connect() as connection:  # the pool gives the same connection again
+        connection.exec_driver_sql("PRAGMA max_page_count = 1")
+    with pytest.raises(StoreError, match=r"disk is full\. Free some space and run again") as caught:
+        store.add_campaign("2", "large", {"text": "x" * 100_000})
+    assert caught.value.exit_code == 1
+    assert [row["name"] for row in store.campaigns()] == ["small"]
+    store.close()
+
+
+def test_a_database_that_goes_away_says_so(postgres: str) -> None:
+    store, other = Store.open(postgres), Store.open(postgres)
+    store.campaigns()
+    with other.engine.connect() as connection:
+        connection.execute(text("select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid()"))
+    with pytest.raises(StoreError, match=r"the store cannot be used: .*run again; what was finished is kept"):
+        store.campaigns()
+    store.close()
+    other.close()
 
 
 def test_passwords_do_not_reach_messages() -> None:

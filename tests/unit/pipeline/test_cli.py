@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import inspect
 import json
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
+from data.errors import RedoxaError
 from pipeline import cli
 from pipeline.campaign import CampaignSpec
 from pipeline.cli_science import generate
+from pipeline.lookup import find_spec
+from pipeline.prefect_env import QUIET, faults_told
+from pipeline.session import Session, register
+from pipeline.spec_file import read_spec
 from tests.unit.data.test_io import BAD as BAD_STRUCTURES
 from tests.unit.pipeline.test_spec_file import BAD as BAD_CAMPAIGNS
 
@@ -89,6 +98,145 @@ def test_mistakes_on_the_command_line(args: list[str], message: str, capsys: pyt
     assert message in err
     assert "Traceback" not in err
     assert not Path("runs").exists()
+
+
+def test_the_version_is_the_one_installed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "--version")[1].strip() == importlib.metadata.version("redoxa")
+
+
+def test_a_failed_screening_leaves_the_last_page(capsys: pytest.CaptureFixture[str]) -> None:
+    page = Path("runs/screening.html")
+    page.parent.mkdir()
+    page.write_text("the last one")
+    Path("x.cif").touch()
+    for args in ((), ("--html", page)):
+        assert run(capsys, "screen", "x.cif", *args)[0] == 2
+        assert page.read_text() == "the last one"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
+def test_a_full_disk_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "init", "/dev/full", "--force")
+    assert (code, out) == (1, "")
+    assert err.startswith("redoxa: ")
+    assert err.endswith("No space left on device. Free some space and run again; what was finished is kept\n")
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Mounts a file system of our own on a folder, where that is allowed."""
+    folder = tmp_path / "mounted"
+    folder.mkdir()
+
+    def mount(options: str) -> Path:
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", options, "redoxa", folder], capture_output=True, check=False
+        )
+        if done.returncode:
+            pytest.skip("file systems cannot be mounted here")
+        return folder
+
+    if shutil.which("mount") is None:
+        pytest.skip("there is no mount here")
+    yield mount
+    subprocess.run(["umount", folder], capture_output=True, check=False)
+
+
+def test_a_store_on_a_full_disk(mounted: Callable[[str], Path], capsys: pytest.CaptureFixture[str]) -> None:
+    folder = mounted("size=40k")
+    Path("c.yaml").write_text("generate: [{kind: substitution, count: 2}]\n")
+    code, _, err = run(capsys, "run", "c.yaml", "--no-prefect", "--store", folder / "r.db")
+    assert code == 1
+    assert err.startswith(f"redoxa: {folder}/r.db: the store cannot be used: database or disk is full. Free some space")
+
+
+def test_a_folder_that_can_only_be_read(mounted: Callable[[str], Path], capsys: pytest.CaptureFixture[str]) -> None:
+    folder = mounted("size=10m")
+    where = folder / "r.db"
+    Path("c.yaml").write_text("{seed: 3}\n")
+    register(str(where), read_spec(Path("c.yaml")))
+    mounted("remount,ro")
+    code, out, _ = run(capsys, "status", "--json", "--store", where)
+    assert (code, json.loads(out)[0]["campaign"]) == (0, "c")
+    assert run(capsys, "report", "c", "--out", "page.html", "--store", where)[0] == 0
+    code, _, err = run(capsys, "report", "c", "--store", where)
+    assert code == 2
+    assert err.startswith(f"redoxa: {folder}/c: Read-only file system. Name a path that can be used")
+    code, _, err = run(capsys, "run", "c.yaml", "--no-prefect", "--store", where)
+    assert code == 1
+    assert "It can only be read here" in err
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/api", "http://localhost:port/api", "nonsense"])
+@pytest.mark.parametrize("verb", ["run", "serve"])
+def test_a_prefect_server_that_does_not_answer(
+    verb: str, url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in QUIET:
+        monkeypatch.setenv(name, QUIET[name])
+    monkeypatch.setenv("PREFECT_HOME", str(Path.cwd()))
+    monkeypatch.setenv("PREFECT_API_URL", url)
+    Path("c.yaml").write_text("schedule: {every_minutes: 60}\n")
+    code, _, err = run(capsys, verb, "c.yaml")
+    assert code == 2
+    assert f"redoxa: PREFECT_API_URL={url}: no Prefect server answers there (" in err
+    assert "Traceback" not in err
+
+
+def test_an_interruption_says_what_it_leaves(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_where: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipeline.doctor.checks", interrupted)
+    code, _, err = run(capsys, "doctor")
+    assert (code, err) == (130, "redoxa: interrupted; what was finished is in the store, run again to go on\n")
+
+
+@pytest.mark.parametrize(("first", "told"), [(KeyboardInterrupt, KeyboardInterrupt), (ValueError, RedoxaError)])
+def test_a_server_that_goes_away(
+    first: type[BaseException], told: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    with pytest.raises(told), faults_told():
+        try:
+            raise first
+        except first:
+            raise httpx.ConnectError("gone")  # noqa: B904
+
+
+def test_a_campaign_is_named_by_name_id_or_file(capsys: pytest.CaptureFixture[str]) -> None:
+    file = Path("my file.yaml")
+    file.write_text("{seed: 3}\n")
+    code, out, _ = run(capsys, "validate", file)
+    assert (code, "Campaign 'my-file', after its file, id" in out) == (0, True)
+    spec = read_spec(file)
+    register("runs/redoxa.db", spec)
+    register("runs/redoxa.db", CampaignSpec(name="other"))
+    for named in ("my-file", spec.id, file):
+        code, out, _ = run(capsys, "status", named, "--json")
+        assert (code, [row["id"] for row in json.loads(out)]) == (0, [spec.id])
+        assert find_spec("runs/redoxa.db", str(named)) == spec
+    assert run(capsys, "export", file, "x.csv")[0] == 0
+    file.write_text("{seed: 4}\n")
+    code, _, err = run(capsys, "export", file, "x.csv")
+    assert code == 2
+    assert "as the file stands now, has not run" in err
+    code, _, err = run(capsys, "run", "mine")
+    assert (code, "no such file" in err) == (2, True)
+
+
+def test_campaigns_of_one_name_do_not_share_a_folder() -> None:
+    where = "runs/redoxa.db"
+    specs = [CampaignSpec(name=name, seed=seed) for name in ("twin", "redoxa.db") for seed in (1, 2)]
+    folders = [Session(where, spec).own_folder() for spec in specs]
+    assert [folder.name for folder in folders] == [
+        "twin",
+        f"twin-{specs[1].id[:8]}",
+        *(f"redoxa.db-{spec.id[:8]}" for spec in specs[2:]),
+    ]
+    assert [Session(where, spec).folder for spec in specs] == folders
 
 
 def test_init_writes_a_campaign_that_validates(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,12 @@ from pipeline.spec_file import read_spec
 
 ROOT = Path(__file__).parents[3]
 
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
 BAD: dict[str, tuple[str, str]] = {
     "empty": ("", r":1:1: the file is empty"),
     "not a mapping": ("- a\n- b\n", r":1:1: a campaign file is a list of `key: value` lines"),
@@ -57,6 +63,57 @@ BAD: dict[str, tuple[str, str]] = {
     ),
     "unknown driver": ("lab: {driver: robot}\n", r":1:15: lab\.driver: 'robot' is not a driver"),
     "two schedules": ("schedule: {cron: '* * * * *', every_minutes: 3}\n", r"give either cron or every_minutes"),
+    "cron in words": (
+        "schedule: {cron: every day}\n",
+        r":1:18: schedule\.cron: 'every day' is no cron line\. Write minute",
+    ),
+    "random cron": ("schedule: {cron: 'R 2 * * *'}\n", r":1:18: schedule\.cron: 'R 2 \* \* \*' is no cron line"),
+    "no anion": ("chemistry: {allowed: [Fe, Mn]}\n", r":1:22: chemistry\.allowed: none of Li, Mn, Fe can be an anion"),
+    "no redox": ("chemistry: {allowed: [Al, O]}\n", r":1:22: chemistry\.allowed: none of Li, O, Al can be oxidised"),
+    "another unit": (
+        "goal: {objectives: {stability_discharge: {max: 80}}}\n",
+        r":1:48: goal\.objectives\.stability_discharge\.max: 80 is no value in eV/atom, -2 to 2\. Did you mean 0\.08\?",
+    ),
+    "limit in another unit": (
+        "screen: {limits: {max_delta_volume: '<=20'}}\n",
+        r":1:37: screen\.limits\.max_delta_volume\.max: 20 is no value in parts of 1, 0 to 4\. Did you mean 0\.2\?",
+    ),
+    "cells not relaxed": (
+        "chemistry: {atoms_per_cell: {min: 30, max: 60}}\nscreen: {max_atoms: 10}\n",
+        r":1:35: chemistry\.atoms_per_cell\.min: cells of 30 to 60 atoms .* screen\.max_atoms .* more than 10",
+    ),
+    "one atom": ("chemistry: {atoms_per_cell: {min: 1, max: 1}}\n", r":1:43: .*1 atom cannot hold the working ion"),
+    "no checkpoint": (
+        "generate: [{kind: flow, checkpoint: my/x.safetensors}]\n",
+        r":1:37: generate\[0\]\.checkpoint: there is no file 'my/x\.safetensors'",
+    ),
+    "no path": ('lab: {options: {truth: "a/\\0b"}}\n', r":1:24: lab\.options\.truth: holds a character that no path"),
+    "goal beyond limit": (
+        "goal: {objectives: {capacity_grav: '<=50'}}\n",
+        r":1:36: goal\.objectives\.capacity_grav: \.\.50 and screen\.limits\.capacity_grav 60\.\. \(the default, cathode\)",
+    ),
+    "goal at limit": (
+        "goal: {objectives: {average_voltage: 2.5..4.5}, electrode: anode}\n",
+        r"average_voltage: 2\.5\.\.4\.5 and screen\.limits\.average_voltage 0\.\.2\.5 \(the default, anode\)",
+    ),
+    "goal not computed": (
+        "goal: {objectives: {migration_barrier: {max: 0.5}}}\n",
+        r":1:40: goal\.objectives\.migration_barrier: is not computed without screen\.barriers",
+    ),
+    "unknown option": (
+        "lab: {options: {sed: 3}}\n",
+        r":1:22: lab\.options\.sed: .* for driver 'simulated'\. Known: seed",
+    ),
+    "bare number": ("goal: {objectives: {capacity_grav: 100}}\n", r":1:36: .*100 is no range; write 3\.\.4\.2, >=3"),
+    "three ends": (
+        "goal: {objectives: {capacity_grav: [1, 2, 3]}}\n",
+        r":1:36: .*a range has two ends; write 3\.\.4\.2",
+    ),
+    "range in words": ("screen: {limits: {average_voltage: 3 to 4}}\n", r":1:36: .*'3 to 4' is no range; write"),
+    "element in a text": (
+        "chemistry: {allowed: 'Fe, Px, O'}\n",
+        r":1:22: chemistry\.allowed\[1\]: 'Px' is not an element",
+    ),
     "not a number": ("goal: {objectives: {capacity_grav: {min: .nan}}}\n", r"capacity_grav\.min: .*finite"),
 }
 
@@ -70,6 +127,81 @@ def test_bad_files_say_where_and_what_to_do(case: str, tmp_path: Path) -> None:
         read_spec(file)
     assert caught.value.exit_code == 2
     assert str(caught.value).startswith(str(file))
+
+
+@pytest.mark.parametrize(
+    ("written", "ends"),
+    [
+        ("3..4.2", (3, 4.2)),
+        ("'3 .. 4.2'", (3, 4.2)),
+        ("[3.0, 4.2]", (3, 4.2)),
+        ("{min: 3, max: 4.2}", (3, 4.2)),
+        ("[3, null]", (3, None)),
+        ("3..", (3, None)),
+        ("..4.2", (None, 4.2)),
+        ("'>3'", (3, None)),
+        ("'>= -1e-3'", (-0.001, None)),
+        ("'<4'", (None, 4)),
+        ("'<=4'", (None, 4)),
+    ],
+)
+def test_ranges_may_be_written_in_several_ways(written: str, ends: tuple[float | None, float | None]) -> None:
+    file = Path("ranges.yaml")
+    file.write_text(
+        f"name: x\ngoal: {{objectives: {{average_voltage: {written}}}}}\nscreen: {{limits: {{synthesis_energy: {written}}}}}\n"
+    )
+    spec = read_spec(file)
+    for found in (spec.goal.objectives["average_voltage"], spec.screen.limits["synthesis_energy"]):
+        assert found is not None
+        assert (found.min, found.max) == ends
+    jsonschema.validate(yaml.safe_load(file.read_text()), CampaignSpec.model_json_schema())
+
+
+@pytest.mark.parametrize("line", ["0 2 * * *", "*/5 8-18 * * mon-fri", "@daily"])
+def test_cron_lines_that_prefect_takes(line: str) -> None:
+    Path("cron.yaml").write_text(f"schedule: {{cron: '{line}'}}\n")
+    assert read_spec(Path("cron.yaml")).schedule is not None
+
+
+CASES: dict[str, str] = {
+    "my file name.yaml": "",
+    "y_allowed_str.yaml": "",
+    "y_capacity_unit_trap.yaml": r":3:32: .*Did you mean 0\.08\?",
+    "y_cron_words.yaml": r":1:18: schedule\.cron: 'every day' is no cron line",
+    "y_gt.yaml": "",
+    "y_list_range.yaml": "",
+    "y_noanion.yaml": r":1:22: chemistry\.allowed: none of Li, Mn, Fe can be an anion",
+    "y_str_range.yaml": "",
+}
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("name", CASES, ids=lambda name: name.replace(" ", "-"))
+def test_the_shared_cases(name: str) -> None:
+    file = ROOT.parent / "shared" / "cases" / "campaigns" / name
+    if CASES[name]:
+        with pytest.raises(InputError, match=CASES[name]):
+            read_spec(file)
+        return
+    spec = read_spec(file)
+    assert spec.name == ("my-file-name" if " " in name else file.stem)
+    assert set(spec.goal.objectives) == {"average_voltage"} or "objectives" not in spec.goal.model_fields_set
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("my file name", "my-file-name"),
+        ("Überraschung", "Uberraschung"),
+        ("-.x(1) b", "x-1-b"),
+        ("a--b-", "a--b-"),
+        ("電池", "campaign"),
+    ],
+)
+def test_a_file_without_a_name_gives_its_own(file: str, name: str) -> None:
+    path = Path(f"{file}.yaml")
+    path.write_text("goal: {}\n")
+    assert read_spec(path).name == name
 
 
 def test_binary_missing_and_huge_files_are_refused(tmp_path: Path) -> None:
