@@ -67,8 +67,18 @@ class Goal(Section):
             "capacity_grav": Range(min=100),
             "stability_discharge": Range(max=0.1),
         },
-        description="ranges the candidates should lie in, several at once; names as in `redoxa list properties`",
+        description="ranges the candidates should lie in, several at once; names as in `redoxa list properties`; "
+        "anodes are by default looked for from 0.1 to 1.5 V",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_anodes(cls, raw: Any) -> Any:
+        """What is looked for in an anode, where nothing is said."""
+        if isinstance(raw, dict) and raw.get("electrode") == "anode" and "objectives" not in raw:
+            usual = cls.model_fields["objectives"].get_default()
+            return raw | {"objectives": usual | {"average_voltage": Range(min=0.1, max=1.5)}}
+        return raw
 
     @field_validator("objectives")
     @classmethod

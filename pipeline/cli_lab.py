@@ -62,7 +62,6 @@ def list_requests(*, state: RequestState | None = None, store: Store = DEFAULT_S
 def _rejected(store: str) -> list[str]:
     """Answers of laboratories that were refused, of all campaigns of a store that can be opened."""
     from pipeline.session import session_for
-    from robotics.base import Rejects
 
     opened = DataStore.open(store, create=False)
     ids = [row["id"] for row in opened.campaigns()]
@@ -70,8 +69,7 @@ def _rejected(store: str) -> list[str]:
     lines: list[str] = []
     for campaign_id in ids:
         with suppress(RedoxaError, OSError):  # another version's campaign, a folder that is gone: the queue is shown
-            driver = session_for(store, campaign_id).driver
-            lines += driver.rejected() if isinstance(driver, Rejects) else []
+            lines += session_for(store, campaign_id).rejected_results()
     return lines
 
 

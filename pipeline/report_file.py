@@ -36,7 +36,6 @@ from pipeline.report.model import (
 from pipeline.select import Scored, chemical_system, score, why_not
 from pipeline.session import Session, session_for
 from pipeline.tables import ending_reasons, funnel_rows
-from robotics.base import Rejects
 
 VERSIONS = ("redoxa", "torch", "chgnet", "pymatgen", "ase", "prefect", "numpy")
 
@@ -77,7 +76,7 @@ def report_data(session: Session, ended: str) -> ReportData:
         front_ids=tuple(s.result.candidate_id for s in scored if s.front == 1),
         requests=_requests(session),
         measurements=tuple(m for _, m in pairs),
-        rejected_results=tuple(session.driver.rejected()) if isinstance(session.driver, Rejects) else (),
+        rejected_results=session.rejected_results(),
         calibration=tuple(
             CalibrationRow(
                 candidate_id=c.candidate_id,

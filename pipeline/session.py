@@ -80,6 +80,14 @@ class Session:
         """The laboratory of this campaign."""
         return open_driver(self.spec, self.own_folder())
 
+    def rejected_results(self) -> tuple[str, ...]:
+        """Answers of the laboratory that were refused, each with its reason; looks only where there is a folder."""
+        from robotics.base import Rejects
+
+        if self.folder.exists() and isinstance(self.driver, Rejects):
+            return tuple(self.driver.rejected())
+        return ()
+
     @cached_property
     def context(self) -> Context:
         """Known materials, reference energies, relaxation cache and worker processes of the screening."""

@@ -139,7 +139,7 @@ def mounted(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     if shutil.which("mount") is None:
         pytest.skip("there is no mount here")
     yield mount
-    subprocess.run(["umount", folder], capture_output=True, check=False)
+    subprocess.run(["umount", "--lazy", folder], capture_output=True, check=False)  # stores are still open
 
 
 def test_a_store_on_a_full_disk(mounted: Callable[[str], Path], capsys: pytest.CaptureFixture[str]) -> None:

@@ -248,3 +248,11 @@ def test_identity_ignores_schedule_stop_and_machine_but_not_the_science() -> Non
     other = CampaignSpec.model_validate({"name": "a", "seed": 1})
     assert base.id == longer.id != other.id
     assert CampaignSpec.model_validate(json.loads(base.model_dump_json())).id == base.id
+
+
+def test_an_anode_is_looked_for_at_low_voltage(tmp_path: Path) -> None:
+    path = tmp_path / "anode.yaml"
+    path.write_text("goal: {electrode: anode}\n")
+    wanted = read_spec(path).goal.objectives
+    assert (wanted["average_voltage"].min, wanted["average_voltage"].max) == (0.1, 1.5)
+    assert "capacity_grav" in wanted
