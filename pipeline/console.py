@@ -80,7 +80,7 @@ def table(title: str, rows: Sequence[Mapping[str, object]], columns: Sequence[st
         collapse_padding=True,
     )
     for column in shown:
-        numeric = bool(rows) and all(isinstance(row.get(column), int | float) for row in rows)
+        numeric = bool(rows) and all(type(row.get(column)) in (int, float) for row in rows)
         folds = column in prose
         view.add_column(_head(column), justify="right" if numeric else "left", no_wrap=not folds, overflow="fold")
     for i in range(len(rows)):
@@ -111,4 +111,6 @@ def _head(column: str) -> str:
 def _cell(value: object) -> str:
     if value is None:
         return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -44,6 +44,28 @@ def checks(where: str) -> list[dict[str, object]]:
         ),
         _disk(),
         _store(where),
+        *_extras(),
+    ]
+
+
+def _extras() -> list[dict[str, object]]:
+    """What is not there and not needed, and what it would add."""
+    programs = {
+        "chromium": (("chromium", "google-chrome"), "a browser runs the tests of the pages"),
+        "postgresql": (("pg_ctl", "postgres"), "campaigns of a group share a store on PostgreSQL (redoxa[postgres])"),
+    }
+    packages = {
+        "psycopg": "reaches a PostgreSQL store: pip install 'redoxa[postgres]'",
+        "dftd3": "volumes of layered hosts with dispersion: pip install 'redoxa[dispersion]'",
+        "sevenn": "SevenNet as a second potential: pip install 'redoxa[sevennet]'",
+        "mace": "MACE as a second potential: pip install 'redoxa[mace]'",
+    }
+    found = {name: next(filter(None, map(shutil.which, commands)), None) for name, (commands, _) in programs.items()}
+    found |= {name: "installed" if importlib.util.find_spec(name) else None for name in packages}
+    adds = {name: text for name, (_, text) in programs.items()} | packages
+    return [
+        {"check": name, "ok": True, "found": there or "not here", "advice": "" if there else f"optional: {adds[name]}"}
+        for name, there in found.items()
     ]
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
 from typing import Any
 
 from data.database import engine_name, store_file, store_url
 from data.errors import InputError, suggest
-from data.registry import load
+from data.registry import summary
 from data.store import Store
 from generators import GENERATORS
 from pipeline.campaign import CampaignSpec
@@ -77,9 +76,8 @@ def kinds(what: str) -> list[dict[str, object]]:
     defaults = _defaults(what)
     rows: list[dict[str, object]] = []
     for name in sorted(REGISTRIES[what]):
-        kind = load(REGISTRIES[what], singular, name)
-        summary = getattr(kind, "summary", None) or (inspect.getdoc(kind) or "").split("\n")[0]
-        rows.append({"name": name, "default": name in defaults, "summary": summary})
+        said = summary(REGISTRIES[what], singular, name)
+        rows.append({"name": name, "default": name in defaults, "summary": said})
     return rows
 
 
