@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 from collections import Counter, defaultdict
 from collections.abc import Mapping
@@ -194,12 +195,13 @@ def _git_sha() -> str | None:
 
 
 def _reference_facts() -> dict[str, str]:
-    """What the hull and the novelty check know, from the records that ship beside their tables."""
-    facts = {}
+    """What the hull and the novelty check know, and whose work that is, each citation once."""
+    facts: dict[str, str] = {}
+    cited: dict[tuple[str, ...] | str, str] = {}
     for title, file in (("hull", "reference_chgnet.parquet"), ("known materials", "known_materials.parquet")):
         record = read_provenance(ASSETS / file)
-        sources = "; ".join(dict.fromkeys(source.attribution for source in record.sources))
-        facts[title] = (
-            f"{file}, sha256 {record.sha256[:12]}, made {record.created[:10]} by `{record.command}` from {sources}"
-        )
-    return facts
+        facts[title] = f"{file}, sha256 {record.sha256[:12]}, made {record.created[:10]} by `{record.command}`"
+        for source in record.sources:
+            works = tuple(sorted(set(re.findall(r"(?:doi|arXiv):[^\s,;)]+", source.attribution))))
+            cited.setdefault(works or source.attribution, source.attribution)
+    return facts | {"their sources": "; ".join(text for text in cited.values() if text)}
