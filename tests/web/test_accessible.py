@@ -21,7 +21,13 @@ def _training(folder: Path) -> str:
     log = folder / "log.jsonl"
     lines = [{"step": i, "loss": 2.0 / (i + 1), "seconds": float(i)} for i in range(1, 40)]
     log.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    write_training_plot(log, folder / "losses.html", {"Network": "flow", "Data": "mine.parquet", "Crystals": "300", "Folder": "runs/flow"}, 40, running=False)
+    write_training_plot(
+        log,
+        folder / "losses.html",
+        {"Network": "flow", "Data": "mine.parquet", "Crystals": "300", "Folder": "runs/flow"},
+        40,
+        running=False,
+    )
     return (folder / "losses.html").read_text()
 
 
