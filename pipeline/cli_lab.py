@@ -77,6 +77,7 @@ def _rejected(store: str) -> list[str]:
 def show(request_id: str, *, store: Store = DEFAULT_STORE) -> None:
     """Print one request as JSON: recipe, safety findings, predictions and history."""
     queue = open_queue(store)
+    request_id = _whole(queue, request_id)
     row = queue.get(request_id)
     say(
         json.dumps(
@@ -123,9 +124,16 @@ def _decide(act: Callable[..., object], done: str, request_ids: tuple[str, ...],
     if not request_ids:
         raise InputError("name at least one request; `redoxa queue list` shows them")
     queue = open_queue(store)
-    for request_id in request_ids:
+    for request_id in [_whole(queue, given) for given in request_ids]:
         act(queue, request_id, by=by or f"person:{getpass.getuser()}", why=why)
         say(f"{request_id} {done}")
+
+
+def _whole(queue: LabQueue, given: str) -> str:
+    """The id of a request, of which the first characters are enough where they name one only."""
+    from pipeline.lookup import whole_id
+
+    return whole_id("request", given, (row.request_id for row in queue.list())) or given
 
 
 @lab_app.command

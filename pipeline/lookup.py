@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from pipeline.spec_file import read_spec
 from robotics import DRIVERS
 from screening import PROPERTIES
 
+SHORTEST_ID = 4
+
 REGISTRIES = {"generators": GENERATORS, "properties": PROPERTIES, "drivers": DRIVERS}
 
 
@@ -26,9 +29,9 @@ def find_campaign(where: str, name: str) -> str:
         InputError: the store holds none.
     """
     rows = _campaigns(where)
-    matching = [row["id"] for row in rows if name in (row["name"], row["id"])]
-    if matching:
-        return str(matching[-1])
+    named = [row["id"] for row in rows if row["name"] == name]
+    if named:
+        return str(named[-1])
     if Path(name).is_file():
         spec = read_spec(Path(name))
         if spec.id in {row["id"] for row in rows}:
@@ -38,6 +41,8 @@ def find_campaign(where: str, name: str) -> str:
         raise InputError(
             f"{name}: this campaign, as the file stands now, has not run in {engine_name(store_url(where))}. {hint}"
         )
+    if whole := whole_id("campaign", name, (row["id"] for row in rows)):
+        return whole
     known = {row["name"] for row in rows}
     raise InputError(f"{engine_name(store_url(where))}: no campaign '{name}'. {suggest(name, known)}")
 
@@ -50,10 +55,27 @@ def find_spec(where: str, name: str) -> CampaignSpec:
     """
     file = store_file(where)
     if not Path(name).exists() and (file is None or file.exists()):
-        for row in reversed(_campaigns(where)):
-            if name in (row["name"], row["id"]):
+        rows = list(reversed(_campaigns(where)))
+        whole = whole_id("campaign", name, (row["id"] for row in rows))
+        for row in rows:
+            if row["name"] == name or row["id"] == whole:
                 return stored_spec(where, row)
     return read_spec(Path(name))
+
+
+def whole_id(what: str, given: str, ids: Iterable[str]) -> str | None:
+    """The one id that starts with what is given, at least `SHORTEST_ID` characters; None where none does.
+
+    Raises:
+        InputError: several do.
+    """
+    ids = set(ids)
+    if given in ids:
+        return given
+    starting = sorted(i for i in ids if i.startswith(given)) if len(given) >= SHORTEST_ID else []
+    if len(starting) > 1:
+        raise InputError(f"'{given}' begins {len(starting)} {what}s: {', '.join(starting[:5])}. Give more of it.")
+    return starting[0] if starting else None
 
 
 def _campaigns(where: str) -> list[dict[str, Any]]:

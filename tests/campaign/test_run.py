@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from tests.campaign.conftest import TINY, Finished, contents, redoxa
@@ -48,6 +49,8 @@ def test_what_the_run_left_can_be_looked_at(tiny_run: tuple[Path, Finished]) -> 
         assert (folder / name).stat().st_size > 100
     queue = redoxa("queue", "list", "--json", cwd=folder)
     assert queue.out.count('"done"') == done.summary["measured"]
+    first = json.loads(queue.out)[0]["request"]
+    assert json.loads(redoxa("queue", "show", first[:8], cwd=folder).out)["request_id"] == first
 
 
 def test_a_mistyped_campaign_name_is_explained(tiny_run: tuple[Path, Finished]) -> None:

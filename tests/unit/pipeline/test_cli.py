@@ -14,11 +14,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from data.errors import RedoxaError
+from data.errors import InputError, RedoxaError
 from pipeline import cli
 from pipeline.campaign import CampaignSpec
 from pipeline.cli_science import generate
-from pipeline.lookup import find_spec
+from pipeline.lookup import find_spec, whole_id
 from pipeline.prefect_env import QUIET, faults_told
 from pipeline.session import Session, register
 from pipeline.spec_file import read_spec
@@ -290,3 +290,13 @@ def test_help_needs_neither_torch_nor_pymatgen() -> None:
         "lab",
     ):
         assert f" {verb} " in done.stdout
+
+
+def test_the_first_characters_of_an_id_are_enough_where_they_name_one() -> None:
+    ids = ["c8d67f24", "c8d60000", "8159932", "8159"]
+    assert whole_id("request", "c8d67", ids) == "c8d67f24"
+    assert whole_id("request", "8159", ids) == "8159"  # whole, though it begins another
+    assert whole_id("request", "815", ids) is None  # too short to be meant
+    assert whole_id("request", "ffff", ids) is None
+    with pytest.raises(InputError, match="begins 2 requests: c8d60000, c8d67f24"):
+        whole_id("request", "c8d6", ids)
