@@ -138,7 +138,7 @@ def run(campaign: str, *, store: Store = DEFAULT_STORE, prefect: bool = True, as
     """
     from pipeline.console import note, progress_bars
     from pipeline.lookup import find_spec
-    from pipeline.prefect_env import faults_told, quiet_environment
+    from pipeline.prefect_env import faults_told, quiet_environment, server
     from pipeline.session import register, runs_folder, session_for
 
     spec = find_spec(store, campaign)
@@ -149,7 +149,7 @@ def run(campaign: str, *, store: Store = DEFAULT_STORE, prefect: bool = True, as
         with progress_bars(quiet=as_json) as session.on_progress:
             if prefect:
                 quiet_environment(runs_folder(store) / ".prefect")
-                with faults_told():
+                with faults_told(), server():
                     from pipeline.flows import discovery_campaign
 
                     summary = discovery_campaign(store, campaign_id, spec.name)

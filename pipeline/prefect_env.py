@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -22,7 +24,6 @@ QUIET = {
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_SERVER_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_TO_API_ENABLED": "false",
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "PYTHONSAFEPATH": "1",  # the server and its workers import nothing from the user's folder
 }
 """Settings a user may override in the environment. They must stand before Prefect is first imported."""
@@ -75,6 +76,9 @@ def faults_told() -> Iterator[None]:
 def server(timeout_s: float = 120.0) -> Iterator[str]:
     """URL of the Prefect server's API: the one of PREFECT_API_URL, else of one started on loopback meanwhile.
 
+    Not Prefect's own temporary server: Ctrl-C reaches that one before us, and every call then waits for its retries.
+    Ours stands in a session of its own, and ends when its standard input does, however this process ends.
+
     Raises:
         RedoxaError: the server did not come up in time.
     """
@@ -83,8 +87,13 @@ def server(timeout_s: float = 120.0) -> Iterator[str]:
         return
     port = _free_port(4200)
     url = f"http://127.0.0.1:{port}/api"
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.prefect_env", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     try:
         _wait_for(url, process, timeout_s)
         os.environ["PREFECT_API_URL"] = url
@@ -122,3 +131,20 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], timeout_s: float) -> N
         except (urllib.error.URLError, OSError):
             time.sleep(0.3)
     raise RedoxaError(f"the Prefect server did not answer at {url} within {timeout_s:g} s")
+
+
+def _prefect_while_watched() -> None:
+    """Run Prefect's command line until standard input ends."""
+
+    def end() -> None:
+        os.read(0, 1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=end, daemon=True).start()
+    from prefect.cli import app
+
+    app()
+
+
+if __name__ == "__main__":
+    _prefect_while_watched()

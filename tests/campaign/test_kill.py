@@ -11,6 +11,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.campaign.conftest import TINY, Finished, command, contents, redoxa
 
 KILLS = 5
@@ -35,6 +37,29 @@ def test_five_kills_end_where_an_undisturbed_run_ends(tiny_run: tuple[Path, Fini
     last = redoxa("run", TINY, "--json", cwd=tmp_path)
     assert last.code == 0, last.err
     assert contents(store) == contents(undisturbed / "runs" / "redoxa.db")
+    assert _no_orphans(tmp_path)
+
+
+@pytest.mark.parametrize(("by", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
+def test_a_terminal_ends_a_run_and_its_prefect_server(by: signal.Signals, code: int, tmp_path: Path) -> None:
+    """Ctrl-C reaches every process of a terminal's group: the command says one line, not what Prefect then meets."""
+    process = subprocess.Popen(
+        command("run", TINY),
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while rows_of(tmp_path / "runs" / "redoxa.db") < 10:
+        assert process.poll() is None, "the run ended before it had written anything"
+        time.sleep(0.01)
+    os.killpg(process.pid, by)
+    _, said = process.communicate()
+    assert process.returncode == code
+    assert "Traceback" not in said
+    assert "ERROR" not in said
+    assert code != 130 or said.splitlines()[-1].startswith("redoxa: interrupted; what was finished is in the store")
     assert _no_orphans(tmp_path)
 
 
