@@ -92,7 +92,8 @@ PARENT = textwrap.dedent(
     pool = WorkerPool("chgnet", 2)
     try:
         print(*pool.pids, flush=True)
-        time.sleep(60)
+        for _ in range(600):  # a signal just before a sleep is seen only after it
+            time.sleep(0.1)
     except KeyboardInterrupt:
         pool.close()
         sys.exit(130)
