@@ -217,7 +217,7 @@ def report(campaign: str, *, store: Store = DEFAULT_STORE, out: Path | None = No
     from pipeline.lookup import find_campaign
     from pipeline.report_file import write_report
 
-    say(write_report(store, find_campaign(store, campaign), "report written on demand", out))
+    say(write_report(store, find_campaign(store, campaign), out=out))
 
 
 @app.command

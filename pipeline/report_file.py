@@ -41,8 +41,12 @@ from pipeline.tables import ending_reasons, funnel_rows
 VERSIONS = ("redoxa", "torch", "chgnet", "pymatgen", "ase", "prefect", "numpy")
 
 
-def write_report(where: str, campaign_id: str, ended: str, out: Path | None = None) -> str:
-    """Write the campaign's report, whole or not at all; returns its path."""
+def write_report(where: str, campaign_id: str, ended: str = "", out: Path | None = None) -> str:
+    """Write the campaign's report, whole or not at all; returns its path.
+
+    Args:
+        ended: why the run came to its end; empty where the report is written without one.
+    """
     session = session_for(where, campaign_id)
     path = out or session.own_folder() / "report.html"
     path.parent.mkdir(parents=True, exist_ok=True)

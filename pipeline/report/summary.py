@@ -108,7 +108,8 @@ def _chosen(data: ReportData) -> int:
 def why_no_cards(data: ReportData) -> str:
     """Why there is no candidate to show."""
     if not data.results:
-        return f"Nothing has been screened yet, so there is nothing to show. The run says: {data.stop_reason}"
+        said = f" The run says: {data.stop_reason}" if data.stop_reason else ""
+        return f"Nothing has been screened yet, so there is nothing to show.{said}"
     worst = max(data.funnel, key=lambda s: s.entered - s.passed, default=None)
     if worst is None or worst.entered == worst.passed:
         return f"None of {count(len(data.results), 'candidate')} passed every gate."
