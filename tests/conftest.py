@@ -1,9 +1,10 @@
-"""A real PostgreSQL server for the tests that need one, started where its programs are installed."""
+"""What all tests share: Ctrl-C as in a terminal, and a real PostgreSQL server where its programs are installed."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +13,11 @@ from pathlib import Path
 import pytest
 
 SOCKET_PORT = 54329
+
+
+def pytest_configure() -> None:
+    """Undo that Ctrl-C is ignored, as a shell has it for what a script puts in the background: children inherit it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _programs() -> Path | None:

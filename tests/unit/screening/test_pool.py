@@ -92,8 +92,7 @@ PARENT = textwrap.dedent(
     pool = WorkerPool("chgnet", 2)
     try:
         print(*pool.pids, flush=True)
-        for _ in range(600):  # a signal just before a sleep is seen only after it
-            time.sleep(0.1)
+        time.sleep(60)
     except KeyboardInterrupt:
         pool.close()
         sys.exit(130)
