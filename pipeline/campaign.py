@@ -64,7 +64,7 @@ class Goal(Section):
     objectives: dict[str, AnyRange] = Field(
         default={
             "average_voltage": Range(min=2.5, max=4.5),
-            "capacity_grav": Range(min=100),
+            "usable_capacity": Range(min=100),
             "stability_discharge": Range(max=0.1),
         },
         description="ranges the candidates should lie in, several at once; names as in `redoxa list properties`; "

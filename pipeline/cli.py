@@ -20,7 +20,7 @@ from cyclopts import App, CycloptsError, Parameter
 from data.errors import InputError, RedoxaError
 
 Store = Annotated[str, Parameter(name="--store", env_var="REDOXA_STORE", help="path or URL of the store")]
-Json = Annotated[bool, Parameter(name="--json", negative="", help="print JSON for machines")]
+Json = Annotated[bool, Parameter(name="--json", negative="", help="print lines of JSON for machines")]
 
 DEFAULT_STORE = "runs/redoxa.db"
 
@@ -89,43 +89,63 @@ def _full_disk() -> str:
 
 
 def _fail(message: str, code: int) -> None:
+    """Say it to people on stderr, to machines on stdout too, and end."""
+    if "--json" in sys.argv:
+        from pipeline.console import emit
+
+        emit("error", error=message, exit_code=code)
     sys.stderr.write(f"redoxa: {message}\n")
     raise SystemExit(code)
 
 
 @app.command
-def init(path: Path = Path("campaign.yaml"), *, force: bool = False) -> None:
+def init(path: Path = Path("campaign.yaml"), *, force: bool = False, as_json: Json = False) -> None:
     """Write a commented example campaign.
 
     Args:
         path: file to write.
         force: replace it if it exists.
     """
-    from pipeline.console import say
+    from pipeline.console import emit, say
 
     if path.exists() and not force:
         raise InputError(f"{path}: exists already. Give another name, or --force to replace it.")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text((Path(__file__).parent / "templates" / "campaign.yaml").read_text(encoding="utf-8"))
-    say(f"{path} written. Edit it, then: redoxa run {path}")
+    if as_json:
+        emit("file", file=path)
+    else:
+        say(f"{path} written. Edit it, then: redoxa run {path}")
 
 
 @app.command
-def validate(*files: Path) -> None:
-    """Check campaign files; nothing is run.
+def validate(*files: Path, as_json: Json = False) -> int:
+    """Check campaign files, each of them; nothing is run.
 
     Args:
         files: campaign files.
     """
-    from pipeline.console import say
+    from pipeline.console import emit, say
     from pipeline.spec_file import name_after, read_spec
 
     if not files:
         raise InputError("name at least one campaign file")
+    good = True
     for file in files:
-        spec = read_spec(file)
+        try:
+            spec = read_spec(file)
+        except InputError as error:
+            good = False
+            if as_json:
+                emit("validation", file=file, good=False, problems=[x for x in str(error).splitlines() if x[:1] != " "])
+            sys.stderr.write(f"redoxa: {error}\n")
+            continue
         called = f"'{spec.name}'" + (", after its file" if spec.name == name_after(file) != file.stem else "")
-        say(f"{file}: good. Campaign {called}, id {spec.id}, {len(spec.allowed_symbols)} elements")
+        if as_json:
+            emit("validation", file=file, good=True, campaign=spec.name, campaign_id=spec.id)
+        else:
+            say(f"{file}: good. Campaign {called}, id {spec.id}, {len(spec.allowed_symbols)} elements")
+    return 0 if good else 2
 
 
 @app.command
@@ -136,7 +156,7 @@ def run(campaign: str, *, store: Store = DEFAULT_STORE, prefect: bool = True, as
         campaign: campaign file; or the name or id of a campaign that is in the store, to go on with it.
         prefect: run the stages as Prefect tasks; --no-prefect runs the plain functions.
     """
-    from pipeline.console import note, progress_bars
+    from pipeline.console import emit, note, progress_bars
     from pipeline.lookup import find_spec
     from pipeline.prefect_env import faults_told, quiet_environment, server
     from pipeline.session import register, runs_folder, session_for
@@ -161,7 +181,7 @@ def run(campaign: str, *, store: Store = DEFAULT_STORE, prefect: bool = True, as
         session.close()
         session_for.cache_clear()
     if as_json:
-        sys.stdout.write(json.dumps(summary) + "\n")
+        emit("campaign", **summary)
     else:
         from pipeline.summary import print_summary
 
@@ -179,26 +199,25 @@ def status(campaign: str | None = None, *, store: Store = DEFAULT_STORE, as_json
     """
     from data.store import Store as DataStore
     from pipeline import stages
-    from pipeline.console import say, table
+    from pipeline.console import emit, say, table
     from pipeline.lookup import find_campaign
 
     opened = DataStore.open(store, create=False)
     ids = [row["id"] for row in opened.campaigns()] if campaign is None else [find_campaign(store, campaign)]
-    rows = []
-    for campaign_id in ids:
-        summary = stages.summary(store, campaign_id)
-        rounds = {r["round"] for r in opened.completed_stages(campaign_id)}
-        rows.append(
-            {
-                "campaign": summary["campaign"],
-                "id": campaign_id,
-                "rounds": len(rounds),
-                **{k: summary["counts"][k] for k in ("candidates", "screened", "verdict_pass", "selected")},
-                **{k: summary[k] for k in ("queued", "waiting_for_approval", "measured")},
-            }
-        )
+    summaries = [stages.summary(store, campaign_id) for campaign_id in ids]
+    rows = [
+        {
+            "campaign": x["campaign"],
+            "id": x["campaign_id"],
+            "rounds": x["rounds"],
+            **{k: x["counts"][k] for k in ("candidates", "screened", "verdict_pass", "selected")},
+            **{k: x[k] for k in ("queued", "waiting_for_approval", "measured")},
+        }
+        for x in summaries
+    ]
     if as_json:
-        say(json.dumps(rows))
+        for summary in summaries:
+            emit("campaign", **summary)
     elif rows:
         table(f"Campaigns in {store}", rows, list(rows[0]))
     else:
@@ -206,35 +225,42 @@ def status(campaign: str | None = None, *, store: Store = DEFAULT_STORE, as_json
 
 
 @app.command
-def report(campaign: str, *, store: Store = DEFAULT_STORE, out: Path | None = None) -> None:
+def report(campaign: str, *, store: Store = DEFAULT_STORE, out: Path | None = None, as_json: Json = False) -> None:
     """Write a campaign's report again.
 
     Args:
         campaign: name, id or file.
         out: file to write; by default the campaign's own report.html.
     """
-    from pipeline.console import say
+    from pipeline.console import emit, say
     from pipeline.lookup import find_campaign
     from pipeline.report_file import write_report
 
-    say(write_report(store, find_campaign(store, campaign), out=out))
+    path = write_report(store, find_campaign(store, campaign), out=out)
+    if as_json:
+        emit("file", file=path)
+    else:
+        say(path)
 
 
 @app.command
-def export(campaign: str, out: Path, *, store: Store = DEFAULT_STORE) -> None:
+def export(campaign: str, out: Path, *, store: Store = DEFAULT_STORE, as_json: Json = False) -> None:
     """Write a campaign's results to a file: .csv, .json, .parquet, .zip (CIF files) or .extxyz.
 
     Args:
         campaign: name, id or file.
         out: file to write; its ending chooses the format.
     """
-    from pipeline.console import say
+    from pipeline.console import emit, say
     from pipeline.export import export as write
     from pipeline.lookup import find_campaign
     from pipeline.session import session_for
 
     rows = write(session_for(store, find_campaign(store, campaign)), out)
-    say(f"{out}: {rows} rows")
+    if as_json:
+        emit("file", file=out, rows=rows)
+    else:
+        say(f"{out}: {rows} rows")
 
 
 @app.command
@@ -270,12 +296,13 @@ def list_kinds(what: str, *, as_json: Json = False) -> None:
     Args:
         what: generators, properties or drivers.
     """
-    from pipeline.console import say, table
+    from pipeline.console import emit, table
     from pipeline.lookup import kinds
 
     rows = kinds(what)
     if as_json:
-        say(json.dumps(rows))
+        for row in rows:
+            emit("kind", **row)
     else:
         table(what, rows, ["name", "default", "summary"])
 
@@ -292,12 +319,13 @@ def schema() -> None:
 @app.command
 def doctor(*, store: Store = DEFAULT_STORE, as_json: Json = False) -> int:
     """Check this machine and installation: versions, shipped files, potential, store, cores."""
-    from pipeline.console import say, table
+    from pipeline.console import emit, table
     from pipeline.doctor import checks
 
     rows = checks(store)
     if as_json:
-        say(json.dumps(rows))
+        for row in rows:
+            emit("check", **row)
     else:
         table("redoxa doctor", rows, ["check", "ok", "found", "advice"])
     return 0 if all(row["ok"] for row in rows) else 1

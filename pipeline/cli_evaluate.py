@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -56,7 +55,7 @@ def evaluate(
         seed: of sampling and of every draw.
         workers: processes that relax; 0 means one for each core.
     """
-    from pipeline.console import note, progress_bars, say
+    from pipeline.console import emit, note, progress_bars
     from pipeline.evaluate.run import Task, evaluate
 
     if not sources:
@@ -67,7 +66,7 @@ def evaluate(
         warnings.filterwarnings("ignore", message="No Pauling electronegativity")  # noble gases
         card = evaluate(task, on_progress)
     if as_json:
-        say(json.dumps(card.to_json()))
+        emit("scorecard", **card.to_json())
     else:
         _print(card)
         note(f"Scorecard: {(out / 'scorecard.html').resolve().as_uri()}")

@@ -5,17 +5,18 @@ from __future__ import annotations
 import getpass
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
 from data.errors import InputError, RedoxaError
-from data.lab import RequestState
+from data.lab import QueueItem, RequestState
 from data.store import Store as DataStore
 from pipeline.cli import DEFAULT_STORE, Json, Store
-from pipeline.console import say, table
+from pipeline.console import emit, note, say, table
 from robotics.queue import LabQueue
 
 By = Annotated[str, Parameter(name="--by", help="who decides; goes into the audit trail")]
@@ -37,26 +38,42 @@ def list_requests(*, state: RequestState | None = None, store: Store = DEFAULT_S
     Args:
         state: only those that stand here.
     """
-    rows = [
-        {
-            "request": row.request_id,
-            "state": row.state.value,
-            "formula": row.request.formula,
-            "priority": row.request.priority,
-            "safe": row.is_safe,
-            "why": row.request.why,
-        }
-        for row in open_queue(store).list()
-        if state is None or row.state is state
-    ]
+    found = [row for row in open_queue(store).list() if state is None or row.state is state]
     if as_json:
-        say(json.dumps(rows))
-    elif rows:
+        for row in found:
+            emit("request", **_told(row))
+    elif found:
+        rows = [
+            {
+                "request": row.request_id,
+                "state": row.state.value,
+                "formula": row.request.formula,
+                "priority": row.request.priority,
+                "safe": row.is_safe,
+                "why": row.request.why,
+            }
+            for row in found
+        ]
         table(f"Queue of {store}", rows, list(rows[0]))
         for line in _rejected(store):
             say(f"rejected: {line}")
     else:
         say("the queue is empty" if state is None else f"no request is {state.value}")
+
+
+def _told(row: QueueItem) -> dict[str, object]:
+    """A request for machines, in the names of the exported results."""
+    return {
+        "request_id": row.request_id,
+        "request_state": row.state.value,
+        "safe": row.is_safe,
+        "campaign_id": row.request.campaign,
+        "candidate_id": row.request.candidate_id,
+        "formula": row.request.formula,
+        "round": row.request.round + 1,
+        "priority": row.request.priority,
+        "why": row.request.why,
+    }
 
 
 def _rejected(store: str) -> list[str]:
@@ -74,59 +91,80 @@ def _rejected(store: str) -> list[str]:
 
 
 @queue_app.command
-def show(request_id: str, *, store: Store = DEFAULT_STORE) -> None:
-    """Print one request as JSON: recipe, safety findings, predictions and history."""
+def show(request_id: str, *, store: Store = DEFAULT_STORE, as_json: Json = False) -> None:
+    """Print one request as JSON: recipe, safety findings, predictions and history. With --json, on one line."""
     queue = open_queue(store)
-    request_id = _whole(queue, request_id)
-    row = queue.get(request_id)
-    say(
-        json.dumps(
-            {
-                "request_id": request_id,
-                "state": row.state.value,
-                "request": row.request.model_dump(mode="json"),
-                "safety": [finding.model_dump(mode="json") for finding in row.safety],
-                "history": [event.model_dump(mode="json") for event in queue.events(request_id)],
-            },
-            indent=1,
-        )
-    )
+    row = queue.get(_whole(queue, request_id))
+    whole = {
+        **_told(row),
+        "request": row.request.model_dump(mode="json") | {"round": row.request.round + 1},
+        "safety": [finding.model_dump(mode="json") for finding in row.safety],
+        "history": [event.model_dump(mode="json") for event in queue.events(row.request_id)],
+    }
+    if as_json:
+        emit("request", **whole)
+    else:
+        say(json.dumps(whole, indent=1))
 
 
 @queue_app.command
 def approve(
-    *request_ids: str, by: By = "", why: Why = "approved on the command line", store: Store = DEFAULT_STORE
+    *request_ids: str,
+    by: By = "",
+    why: Why = "approved on the command line",
+    store: Store = DEFAULT_STORE,
+    as_json: Json = False,
 ) -> None:
     """Approve proposed requests; the safety rules still have the last word."""
-    _decide(LabQueue.approve, "approved", request_ids, store, by, why)
+    queue = _decide(LabQueue.approve, "approved", request_ids, store, by, why, as_json)
+    if not as_json:
+        note(f"next: {_work(store, queue)}")
 
 
 @queue_app.command
-def hold(*request_ids: str, by: By = "", why: Why, store: Store = DEFAULT_STORE) -> None:
+def hold(*request_ids: str, by: By = "", why: Why, store: Store = DEFAULT_STORE, as_json: Json = False) -> None:
     """Hold requests back."""
-    _decide(LabQueue.hold, "held", request_ids, store, by, why)
+    _decide(LabQueue.hold, "held", request_ids, store, by, why, as_json)
 
 
 @queue_app.command
-def release(*request_ids: str, by: By = "", why: Why, store: Store = DEFAULT_STORE) -> None:
+def release(*request_ids: str, by: By = "", why: Why, store: Store = DEFAULT_STORE, as_json: Json = False) -> None:
     """Let held requests go on."""
-    _decide(LabQueue.release, "released", request_ids, store, by, why)
+    _decide(LabQueue.release, "released", request_ids, store, by, why, as_json)
 
 
 @queue_app.command
-def cancel(*request_ids: str, by: By = "", why: Why, store: Store = DEFAULT_STORE) -> None:
+def cancel(*request_ids: str, by: By = "", why: Why, store: Store = DEFAULT_STORE, as_json: Json = False) -> None:
     """Cancel requests for good."""
-    _decide(LabQueue.cancel, "cancelled", request_ids, store, by, why)
+    _decide(LabQueue.cancel, "cancelled", request_ids, store, by, why, as_json)
 
 
-def _decide(act: Callable[..., object], done: str, request_ids: tuple[str, ...], store: str, by: str, why: str) -> None:
-    """Do the same to each request, in the name of a person."""
-    if not request_ids:
+def _decide(
+    act: Callable[..., object], done: str, given: tuple[str, ...], store: str, by: str, why: str, as_json: bool
+) -> list[QueueItem]:
+    """Do the same to each request, in the name of a person; the requests as they stand then."""
+    if not given:
         raise InputError("name at least one request; `redoxa queue list` shows them")
     queue = open_queue(store)
-    for request_id in [_whole(queue, given) for given in request_ids]:
+    rows = []
+    for request_id in [_whole(queue, start) for start in given]:
         act(queue, request_id, by=by or f"person:{getpass.getuser()}", why=why)
-        say(f"{request_id} {done}")
+        rows.append(queue.get(request_id))
+        if as_json:
+            emit("request", **_told(rows[-1]))
+        else:
+            say(f"{request_id} {done}")
+    return rows
+
+
+def _work(store: str, rows: Sequence[QueueItem]) -> str:
+    """The commands that hand requests to the laboratories of their campaigns."""
+    opened = DataStore.open(store, create=False)
+    names = {row["id"]: row["name"] for row in opened.campaigns()}
+    opened.close()
+    campaigns = sorted({names.get(row.request.campaign, row.request.campaign) for row in rows})
+    given = "" if store == DEFAULT_STORE else f" --store {store}"
+    return ", ".join(f"redoxa lab work {name}{given}" for name in campaigns)
 
 
 def _whole(queue: LabQueue, given: str) -> str:
@@ -139,15 +177,15 @@ def _whole(queue: LabQueue, given: str) -> str:
 @lab_app.command
 def status(*, store: Store = DEFAULT_STORE, as_json: Json = False) -> None:
     """Count the requests by state."""
-    counts = dict(Counter(row.state.value for row in open_queue(store).list()))
+    counts = Counter(row.state.value for row in open_queue(store).list())
     if as_json:
-        say(json.dumps(counts))
+        emit("laboratory", requests=counts)
     else:
         say(", ".join(f"{n} {state}" for state, n in sorted(counts.items())) or "the queue is empty")
 
 
 @lab_app.command
-def work(campaign: str, *, store: Store = DEFAULT_STORE) -> None:
+def work(campaign: str, *, store: Store = DEFAULT_STORE, as_json: Json = False) -> None:
     """Hand a campaign's approved requests to its laboratory and take results back; nothing else is run.
 
     Args:
@@ -159,17 +197,21 @@ def work(campaign: str, *, store: Store = DEFAULT_STORE) -> None:
     from robotics.service import run_queue
 
     session = session_for(store, find_campaign(store, campaign))
-    run_queue(session.queue, session.driver, campaign=session.campaign_id)
-    if isinstance(session.driver, Rejects):
-        for line in session.driver.folders():
-            say(line)
-        for line in session.driver.rejected():
-            say(f"rejected: {line}")
+    done = run_queue(session.queue, session.driver, campaign=session.campaign_id)
+    rejected = session.driver.rejected() if isinstance(session.driver, Rejects) else []
+    if as_json:
+        counts = Counter(row.state.value for row in session.queue.list(campaign=session.campaign_id))
+        emit("laboratory", requests=counts, campaign_id=session.campaign_id, rejected=rejected, **asdict(done))
+        return
+    for line in session.driver.folders() if isinstance(session.driver, Rejects) else ():
+        say(line)
+    for line in rejected:
+        say(f"rejected: {line}")
     status(store=store)
 
 
 @lab_app.command
-def stop(campaign: str, *, store: Store = DEFAULT_STORE) -> None:
+def stop(campaign: str, *, store: Store = DEFAULT_STORE, as_json: Json = False) -> None:
     """Stop everything the campaign's laboratory has running. Safe to call twice.
 
     Args:
@@ -178,5 +220,9 @@ def stop(campaign: str, *, store: Store = DEFAULT_STORE) -> None:
     from pipeline.lookup import find_campaign
     from pipeline.session import session_for
 
-    session_for(store, find_campaign(store, campaign)).driver.stop()
-    say("the laboratory was told to stop")
+    session = session_for(store, find_campaign(store, campaign))
+    session.driver.stop()
+    if as_json:
+        emit("laboratory", campaign_id=session.campaign_id, stopped=True)
+    else:
+        say("the laboratory was told to stop")

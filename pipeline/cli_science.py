@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from typing import Annotated, Literal, get_args
 
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
@@ -16,9 +15,6 @@ from data.records import WorkingIon
 from generators import DEFAULT_GENERATOR
 from generators.base import BUDGET_s
 from pipeline.cli import DEFAULT_STORE, Json, Store
-
-if TYPE_CHECKING:
-    from pipeline.report.model import FileRow
 
 Count = Annotated[int, Parameter(name=["-n", "--count"], validator=Number(gte=1, lte=1_000_000))]
 
@@ -45,6 +41,7 @@ def generate(
     checkpoint: Path | None = None,
     energies: bool = True,
     budget_s: Annotated[float, Parameter(validator=Number(gte=0))] = BUDGET_s,
+    as_json: Json = False,
 ) -> None:
     """Sample crystals into a folder: CIF files, samples.extxyz and samples.csv, all in the same order.
 
@@ -75,7 +72,7 @@ def generate(
         budget_s: processor time in seconds that relaxing the answers to --formula may take, by an estimate of 0.025 s
             an atom that is the same on every machine; what does not fit is named.
     """
-    from pipeline.console import note, progress_bars
+    from pipeline.console import emit, note, progress_bars
     from pipeline.generate import Request, sample_to_folder
 
     request = Request.read(
@@ -84,14 +81,19 @@ def generate(
         targets=target or (),
     )  # fmt: skip
     before_s = sum(os.times()[:4])
-    with progress_bars() as on_progress:
+    with progress_bars(quiet=as_json) as on_progress:
         written = sample_to_folder(
             generator, request, seed, out, checkpoint, on_progress, energies=energies, budget_s=budget_s
         )
+    spent_s = sum(os.times()[:4]) - before_s
+    if as_json:
+        emit("samples", folder=out, count=written.count, notes=written.notes, processor_time_s=round(spent_s, 2))
+        return
     for line in written.notes:
         note(line)
-    spent = sum(os.times()[:4]) - before_s
-    note(f"{written.count} structures in {out}, {spent:.0f} s of processor time")
+    note(f"{written.count} structures in {out}, {spent_s:.0f} s of processor time")
+    ion = next((x for x in (require or "").split(",") if x in get_args(WorkingIon)), "Li")
+    note(f"next: redoxa screen {out} --ion {ion}")
 
 
 def screen(
@@ -125,8 +127,16 @@ def screen(
             it such a file is refused. A remark stays with every result.
         workers: processes; 0 means one for each core.
     """
-    from pipeline.console import note
-    from pipeline.screen_files import ScreenOptions, assess, default_page, print_table, structure_files, write_page
+    from pipeline.console import emit, note
+    from pipeline.screen_files import (
+        ScreenOptions,
+        assess,
+        default_page,
+        json_row,
+        print_table,
+        structure_files,
+        write_page,
+    )
 
     for option, name in (("--ion", ion), ("--exchange", exchange)):
         if name is not None and name not in get_args(WorkingIon):
@@ -136,7 +146,7 @@ def screen(
     if not files:
         raise StructureError("name at least one structure file")
     options = ScreenOptions(ion, campaign, workers, store, profile, orderings, barriers, exchange, trust_sites)
-    on_row = (lambda row: _print_json(row, options.ion)) if as_json else None
+    on_row = (lambda row: emit("screening", **json_row(row, options.ion))) if as_json else None
     rows = assess(structure_files(files), options, on_row)
     if not as_json:
         print_table(rows)
@@ -152,13 +162,6 @@ def screen(
     return 1 if any(row.result is None or row.result.verdict == "error" for row in rows) else 0
 
 
-def _print_json(row: FileRow, ion: str) -> None:
-    from pipeline.screen_files import json_row
-
-    sys.stdout.write(json.dumps(json_row(row, ion)) + "\n")
-    sys.stdout.flush()
-
-
 def train(
     *paths: Path,
     generator: Literal["flow", "diffusion", "geometry", "orbits", "vae", "wyckoff"] = "flow",
@@ -172,6 +175,7 @@ def train(
     seed: int = 0,
     workers: Annotated[int, Parameter(validator=Number(gte=1))] = 1,
     resume: bool = True,
+    as_json: Json = False,
 ) -> None:
     """Train a generator on crystals; goes on from the last checkpoint in the folder.
 
@@ -196,6 +200,7 @@ def train(
         resume: --no-resume starts anew.
     """
     from generators.training.loop import TrainConfig
+    from pipeline.console import emit
     from pipeline.train import (
         train_geometry_to_folder,
         train_orbits_to_folder,
@@ -214,16 +219,15 @@ def train(
     if paths and data is not None:
         raise InputError("--data: crystals are named already; leave it out, or name it alone")
     named = paths or ((data,) if data else ())
-    if generator == "orbits" and start is not None:
-        if named:
-            raise InputError("--start: of orbits, it goes on from the labels that ship; name no crystals beside it")
-        train_stability_to_folder(start, out)
-        return
+    if generator == "orbits" and start is not None and named:
+        raise InputError("--start: of orbits, it goes on from the labels that ship; name no crystals beside it")
     table = training_table(named, [p for p in (hosts, start) if p], out) if named else None
-    if generator == "orbits":
-        train_orbits_to_folder(table, out, steps=steps or 6_000, seed=seed)
+    if generator == "orbits" and start is not None:
+        weights = train_stability_to_folder(start, out)
+    elif generator == "orbits":
+        weights = train_orbits_to_folder(table, out, steps=steps or 6_000, seed=seed)
     elif generator == "geometry":
-        train_geometry_to_folder(table, out, steps=steps or 9_000, seed=seed)
+        weights = train_geometry_to_folder(table, out, steps=steps or 9_000, seed=seed)
     elif table is None:
         raise InputError("name crystals to train on: a folder of structure files, or a table (.parquet, .csv)")
     else:
@@ -232,7 +236,11 @@ def train(
             out, steps=steps, decay_steps=max(1, 3 * steps // 5), warmup_steps=min(500, max(1, steps // 3)),
             seed=seed, workers=workers,
         )  # fmt: skip
-        train_to_folder(generator, table, config, hosts=hosts, start=start, rate=rate, edges=edges, resume=resume)
+        weights = train_to_folder(
+            generator, table, config, hosts=hosts, start=start, rate=rate, edges=edges, resume=resume
+        )
+    if as_json:
+        emit("weights", file=weights, generator=generator)
 
 
 @reference_app.command
@@ -343,7 +351,9 @@ def latent_map(*, out: Path | None = None) -> None:
 
 
 @reference_app.command
-def add(*files: Path, materials_project: str | None = None, store: Store = DEFAULT_STORE) -> None:
+def add(
+    *files: Path, materials_project: str | None = None, store: Store = DEFAULT_STORE, as_json: Json = False
+) -> None:
     """Add structures of your own, or entries with energies on the same scale, to the reference.
 
     Args:
@@ -353,7 +363,7 @@ def add(*files: Path, materials_project: str | None = None, store: Store = DEFAU
     """
     from pipeline.reference import add_phases
 
-    add_phases(files, materials_project, store)
+    add_phases(files, materials_project, store, as_json=as_json)
 
 
 @reference_app.command

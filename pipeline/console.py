@@ -27,6 +27,13 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
+def emit(what: str, **values: object) -> None:
+    """One line of JSON on stdout, led by its schema and version (docs/results.md); what is no number is null."""
+    from pydantic_core import to_json
+
+    say(to_json({"schema": f"redoxa.{what}/1", **values}, inf_nan_mode="null").decode())
+
+
 def note(text: str) -> None:
     """One line beside the results, on stderr."""
     stderr().print(text, markup=False, soft_wrap=True)

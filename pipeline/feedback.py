@@ -14,6 +14,10 @@ PRIOR_COUNT = 4.0
 """The uncalibrated prediction counts as much as this many measurements, so that one cell does not overturn it."""
 
 
+PREDICTED_BY = {"capacity_grav": "usable_capacity"}
+"""What is measured -> the property that predicts it: a cell gives the reversible capacity, not the theoretical one."""
+
+
 @dataclass(frozen=True)
 class Comparison:
     """A predicted and a measured value of one property of one candidate."""
@@ -41,14 +45,14 @@ class Calibration:
 
 
 def compare(pairs: Iterable[tuple[ExperimentRequest, Measurement]]) -> list[Comparison]:
-    """Predicted against measured for every property of every cell that worked."""
+    """Predicted against measured for every property of every cell that worked, under the name of the prediction."""
     return [
         Comparison(
             request.candidate_id, request.formula, name, request.predictions[name], measured, measurement.simulated
         )
         for request, measurement in pairs
         if measurement.outcome is Outcome.SUCCESS
-        for name, measured in measurement.values.items()
+        for name, measured in ((PREDICTED_BY.get(key, key), value) for key, value in measurement.values.items())
         if name in request.predictions
     ]
 

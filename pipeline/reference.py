@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import warnings
@@ -19,7 +18,7 @@ from data.errors import InputError
 from data.provenance import CHGNET, MATERIALS_PROJECT, Source, read_provenance, sha256_of, write_provenance
 from data.shipped import shipped
 from data.tables import KnownMaterials, load_known_materials
-from pipeline.console import note, progress_bars, say, table
+from pipeline.console import emit, note, progress_bars, say, table
 from pipeline.doctor import ASSETS
 from pipeline.screening_context import USER_REFERENCE, open_reference
 from pipeline.session import runs_folder
@@ -284,7 +283,7 @@ def _data_set(path: Path) -> Source:
     return Source(name=path.name, attribution=attribution, sha256=sha256_of(path), rows=rows)
 
 
-def add_phases(files: Sequence[Path], system: str | None, store: str) -> None:
+def add_phases(files: Sequence[Path], system: str | None, store: str, *, as_json: bool) -> None:
     """Add a user's phases, or the Materials Project's of a chemical system, to the table beside the store.
 
     Raises:
@@ -308,7 +307,10 @@ def add_phases(files: Sequence[Path], system: str | None, store: str) -> None:
         merged, notes = reference_add.add_phases(files, target, load_potential(), step, tasks)
     for line in notes:
         note(line)
-    say(f"{target}: {len(merged)} phases of yours now count in every hull")
+    if as_json:
+        emit("file", file=target, rows=len(merged))
+    else:
+        say(f"{target}: {len(merged)} phases of yours now count in every hull")
 
 
 def _elements(system: str) -> list[str]:
@@ -332,6 +334,12 @@ def show_system(system: str, store: str, *, as_json: bool) -> None:
     """
     elements = _elements(system)
     reference = open_reference(runs_folder(store))
+    entries = reference.entries(elements)
+    if as_json:
+        for e in entries:
+            energy = {"energy_eV_per_atom": e.energy_eV_per_atom, "energy_scale": reference.scale}
+            emit("phase", formula=e.formula, **energy, kind=e.kind, name=e.name, source=e.source)
+        return
     rows = [
         {
             "formula": e.formula,
@@ -340,11 +348,8 @@ def show_system(system: str, store: str, *, as_json: bool) -> None:
             "name": e.name,
             "source": e.source,
         }
-        for e in reference.entries(elements)
+        for e in entries
     ]
-    if as_json:
-        say(json.dumps({"scale": reference.scale, "phases": rows}))
-        return
     table(
         f"{reference.coverage(elements).text}; energies on the scale {reference.scale}",
         rows,

@@ -17,6 +17,9 @@ from pipeline.feedback import Calibration, calibrated
 from screening.doubts import doubts
 from screening.settings import Range
 
+DOUBTED = 0.5
+"""What the chance of a candidate in doubt is multiplied by for its place; a declared penalty, not a measured one."""
+
 
 @dataclass(frozen=True)
 class Scored:
@@ -107,7 +110,7 @@ def _utility(estimate: Estimate, limits: Range) -> float:
 
 
 def choose(scored: Sequence[Scored], config: Select, before: Sequence[ScreeningResult] = ()) -> list[Choice]:
-    """The batch: by front, those without doubts first, then by probability, at most `max_per_chemical_system` a system.
+    """The batch: by front, then by probability, which doubts halve; at most `max_per_chemical_system` a system.
 
     Candidates that relaxed into the same crystal as a better one, or as one of an earlier round, are passed over.
 
@@ -122,9 +125,8 @@ def choose(scored: Sequence[Scored], config: Select, before: Sequence[ScreeningR
         able,
         key=lambda s: (
             s.front,
-            bool(doubts(s.result)),
             chemical_system(s.result) in taken,
-            -round(s.probability, 9),
+            -round(s.probability * (DOUBTED if doubts(s.result) else 1), 9),
             s.result.candidate_id,
         ),
     )
@@ -160,7 +162,8 @@ def _sentence(item: Scored, system: str, nth: int) -> str:
     place = "On the Pareto front" if item.front == 1 else f"On front {item.front}, after better ones"
     chance = ">99 %" if item.probability > 0.99 else f"{100 * item.probability:.0f} %"
     which = "the best of" if nth == 1 else f"number {nth} of"
-    mind = f" In doubt: {'; '.join(r.text for r in doubts(item.result))}." if doubts(item.result) else ""
+    found = "; ".join(r.text for r in doubts(item.result))
+    mind = f" In doubt, which halves its chance in the ranking: {found}." if found else ""
     return (
         f"{place}: {facts}. It has a {chance} chance of meeting every objective and is {which} the {system} system."
         f"{mind}"
@@ -190,7 +193,7 @@ def why_not(
         )
     text = (
         f"It lies on front {scored.front} with a {chance} chance of meeting every objective; the {config.batch_size} "
-        "places of a round went to earlier fronts, to candidates without doubts or to better chances."
+        "places of a round went to earlier fronts or to better chances (what is in doubt counts half)."
     )
     system = chemical_system(result)
     if chosen[system] >= config.max_per_chemical_system:

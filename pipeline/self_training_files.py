@@ -11,7 +11,7 @@ from data.errors import InputError
 from data.provenance import CHGNET, MATERIALS_PROJECT, Source, read_provenance, sha256_of, write_provenance
 from data.shipped import shipped
 from data.skeletons import load_templates
-from pipeline.console import say, table
+from pipeline.console import emit, table
 from pipeline.self_training import Outcome, Plan
 from pipeline.self_training_rows import round_values, table_of
 
@@ -67,9 +67,9 @@ def rounds_json(outcome: Outcome) -> list[dict[str, object]]:
 
 def print_rounds(outcome: Outcome, *, as_json: bool) -> None:
     """The rounds on stdout."""
-    rows = rounds_json(outcome)
     if as_json:
-        say(json.dumps(rows))
+        for values in rounds_json(outcome):
+            emit("round", **values)
         return
     shown = []
     for number, (found, cpu_s) in enumerate(zip(outcome.found, outcome.cpu_s, strict=True), 1):

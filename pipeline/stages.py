@@ -24,6 +24,7 @@ from pipeline.feedback import Calibration, calibrate, compare
 from pipeline.select import choose, score
 from pipeline.session import Session, session_for
 from robotics.queue import ApprovalPolicy
+from screening.settings import Range
 
 CHUNK = 64
 """Samples that are generated and stored together; part of what makes a seed reproducible."""
@@ -83,14 +84,15 @@ def generate_chunk(where: str, campaign_id: str, round_: int, kind: str, chunk: 
 
 def condition_of(spec: CampaignSpec, aims: frozenset[str] = frozenset()) -> Condition:
     """What the spec asks of a generator: its chemistry, and the objectives that the generator can aim at."""
-    atoms = spec.chemistry.atoms_per_cell
-    objectives = ((name, spec.goal.objectives[name]) for name in sorted(aims & set(spec.goal.objectives)))
+    atoms, objectives = spec.chemistry.atoms_per_cell, dict(spec.goal.objectives)
+    if (usable := objectives.get("usable_capacity")) is not None and usable.min is not None:
+        objectives.setdefault("capacity_grav", Range(min=usable.min))  # no less than what is usable
     return Condition(
         allowed=spec.allowed_numbers,
         required=frozenset({atomic_numbers[spec.goal.working_ion]}),
         n_atoms=(atoms.min, atoms.max),
         charge_neutral=spec.chemistry.charge_neutral,
-        targets=tuple(Target(name, wanted.min, wanted.max) for name, wanted in objectives),
+        targets=tuple(Target(x, objectives[x].min, objectives[x].max) for x in sorted(aims & set(objectives))),
     )
 
 
@@ -256,6 +258,7 @@ def summary(where: str, campaign_id: str) -> dict[str, Any]:
         "campaign": spec.name,
         "campaign_id": campaign_id,
         "store": session.where,
+        "rounds": len({row["round"] for row in store.completed_stages(campaign_id)}),
         "counts": {
             "generated": sum(c.entered for c in costs if c.stage.startswith("generate")),
             "candidates": len(store.candidates(campaign_id)),

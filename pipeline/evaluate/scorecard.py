@@ -20,7 +20,7 @@ from pipeline.report.text import number
 if TYPE_CHECKING:
     import pandas as pd
 
-SCHEMA = 1
+SCHEMA = "redoxa.scorecard/1"
 """Raised when a field of scorecard.json changes its name or meaning."""
 
 _INTERNAL = {"portrait", "mark", "reasons"}

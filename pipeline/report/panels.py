@@ -140,7 +140,7 @@ def pareto_panels(data: ReportData, rows: Sequence[TableRow]) -> list[Panel]:
 def _plottable(data: ReportData) -> list[Objective]:
     """Objectives that some candidate has a value for, in the campaign's order, made up to two."""
     wanted = list(data.objectives)
-    for name in ("average_voltage", "capacity_grav"):
+    for name in ("average_voltage", "usable_capacity"):
         if len(wanted) < 2 and all(o.name != name for o in wanted):
             wanted.append(Objective(name=name))
     return [o for o in wanted if unit_of(o.name, data.results) is not None]

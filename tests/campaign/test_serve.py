@@ -85,7 +85,7 @@ def test_a_served_campaign_runs_on_a_real_server(tmp_path: Path) -> None:
                 except subprocess.TimeoutExpired:
                     process.kill()
     status = redoxa("status", "--json", cwd=tmp_path)
-    assert '"screened": 3' in status.out, status.err
+    assert status.summary["counts"]["screened"] == 3, status.err
 
 
 def _final(run: dict[str, object]) -> object:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib.metadata
 import inspect
 import json
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -25,6 +27,10 @@ from pipeline.spec_file import read_spec
 from tests.unit.data.test_io import BAD as BAD_STRUCTURES
 from tests.unit.pipeline.test_spec_file import BAD as BAD_CAMPAIGNS
 
+ROOT = Path(__file__).parents[3]
+DOCUMENTED = set(re.findall(r"^\| `(redoxa\.\w+/\d+)`", (ROOT / "docs" / "results.md").read_text(), re.MULTILINE))
+DOCUMENTED.add("redoxa.error/1")
+
 
 def run(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[int, str, str]:
     """Run the command in this process."""
@@ -34,6 +40,13 @@ def run(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[int, str, st
             cli.main()
     captured = capsys.readouterr()
     return int(ended.value.code or 0), captured.out, captured.err
+
+
+def lines(out: str) -> list[dict[str, Any]]:
+    """What `--json` printed: one object a line, each with a schema that docs/results.md explains."""
+    rows = [json.loads(line, parse_constant=pytest.fail) for line in out.splitlines()]
+    assert {row["schema"] for row in rows} <= DOCUMENTED
+    return rows
 
 
 @pytest.fixture(autouse=True)
@@ -100,6 +113,45 @@ def test_mistakes_on_the_command_line(args: list[str], message: str, capsys: pyt
     assert not Path("runs").exists()
 
 
+def test_every_form_of_json_is_documented() -> None:
+    code = "".join(path.read_text() for path in (ROOT / "pipeline").glob("*.py"))
+    assert {f"redoxa.{what}/1" for what in re.findall(r'\bemit\(\s*"(\w+)"', code)} == DOCUMENTED
+
+
+def test_an_error_is_json_too(capsys: pytest.CaptureFixture[str]) -> None:
+    for args in (["status"], ["frobnicate"], ["run", "none.yaml"], ["queue", "approve"], ["screen", "."]):
+        code, out, err = run(capsys, *args, "--json")
+        (row,) = lines(out)
+        assert (row["schema"], row["exit_code"]) == ("redoxa.error/1", code)
+        assert err.rstrip("\n") == f"redoxa: {row['error']}"
+
+
+def test_campaign_files_are_validated_each(capsys: pytest.CaptureFixture[str]) -> None:
+    for name, text in (("bad", "seed: 3\nstpo: {}\n"), ("good", "seed: 3")):
+        Path(f"{name}.yaml").write_text(text)
+    code, out, err = run(capsys, "validate", "bad.yaml", "none.yaml", "good.yaml", "--json")
+    assert code == 2
+    bad, none, good = lines(out)
+    assert bad["problems"][0].startswith("bad.yaml:2:1: 'stpo' is not a key here. Did you mean 'stop'?")
+    assert none["problems"] == ["none.yaml: no such file. `redoxa init none.yaml` writes an example there."]
+    assert (good["good"], good["campaign"]) == (True, "good")
+    assert err.count("redoxa: ") == 2
+
+
+def test_files_are_told_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    (row,) = lines(run(capsys, "init", "x.yaml", "--json")[1])
+    register("runs/redoxa.db", read_spec(Path("x.yaml")))
+    (table,) = lines(run(capsys, "export", "my-campaign", "x.csv", "--json")[1])
+    (page,) = lines(run(capsys, "report", "my-campaign", "--json")[1])
+    assert (row["file"], table["file"], table["rows"]) == ("x.yaml", "x.csv", 0)
+    assert Path(page["file"]).stat().st_size > 10_000
+    assert lines(run(capsys, "queue", "list", "--json")[1]) == []
+    assert lines(run(capsys, "lab", "status", "--json")[1])[0]["requests"] == {}
+    assert {row["check"] for row in lines(run(capsys, "doctor", "--json")[1])} >= {"torch", "store", "chromium"}
+    phases = lines(run(capsys, "reference", "show", "Li-Fe-P-O", "--json")[1])
+    assert {"Li", "LiFePO4"} <= {row["formula"] for row in phases}
+
+
 def test_the_version_is_the_one_installed(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "--version")[1].strip() == importlib.metadata.version("redoxa")
 
@@ -157,7 +209,7 @@ def test_a_folder_that_can_only_be_read(mounted: Callable[[str], Path], capsys: 
     register(str(where), read_spec(Path("c.yaml")))
     mounted("remount,ro")
     code, out, _ = run(capsys, "status", "--json", "--store", where)
-    assert (code, json.loads(out)[0]["campaign"]) == (0, "c")
+    assert (code, json.loads(out)["campaign"]) == (0, "c")
     assert run(capsys, "report", "c", "--out", "page.html", "--store", where)[0] == 0
     code, _, err = run(capsys, "report", "c", "--store", where)
     assert code == 2
@@ -216,7 +268,7 @@ def test_a_campaign_is_named_by_name_id_or_file(capsys: pytest.CaptureFixture[st
     register("runs/redoxa.db", CampaignSpec(name="other"))
     for named in ("my-file", spec.id, file):
         code, out, _ = run(capsys, "status", named, "--json")
-        assert (code, [row["id"] for row in json.loads(out)]) == (0, [spec.id])
+        assert (code, [row["campaign_id"] for row in lines(out)]) == (0, [spec.id])
         assert find_spec("runs/redoxa.db", str(named)) == spec
     assert run(capsys, "export", file, "x.csv")[0] == 0
     file.write_text("{seed: 4}\n")
@@ -252,15 +304,15 @@ def test_init_writes_a_campaign_that_validates(capsys: pytest.CaptureFixture[str
 def test_lists_for_machines(what: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "list", what, "--json")
     assert code == 0
-    rows = json.loads(out)
+    rows = lines(out)
     assert rows
     for row in rows:
-        assert set(row) == {"name", "default", "summary"}
+        assert set(row) == {"schema", "name", "default", "summary"}
         assert len(row["summary"]) > 15
 
 
 def test_what_is_taken_by_default_is_what_a_campaign_takes(capsys: pytest.CaptureFixture[str]) -> None:
-    rows = json.loads(run(capsys, "list", "generators", "--json")[1])
+    rows = lines(run(capsys, "list", "generators", "--json")[1])
     campaign = CampaignSpec(name="x")
     assert {row["name"] for row in rows if row["default"]} == {step.kind for step in campaign.generate}
     assert inspect.signature(generate).parameters["generator"].default == campaign.generate[0].kind == "orbits"

@@ -7,8 +7,15 @@ import math
 import numpy as np
 import pytest
 
+from data.lab import Measurement, Outcome
 from data.records import Estimate
-from pipeline.feedback import Calibration, Comparison, calibrate, calibrated
+from generators.base import Target
+from pipeline.campaign import CampaignSpec, Goal
+from pipeline.feedback import Calibration, Comparison, calibrate, calibrated, compare
+from pipeline.stages import condition_of
+from screening.settings import Range
+from tests.unit.robotics.samples import estimate as made
+from tests.unit.robotics.samples import make_request
 
 
 def comparison(predicted: float, measured: float, sigma: float = 0.3, noise: float = 0.0) -> Comparison:
@@ -40,3 +47,23 @@ def test_calibrated_estimates_say_so_and_nothing_learned_changes_nothing() -> No
     assert (moved.value, moved.sigma) == (pytest.approx(3.4), pytest.approx(0.15))
     assert moved.method.endswith("calibrated on 7 measurements")
     assert calibrate([]) == {}
+
+
+def test_a_cell_tells_of_the_usable_capacity_not_of_theory() -> None:
+    predictions = {name: made(value, 20, "mAh/g") for name, value in (("capacity_grav", 170), ("usable_capacity", 150))}
+    request = make_request(predictions=predictions)
+    values = {"capacity_grav": made(140, 3, "mAh/g")}
+    measured = Measurement(request_id="r", candidate_id="c", outcome=Outcome.SUCCESS, values=values, simulated=True)
+    (row,) = compare([(request, measured)])
+    assert (row.name, row.residual) == ("usable_capacity", -10)
+    assert set(calibrate([row])) == {"usable_capacity"}
+
+
+def test_generators_aim_at_a_theory_no_less_than_what_is_to_be_usable() -> None:
+    goal = Goal(objectives={"usable_capacity": Range(min=120, max=200), "average_voltage": Range(min=3)})
+    spec = CampaignSpec(name="x", goal=goal)
+    aims = frozenset({"average_voltage", "capacity_grav"})
+    assert condition_of(spec, aims).targets == (Target("average_voltage", 3, None), Target("capacity_grav", 120, None))
+    assert condition_of(spec, frozenset({"average_voltage"})).targets == (Target("average_voltage", 3, None),)
+    both = Goal(objectives={"usable_capacity": Range(min=120), "capacity_grav": Range(min=200)})
+    assert condition_of(CampaignSpec(name="x", goal=both), aims).targets == (Target("capacity_grav", 200, None),)

@@ -106,7 +106,7 @@ def test_order_of_results_does_not_matter() -> None:
     assert forward == [c.scored.result.candidate_id for c in choose(score(rows[::-1], OBJECTIVES), config)]
 
 
-def test_among_equals_those_without_doubts_come_first_and_doubts_are_told() -> None:
+def test_a_doubt_halves_the_chance_in_the_ranking_and_is_told() -> None:
     doubt = Reason(
         stage="oxidation", code="anion_redox", text="the cations give 35 % of the charge", verdict=Verdict.PASS
     )
@@ -117,7 +117,10 @@ def test_among_equals_those_without_doubts_come_first_and_doubts_are_told() -> N
     first, second = choose(scored, Select(batch_size=2))
     assert (first.scored.result.candidate_id, second.scored.result.candidate_id) == ("b", "a")
     assert "In doubt" not in first.why
-    assert second.why.endswith("In doubt: the cations give 35 % of the charge.")
+    assert second.why.endswith("In doubt, which halves its chance in the ranking: the cations give 35 % of the charge.")
+    unlikely = result("c", "LiTiS2", 3.05, 170.5, sigma=1.0)  # a chance of 0.34, against half of 0.90
+    order = choose(score([unlikely, doubtful], OBJECTIVES), Select(batch_size=2))
+    assert [c.scored.result.candidate_id for c in order] == ["a", "c"]
 
 
 def test_why_one_was_not_chosen() -> None:

@@ -255,4 +255,4 @@ def test_an_anode_is_looked_for_at_low_voltage(tmp_path: Path) -> None:
     path.write_text("goal: {electrode: anode}\n")
     wanted = read_spec(path).goal.objectives
     assert (wanted["average_voltage"].min, wanted["average_voltage"].max) == (0.1, 1.5)
-    assert "capacity_grav" in wanted
+    assert "usable_capacity" in wanted
