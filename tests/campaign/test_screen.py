@@ -15,7 +15,19 @@ from tests.campaign.conftest import redoxa
 PUBLISHED = {"O3 LiCoO2": (3.5, 273.8), "layered LiTiS2": (1.9, 225.3)}
 """Voltage in V as CHGNet 0.3.0 gives it, theoretical capacity in mAh/g."""
 
-FIELDS = ["schema", "file", "formula", "working_ion", "verdict", "reasons", "properties", "notes", "remarks", "profile", "paths"]
+FIELDS = [
+    "schema",
+    "file",
+    "formula",
+    "working_ion",
+    "verdict",
+    "reasons",
+    "properties",
+    "notes",
+    "remarks",
+    "profile",
+    "paths",
+]
 
 
 def write_cif(folder: Path, name: str) -> Path:
