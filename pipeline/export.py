@@ -14,6 +14,7 @@ from typing import Final
 from data.errors import InputError, suggest
 from data.io import write_cif_zip, write_extxyz
 from data.records import Crystal, flat_formula
+from data.whole import whole
 from pipeline.report.downloads import PREDICTED, SCHEMA, csv_text, json_text, records
 from pipeline.report.model import ReportData
 from pipeline.report_file import report_data
@@ -87,5 +88,5 @@ def export(session: Session, path: Path) -> int:
     """
     if path.suffix not in FORMATS:
         raise InputError(f"{path}: '{path.suffix}' is no export format. {suggest(path.suffix, FORMATS)}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return FORMATS[path.suffix](report_data(session, ""), path)
+    with whole(path) as draft:
+        return FORMATS[path.suffix](report_data(session, ""), draft)

@@ -16,6 +16,7 @@ import yaml
 from data.provenance import read_provenance
 from data.records import ScreeningResult, Verdict
 from data.store import now
+from data.whole import whole
 from pipeline import stages
 from pipeline.doctor import ASSETS
 from pipeline.feedback import compare
@@ -49,10 +50,8 @@ def write_report(where: str, campaign_id: str, ended: str = "", out: Path | None
     """
     session = session_for(where, campaign_id)
     path = out or session.own_folder() / "report.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".html.part")
-    draft.write_text(build_report(report_data(session, ended)), encoding="utf-8")
-    draft.replace(path)
+    with whole(path) as draft:
+        draft.write_text(build_report(report_data(session, ended)), encoding="utf-8")
     return str(path)
 
 

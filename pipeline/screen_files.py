@@ -13,6 +13,7 @@ from data.formats.found import Reading
 from data.io import NAMES, SUFFIXES, may_hold_structures, read_each
 from data.records import Candidate, Origin, Reason, ScreeningResult, Verdict, plain_formula
 from data.structures import primitive
+from data.whole import whole
 from pipeline.console import progress_bars, say, table
 from pipeline.report.model import FileRow, ScreeningData
 from pipeline.session import DEFAULT_STORE, runs_folder
@@ -234,8 +235,8 @@ def write_page(path: Path, rows: Sequence[FileRow], options: ScreenOptions) -> N
         created_at=datetime.now(UTC),
     )
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(build_screening_page(data), encoding="utf-8")
+        with whole(path) as draft:
+            draft.write_text(build_screening_page(data), encoding="utf-8")
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from None
 

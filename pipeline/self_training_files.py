@@ -11,6 +11,7 @@ from data.errors import InputError
 from data.provenance import CHGNET, MATERIALS_PROJECT, Source, read_provenance, sha256_of, write_provenance
 from data.shipped import shipped
 from data.skeletons import load_templates
+from data.whole import whole
 from pipeline.console import emit, table
 from pipeline.self_training import Outcome, Plan
 from pipeline.self_training_rows import round_values, table_of
@@ -20,16 +21,15 @@ PACKAGES = ("redoxa", "chgnet", "torch", "pymatgen", "numpy")
 
 def write_outcome(plan: Plan, outcome: Outcome) -> None:
     """Write ``orbits.safetensors`` with its record, ``found.parquet`` and ``rounds.json``, each whole or not at all."""
-    frame, text = plan.out / "found.parquet", plan.out / "rounds.json"
-    table_of(outcome.found).to_parquet(frame.with_suffix(".part"), index=False)
-    frame.with_suffix(".part").replace(frame)
-    text.with_suffix(".part").write_text(json.dumps(rounds_json(outcome), indent=1) + "\n", encoding="utf-8")
-    text.with_suffix(".part").replace(text)
+    with whole(plan.out / "found.parquet") as draft:
+        table_of(outcome.found).to_parquet(draft, index=False)
+    with whole(plan.out / "rounds.json") as draft:
+        draft.write_text(json.dumps(rounds_json(outcome), indent=1) + "\n", encoding="utf-8")
     if outcome.weights is None:
         return
     weights = plan.out / "orbits.safetensors"
-    weights.with_suffix(".part").write_bytes(outcome.weights.read_bytes())
-    weights.with_suffix(".part").replace(weights)
+    with whole(weights) as draft:
+        draft.write_bytes(outcome.weights.read_bytes())
     learned = [sum(one.kept for one in found) for found in outcome.found[: plan.rounds]]
     facts: dict[str, JsonValue] = {
         "rounds": plan.rounds,

@@ -14,6 +14,7 @@ from typing import Final
 
 from markupsafe import Markup
 
+from data.whole import whole
 from pipeline.report.page import asset, environment, policy
 from pipeline.report.svg import Scale, axes, join, polyline, span, tag
 
@@ -61,9 +62,8 @@ def write_training_plot(log: Path, out: Path, facts: Mapping[str, str], steps: i
         style=Markup(style),
         script=Markup(script),
     )  # fmt: skip
-    partial = out.with_name(out.name + ".partial")
-    partial.write_text(page, encoding="utf-8")
-    partial.replace(out)
+    with whole(out) as draft:
+        draft.write_text(page, encoding="utf-8")
 
 
 def _progress(lines: Sequence[Line], steps: int, running: bool) -> list[tuple[str, str, str]]:

@@ -19,6 +19,7 @@ from data.records import Crystal
 from data.registry import load
 from data.skeletons import load_templates
 from data.tables import KnownMaterials, load_known_materials
+from data.whole import whole
 from generators import GENERATORS
 from generators.base import Condition, HasLikelihood
 from generators.evaluate.card import distribution_values, sample_values
@@ -239,12 +240,11 @@ def write(card: Scorecard, out: Path) -> None:
         "scorecard.json": json.dumps(card.to_json(), indent=1, allow_nan=False) + "\n",
     }
     for name, text in texts.items():
-        partial_file = out / f"{name}.part"
-        partial_file.write_text(text, encoding="utf-8")
-        partial_file.replace(out / name)
+        with whole(out / name) as draft:
+            draft.write_text(text, encoding="utf-8")
     tables = {"samples.parquet": card.sample_table()}
     if card.truths is not None:
         tables["predictions.parquet"] = card.prediction_table()
     for name, frame in tables.items():
-        frame.to_parquet(out / f"{name}.part", index=False)
-        (out / f"{name}.part").replace(out / name)
+        with whole(out / name) as draft:
+            frame.to_parquet(draft, index=False)

@@ -13,6 +13,7 @@ from data.errors import StructureError
 from data.io import cif_text, read_crystals, read_each, write_cif_zip, write_extxyz
 from data.records import Crystal
 from data.structures import from_structure, to_structure
+from data.whole import whole
 
 ROCK_SALT = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.2), ["Li", "F"], [(0, 0, 0), (0.5, 0.5, 0.5)])
 
@@ -107,3 +108,18 @@ def test_a_bad_structure_leaves_the_others_of_its_file(tmp_path: Path) -> None:
     assert str(two).startswith(f"{path}#2: is periodic in 2 of 3 directions: a slab")
     with pytest.raises(StructureError, match="#2: is periodic in 2"):
         read_crystals(path)
+
+
+def test_a_file_is_written_whole_or_stays_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "x.csv"
+    with whole(path) as draft:
+        draft.write_text("first")
+        assert draft.suffix == ".csv"
+        assert not path.exists()
+    with pytest.raises(OSError, match="full"), whole(path) as draft:
+        draft.write_text("half")
+        raise OSError("full")
+    assert [p.name for p in path.parent.iterdir()] == ["x.csv"]
+    assert path.read_text() == "first"
+    with whole(Path("/dev/null")) as draft:
+        assert draft == Path("/dev/null")
