@@ -77,7 +77,7 @@ def _identity(row: ResultRow, on_front: bool) -> dict[str, object]:
         "chemical_system": "-".join(sorted(row.candidate.crystal.composition)),
         "working_ion": row.result.working_ion,
         "n_atoms": row.candidate.crystal.n_atoms,
-        "space_group": _space_group(crystal),
+        "space_group": group_number(crystal),
         "generator": origin.generator,
         "origin": origin.detail,
         "round": origin.round + 1,
@@ -91,8 +91,8 @@ def _identity(row: ResultRow, on_front: bool) -> dict[str, object]:
 
 
 @lru_cache(maxsize=100_000)
-def _space_group(crystal: Crystal) -> int | None:
-    """International number; None where there is none. Milliseconds, and every file of a page asks again."""
+def group_number(crystal: Crystal) -> int | None:
+    """International number; None where there is none. A millisecond, and every part of a page asks again."""
     return spacegroup(crystal) or None
 
 
@@ -130,20 +130,23 @@ def _plain(value: object) -> object:
     return int(value) if isinstance(value, bool) else value
 
 
-def json_text(data: ReportData, with_crystals: Collection[str]) -> str:
+def json_text(data: ReportData, in_full: Collection[str]) -> str:
     """All results: the records, and what does not fit into one row.
 
     Args:
         data: of the campaign.
-        with_crystals: candidates whose crystals are written too; those of all would outgrow a page.
+        in_full: candidates of which everything is written; the others' records alone, for all would outgrow a page.
     """
-    rows = []
+    rows: list[dict[str, object]] = []
     for row, record in zip(data.results, records(data), strict=True):
-        keep = row.candidate.id in with_crystals
-        result = row.result.model_dump(mode="json", exclude=None if keep else {"crystals"})
+        if row.candidate.id not in in_full:
+            rows.append({"candidate_id": row.candidate.id, "record": record})
+            continue
         origin = row.candidate.origin.model_dump(mode="json") | {"round": row.candidate.origin.round + 1}
         texts = {"why": row.why, "why_not": row.why_not, "novelty": row.novelty}
-        rows.append({**result, "origin": origin, "chosen_rank": row.rank, **texts, "record": record})
+        rows.append(
+            {**row.result.model_dump(mode="json"), "origin": origin, "chosen_rank": row.rank, **texts, "record": record}
+        )
     whole = {
         "schema": SCHEMA,
         "campaign": data.name,

@@ -15,6 +15,7 @@ from pipeline.report.text import display_scale, formula_text, short_label, shown
 WIDTH, HEIGHT = 720.0, 440.0
 LEFT, RIGHT, TOP, BOTTOM = 74.0, 18.0, 16.0, 58.0
 PARITY = 340.0
+FEW_POINTS, SQUARE = 500, 8.0
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,11 @@ class Axis:
 
 @dataclass(frozen=True)
 class Plot:
-    """A finished plot and how many points did not fit its frame."""
+    """A finished plot, how many points did not fit its frame, and how many lie under others and were left out."""
 
     svg: Markup
     outside: int
+    covered: int
 
 
 def axis_of(objective: Objective, unit: str) -> Axis:
@@ -81,7 +83,7 @@ def pareto_plot(points: Sequence[PlotPoint], x: Axis, y: Axis) -> Plot:
     sy = Scale(*_domain([p.y for p in main], y), HEIGHT - BOTTOM, TOP)
     inside = [p for p in points if sx.holds(p.x) and sy.holds(p.y)]
     order = {"other": 0, "passed": 1, "front": 2}
-    drawn = sorted(inside, key=lambda p: (order[p.kind], -(p.number or 0)))
+    drawn = sorted(_thinned(inside, sx, sy), key=lambda p: (order[p.kind], -(p.number or 0)))
     body = join(
         [
             _target(x, y, sx, sy),
@@ -99,7 +101,21 @@ def pareto_plot(points: Sequence[PlotPoint], x: Axis, y: Axis) -> Plot:
         role="group",
         aria_label=f"{x.title} against {y.title} for {len(inside)} candidates; the same numbers are in the table",
     )
-    return Plot(svg, len(points) - len(inside))
+    return Plot(svg, len(points) - len(inside), len(inside) - len(drawn))
+
+
+def _thinned(points: Sequence[PlotPoint], sx: Scale, sy: Scale) -> Sequence[PlotPoint]:
+    """Of many points, in each square of `SQUARE` pixels the front, what has a card, and the first of the others.
+
+    A browser is slow with ten thousand links, and points that cover one another tell no more than one of them.
+    """
+    if len(points) <= FEW_POINTS:
+        return points
+    kept: dict[object, PlotPoint] = {}
+    for p in points:
+        alone = p.kind == "front" or p.number is not None
+        kept.setdefault(id(p) if alone else (p.kind, sx(p.x) // SQUARE, sy(p.y) // SQUARE), p)
+    return list(kept.values())
 
 
 def _domain(values: list[float], axis: Axis) -> tuple[float, float]:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from itertools import combinations
 from typing import Final, Literal
 
 from markupsafe import Markup
 
-from data.fingerprint import spacegroup
-from data.records import Crystal, ScreeningResult, Verdict
+from data.records import ScreeningResult, Verdict
 from pipeline.report.cards import CardView
-from pipeline.report.downloads import deciding_reason
+from pipeline.report.downloads import deciding_reason, group_number
 from pipeline.report.figures import PlotPoint, axis_of, pareto_plot
 from pipeline.report.model import Objective, ReportData, ResultRow
 from pipeline.report.strips import target_text
@@ -71,6 +70,7 @@ class Panel:
     title: str
     svg: Markup
     outside: int
+    covered: int
 
 
 def columns(results: Sequence[ResultRow]) -> list[Column]:
@@ -105,17 +105,16 @@ def table_rows(data: ReportData, cards: Sequence[CardView]) -> list[TableRow]:
         reason = prose(reason)
         cells = tuple(cell_of(row.result, c.name) for c in shown_columns)
         card, formula = by_id.get(row.candidate.id), formula_html(row.result.formula)
-        group = group_symbol(row.result.crystals.get("discharged", row.candidate.crystal))
+        group = _group_symbol(group_number(row.result.crystals.get("discharged", row.candidate.crystal)))
         rows.append(TableRow(f"row-{i}", card, row, formula, stage, reason, cells, row.candidate.id in front, group))
     return rows
 
 
-@lru_cache(maxsize=1024)
-def group_symbol(crystal: Crystal) -> str:
-    """Hermann-Mauguin symbol of the space group, empty where none is found."""
+@cache
+def _group_symbol(number: int | None) -> str:
+    """Hermann-Mauguin symbol of a space group, empty where there is none."""
     from pymatgen.symmetry.groups import sg_symbol_from_int_number
 
-    number = spacegroup(crystal)
     return str(sg_symbol_from_int_number(number)) if number else ""
 
 
@@ -133,7 +132,11 @@ def pareto_panels(data: ReportData, rows: Sequence[TableRow]) -> list[Panel]:
         if not points:
             continue
         plot = pareto_plot(points, axis_of(first, units[0] or ""), axis_of(second, units[1] or ""))
-        panels.append(Panel(f"{short_label(second.name)} vs {short_label(first.name).lower()}", plot.svg, plot.outside))
+        panels.append(
+            Panel(
+                f"{short_label(second.name)} vs {short_label(first.name).lower()}", plot.svg, plot.outside, plot.covered
+            )
+        )
     return panels
 
 

@@ -6,6 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 from markupsafe import Markup, escape
@@ -68,6 +69,7 @@ def display_scale(name: str, unit: str) -> tuple[float, str]:
     return 1.0, _UNITS.get(unit, unit)
 
 
+@lru_cache(maxsize=4096)  # methods are the same in every row
 def prose(text: str) -> str:
     """A sentence of the screening with the names of properties in words, and units and signs as they are printed."""
     for plain, sign in _SIGNS:

@@ -217,11 +217,12 @@ def test_csv_has_a_row_a_candidate_and_no_formulas_for_spreadsheets(data: Report
     assert rows[0]["reason"]
 
 
-def test_json_keeps_crystals_of_the_shown_only(data: ReportData) -> None:
+def test_json_holds_the_shown_in_full_and_the_records_of_all(data: ReportData) -> None:
     shown = data.results[-1].candidate.id
     whole = json.loads(json_text(data, {shown}))
     assert [("crystals" in r) for r in whole["results"]].count(True) == 1
     assert whole["results"][-1]["crystals"]["discharged"]["numbers"]
+    assert all(r["record"]["candidate_id"] == r["candidate_id"] for r in whole["results"])
     assert whole["provenance"]["seed"] == 7
 
 

@@ -85,6 +85,18 @@ def test_target_range_spans_the_frame_where_it_is_open() -> None:
     assert (left, left + width) == pytest.approx((scale(2.0), scale(4.0)), abs=0.02)
 
 
+def test_of_many_points_those_that_are_seen_are_drawn() -> None:
+    x, y = Axis("Voltage (V)", "higher is better", 2.0, 4.0), Axis("Capacity", "higher is better", 100.0, None)
+    crowd = [point(2 + (i % 100) / 50, 100 + i % 7, "passed", None) for i in range(3000)]
+    front = [point(4.1 + i / 1000, 200.0, number=None) for i in range(20)]
+    plot = pareto_plot([*front, *crowd, point(3.0, 100.0, "passed", 7)], x, y)
+    drawn = plot.svg.count('class="pt passed"')
+    assert plot.svg.count('class="pt front"') == 20
+    assert ">7<" in plot.svg
+    assert 100 < drawn < 700
+    assert plot.covered == 3001 - drawn
+
+
 def test_axis_is_in_shown_units() -> None:
     axis = axis_of(Objective(name="max_delta_volume", max=0.1), "1")
     assert (axis.title, axis.direction, axis.low, axis.high) == ("Volume change (%)", "lower is better", None, 10.0)
