@@ -54,14 +54,14 @@ def open_engine(where: str | Path, *, create: bool = True) -> Engine:
         file.parent.mkdir(parents=True, exist_ok=True)
     try:
         engine = create_engine(_reading(file) if file is not None and _is_read_only(file) else url)
-        event.listen(engine, "handle_error", lambda context: _told(context, file or engine_name(url)))
+        event.listen(engine, "handle_error", lambda context: _told(context, file or store_name(url)))
         if file is not None:
             event.listen(engine, "connect", _configure_sqlite)
             event.listen(engine, "begin", _begin_sqlite)
         _migrate(engine)
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError, ValueError) as error:
         raise UnusableStoreError(
-            f"{engine_name(url)}: the store cannot be opened: {_first_line(error)}. Give the path of a file, or a URL "
+            f"{store_name(url)}: the store cannot be opened: {_first_line(error)}. Give the path of a file, or a URL "
             "like postgresql://user@host:5432/name."
         ) from error
     return engine
@@ -107,10 +107,12 @@ def _first_line(error: BaseException) -> str:
     return (str(getattr(error, "orig", None) or error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
-def engine_name(url: str) -> str:
-    """The URL without its password, fit for a message."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.rsplit('@', 1)[-1]}"
+def store_name(where: str | Path) -> str:
+    """The path of a store, or its URL without user and password: what may stand in a message, a page or a log."""
+    scheme, found, rest = str(where).partition("://")
+    if not found or scheme == "sqlite":
+        return rest.removeprefix("/") or scheme
+    return f"{scheme}://{rest.rsplit('@', 1)[-1].partition('?')[0]}"
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
@@ -143,7 +145,7 @@ def _migrate(engine: Engine) -> None:
                 return
             if revision is not None and revision > HEAD:
                 raise UnusableStoreError(
-                    f"{engine_name(str(engine.url))}: made by a newer Redoxa (revision {revision}, "
+                    f"{store_name(str(engine.url))}: made by a newer Redoxa (revision {revision}, "
                     f"this one knows {HEAD}). "
                     "Upgrade Redoxa."
                 )

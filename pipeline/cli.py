@@ -170,9 +170,9 @@ def run(campaign: str, *, store: Store = DEFAULT_STORE, prefect: bool = True, as
             if prefect:
                 quiet_environment(runs_folder(store) / ".prefect")
                 with faults_told(), server():
-                    from pipeline.flows import discovery_campaign
+                    from pipeline.flows import discovery_campaign, store_shown
 
-                    summary = discovery_campaign(store, campaign_id, spec.name)
+                    summary = discovery_campaign(spec.name, campaign_id, store_shown(store))
             else:
                 from pipeline.run import run_campaign
 
@@ -185,7 +185,7 @@ def run(campaign: str, *, store: Store = DEFAULT_STORE, prefect: bool = True, as
     else:
         from pipeline.summary import print_summary
 
-        print_summary(summary)
+        print_summary(store, summary)
         note(f"Report: {Path(summary['report']).resolve().as_uri()}")
     return 1 if summary["counts"]["verdict_error"] else 0
 
@@ -197,6 +197,7 @@ def status(campaign: str | None = None, *, store: Store = DEFAULT_STORE, as_json
     Args:
         campaign: only this one: its name, id or file.
     """
+    from data.database import store_name
     from data.store import Store as DataStore
     from pipeline import stages
     from pipeline.console import emit, say, table
@@ -219,9 +220,9 @@ def status(campaign: str | None = None, *, store: Store = DEFAULT_STORE, as_json
         for summary in summaries:
             emit("campaign", **summary)
     elif rows:
-        table(f"Campaigns in {store}", rows, list(rows[0]))
+        table(f"Campaigns in {store_name(store)}", rows, list(rows[0]))
     else:
-        say(f"{store}: no campaigns yet. `redoxa run FILE` starts one.")
+        say(f"{store_name(store)}: no campaigns yet. `redoxa run FILE` starts one.")
 
 
 @app.command

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -12,6 +13,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from data.database import store_name
 from data.errors import InputError, RedoxaError
 from data.lab import QueueItem, RequestState
 from data.store import Store as DataStore
@@ -54,7 +56,7 @@ def list_requests(*, state: RequestState | None = None, store: Store = DEFAULT_S
             }
             for row in found
         ]
-        table(f"Queue of {store}", rows, list(rows[0]))
+        table(f"Queue of {store_name(store)}", rows, list(rows[0]))
         for line in _rejected(store):
             say(f"rejected: {line}")
     else:
@@ -163,7 +165,7 @@ def _work(store: str, rows: Sequence[QueueItem]) -> str:
     names = {row["id"]: row["name"] for row in opened.campaigns()}
     opened.close()
     campaigns = sorted({names.get(row.request.campaign, row.request.campaign) for row in rows})
-    given = "" if store == DEFAULT_STORE else f" --store {store}"
+    given = "" if store in (DEFAULT_STORE, os.environ.get("REDOXA_STORE")) else f" --store {store_name(store)}"
     return ", ".join(f"redoxa lab work {name}{given}" for name in campaigns)
 
 

@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 
 import data
+from data.database import store_name
 from data.errors import RedoxaError
 from data.store import Store
 
@@ -93,7 +94,7 @@ def _disk() -> dict[str, object]:
 def _store(where: str) -> dict[str, object]:
     try:
         store = Store.open(where, create=False)
-        found = f"{where}: {len(store.campaigns())} campaigns"
+        found = f"{store_name(where)}: {len(store.campaigns())} campaigns"
         store.close()
     except RedoxaError as error:
         # No store yet is no fault: the first run makes it.

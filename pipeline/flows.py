@@ -5,6 +5,8 @@ Importing this module imports Prefect; call `pipeline.prefect_env.quiet_environm
 
 from __future__ import annotations
 
+import importlib.metadata
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -14,12 +16,18 @@ from prefect import flow, task
 from prefect.artifacts import create_link_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.runtime import task_run
 
+from data.database import store_file, store_name
+from data.registry import load
 from pipeline import stages
 from pipeline.campaign import CampaignSpec
+from pipeline.report.strips import target_text
+from pipeline.report.text import label
 from pipeline.report_file import write_report
 from pipeline.run import run_campaign
 from pipeline.tables import funnel_rows, top_rows
+from screening import PROPERTIES
 
 RETRIES: dict[Callable[..., Any], int] = {
     stages.generate_chunk: 1,
@@ -31,27 +39,100 @@ RETRIES: dict[Callable[..., Any], int] = {
 }
 """Retries only where repeating is harmless: not where matter moves."""
 
+
+def _run_name() -> str:
+    """What a task does, as people count it: ``screen-batch, round 1``."""
+    given = task_run.parameters
+    told = [str(task_run.task_name)]
+    if "round_" in given:
+        told.append(f"round {given['round_'] + 1}")
+    if "kind" in given:
+        told.append(f"{given['kind']} {given['chunk'] + 1}")
+    if "ids" in given:
+        told.append(f"{len(given['ids'])} candidates")
+    return ", ".join(told)
+
+
 TASKS: dict[Callable[..., Any], Callable[..., Any]] = {
-    stage: task(name=stage.__name__.replace("_", "-"), retries=n, cache_policy=NO_CACHE, persist_result=False)(stage)
+    stage: task(
+        name=stage.__name__.replace("_", "-"),
+        task_run_name=_run_name,
+        retries=n,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+    )(stage)
     for stage, n in RETRIES.items()
 }
 
 
-@flow(name="discovery-campaign", flow_run_name="{name}", persist_result=False, validate_parameters=False)
-def discovery_campaign(where: str, campaign_id: str, name: str) -> dict[str, Any]:
-    """Run a campaign that is in the store, one task for each batch of a stage."""
+@flow(name="discovery-campaign", flow_run_name="{campaign}", persist_result=False, validate_parameters=False)
+def discovery_campaign(campaign: str, campaign_id: str, store: str) -> dict[str, Any]:  # noqa: ARG001 (the run's name)
+    """Run a campaign of a store, or go on where it stopped: generate, screen, select, queue, measure, report.
+
+    One task is one batch of a stage. What is finished is in the store and is never repeated.
+
+    Args:
+        campaign: name, as in the campaign file.
+        campaign_id: what stands for everything that decides what the campaign finds.
+        store: path of the store; of a database its URL without user and password, which stay in REDOXA_STORE.
+    """
+    where = _reached(store)
     result = run_campaign(where, campaign_id, lambda stage, *args: TASKS[stage](*args))
-    publish_artifacts(result, name)
+    publish_artifacts(where, result)
     return result
 
 
-def publish_artifacts(result: dict[str, Any], name: str) -> None:
-    """Funnel, top candidates and report link as Prefect artifacts, under keys that keep their latest version."""
+def store_shown(where: str) -> str:
+    """The store as Prefect may keep and show it: its path, or a URL whose secrets stay in the environment."""
+    if store_file(where) is not None:
+        return where
+    os.environ["REDOXA_STORE"] = where
+    return store_name(where)
+
+
+def _reached(shown: str) -> str:
+    where = os.environ.get("REDOXA_STORE", "")
+    return where if store_name(where) == shown else shown
+
+
+def publish_artifacts(where: str, result: dict[str, Any]) -> None:
+    """Funnel, chosen candidates and report link as Prefect artifacts, under keys that keep their latest version."""
+    name, campaign_id = result["campaign"], result["campaign_id"]
     key = "".join(c if c.isalnum() else "-" for c in name.lower()).strip("-")
-    where, campaign_id = result["store"], result["campaign_id"]
-    create_table_artifact(funnel_rows(where, campaign_id), key=f"{key}-funnel", description="Screening funnel")
-    create_table_artifact(top_rows(where, campaign_id, 20), key=f"{key}-top", description="Best candidates")
-    create_link_artifact(Path(result["report"]).resolve().as_uri(), link_text="Report", key=f"{key}-report")
+    funnel, chosen = funnel_rows(where, campaign_id), top_rows(where, campaign_id, 20)
+    create_table_artifact(funnel, key=f"{key}-funnel", description=f"Screening funnel of {name}")
+    create_table_artifact(chosen, key=f"{key}-top", description=f"Candidates chosen for the laboratory by {name}")
+    create_link_artifact(
+        Path(result["report"]).resolve().as_uri(),
+        link_text=f"Report of {name}",
+        key=f"{key}-report",
+        description=f"{result['ended']}; {result['measured']} measured, {result['simulated']} of them simulated",
+    )
+
+
+def description(spec: CampaignSpec) -> str:
+    """A campaign in a few lines of Markdown, for its page."""
+    goals = [
+        f"{label(name).lower()} {target_text(wanted.min, wanted.max, _unit(name))}".rstrip()
+        for name, wanted in spec.goal.objectives.items()
+    ]
+    steps = ", ".join(f"{step.count} from {step.kind}" for step in spec.generate)
+    approval = "a person approves" if spec.lab.approval == "person" else "what the safety rules allow is approved"
+    simulated = " (a simulator: its values are no evidence about a material)" if spec.lab.driver == "simulated" else ""
+    return "\n".join(
+        (
+            f"**{spec.goal.electrode.capitalize()}s for {spec.goal.working_ion}**: {'; '.join(goals)}.",
+            "",
+            f"- Elements: {', '.join(spec.allowed_symbols)}",
+            f"- Candidates a round: {steps}; {spec.stop.rounds} {'round' if spec.stop.rounds == 1 else 'rounds'}",
+            f"- Laboratory: {spec.lab.driver}{simulated}, {spec.select.batch_size} a round; {approval}",
+        )
+    )
+
+
+def _unit(name: str) -> str:
+    unit: str = load(PROPERTIES, "property", name).unit
+    return "" if unit == "1" else unit
 
 
 def serve(where: str, spec: CampaignSpec, campaign_id: str) -> None:
@@ -67,7 +148,10 @@ def serve(where: str, spec: CampaignSpec, campaign_id: str) -> None:
     with suppress(KeyboardInterrupt):
         discovery_campaign.serve(
             name=spec.name,
-            parameters={"where": where, "campaign_id": campaign_id, "name": spec.name},
+            description=description(spec),
+            tags=["redoxa", spec.goal.working_ion, spec.goal.electrode, f"lab: {spec.lab.driver}"],
+            version=importlib.metadata.version("redoxa"),
+            parameters={"campaign": spec.name, "campaign_id": campaign_id, "store": store_shown(where)},
             global_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
             print_starting_message=False,
             **schedule,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from data.database import engine_name, store_file, store_url
+from data.database import store_file, store_name
 from data.errors import InputError, suggest
 from data.registry import summary
 from data.store import Store
@@ -38,13 +38,11 @@ def find_campaign(where: str, name: str) -> str:
             return spec.id
         earlier = any(row["name"] == spec.name for row in rows)
         hint = f"`{spec.name}` names the newest that did." if earlier else f"`redoxa run {name}` starts it."
-        raise InputError(
-            f"{name}: this campaign, as the file stands now, has not run in {engine_name(store_url(where))}. {hint}"
-        )
+        raise InputError(f"{name}: this campaign, as the file stands now, has not run in {store_name(where)}. {hint}")
     if whole := whole_id("campaign", name, (row["id"] for row in rows)):
         return whole
     known = {row["name"] for row in rows}
-    raise InputError(f"{engine_name(store_url(where))}: no campaign '{name}'. {suggest(name, known)}")
+    raise InputError(f"{store_name(where)}: no campaign '{name}'. {suggest(name, known)}")
 
 
 def find_spec(where: str, name: str) -> CampaignSpec:

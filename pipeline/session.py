@@ -7,7 +7,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.database import store_file
+from data.database import store_file, store_name
 from data.errors import InputError, StoreError
 from data.registry import load
 from data.store import Store
@@ -138,7 +138,7 @@ def session_for(where: str, campaign_id: str) -> Session:
     rows = [row for row in store.campaigns() if row["id"] == campaign_id]
     store.close()
     if not rows:
-        raise StoreError(f"{where}: holds no campaign with id {campaign_id}. Known: `redoxa status`.")
+        raise StoreError(f"{store_name(where)}: holds no campaign with id {campaign_id}. Known: `redoxa status`.")
     return Session(where, stored_spec(where, rows[0]))
 
 
@@ -155,8 +155,8 @@ def stored_spec(where: str, row: dict[str, Any]) -> CampaignSpec:
     except ValidationError as error:
         first = error.errors()[0]
         raise StoreError(
-            f"{where}: campaign '{row['name']}' is of another version of Redoxa ({first['loc']}: {first['msg']}). "
-            "Use that version, or another store."
+            f"{store_name(where)}: campaign '{row['name']}' is of another version of Redoxa ({first['loc']}: "
+            f"{first['msg']}). Use that version, or another store."
         ) from None
 
 

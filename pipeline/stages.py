@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from ase.data import atomic_numbers
 
+from data.database import store_name
 from data.errors import RedoxaError
 from data.lab import ExperimentRequest, Measurement, RequestState
 from data.records import Candidate, Origin, ScreeningResult, Verdict
@@ -257,7 +258,7 @@ def summary(where: str, campaign_id: str) -> dict[str, Any]:
     return {
         "campaign": spec.name,
         "campaign_id": campaign_id,
-        "store": session.where,
+        "store": store_name(session.where),
         "rounds": len({row["round"] for row in store.completed_stages(campaign_id)}),
         "counts": {
             "generated": sum(c.entered for c in costs if c.stage.startswith("generate")),

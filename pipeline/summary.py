@@ -8,9 +8,9 @@ from pipeline.console import say, table
 from pipeline.tables import funnel_rows, in_order, top_rows
 
 
-def print_summary(summary: dict[str, Any]) -> None:
+def print_summary(where: str, summary: dict[str, Any]) -> None:
     """Funnel, chosen candidates and counts of a campaign, on stdout."""
-    where, campaign_id = summary["store"], summary["campaign_id"]
+    campaign_id = summary["campaign_id"]
     table(
         f"Funnel of {summary['campaign']}",
         funnel_rows(where, campaign_id),

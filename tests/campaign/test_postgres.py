@@ -17,9 +17,14 @@ def test_a_campaign_on_postgresql_ends_where_one_on_sqlite_does(
     postgres: str, tiny_run: tuple[Path, Finished], tmp_path: Path
 ) -> None:
     on_sqlite, _ = tiny_run
-    done = redoxa("run", TINY, "--store", postgres, "--json", "--no-prefect", cwd=tmp_path)
+    url = postgres.replace("redoxa@", "redoxa:hid-den@")
+    done = redoxa("run", TINY, "--store", url, "--json", cwd=tmp_path)
     assert done.code == 0, done.err
     assert contents(postgres) == contents(on_sqlite / "runs" / "redoxa.db")
+    assert "hid-den" not in done.out + done.err
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert any(path.parent.name == ".prefect" for path in files)
+    assert not [path for path in files if b"hid-den" in path.read_bytes()]
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])

@@ -69,6 +69,12 @@ def test_a_served_campaign_runs_on_a_real_server(tmp_path: Path) -> None:
         deployment = _until("deployment", 90, lambda: client.get("/deployments/name/discovery-campaign/tiny").json())
         assert deployment["schedules"][0]["schedule"]["interval"] == 36_000
         assert deployment["global_concurrency_limit"]["limit"] == 1
+        assert deployment["parameters"]["campaign"] == "tiny"
+        assert deployment["description"].startswith("**Cathodes for Li**: average voltage")
+        assert "a simulator: its values are no evidence" in deployment["description"]
+        assert {"redoxa", "Li", "cathode", "lab: simulated"} == set(deployment["tags"])
+        described = deployment["parameter_openapi_schema"]["properties"]["store"]
+        assert "without user and password" in described["description"]
         # A server on SQLite answers 503 while its database is locked, and expects the client to ask again.
         create = f"/deployments/{deployment['id']}/create_flow_run"
         run = _until("run", 60, lambda: client.post(create, json={"idempotency_key": "once"}).json())

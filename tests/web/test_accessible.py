@@ -9,6 +9,11 @@ from typing import Any
 
 import pytest
 
+from data.io import cif_text
+from data.prototypes import load_prototypes
+from generators.base import Condition
+from generators.evaluate import reference_set
+from pipeline.evaluate.run import Task, evaluate
 from pipeline.report.build import build_report
 from pipeline.report.screening_page import build_screening_page
 from pipeline.training_plot import write_training_plot
@@ -31,10 +36,21 @@ def _training(folder: Path) -> str:
     return (folder / "losses.html").read_text()
 
 
+def _scorecard(folder: Path) -> str:
+    for i, one in enumerate(load_prototypes()[:4]):
+        (folder / f"{i}.cif").write_text(cif_text(one.crystal))
+    out = folder / "scorecard"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reference_set, "SIZE", 60)
+        evaluate(Task((str(folder),), 4, Condition(), 0, None, 1, out, 0, 1), lambda *_: None)
+    return (out / "scorecard.html").read_text()
+
+
 PAGES: dict[str, Callable[[Path], str]] = {
     "report": lambda _: build_report(sample.full()),
     "screening": lambda _: build_screening_page(screening_sample.screening()),
     "losses": _training,
+    "scorecard": _scorecard,
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import inspect, text
 
 from data import database, schema_lab  # noqa: F401  (declares the tables of the queue)
-from data.database import engine_name, open_engine, store_url, writing
+from data.database import open_engine, store_name, store_url, writing
 from data.errors import StoreError, UnusableStoreError
 from data.records import Candidate, Crystal, Estimate, Origin, Reason, ScreeningResult, Verdict
 from data.schema import campaigns, metadata
@@ -209,5 +209,7 @@ def test_a_database_that_goes_away_says_so(postgres: str) -> None:
 
 
 def test_passwords_do_not_reach_messages() -> None:
-    assert engine_name("postgresql+psycopg://me:secret@host/db") == "postgresql+psycopg://host/db"
+    assert store_name("postgresql+psycopg://me:sec@ret@host/db?password=x") == "postgresql+psycopg://host/db"
+    assert store_name("runs/redoxa.db") == store_name(store_url("runs/redoxa.db")) == "runs/redoxa.db"
+    assert store_name(store_url(Path("/a/b.db"))) == "/a/b.db"
     assert store_url("postgres://me@host/db").startswith("postgresql+psycopg://")
