@@ -197,8 +197,10 @@ class Measurement(Record):
     @property
     def summary(self) -> str:
         """The outcome in a line, saying so where it is simulated."""
-        values = ", ".join(f"{name} {e.value:.4g} {e.unit}" for name, e in sorted(self.values.items()))
-        return f"{self.outcome.value}{' (simulated)' if self.simulated else ''}{': ' + values if values else ''}"
+        words = {name: name.removesuffix("_grav").replace("_", " ") for name in sorted(self.values)}
+        values = ", ".join(f"{words[name]} {self.values[name].value:.4g} {self.values[name].unit}" for name in words)
+        outcome = f"{self.outcome.value.replace('_', ' ')}{' (simulated)' if self.simulated else ''}"
+        return f"{outcome}: {values}" if values else outcome
 
 
 class QueueItem(Record):

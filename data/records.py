@@ -110,6 +110,7 @@ def reduced_formula(composition: dict[str, int]) -> str:
 
 
 _GROUP = re.compile(r"\(([A-Za-z0-9]+)\)(\d*)")
+_GROUP_IN_TEXT = re.compile(r"(?<=[A-Za-z\d)])\(((?:[A-Z][a-z]?\d*)+)\)(\d+)")
 _POLYANION = re.compile(r"(B|C|N|Si|P|S|Cl|As|Se|Mo|W)\d*O\d*|CN|HO|NH4")
 
 
@@ -118,13 +119,18 @@ def plain_formula(formula: str) -> str:
 
     For people only: keys and files for machines hold the reduced formula itself.
     """
+    return _GROUP.sub(_opened, formula)
 
-    def opened(group: re.Match[str]) -> str:
-        if _POLYANION.fullmatch(group[1]):
-            return group[0]
-        return _multiplied(group[1], int(group[2] or 1))
 
-    return _GROUP.sub(opened, formula)
+def plain_formulas(text: str) -> str:
+    """A sentence with its formulas as people write them."""
+    return _GROUP_IN_TEXT.sub(_opened, text)
+
+
+def _opened(group: re.Match[str]) -> str:
+    if _POLYANION.fullmatch(group[1]):
+        return group[0]
+    return _multiplied(group[1], int(group[2] or 1))
 
 
 def flat_formula(formula: str) -> str:

@@ -14,8 +14,9 @@ PRIOR_COUNT = 4.0
 """The uncalibrated prediction counts as much as this many measurements, so that one cell does not overturn it."""
 
 
-PREDICTED_BY = {"capacity_grav": "usable_capacity"}
-"""What is measured -> the property that predicts it: a cell gives the reversible capacity, not the theoretical one."""
+PREDICTED_BY = {"capacity_grav": "usable_capacity", "energy_grav": ""}
+"""What is measured -> the property that predicts it, where the names differ: a cell gives the reversible capacity, and
+an energy that follows from it. The predicted ones of these names are theory, which no cell can contradict."""
 
 
 @dataclass(frozen=True)

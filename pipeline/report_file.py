@@ -203,7 +203,7 @@ def _reference_facts() -> dict[str, str]:
     cited: dict[tuple[str, ...] | str, str] = {}
     for title, file in (("hull", "reference_chgnet.parquet"), ("known materials", "known_materials.parquet")):
         record = read_provenance(ASSETS / file)
-        facts[title] = f"{file}, sha256 {record.sha256[:12]}, made {record.created[:10]} by `{record.command}`"
+        facts[title] = f"{file}, sha256 {record.sha256[:12]}, made {record.created[:10]} by: {record.command}"
         for source in record.sources:
             works = tuple(sorted(set(re.findall(r"(?:doi|arXiv):[^\s,;)]+", source.attribution))))
             cited.setdefault(works or source.attribution, source.attribution)

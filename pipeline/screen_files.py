@@ -11,7 +11,7 @@ from typing import Any, Final
 from data.errors import InputError, StructureError
 from data.formats.found import Reading
 from data.io import NAMES, SUFFIXES, may_hold_structures, read_each
-from data.records import Candidate, Origin, Reason, ScreeningResult, Verdict, plain_formula
+from data.records import Candidate, Origin, Reason, ScreeningResult, Verdict, plain_formula, plain_formulas
 from data.structures import primitive
 from data.whole import whole
 from pipeline.console import progress_bars, say, table
@@ -206,7 +206,7 @@ def print_table(rows: Sequence[FileRow]) -> None:
 def _told(result: ScreeningResult) -> list[str]:
     """Why a candidate did not pass, and what is unusual about one that did; each once."""
     stopped = [r.text for r in result.reasons if r.verdict is not Verdict.PASS]
-    return list(dict.fromkeys([*stopped, *(r.text for r in doubts(result))]))
+    return list(dict.fromkeys(plain_formulas(text) for text in [*stopped, *(r.text for r in doubts(result))]))
 
 
 def default_page(store: str | None) -> Path:

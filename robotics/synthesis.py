@@ -76,7 +76,8 @@ def _needs_glovebox(route: Reaction) -> bool:
 def _warnings(firing: Firing, max_temperature_C: float) -> tuple[str, ...]:
     """What a chemist should know before starting."""
     route = firing.reaction
-    notes = [f"The firing temperature is a rule of thumb, +-{TEMPERATURE_SIGMA_C:.0f} C: check the phase by X-rays."]
+    within = f"give or take {TEMPERATURE_SIGMA_C:.0f} °C"
+    notes = [f"The firing temperature is a rule of thumb, {within}: check the phase by X-rays."]
     if not is_charge_balanced(_integer(route.product)):
         notes.append("Common oxidation states do not balance the target: other phases are likely.")
     if firing.temperature_C >= 10 * round(max_temperature_C / 10):

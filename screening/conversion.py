@@ -232,6 +232,6 @@ def _beside_insertion(found: Conversion, subject: Subject) -> tuple[dict[str, st
         return notes, None
     text = (
         f"converts before it inserts: the host would break up at {found.average_V:.2f} V, "
-        f"{-margin_V:.2f} V above the insertion"
+        f"{-margin_V:.2f} V above the insertion at {insertion.value:.2f} V, neither calibrated"
     )
     return notes, Reason(stage="conversion", code="converts_first", text=text, verdict=Verdict.PASS)

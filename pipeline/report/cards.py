@@ -24,6 +24,9 @@ from screening.doubts import doubts
 MOST_CARDS = 12
 """Candidates with a card and a 3D view; the others are in the table."""
 
+MAIN = (("average_voltage", "conversion_voltage"), ("usable_capacity", "capacity_grav"), ("stability_discharge",))
+"""Properties at the head of a card; of each group the first that is there."""
+
 STATE_LABELS = {"discharged": "Discharged", "charged": "Charged"}
 
 
@@ -76,9 +79,12 @@ class CardView:
         """Whether a picture shows the path of the ion."""
         return any(len(scene.path) for scene in self.scenes.values())
 
-    def main(self, name: str) -> PropertyRow | None:
-        """The row of a property, if the card has it."""
-        return next((p for p in self.properties if p.name == name), None)
+    @property
+    def main(self) -> tuple[PropertyRow, ...]:
+        """What stands at the head of the card: voltage, capacity and distance to the hull, as far as predicted."""
+        rows = {p.name: p for p in self.properties if p.predicted is not None}
+        found = (next((rows[name] for name in names if name in rows), None) for names in MAIN)
+        return tuple(row for row in found if row is not None)
 
 
 def ranked(data: ReportData) -> list[ResultRow]:

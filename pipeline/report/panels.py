@@ -20,6 +20,7 @@ from pipeline.report.text import Shown, display_scale, formula_html, formula_tex
 
 TABLE_PROPERTIES: Final = (
     "average_voltage",
+    "conversion_voltage",
     "capacity_grav",
     "usable_capacity",
     "energy_grav",
@@ -75,12 +76,8 @@ class Panel:
 
 def columns(results: Sequence[ResultRow]) -> list[Column]:
     """Columns of `TABLE_PROPERTIES` that hold a value anywhere."""
-    found = []
-    for name in TABLE_PROPERTIES:
-        unit = unit_of(name, results)
-        if unit is not None:
-            found.append(Column(name, short_label(name), display_scale(name, unit)[1]))
-    return found
+    units = {name: unit_of(name, [r for r in results if cell_of(r.result, name)]) for name in TABLE_PROPERTIES}
+    return [Column(name, short_label(name), display_scale(name, unit)[1]) for name, unit in units.items() if unit]
 
 
 def unit_of(name: str, results: Sequence[ResultRow]) -> str | None:
@@ -119,7 +116,9 @@ def _group_symbol(number: int | None) -> str:
 
 
 def cell_of(result: ScreeningResult, name: str) -> Shown | None:
-    """A property as the table shows it; None where the result lacks it."""
+    """A property as the table shows it; None where the result lacks it, or inserts at a voltage and needs no other."""
+    if name == "conversion_voltage" and "average_voltage" in result.estimates:
+        return None
     return shown(name, result.estimates[name]) if name in result.estimates else None
 
 

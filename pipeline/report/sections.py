@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from data.lab import Measurement
 from data.records import Crystal, Estimate, MigrationPath, Reason, ScreeningResult, Verdict, reduced_formula
+from pipeline.feedback import PREDICTED_BY
 from pipeline.report.downloads import deciding_reason
 from pipeline.report.electrode_plots import drawn_paths, path_plot, profile_plot
 from pipeline.report.labels import EXPLAINED_BY, GROUPS, LABELS, NOTES, TOLD_ELSEWHERE, WARNING_NOTES, Group
@@ -118,7 +119,10 @@ def property_rows(
     estimates: Mapping[str, Estimate], objectives: Sequence[Objective], measurement: Measurement | None
 ) -> tuple[PropertyRow, ...]:
     """Known properties in their usual order, then the others, each with its target range and measurement."""
-    measured = measurement.values if measurement else {}
+    measured = {
+        PREDICTED_BY[name] if PREDICTED_BY.get(name) in estimates else name: value
+        for name, value in (measurement.values if measurement else {}).items()
+    }
     targets = {o.name: o for o in objectives}
     names = [n for n in LABELS if n in estimates or n in measured]
     names += [n for n in (*estimates, *measured) if n not in LABELS]

@@ -11,7 +11,7 @@ from typing import Final
 
 from markupsafe import Markup, escape
 
-from data.records import Estimate, ScreeningResult, plain_formula
+from data.records import Estimate, ScreeningResult, plain_formula, plain_formulas
 from pipeline.report.labels import FRACTIONS, LABELS
 
 MINUS: Final = "\u2212"
@@ -71,7 +71,8 @@ def display_scale(name: str, unit: str) -> tuple[float, str]:
 
 @lru_cache(maxsize=4096)  # methods are the same in every row
 def prose(text: str) -> str:
-    """A sentence of the screening with the names of properties in words, and units and signs as they are printed."""
+    """A sentence of the screening with properties in words, and formulas, units and signs as they are printed."""
+    text = plain_formulas(text)
     for plain, sign in _SIGNS:
         text = plain.sub(sign, text)
     return _NAMES.sub(lambda m: _IN_PROSE.get(m.group(), label(m.group()).lower()), text)
@@ -127,7 +128,7 @@ def shown(name: str, estimate: Estimate) -> Shown:
         if float(f"{sigma:.{decimals}f}") == 0:
             texts = texts[0], f"<{number(10.0**-decimals, decimals)}"
     else:
-        texts = number(value), ""
+        texts = number(value, 0 if unit == "%" else None), ""
     return Shown(*texts, unit, prose(estimate.method), estimate.model, value, sigma)
 
 

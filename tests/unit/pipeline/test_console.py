@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from data.records import flat_formula, plain_formula
+from data.records import flat_formula, plain_formula, plain_formulas
 from pipeline import console
 
 ROWS = [
@@ -57,3 +57,8 @@ def test_prose_is_folded_and_stays(monkeypatch, capsys) -> None:
 def test_formulas_as_people_write_them(reduced: str, plain: str, flat: str) -> None:
     assert plain_formula(reduced) == plain
     assert flat_formula(reduced) == flat
+
+
+def test_formulas_within_sentences_are_plain_and_brackets_of_the_sentence_stay() -> None:
+    text = "known formula Li(CoO2)2 (mp-552024), Na3V2(PO4)3, 3 V (V) and Li(Fe)"
+    assert plain_formulas(text) == "known formula LiCo2O4 (mp-552024), Na3V2(PO4)3, 3 V (V) and Li(Fe)"

@@ -51,10 +51,10 @@ def test_calibrated_estimates_say_so_and_nothing_learned_changes_nothing() -> No
 
 def test_a_cell_tells_of_the_usable_capacity_not_of_theory() -> None:
     predictions = {name: made(value, 20, "mAh/g") for name, value in (("capacity_grav", 170), ("usable_capacity", 150))}
-    request = make_request(predictions=predictions)
-    values = {"capacity_grav": made(140, 3, "mAh/g")}
+    request = make_request(predictions=predictions | {"energy_grav": made(590, 90, "Wh/kg")})
+    values = {"capacity_grav": made(140, 3, "mAh/g"), "energy_grav": made(480, 9, "Wh/kg")}
     measured = Measurement(request_id="r", candidate_id="c", outcome=Outcome.SUCCESS, values=values, simulated=True)
-    (row,) = compare([(request, measured)])
+    (row,) = compare([(request, measured)])  # the energy follows from it
     assert (row.name, row.residual) == ("usable_capacity", -10)
     assert set(calibrate([row])) == {"usable_capacity"}
 

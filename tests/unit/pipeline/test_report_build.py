@@ -17,7 +17,7 @@ import pytest
 from data.lab import ConstantCurrent, ConstantVoltage, Cycling, Rest
 from data.records import Verdict
 from pipeline.report import build_report, summary
-from pipeline.report.cards import build_cards, outcome_text, ranked
+from pipeline.report.cards import build_card, build_cards, outcome_text, ranked
 from pipeline.report.downloads import csv_text, data_uri, file_stem, json_text, packed
 from pipeline.report.model import Objective, ReportData
 from pipeline.report.panels import pareto_panels, table_rows
@@ -127,10 +127,22 @@ def test_candidates_come_best_first(data: ReportData) -> None:
     assert all(r.result.verdict is Verdict.PASS for r in ranked(data))
 
 
+def test_a_measured_capacity_stands_beside_the_usable_one_and_that_at_the_head(data: ReportData) -> None:
+    first = build_cards(data)[0]
+    known = first.row.result.estimates
+    usable = known["capacity_grav"].model_copy(update={"value": 150.0, "sigma": 20.0})
+    result = first.row.result.model_copy(update={"estimates": known | {"usable_capacity": usable}})
+    card = build_card(1, first.row.model_copy(update={"result": result}), measurement=first.measurement)
+    assert [row.name for row in card.main] == ["average_voltage", "usable_capacity", "stability_discharge"]
+    seen = {row.name: row.measured.number for row in card.properties if row.measured}
+    assert "capacity_grav" not in seen
+    assert seen["usable_capacity"] == data.measurements[0].values["capacity_grav"].value
+
+
 def test_card_joins_prediction_measurement_and_target(data: ReportData) -> None:
     card = build_cards(data)[0]
-    voltage = card.main("average_voltage")
-    assert voltage is not None
+    voltage = card.main[0]
+    assert [row.name for row in card.main] == ["average_voltage", "capacity_grav", "stability_discharge"]
     assert voltage.predicted is not None
     assert voltage.predicted.text == "3.43 ± 0.50 V"
     assert voltage.target == "2.5 to 4.3 V"

@@ -133,7 +133,7 @@ def test_warnings_name_the_dangers() -> None:
     texts = " ".join(plan("LiFePO4").synthesis.warnings)
     assert "carbon monoxide" in texts
     assert "ammonia" in texts
-    assert "100 C" in texts
+    assert "100 °C" in texts
     assert "glovebox" in " ".join(plan("NaMnO2", "Na").synthesis.warnings)
     assert "balance" in " ".join(plan("LiZnO2").synthesis.warnings)
 
