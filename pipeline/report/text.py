@@ -206,4 +206,4 @@ def hull_text(result: ScreeningResult, role: str) -> HullText | None:
 def known_links(text: str) -> Markup:
     """A text with the ids of the Materials Project as links to their pages."""
     page = r'<a href="https://next-gen.materialsproject.org/materials/\1" rel="noreferrer">\1</a>'
-    return Markup(re.sub(r"\b(mp-\d+)\b", page, str(escape(text))))
+    return Markup(re.sub(r"\b(mp-\d+)\b", page, str(escape(plain_formulas(text)))))
