@@ -65,6 +65,7 @@ class Entry(Record):
     coordinates: Literal["published", "refined"] = "published"
     approximant: str = ""
     anchor: str | None = None
+    cycled: str = ""
     leaving: tuple[int, ...] = ()
     topology: str = ""
 
@@ -84,6 +85,7 @@ class Prototype(Record):
             with CHGNet 0.3.0 within the space group.
         approximant: how a disordered structure was ordered; "" where nothing had to be.
         anchor: discharged formula of the measured voltage that belongs to it, as the literature writes it.
+        cycled: a publication of its cycling; "" where there is no `anchor`.
         leaving: indices of the atoms of `crystal` that leave on charge; empty where all working ions do.
         topology: equal for entries with the same arrangement of sites; the name without the compound, or as typed.
     """
@@ -98,6 +100,7 @@ class Prototype(Record):
     coordinates: Literal["published", "refined"] = "published"
     approximant: str = ""
     anchor: str | None = None
+    cycled: str = ""
     leaving: tuple[int, ...] = ()
     topology: str = ""
 
@@ -251,6 +254,7 @@ def _build(entry: Entry) -> Prototype:
         coordinates=entry.coordinates,
         approximant=entry.approximant,
         anchor=entry.anchor,
+        cycled=entry.cycled,
         topology=entry.topology or entry.name.rsplit(" ", 1)[0],
         leaving=tuple(i for i, origin in enumerate(origins) if origin in entry.leaving),
     )

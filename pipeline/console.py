@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -41,10 +42,13 @@ def note(text: str) -> None:
 
 @contextmanager
 def progress_bars(*, quiet: bool = False) -> Iterator[OnProgress]:
-    """Progress bars on stderr, one for each thing that goes on; silent where nobody watches."""
+    """Progress bars on stderr, one for each thing that goes on; where nobody watches, a line once it is done."""
     console = stderr()
-    if quiet or not console.is_terminal:
+    if quiet:
         yield lambda _what, _done, _total: None
+        return
+    if not console.is_terminal:
+        yield _Lines()
         return
     columns = (TextColumn("{task.description:<28}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
@@ -56,6 +60,19 @@ def progress_bars(*, quiet: bool = False) -> Iterator[OnProgress]:
             progress.update(bars[what], completed=done, total=total)
 
         yield update
+
+
+class _Lines:
+    """One line for each thing that is done: how much of it there was, and how long it took."""
+
+    def __init__(self) -> None:
+        self._begun_s: dict[str, float] = {}
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        begun_s = self._begun_s.setdefault(what, time.monotonic())
+        if done == total and total > 0:
+            note(f"{what}: {total} done in {time.monotonic() - begun_s:.0f} s")
+            del self._begun_s[what]
 
 
 PIPED_COLUMNS = 160

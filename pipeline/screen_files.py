@@ -103,7 +103,7 @@ def assess(
     emit = _InOrder(rows, on_row)
     emit()
     if to_screen:
-        for result in _screen(list(to_screen.values()), settings, options.store):
+        for result in _screen(list(to_screen.values()), settings, options.store, quiet=on_row is not None):
             for index, name in waiting[result.candidate_id]:
                 candidate = to_screen[result.candidate_id]
                 rows[index] = FileRow(name=name, candidate=candidate, result=result, remarks=remarks[index])
@@ -149,16 +149,19 @@ class _InOrder:
             self._next += 1
 
 
-def _screen(candidates: Sequence[Candidate], settings: ScreenSettings, store: str | None) -> Iterator[ScreeningResult]:
+def _screen(
+    candidates: Sequence[Candidate], settings: ScreenSettings, store: str | None, *, quiet: bool
+) -> Iterator[ScreeningResult]:
     from data.store import Store
     from pipeline.screening_context import open_context
-    from screening.funnel import FunnelStats, screen
+    from screening.funnel import FunnelStats, OnProgress, screen
 
     opened = Store.open(store) if store is not None else None
     context = open_context(opened, runs_folder(store or DEFAULT_STORE))
     try:
-        with progress_bars() as on_progress:
-            yield from screen(candidates, settings, context, FunnelStats(), on_progress)
+        with progress_bars(quiet=quiet) as on_progress:
+            step: OnProgress = lambda _stage, done, total: on_progress("screen", done, total)  # noqa: E731
+            yield from screen(candidates, settings, context, FunnelStats(), step)
     finally:
         context.close()
         if opened is not None:

@@ -143,12 +143,14 @@ class VoltageCalibration:
         return CalibratedVoltage(first_V + float(row @ self._weights), variance**0.5, tuple(remarks))
 
     def nearest(self, first_V: float, kind: str, redox: Iterable[str]) -> Anchor | None:
-        """The known electrode of this kind with the same elements oxidised, or one of them, nearest in raw voltage."""
+        """The known electrode of this kind nearest in raw voltage, where some are with the same elements oxidised."""
         wanted = set(redox)
-        alike = [a for a in self.anchors if a.kind == kind and wanted & set(a.redox.split())]
-        return min(
-            alike, key=lambda a: (set(a.redox.split()) != wanted, abs(a.first_V - first_V), a.name), default=None
-        )
+
+        def distance(a: Anchor) -> tuple[bool, bool, float, str]:
+            theirs = set(a.redox.split())
+            return not wanted & theirs, theirs != wanted, round(abs(a.first_V - first_V), 6), a.name
+
+        return min((a for a in self.anchors if a.kind == kind), key=distance, default=None)
 
 
 def leave_families_out(anchors: Sequence[Anchor], noise_V: float | None = None) -> list[CalibratedVoltage]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import gcd
 from typing import ClassVar
 
 from data.errors import InputError
+from data.prototypes import load_prototypes
 from data.records import Estimate, Reason, Verdict, VoltageStep, reduced_formula
 from screening.base import Findings, Needs, Subject, Surroundings
-from screening.calibration import electrode_kind, oxidised_elements, second_metals_eV
+from screening.calibration import Anchor, electrode_kind, oxidised_elements, second_metals_eV
 from screening.electrode import ElectrodeError, Performance, State, performance
 
 RAW_SIGMA_V = 0.38
@@ -69,7 +71,7 @@ class AverageVoltage:
         found = around.calibration(raw.value, second.average_voltage_V, kind, redox, subject.anion_redox)
         notes = {"voltage_outside_calibration": "; ".join(found.remarks)} if found.remarks else {}
         if (known := around.calibration.nearest(raw.value, kind, redox)) is not None:
-            notes["nearest_voltage"] = f"{known.name} ({known.family}), {known.measured_V:.2f} V"
+            notes["nearest_voltage"] = _known_text(known, redox)
         return Findings(
             Estimate(
                 value=found.value_V,
@@ -112,6 +114,13 @@ class MaxVoltageStep:
             ),
             _shifted(subject, around, 0.0 if average is None else average.value - done.average_voltage_V),
         )
+
+
+def _known_text(known: Anchor, redox: Iterable[str]) -> str:
+    """A measured electrode with its voltage, what sets it apart, and where to read of it."""
+    apart = "" if set(redox) & set(known.redox.split()) else f", none of its kind is oxidised at {', '.join(redox)}"
+    cycled = next((p.cycled for p in load_prototypes() if p.name == known.name), "")
+    return f"{known.name} ({known.family}), {known.measured_V:.2f} V{apart}{f'; see {cycled}' if cycled else ''}"
 
 
 def _range_text(subject: Subject) -> str:

@@ -15,8 +15,8 @@ from pipeline.report.text import (
     duration,
     formula_html,
     humanise,
-    known_links,
     label,
+    linked,
     number,
     prose,
     short_label,
@@ -33,7 +33,7 @@ def card_environment() -> Environment:
     """The templates with the words and numbers of the report as filters."""
     templates = environment()
     filters = (
-        count, duration, formula_html, humanise, known_links, label, number, prose, short_label, timestamp, colour,
+        count, duration, formula_html, humanise, label, linked, number, prose, short_label, timestamp, colour,
     )  # fmt: skip
     templates.filters.update({f.__name__: f for f in filters})
     templates.globals.update(shown=shown, scene_json=_scene_json)

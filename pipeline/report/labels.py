@@ -119,7 +119,7 @@ NOTES: Final[dict[str, NoteLabel]] = {
     "oxidation_states": NoteLabel("Oxidation states by charge balance: {}.", "Electrochemistry"),
     "redox": NoteLabel("Redox on charge: {}.", "Electrochemistry"),
     "usable_capacity": NoteLabel("In practice to be expected: {}.", "Electrochemistry"),
-    "nearest_voltage": NoteLabel("Nearest measured electrode: {}.", "Electrochemistry", formulas=True),
+    "nearest_voltage": NoteLabel("Nearest measured electrode: {}.", "Electrochemistry"),
     "nearest_capacity": NoteLabel("Nearest published capacity: {}.", "Electrochemistry"),
     "moving_ions": NoteLabel("Ions that move: {}.", "Electrochemistry"),
     "voltage_range": NoteLabel("From discharged to charged: {}.", "Electrochemistry"),

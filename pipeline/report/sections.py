@@ -23,6 +23,7 @@ from pipeline.report.text import (
     hull_text,
     humanise,
     label,
+    linked,
     number,
     prose,
     short_label,
@@ -69,7 +70,7 @@ class Section:
     title: str
     rows: tuple[PropertyRow, ...]
     hull: tuple[tuple[str, HullText], ...] = ()
-    sentences: tuple[Markup | str, ...] = ()
+    sentences: tuple[Markup, ...] = ()
     figures: tuple[Figure, ...] = ()
 
     @property
@@ -183,7 +184,7 @@ def _hull(result: ScreeningResult) -> tuple[tuple[str, HullText], ...]:
     return tuple((state, text) for state, text in pairs if text is not None)
 
 
-def _sentences(notes: Mapping[str, str], group: Group) -> tuple[Markup | str, ...]:
+def _sentences(notes: Mapping[str, str], group: Group) -> tuple[Markup, ...]:
     ordered = [key for key in NOTES if key in notes]
     ordered += [key for key in notes if key not in NOTES and key not in WARNING_NOTES]
     return tuple(
@@ -193,12 +194,12 @@ def _sentences(notes: Mapping[str, str], group: Group) -> tuple[Markup | str, ..
     )
 
 
-def _sentence(key: str, text: str) -> Markup | str:
+def _sentence(key: str, text: str) -> Markup:
     if key not in NOTES:
-        return f"{humanise(key)}: {text}."
+        return Markup("{}: {}.").format(humanise(key), linked(text))
     if NOTES[key].formulas:
         return Markup(NOTES[key].sentence).format(formula_html(text))
-    return NOTES[key].sentence.format(text)
+    return Markup(NOTES[key].sentence).format(linked(text))
 
 
 def _figures(result: ScreeningResult, group: Group) -> tuple[Figure, ...]:

@@ -43,6 +43,10 @@ _SIGNS: Final = (
     (re.compile(r"(?<![\w)])-(?=\d)"), MINUS),
 )
 """What the screening writes in plain letters, and what a page shows."""
+_PAGES: Final = (
+    (re.compile(r"\b()(mp-\d+)\b"), "https://next-gen.materialsproject.org/materials/"),
+    (re.compile(r"\b(doi:)(10\.[^\s;,]+?)(?=[.,;)]*(?:\s|$))"), "https://doi.org/"),
+)
 _SUBSCRIPT: Final = re.compile(r"(?<=[A-Za-z)\]])(\d+(?:\.\d+)?)")
 
 
@@ -203,7 +207,9 @@ def hull_text(result: ScreeningResult, role: str) -> HullText | None:
     return HullText(f"{size} {seen.unit} {place} {hull}", coverage, products)
 
 
-def known_links(text: str) -> Markup:
-    """A text with the ids of the Materials Project as links to their pages."""
-    page = r'<a href="https://next-gen.materialsproject.org/materials/\1" rel="noreferrer">\1</a>'
-    return Markup(re.sub(r"\b(mp-\d+)\b", page, str(escape(plain_formulas(text)))))
+def linked(text: str) -> Markup:
+    """A text with the ids of the Materials Project and the DOIs of publications as links to their pages."""
+    shown_text = str(escape(plain_formulas(text)))
+    for pattern, page in _PAGES:
+        shown_text = pattern.sub(rf'<a href="{page}\2" rel="noreferrer">\1\2</a>', shown_text)
+    return Markup(shown_text)

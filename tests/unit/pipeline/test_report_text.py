@@ -16,6 +16,7 @@ from pipeline.report.text import (
     formula_html,
     formula_text,
     hull_text,
+    linked,
     number,
     prose,
     shown,
@@ -142,3 +143,14 @@ def test_distance_to_the_hull_comes_with_its_coverage() -> None:
     assert on_it.products == "LiFePO4"
     assert "not recorded" in below.coverage
     assert hull_text(result(0.03, notes), "charge") is None
+
+
+def test_what_is_known_elsewhere_is_linked() -> None:
+    text = linked("LiCoO2 <1> (mp-552024; A. B., X 12, 3 (1992), doi:10.1016/0167-2738(81)90076-X). Li(CoO2)2")
+    assert 'href="https://next-gen.materialsproject.org/materials/mp-552024"' in text
+    assert (
+        '<a href="https://doi.org/10.1016/0167-2738(81)90076-X" rel="noreferrer">doi:10.1016/0167-2738(81)90076-X</a>).'
+        in text
+    )
+    assert text.startswith("LiCoO2 &lt;1&gt; (<a")
+    assert text.endswith(" LiCo2O4")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from data.prototypes import prototype
+from data.prototypes import load_prototypes, prototype
 from screening.calibration import (
     Anchor,
     VoltageCalibration,
@@ -178,4 +180,11 @@ def test_the_nearest_known_electrode_is_of_the_same_kind_and_element():
             (a for a in SHIPPED.anchors if (a.kind, a.redox) == ("polyanion", "Mn")), key=lambda a: abs(a.first_V - 3.5)
         ).name
     )
-    assert SHIPPED.nearest(3.5, "oxide", ["W"]) is None
+    assert SHIPPED.nearest(3.5, "oxide", ["W"]).kind == "oxide"
+    assert SHIPPED.nearest(3.5, "nitride", ["W"]) is None
+
+
+def test_every_anchor_names_a_publication_of_its_cycling():
+    cycled = {p.name: p.cycled for p in load_prototypes() if p.anchor}
+    assert {a.name for a in SHIPPED.anchors} <= set(cycled)
+    assert all(re.search(r", \w+ \(\d{4}\)", text) for text in cycled.values())
