@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data.whole import whole
 from screening.usable_share import known_capacities, leave_families_out
 
 FORMER_SIGMA = 0.10
@@ -56,8 +57,8 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/benchmarks/capacity.md"))
     options = parser.parse_args()
     text = "\n".join(table()) + "\n"
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(text, encoding="utf-8")
+    with whole(options.out) as draft:
+        draft.write_text(text, encoding="utf-8")
     print(text)
     return 0
 

@@ -22,6 +22,7 @@ from benchmarks.voltages import OTHERS, measured_rows
 from data.prototypes import load_prototypes, prototype
 from data.records import Candidate, Origin
 from data.reference import load_reference
+from data.whole import whole
 from screening.calibration import leave_families_out, shipped_calibration
 from screening.funnel import Context, screen
 from screening.known_electrodes import compute_known
@@ -133,8 +134,8 @@ def main() -> int:
         *(f"| {x.name} | {x.published:.3f} | {x.value:.3f} ± {x.sigma:.3f} | {VOLUMES[x.name][1]} |" for x in changes),
     ]
     text = "\n".join(lines) + "\n"
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(text, encoding="utf-8")
+    with whole(options.out) as draft:
+        draft.write_text(text, encoding="utf-8")
     print(text)
     return 0
 

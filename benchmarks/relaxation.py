@@ -29,6 +29,7 @@ import numpy as np
 from data.datasets import shared_dir
 from data.prototypes import load_prototypes
 from data.records import Crystal
+from data.whole import whole
 
 FMAX_eV_A = 0.05
 STEPS = 500
@@ -230,8 +231,8 @@ def main() -> int:
         print(f"matcalc is left out: {options.matcalc_python} cannot import matcalc and CHGNet (--matcalc-python)")
     runs[f"Redoxa, L-BFGS, {options.workers} processes"] = ours_run
     text = table(runs, crystals, source, options.workers)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(text, encoding="utf-8")
+    with whole(options.out) as draft:
+        draft.write_text(text, encoding="utf-8")
     print(text)
     return 0
 

@@ -29,6 +29,7 @@ from data.datasets import shared_dir
 from data.prototypes import Prototype, load_prototypes
 from data.records import Crystal
 from data.reference import load_reference
+from data.whole import whole
 from screening.calibration import (
     Anchor,
     VoltageCalibration,
@@ -255,8 +256,8 @@ def main() -> int:
             *hosts_table(host_rows(table, options.hosts, kept, options.workers)),
         ]
     text = "\n".join(lines) + "\n"
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(text, encoding="utf-8")
+    with whole(options.out) as draft:
+        draft.write_text(text, encoding="utf-8")
     print(text)
     return 0
 

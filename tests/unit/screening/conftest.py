@@ -104,3 +104,29 @@ def shared() -> Path:
     if not (folder / "anchors").is_dir():
         pytest.skip(f"the shared crystal data is not beside the checkout ({folder})")
     return folder
+
+
+def relaxed(name: str) -> Subject:
+    """A candidate whose relaxed state is the published one."""
+    found = from_library(name)
+    state = Relaxation(
+        crystal=found.crystal, energy_eV=-1.0, converged=True, steps=1, force_calls=1, max_force_eV_A=0.0,
+        max_stress_eV_A3=0.0, seconds=0.0,
+    )  # fmt: skip
+    return Subject(found, discharged=state)
+
+
+def turned_and_skewed(crystal: Crystal) -> tuple[Crystal, Crystal]:
+    """The same crystal with another origin, orientation and order of atoms; and with c replaced by 2a + b + c."""
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
+    moved = Crystal(
+        numbers=crystal.numbers[::-1],
+        frac_coords=[[x + 0.313 for x in row] for row in crystal.frac_coords[::-1]],
+        lattice_A=(np.array(crystal.lattice_A) @ turn).tolist(),
+    )
+    skew = Crystal(
+        numbers=crystal.numbers,
+        frac_coords=[[x - 2 * z, y - z, z] for x, y, z in crystal.frac_coords],
+        lattice_A=(np.array([[1, 0, 0], [0, 1, 0], [2, 1, 1]]) @ np.array(crystal.lattice_A)).tolist(),
+    )
+    return moved, skew

@@ -11,7 +11,6 @@ from scipy.stats import spearmanr
 
 from data.errors import InputError
 from data.prototypes import prototype
-from data.records import Crystal
 from data.units import ION_VALENCE
 from screening.mobility.bond_valence import (
     ANION_STATES,
@@ -25,7 +24,7 @@ from screening.mobility.bond_valence import (
 from screening.mobility.grid import Grid
 from screening.pathways import BARRIER_RELATIVE_SIGMA
 from screening.removal import supercell
-from tests.unit.screening.conftest import cubic
+from tests.unit.screening.conftest import cubic, turned_and_skewed
 
 DFT_eV = {
     "olivine LiFePO4": 0.27, "olivine LiMnPO4": 0.25, "olivine LiCoPO4": 0.36, "olivine LiNiPO4": 0.13,
@@ -134,17 +133,7 @@ def test_ranking_and_spread_against_dft():
 
 def test_cell_origin_orientation_and_order_change_little():
     crystal = prototype("spinel LiMn2O4").crystal
-    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
-    moved = Crystal(
-        numbers=crystal.numbers[::-1],
-        frac_coords=[[x + 0.313 for x in row] for row in crystal.frac_coords[::-1]],
-        lattice_A=(np.array(crystal.lattice_A) @ turn).tolist(),
-    )
-    skew = Crystal(  # the same lattice, c replaced by 2a + b + c
-        numbers=crystal.numbers,
-        frac_coords=[[x - 2 * z, y - z, z] for x, y, z in crystal.frac_coords],
-        lattice_A=(np.array([[1, 0, 0], [0, 1, 0], [2, 1, 1]]) @ np.array(crystal.lattice_A)).tolist(),
-    )
+    moved, skew = turned_and_skewed(crystal)
     once = bond_valence_map(crystal, "Li")
     for other in (moved, skew, supercell(crystal, 2)):
         again = bond_valence_map(other, "Li")

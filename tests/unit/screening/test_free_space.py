@@ -8,10 +8,9 @@ import pytest
 from data.chemistry import ionic_radius_A
 from data.errors import InputError
 from data.prototypes import prototype
-from data.records import Crystal
 from screening.mobility.free_space import STEP_A, Room, host_radii_A, room
 from screening.removal import supercell
-from tests.unit.screening.conftest import cubic
+from tests.unit.screening.conftest import cubic, turned_and_skewed
 
 
 def room_of(name: str) -> Room:
@@ -50,17 +49,7 @@ def test_a_larger_ion_lives_where_there_is_more_room():
 
 def test_cell_origin_orientation_and_order_change_little():
     crystal = prototype("olivine LiFePO4").crystal
-    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))[0]
-    moved = Crystal(
-        numbers=crystal.numbers[::-1],
-        frac_coords=[[x + 0.313 for x in row] for row in crystal.frac_coords[::-1]],
-        lattice_A=(np.array(crystal.lattice_A) @ turn).tolist(),
-    )
-    skew = Crystal(  # the same lattice, c replaced by 2a + b + c
-        numbers=crystal.numbers,
-        frac_coords=[[x - 2 * z, y - z, z] for x, y, z in crystal.frac_coords],
-        lattice_A=(np.array([[1, 0, 0], [0, 1, 0], [2, 1, 1]]) @ np.array(crystal.lattice_A)).tolist(),
-    )
+    moved, skew = turned_and_skewed(crystal)
     once = room(crystal, "Li")
     for other in (moved, skew, supercell(crystal, 2)):
         again = room(other, "Li")

@@ -10,24 +10,13 @@ from data.records import Verdict
 from screening.base import Model, Subject, Surroundings
 from screening.contract import check_gate
 from screening.pathways import BottleneckRadius, MobilityDimension, PercolationBarrierBv
-from screening.relax import Relaxation
 from screening.settings import Range, ScreenSettings
 from screening.stability import Hulls
-from tests.unit.screening.conftest import METALS, from_library, reference_of
+from tests.unit.screening.conftest import METALS, from_library, reference_of, relaxed
 
 REFERENCE = reference_of(METALS)
 AROUND = Surroundings(ScreenSettings(), Model("m", "s", 0.03), REFERENCE, Hulls(REFERENCE))
 KINDS = (BottleneckRadius, PercolationBarrierBv, MobilityDimension)
-
-
-def relaxed(name: str) -> Subject:
-    """A candidate whose relaxed state is the published one."""
-    found = from_library(name)
-    state = Relaxation(
-        crystal=found.crystal, energy_eV=-1.0, converged=True, steps=1, force_calls=1, max_force_eV_A=0.0,
-        max_stress_eV_A3=0.0, seconds=0.0,
-    )  # fmt: skip
-    return Subject(found, discharged=state)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda k: k.name)
