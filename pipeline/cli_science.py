@@ -12,6 +12,7 @@ from cyclopts.validators import Number
 
 from data.errors import InputError, StructureError
 from data.records import WorkingIon
+from data.shipped import shipped
 from generators import DEFAULT_GENERATOR
 from generators.base import BUDGET_s
 from pipeline.cli import DEFAULT_STORE, Json, Store
@@ -187,9 +188,9 @@ def train(
             crystals are named, and take a table of templates too.
         data: one such path, by name.
         hosts: one more table, of insertion hosts with voltages, for diffusion and vae to aim at them.
-        start: weights to begin with, for fine-tuning: of flow or diffusion for these, of wyckoff for vae and wyckoff,
-            of vae for vae; by default random ones, and for vae those of wyckoff that ship. Of orbits: all
-            stays but what foresees distances from the hull, which is trained anew on its labels.
+        start: weights to begin with, for fine-tuning, or `shipped` for those that ship: of flow or diffusion for
+            these, of wyckoff for vae and wyckoff, of vae for vae; by default random ones, and for vae those of wyckoff
+            that ship. Of orbits: all stays but what foresees distances from the hull, which is trained anew.
         out: folder for checkpoints, the log (JSON lines), and a page of the losses that reloads itself while it runs.
         steps: optimiser steps in all; by default 6,000 for orbits, 9,000 for geometry, 30,000 for the others.
         rate: highest learning rate; by default 0.001, for vae and wyckoff 0.0015.
@@ -211,7 +212,11 @@ def train(
 
     if edges is not None and generator not in ("flow", "diffusion"):
         raise InputError(f"--edges is of flow and diffusion; leave it out to train {generator}")
+    if start == Path("shipped"):
+        start = shipped(f"{generator}.safetensors")
     if generator in ("orbits", "geometry"):
+        if start is not None and generator == "geometry":
+            raise InputError("--start: geometry begins with random weights; leave it out")
         if rate is not None:
             raise InputError(f"--rate: {generator} has a fixed one; leave it out")
         if hosts is not None:

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -50,7 +58,8 @@ def progress_bars(*, quiet: bool = False) -> Iterator[OnProgress]:
     if not console.is_terminal:
         yield _Lines()
         return
-    columns = (TextColumn("{task.description:<28}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    times = TimeElapsedColumn(), TimeRemainingColumn()
+    columns = (TextColumn("{task.description:<26}"), BarColumn(bar_width=20), MofNCompleteColumn(), *times)
     with Progress(*columns, console=console) as progress:
         bars: dict[str, TaskID] = {}
 

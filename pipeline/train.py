@@ -82,7 +82,7 @@ def train_to_folder(
             raise InputError(f"{path}: no such file")
     prepared, crystals = _prepared(data, hosts, config.out)
     if start is None and generator != "vae" and len(crystals) < FEW_CRYSTALS:
-        note(f"few crystals for random weights; with --start {shipped(generator + '.safetensors')} trained ones go on")
+        note("few crystals for random weights; with --start shipped the trained ones go on")
     if generator in ("vae", "wyckoff"):
         config = replace(config, rate=1.5e-3, clip=10.0 if generator == "vae" else config.clip)
     if rate is not None:

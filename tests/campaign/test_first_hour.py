@@ -73,7 +73,7 @@ def test_a_battery_scientist(folder: Path) -> None:
 
 
 def test_somebody_with_crystals_of_their_own(folder: Path) -> None:
-    code, lines = typed("train", "crystals", "--steps", 10, "--out", "own", cwd=folder)
+    code, lines = typed("train", "crystals", "--start", "shipped", "--steps", 10, "--out", "own", cwd=folder)
     text = " ".join(lines)
     assert code == 0, text
     following = re.search(r"next: redoxa (generate --generator flow --checkpoint \S+)", text)
@@ -81,7 +81,7 @@ def test_somebody_with_crystals_of_their_own(folder: Path) -> None:
     code, lines = typed(*following[1].split(), "-n", 2, "--elements", "Li,Co,O", "--out", "drawn", cwd=folder)
     assert code == 0, lines
     assert len(list((folder / "drawn").glob("*.cif"))) == 2
-    assert (folder / "own" / "losses.html").exists()
+    assert "<dd>flow.safetensors</dd>" in (folder / "own" / "losses.html").read_text()
 
 
 def test_somebody_with_a_laboratory(folder: Path) -> None:

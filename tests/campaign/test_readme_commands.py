@@ -15,7 +15,7 @@ from tests.campaign.conftest import ROOT, Finished, redoxa
 SMALLER = {
     "--barriers 2": "--barriers 0 --profile 0", "LiFePO4.cif    ": "LiFePO4.cif --profile 0    ", "-n 20 --elements": "-n 2 --elements", "-n 5 ": "-n 2 --max-atoms 14 ",
     "-n 300 --relax 30": "-n 2 --relax 0", "--rounds 2 -n 200": "--rounds 1 -n 3 --steps 1",
-    "train my_crystals/": "train my_crystals/ --steps 2", "capacity_grav=120..": "capacity_grav=120.. -n 2",
+    "--steps 500": "--steps 2", "capacity_grav=120..": "capacity_grav=120.. -n 2",
     "--checkpoint runs/train/flow.safetensors": "--checkpoint runs/train/flow.safetensors -n 1 --no-charge-neutral",
     "--keep Fe,P,O --require Na": "--keep Fe,P,O --require Na -n 1", "run my.yaml": "run my.yaml --no-prefect",
 }  # fmt: skip

@@ -100,6 +100,7 @@ def test_bad_structures(case: str, tmp_path: Path, capsys: pytest.CaptureFixture
         (["train", "--data", "none.parquet"], "no such file"),
         (["train", "--generator", "vae", "--edges", "9000"], "--edges is of flow and diffusion"),
         (["train", "--generator", "orbits", "--rate", "0.1"], "--rate: orbits has a fixed one"),
+        (["train", "--generator", "geometry", "--start", "shipped"], "--start: geometry begins with random weights"),
         (["reference", "add"], "name a file with phases"),
         (["reference", "add", "--materials-project", "Li-Co-O"], "MP_API_KEY"),
     ],
