@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import codecs
 import warnings
-import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -151,15 +150,3 @@ def write_extxyz(
         frames.append(atoms)
     path.parent.mkdir(parents=True, exist_ok=True)
     write(path, frames, format="extxyz")
-
-
-def write_cif_zip(
-    path: Path, named: Iterable[tuple[str, Crystal]], comment: str = "", texts: Mapping[str, str] | None = None
-) -> None:
-    """Write one CIF a crystal into a zip archive, its name in the comment above it, and further text files."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in (texts or {}).items():
-            archive.writestr(name, text)
-        for name, crystal in named:
-            archive.writestr(f"{name}.cif", cif_text(crystal, comment=f"{comment}\n{name}" if comment else ""))

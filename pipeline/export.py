@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import json
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from data.errors import InputError, suggest
-from data.io import write_cif_zip, write_extxyz
-from data.records import Crystal, flat_formula
+from data.io import cif_text, write_extxyz
+from data.records import flat_formula
 from data.whole import whole
-from pipeline.report.downloads import PREDICTED, SCHEMA, csv_text, json_text, records
+from pipeline.report.downloads import SCHEMA, csv_text, json_text, records, said_of
 from pipeline.report.model import ReportData
 from pipeline.report_file import report_data
 from pipeline.session import Session
@@ -42,15 +43,18 @@ def _json(data: ReportData, path: Path) -> int:
 def _cif(data: ReportData, path: Path) -> int:
     """Both states of every candidate, and a list of them with the records."""
     files: dict[str, dict[str, str]] = {}
-    named: list[tuple[str, Crystal]] = []
+    texts: dict[str, str] = {}
     for row in data.results:
         for state, crystal in row.result.crystals.items():
             name = f"{flat_formula(row.result.formula)}_{row.candidate.id}_{state}"
             files.setdefault(row.candidate.id, {})[state] = f"{name}.cif"
-            named.append((name, crystal))
-    manifest = {"schema": SCHEMA, "campaign": data.name, "what": PREDICTED, "files": files, "records": records(data)}
-    write_cif_zip(path, named, PREDICTED, {"manifest.json": json.dumps(manifest, indent=1)})
-    return len(named)
+            texts[f"{name}.cif"] = cif_text(crystal, comment=f"{said_of(row.result)}\n{name}")
+    manifest = {"schema": SCHEMA, "campaign": data.name, "files": files, "records": records(data)}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("manifest.json", json.dumps(manifest, indent=1))
+        for name, text in texts.items():
+            archive.writestr(name, text)
+    return len(texts)
 
 
 def _extxyz(data: ReportData, path: Path) -> int:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from data.io import cif_text
 from data.lab import Measurement, Outcome, Recipe
 from data.records import Crystal, ScreeningResult, Verdict, flat_formula
-from pipeline.report.downloads import PREDICTED, data_uri, file_stem
+from pipeline.report.downloads import data_uri, file_stem, said_of
 from pipeline.report.electrode_plots import drawn_paths
 from pipeline.report.model import Objective, ReportData, RequestRow, ResultRow
 from pipeline.report.projection import picture
@@ -158,7 +158,7 @@ def _state(name: str, crystal: Crystal, scene: Scene, row: ResultRow) -> StateVi
         atoms=crystal.n_atoms,
         volume=number(crystal.volume_A3, 1),
         picture=picture(scene, title),
-        cif_uri=data_uri(cif_text(crystal, comment=f"{PREDICTED}\n{stem}"), "chemical/x-cif"),
+        cif_uri=data_uri(cif_text(crystal, comment=f"{said_of(row.result)}\n{stem}"), "chemical/x-cif"),
         cif_name=f"{stem}.cif",
     )
 

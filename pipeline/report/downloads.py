@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Collection, Mapping
 from functools import lru_cache
+from importlib.metadata import version
 from typing import Final
 from urllib.parse import quote
 
@@ -22,7 +23,8 @@ from screening.doubts import doubts
 SCHEMA: Final = "redoxa.results/1"
 """Raised whenever a name in `records` or in the JSON changes its meaning."""
 
-PREDICTED: Final = "Predicted by Redoxa, relaxed with an interatomic potential; not measured."
+RELAXED: Final = ("stability_discharge", "stability_charge", "average_voltage_raw")
+"""Properties whose model is the potential that relaxed the crystals."""
 
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._+-]+")
 
@@ -40,6 +42,15 @@ def data_uri(text: str, mime: str) -> str:
 def packed(text: str) -> str:
     """Gzip as base64, the same bytes every time; the page unpacks it when somebody asks for the file."""
     return base64.b64encode(gzip.compress(text.encode(), compresslevel=9, mtime=0)).decode("ascii")
+
+
+def said_of(result: ScreeningResult) -> str:
+    """What the crystals of a result are, for who finds a file of one: by what they were predicted."""
+    if not result.crystals:
+        return "A crystal as it came to Redoxa: neither relaxed nor measured."
+    models = sorted({result.estimates[name].model for name in RELAXED if name in result.estimates})
+    potential = " and ".join(models) or "an interatomic potential"
+    return f"A prediction of Redoxa {version('redoxa')}, relaxed with {potential}; not measured."
 
 
 def deciding_reason(result: ScreeningResult) -> tuple[str, str]:

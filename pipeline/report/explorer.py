@@ -16,7 +16,7 @@ from ase.data import atomic_numbers, chemical_symbols, covalent_radii
 from markupsafe import Markup
 
 from data.records import Crystal, plain_formula
-from pipeline.report.downloads import packed
+from pipeline.report.downloads import packed, said_of
 from pipeline.report.elements import colour
 from pipeline.report.panels import Column, TableRow
 from pipeline.report.text import humanise, label, prose, shown
@@ -107,6 +107,7 @@ def _detail(row: TableRow) -> dict[str, object]:
         "whyNot": row.row.why_not,
         "novelty": row.row.novelty,
         "from": row.row.candidate.origin.detail,
+        "said": said_of(result),
         "reasons": [[humanise(r.stage), prose(r.text), r.verdict.value] for r in result.reasons],
         "numbers": [[label(name), shown(name, e).text] for name, e in result.estimates.items()],
         "profile": [[s.x_charge, s.x_discharge, s.voltage_V] for s in result.profile],

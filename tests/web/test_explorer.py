@@ -223,6 +223,8 @@ def test_any_row_opens_its_structure_reasons_numbers_and_cif(page: Any, data: Re
     with page.expect_download() as waiting:
         panel.locator("a[download]").click()
     waiting.value.save_as(tmp_path / "row.cif")
+    first = (tmp_path / "row.cif").read_text().splitlines()[0]
+    assert first == "# A crystal as it came to Redoxa: neither relaxed nor measured."
     read = Structure.from_file(tmp_path / "row.cif")
     assert read.volume == pytest.approx(row.candidate.crystal.volume_A3, rel=1e-4)
     assert sorted(int(s.specie.Z) for s in read) == sorted(row.candidate.crystal.numbers)

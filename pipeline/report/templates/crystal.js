@@ -91,15 +91,15 @@ const crystals = (() => {
     return dom.svg("svg", { class: "crystal plain", viewBox: box.map((x) => x.toFixed(2)).join(" "), role: "img", "aria-label": title }, items.map(([, e]) => e));
   }
 
-  // Every site is written and no symmetry claimed.
-  function cif(crystal, steps, name) {
+  // Every site is written and no symmetry claimed; the first line says what the crystal is.
+  function cif(crystal, steps, name, said) {
     const [a, b, c] = vectors(crystal.cell);
     const angle = (u, v) => ((Math.acos(dot(unit(u), unit(v))) * 180) / Math.PI).toFixed(5);
     const sites = fractions(crystal, steps).map(
       (f, i) => `${crystal.sites[i]} ${crystal.sites[i]}${i + 1} ${f.map((x) => x.toFixed(5)).join(" ")} 1`,
     );
     return [
-      `data_${name.replace(/\W+/g, "_") || "crystal"}`,
+      `# ${said}`, `# ${name}`, `data_${name.replace(/\W+/g, "_") || "crystal"}`,
       "_symmetry_space_group_name_H-M 'P 1'", "_symmetry_Int_Tables_number 1",
       ...[a, b, c].map((v, k) => `_cell_length_${"abc"[k]} ${Math.hypot(...v).toFixed(6)}`),
       `_cell_angle_alpha ${angle(b, c)}`, `_cell_angle_beta ${angle(a, c)}`, `_cell_angle_gamma ${angle(a, b)}`,

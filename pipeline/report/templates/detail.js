@@ -31,7 +31,7 @@ const detail = (() => {
     );
     viewers.adopt(box, scenes);
     const files = names.map((name) => {
-      const text = crystals.cif(told.crystals[name], table.steps, `${row.formula}_${row.id}`);
+      const text = crystals.cif(told.crystals[name], table.steps, `${row.formula}_${row.id}`, told.said);
       const stem = `${row.formula}_${row.id}_${name}`.replace(/[^\w.+-]+/g, "_");
       return make("a", { class: "button", download: `${stem}.cif`, href: `data:chemical/x-cif;charset=utf-8,${encodeURIComponent(text)}` }, `CIF, ${name.toLowerCase()}`);
     });
