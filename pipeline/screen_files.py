@@ -174,6 +174,7 @@ def json_row(row: FileRow, ion: str) -> dict[str, Any]:
     unread = Reason(stage="read", code="unreadable", text=row.problem, verdict=Verdict.ERROR)
     return {
         "file": row.name,
+        "candidate_id": result.candidate_id if result else None,
         "formula": result.formula if result else None,
         "working_ion": ion,
         "verdict": (result.verdict if result else Verdict.ERROR).value,

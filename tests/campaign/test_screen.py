@@ -18,6 +18,7 @@ PUBLISHED = {"O3 LiCoO2": (3.5, 273.8), "layered LiTiS2": (1.9, 225.3)}
 FIELDS = [
     "schema",
     "file",
+    "candidate_id",
     "formula",
     "working_ion",
     "verdict",
