@@ -39,7 +39,7 @@ def test_a_measurement_says_what_came_out_in_a_line() -> None:
     made = Measurement(
         request_id="r", candidate_id="c", outcome=Outcome.SUCCESS, values={"average_voltage": voltage}, simulated=True
     )
-    assert made.summary == "success (simulated): average_voltage 3.412 V"
+    assert made.summary == "success (simulated): average voltage 3.412 V"
     assert made.model_copy(update={"values": {}, "simulated": False}).summary == "success"
 
 
