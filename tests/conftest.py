@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,8 +29,19 @@ def _programs() -> Path | None:
     return found.parent if found else None
 
 
+@pytest.fixture
+def postgres(postgres_server: str) -> str:
+    """URL of an empty database, so that no test finds what another left."""
+    import psycopg
+
+    name = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return postgres_server.replace("@/postgres?", f"@/{name}?")
+
+
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
+def postgres_server() -> Iterator[str]:
     """URL of a PostgreSQL server of our own, on a socket in a temporary folder.
 
     Not pytest's: the path of a socket must be short, and a pytest that starts meanwhile clears old folders of its own.

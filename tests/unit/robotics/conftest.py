@@ -50,7 +50,7 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     if request.param == "sqlite":
         found: Engine = request.getfixturevalue("sqlite_engine")
     else:
-        found = open_engine(request.getfixturevalue("postgres"))
+        found = open_engine(request.getfixturevalue("postgres_server"))
     clear(found)
     yield found
     if request.param == "postgres":
