@@ -18,9 +18,12 @@ def whole(path: Path) -> Iterator[Path]:
     if path.exists() and not path.is_file():
         yield path
         return
-    draft = path.with_name(f"{path.stem}.part{path.suffix}")
+    draft = path.with_name(f".{path.stem}.redoxa-part{path.suffix}")
     try:
         yield draft
         draft.replace(path)
+    except OSError as error:
+        error.filename = str(path) if error.filename == str(draft) else error.filename
+        raise
     finally:
         draft.unlink(missing_ok=True)

@@ -118,9 +118,9 @@ def approve(
     as_json: Json = False,
 ) -> None:
     """Approve proposed requests; the safety rules still have the last word."""
-    queue = _decide(LabQueue.approve, "approved", request_ids, store, by, why, as_json)
+    approved = _decide(LabQueue.approve, "approved", request_ids, store, by, why, as_json)
     if not as_json:
-        note(f"next: {_work(store, queue)}")
+        note(f"next: {_work(store, approved)}")
 
 
 @queue_app.command

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from math import gcd
 from typing import ClassVar
 
@@ -116,9 +116,10 @@ class MaxVoltageStep:
         )
 
 
-def _known_text(known: Anchor, redox: Iterable[str]) -> str:
+def _known_text(known: Anchor, redox: Collection[str]) -> str:
     """A measured electrode with its voltage, what sets it apart, and where to read of it."""
-    apart = "" if set(redox) & set(known.redox.split()) else f", none of its kind is oxidised at {', '.join(redox)}"
+    shared = not redox or set(redox) & set(known.redox.split())
+    apart = "" if shared else f", none of its kind is oxidised at {', '.join(redox)}"
     cycled = next((p.cycled for p in load_prototypes() if p.name == known.name), "")
     return f"{known.name} ({known.family}), {known.measured_V:.2f} V{apart}{f'; see {cycled}' if cycled else ''}"
 

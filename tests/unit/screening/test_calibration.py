@@ -22,6 +22,7 @@ from screening.calibration import (
 )
 from screening.known_electrodes import anchor, compute_known, emptied
 from screening.removal import ion_sites, without
+from screening.voltage import _known_text
 from tests.unit.screening.conftest import METALS
 
 SHIPPED = shipped_calibration("chgnet")
@@ -188,3 +189,15 @@ def test_every_anchor_names_a_publication_of_its_cycling():
     cycled = {p.name: p.cycled for p in load_prototypes() if p.anchor}
     assert {a.name for a in SHIPPED.anchors} <= set(cycled)
     assert all(re.search(r", \w+ \(\d{4}\)", text) for text in cycled.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "redox", "says"),
+    [
+        ("O3 LiCoO2", ("Co",), "O3 LiCoO2 (layered oxide), 4.00 V; see J. N. Reimers"),
+        ("O3 LiCoO2", ("W",), "4.00 V, none of its kind is oxidised at W; see"),
+        ("graphite LiC6", (), "graphite LiC6 (graphite), 0.10 V; see T. Ohzuku"),
+    ],
+)
+def test_a_known_electrode_is_told_with_what_sets_it_apart(name, redox, says):
+    assert says in _known_text(next(a for a in SHIPPED.anchors if a.name == name), redox)
