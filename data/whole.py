@@ -23,7 +23,8 @@ def whole(path: Path) -> Iterator[Path]:
         yield draft
         draft.replace(path)
     except OSError as error:
-        error.filename = str(path) if error.filename == str(draft) else error.filename
+        if error.filename is not None and Path(error.filename) == draft:
+            error.filename = str(path)
         raise
     finally:
         draft.unlink(missing_ok=True)

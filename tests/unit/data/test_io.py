@@ -119,5 +119,8 @@ def test_a_file_is_written_whole_or_stays_as_it_was(tmp_path: Path) -> None:
         raise OSError("full")
     assert [p.name for p in path.parent.iterdir()] == ["x.csv"]
     assert path.read_text() == "first"
+    with pytest.raises(OSError, match="No such file") as told, whole(path) as draft:
+        draft.open()
+    assert told.value.filename == str(path)
     with whole(Path("/dev/null")) as draft:
         assert draft == Path("/dev/null")
