@@ -125,7 +125,7 @@ def validate(*files: Path, as_json: Json = False) -> int:
     Args:
         files: campaign files.
     """
-    from pipeline.console import emit, say
+    from pipeline.console import emit, note, say
     from pipeline.spec_file import name_after, read_spec
 
     if not files:
@@ -145,6 +145,8 @@ def validate(*files: Path, as_json: Json = False) -> int:
             emit("validation", file=file, good=True, campaign=spec.name, campaign_id=spec.id)
         else:
             say(f"{file}: good. Campaign {called}, id {spec.id}, {len(spec.allowed_symbols)} elements")
+    if good and len(files) == 1 and not as_json:
+        note(f"next: redoxa run {files[0]}")
     return 0 if good else 2
 
 

@@ -59,6 +59,10 @@ def list_requests(*, state: RequestState | None = None, store: Store = DEFAULT_S
         table(f"Queue of {store_name(store)}", rows, list(rows[0]))
         for line in _rejected(store):
             say(f"rejected: {line}")
+        if waiting := [row for row in found if row.state is RequestState.PROPOSED and row.is_safe]:
+            note(
+                f"next: redoxa queue show {waiting[0].request_id[:8]}, redoxa queue approve {waiting[0].request_id[:8]}"
+            )
     else:
         say("the queue is empty" if state is None else f"no request is {state.value}")
 

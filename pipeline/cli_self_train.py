@@ -80,3 +80,5 @@ def self_train(
     write_outcome(plan, outcome)
     print_rounds(outcome, as_json=as_json)
     note(f"{'weights and ' if outcome.weights else ''}all crystals in {out}")
+    if outcome.weights:
+        note(f"next: redoxa generate --generator orbits --checkpoint {out / 'orbits.safetensors'}")

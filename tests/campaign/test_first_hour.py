@@ -100,7 +100,10 @@ def test_somebody_with_a_laboratory(folder: Path) -> None:
 
     code, lines = typed("queue", "list", cwd=folder)
     (request,) = {match[0] for line in tables(lines) if (match := re.search(r"\b[0-9a-f]{16}\b", line))}
-    assert typed("queue", "approve", request, cwd=folder)[0] == 0
+    assert f"redoxa queue approve {request[:8]}" in " ".join(lines)
+    code, lines = typed("queue", "approve", request[:8], cwd=folder)
+    assert code == 0
+    assert lines[-1] == "next: redoxa lab work bench"
     code, lines = typed("lab", "work", "bench", cwd=folder)
     assert any("work lists: " in line for line in lines)
     (outbox,) = folder.glob("runs/**/outbox")
