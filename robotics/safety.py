@@ -6,6 +6,7 @@ planner wrote beside the masses (no by-product list, no warning, no reaction tex
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +22,7 @@ from robotics import safety_chemistry as chemistry
 from robotics import safety_process as process
 from robotics.safety_base import Limits, Rule
 from robotics.safety_base import Subject as _Subject
+from robotics.safety_energetic import energetic
 
 __all__ = [
     "RULES",
@@ -51,8 +53,12 @@ RULES: Final[dict[str, Rule]] = {
     "S014": chemistry.bookkeeping,
     "S015": process.cell_materials,
     "S016": process.identity,
-    "S017": chemistry.energetic,
+    "S017": energetic,
 }
+
+
+DECIDING: Final = ("safety*.py", "formula.py", "precursors.py", "precursors.yaml", "cells.py", "cycling.py")
+"""Files that decide beside the rule file itself."""
 
 
 class RuleText(BaseModel):
@@ -121,9 +127,17 @@ def rule_texts() -> dict[str, RuleText]:
 
 
 def rules_version(limits: Limits | None = None) -> str:
-    """Version of rules and limits together, e.g. ``1-4f2a90c1``; a change of either changes it."""
+    """Version of rules, limits, tables and deciding code together, e.g. ``2-4f2a90c1``; a change of any changes it."""
     values = (limits or Limits()).model_dump(mode="json")
     # Sets have no order of their own: sort them, so that every process gives the same version.
     values = {name: sorted(v) if isinstance(v, list) else v for name, v in values.items()}
     book = rule_book()
-    return f"{book.version}-{content_hash([book.model_dump(mode='json'), values])[:8]}"
+    return f"{book.version}-{content_hash([book.model_dump(mode='json'), values, _decided_by()])[:8]}"
+
+
+@lru_cache(maxsize=1)
+def _decided_by() -> dict[str, str]:
+    """sha256 of every file whose change may change a verdict, line ends apart."""
+    files = [path for pattern in DECIDING for path in Path(__file__).parent.glob(pattern)]
+    texts = {path.name: path.read_text(encoding="utf-8") for path in files}
+    return {name: hashlib.sha256(texts[name].encode()).hexdigest() for name in sorted(texts)}

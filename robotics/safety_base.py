@@ -22,7 +22,11 @@ class Limits(BaseModel):
 
     max_temperature_C: float = Field(default=1050, le=1700)
     max_ramp_C_per_min: float = Field(default=10, gt=0)
+    min_ramp_C_per_min: float = Field(default=0.1, gt=0)
     max_dwell_h: float = Field(default=72, gt=0)
+    max_furnace_steps: int = Field(default=24, ge=1)
+    max_furnace_h: float = Field(default=240, gt=0, description="a whole programme, ramps included")
+    max_end_C: float = Field(default=60, gt=0, description="what a person may take out of the furnace")
     max_target_g: float = Field(default=20, gt=0)
     max_powder_g: float = Field(default=60, gt=0, description="all precursors of one vessel together")
     max_gas_mol: float = Field(default=0.6, gt=0, description="gas set free in one vessel")
@@ -100,6 +104,17 @@ class Subject:
 
 Rule = Callable[[Subject], list[str]]
 """A rule returns what it refuses; an empty list is an explicit yes."""
+
+
+def same_compound(one: Amounts, other: Amounts) -> bool:
+    """Whether two formulas hold the same elements in the same proportions."""
+    return shares(one) == shares(other)
+
+
+def shares(amounts: Amounts) -> dict[str, Fraction]:
+    """Atoms of each element by atoms in all."""
+    total = sum(amounts.values())
+    return {element: n / total for element, n in amounts.items()}
 
 
 def read_formula(formula: str) -> Amounts | None:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from math import lcm
-
-from data.chemistry import oxidation_states
 from robotics.formula import molar_mass_g_mol
-from robotics.safety_base import Subject
+from robotics.safety_base import Subject, same_compound
 
 RADIOACTIVE = frozenset({43, 61, *range(84, 119)})
 TOXIC = frozenset({"Be", "As", "Cd", "Hg", "Tl", "Pb", "Os"})
@@ -21,6 +18,14 @@ FURNACE_GASES = {"O2": BURNING, "N2": frozenset({"nitrogen"}), "H2": frozenset({
 
 BURNING_PAIRS = {"oxidiser": {"fuel", "metal_fuel", "flammable", "H2S"}, "metal_oxidiser": {"metal_fuel"}}
 """What must not be mixed with what, by hazard."""
+
+VESSEL_LIMIT_C = {"alumina crucible": 1600.0, "nickel crucible": 1000.0, "sealed silica ampoule": 1050.0}
+"""Nickel melts at 1455 C and creeps long before; silica softens and crystallises above 1100 C, alumina above 1700 C."""
+
+ALKALI = frozenset({"Li", "Na", "K", "Rb", "Cs"})
+ANIONS = frozenset({"O", "S", "Se", "F", "Cl", "Br", "I", "N"})
+MOST_ALKALI = 0.75
+"""Share of the cations above which an alkali compound is taken to eat alumina (Li5FeO4, Li6CoO4); Li3PO4 is not."""
 
 MASS_TOLERANCE = 0.005
 STOICHIOMETRY_TOLERANCE = 0.02
@@ -97,6 +102,8 @@ def known_precursors(subject: Subject) -> list[str]:
     problems = [f"{formula} is not in the catalogue" for formula in subject.unknown]
     if not subject.request.recipe.synthesis.precursors:
         problems.append("no precursors are listed")
+    own = [p.formula for p, _ in subject.powders if subject.target and same_compound(p.amounts, subject.target)]
+    problems += [f"{formula} is the target itself: it can be bought" for formula in own]
     return problems
 
 
@@ -140,6 +147,11 @@ def vessel(subject: Subject) -> list[str]:
     synthesis, target = subject.request.recipe.synthesis, subject.target or {}
     if synthesis.vessel not in subject.limits.vessels:
         problems.append(f"{synthesis.vessel} is not available")
+    hottest_C = max((step.temperature_C for step in synthesis.furnace), default=0.0)
+    if hottest_C > VESSEL_LIMIT_C[synthesis.vessel]:
+        problems.append(f"{hottest_C:g} C in a {synthesis.vessel}, which stands {VESSEL_LIMIT_C[synthesis.vessel]:g} C")
+    if synthesis.vessel == "alumina crucible":
+        problems += [f"{formula} eats alumina" for formula in _eating_alumina(subject)]
     gases = {gas: n for gas, n in subject.gases_mol.items() if n > 1e-6}
     sulfide = "S" in target and "O" not in target
     if synthesis.vessel == "sealed silica ampoule":
@@ -157,6 +169,18 @@ def vessel(subject: Subject) -> list[str]:
     if synthesis.vessel == "nickel crucible" and synthesis.atmosphere in BURNING:
         problems.append(f"nickel burns through in {synthesis.atmosphere}")
     return problems
+
+
+def _eating_alumina(subject: Subject) -> list[str]:
+    """Nitrides, and compounds of much more alkali than other cations, which melt or creep into it."""
+    target, name = subject.target or {}, subject.request.recipe.synthesis.target_formula
+    named = {name: target, **{p.formula: p.solid for p, _ in subject.powders}}
+    found = [formula for formula, atoms in named.items() if "N" in atoms and "O" not in atoms]
+    cations = sum(n for e, n in target.items() if e not in ANIONS)
+    alkali = sum(n for e, n in target.items() if e in ALKALI)
+    if name not in found and alkali > MOST_ALKALI * cations:
+        found.append(name)
+    return found
 
 
 def bookkeeping(subject: Subject) -> list[str]:
@@ -184,31 +208,6 @@ def bookkeeping(subject: Subject) -> list[str]:
         brought = total.get(element, 0.0)
         if abs(brought - wanted) > STOICHIOMETRY_TOLERANCE * max(wanted, 1e-9):
             problems.append(f"{brought * 1e3:.4g} mmol {element} are weighed in, the target holds {wanted * 1e3:.4g}")
-    return problems
-
-
-def energetic(subject: Subject) -> list[str]:
-    """S017."""
-    target = subject.target
-    if target is None:
-        return ["the target cannot be read"]
-    problems = []
-    if "H" in target:
-        problems.append("a hydride, hydroxide or hydrate is not made by firing")
-    if {"N", "O"} <= target.keys():
-        problems.append("nitrogen with oxygen: may be a nitrate or nitrite")
-    halogens = target.keys() & {"Cl", "Br", "I"}
-    if halogens and "O" in target:
-        common = lcm(*(n.denominator for n in target.values()))
-        states = oxidation_states({e: int(n * common) for e, n in target.items()})
-        # Without a balanced assignment the halide cannot be told from the chlorate.
-        if states is None or any(states[x] > 0 for x in halogens):
-            problems.append("a halogen with oxygen: may be a chlorate or perchlorate")
-    if {"C", "N"} <= target.keys() or target.get("N", 0) >= 3 * sum(n for e, n in target.items() if e != "N"):
-        problems.append("cyanide, azide or other energetic nitrogen compound")
-    metals = sum(n for e, n in target.items() if e in {"Li", "Na", "K", "Rb", "Cs"})
-    if target.keys() <= {"Li", "Na", "K", "Rb", "Cs", "O"} and target.get("O", 0) >= metals > 0:
-        problems.append("a peroxide or superoxide")
     return problems
 
 

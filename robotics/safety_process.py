@@ -4,28 +4,42 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from data.units import FARADAY_MAH_PER_MOL, ION_VALENCE
 from robotics.cells import CELL_SYSTEMS, find_system
 from robotics.cycling import check_steps, longest_time_s
-from robotics.formula import Amounts
-from robotics.safety_base import Subject, read_formula
+from robotics.formula import molar_mass_g_mol
+from robotics.safety_base import Subject, read_formula, same_compound
 
 BINDERS = frozenset({"PVDF", "CMC", "CMC/SBR", "PAA", "PTFE"})
 SOLVENTS = {"NMP": 130.0, "water": 120.0, "isopropanol": 80.0}
 """Highest drying temperature in C for each solvent."""
 
-ROOM_C = 15.0
+ROOM_C, START_C = 15.0, 25.0
 MAX_ELECTROLYTE_UL = 500.0
+ROUNDING = 1.01
 
 
 def furnace(subject: Subject) -> list[str]:
     """S006."""
     limits, steps = subject.limits, subject.request.recipe.synthesis.furnace
     problems = [] if steps else ["there are no furnace steps"]
+    if len(steps) > limits.max_furnace_steps:
+        problems.append(f"{len(steps)} furnace steps, limit {limits.max_furnace_steps}")
+    if steps and steps[-1].temperature_C > limits.max_end_C:
+        problems.append(f"the furnace is left at {steps[-1].temperature_C:g} C, limit {limits.max_end_C:g} C")
+    before_C, hours = START_C, 0.0
+    for step in steps:
+        hours += abs(step.temperature_C - before_C) / step.ramp_C_per_min / 60 + step.dwell_h
+        before_C = step.temperature_C
+    if hours > limits.max_furnace_h:
+        problems.append(f"the programme takes {hours:.4g} h, limit {limits.max_furnace_h:g} h")
     for i, step in enumerate(steps, start=1):
         if not ROOM_C <= step.temperature_C <= limits.max_temperature_C:
             problems.append(f"step {i}: {step.temperature_C:g} C, limit {limits.max_temperature_C:g} C")
         if step.ramp_C_per_min > limits.max_ramp_C_per_min:
             problems.append(f"step {i}: ramp {step.ramp_C_per_min:g} C/min, limit {limits.max_ramp_C_per_min:g}")
+        if step.ramp_C_per_min < limits.min_ramp_C_per_min:
+            problems.append(f"step {i}: ramp {step.ramp_C_per_min:g} C/min, at least {limits.min_ramp_C_per_min:g}")
         if step.dwell_h > limits.max_dwell_h:
             problems.append(f"step {i}: dwell {step.dwell_h:g} h, limit {limits.max_dwell_h:g} h")
     return problems
@@ -68,10 +82,25 @@ def cycling_steps(subject: Subject) -> list[str]:
     """S009."""
     cycling, limits = subject.request.recipe.cycling, subject.limits
     problems = check_steps(cycling, limits.max_rate_C)
+    theory = _most_capacity_mAh_g(subject)
+    if theory is not None and cycling.nominal_capacity_mAh_g > theory * ROUNDING:
+        problems.append(
+            f"currents for {cycling.nominal_capacity_mAh_g:g} mAh/g, and all {subject.request.working_ion} of the "
+            f"compound are {theory:.4g} mAh/g"
+        )
     days = longest_time_s(cycling) / 86400
     if days > limits.max_cycling_days:
         problems.append(f"may take {days:.0f} days, limit {limits.max_cycling_days:g} days")
     return problems
+
+
+def _most_capacity_mAh_g(subject: Subject) -> float | None:
+    """Charge of all working ions by the mass of the compound; None where that is no formula with the ion."""
+    ion = subject.request.working_ion
+    if not subject.target or ion not in subject.target:
+        return None
+    charge = float(subject.target[ion]) * ION_VALENCE[ion] * FARADAY_MAH_PER_MOL
+    return charge / molar_mass_g_mol(subject.target)
 
 
 def cell_materials(subject: Subject) -> list[str]:
@@ -108,16 +137,11 @@ def identity(subject: Subject) -> list[str]:
         return [f"'{request.recipe.synthesis.target_formula}' is not a formula"]
     problems = []
     crystal = {e: Fraction(n) for e, n in request.crystal.composition.items()}
-    if _normal(crystal) != _normal(target):
+    if not same_compound(crystal, target):
         problems.append(f"the recipe makes {request.recipe.synthesis.target_formula}, the crystal is another compound")
     stated = read_formula(request.formula)
-    if stated is None or _normal(stated) != _normal(target):
+    if stated is None or not same_compound(stated, target):
         problems.append(f"the candidate is called {request.formula}, the recipe makes another compound")
     if request.working_ion not in target:
         problems.append(f"the compound holds no {request.working_ion}, so it is not the discharged phase")
     return problems
-
-
-def _normal(amounts_: Amounts) -> dict[str, Fraction]:
-    total = sum(amounts_.values())
-    return {e: n / total for e, n in amounts_.items()}

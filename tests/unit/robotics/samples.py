@@ -25,7 +25,7 @@ def estimate(value: float, sigma: float = 0.2, unit: str = "V") -> Estimate:
 def crystal_of(formula: str) -> Crystal:
     numbers = [atomic_numbers[e] for e, n in parse_formula(formula).items() for _ in range(int(n))]
     spots = [(i / len(numbers), 0.0, 0.0) for i in range(len(numbers))]
-    return Crystal(numbers=numbers, frac_coords=spots, lattice_A=((20, 0, 0), (0, 4, 0), (0, 0, 4)))
+    return Crystal(numbers=numbers, frac_coords=spots, lattice_A=((3 * len(numbers), 0, 0), (0, 4, 0), (0, 0, 4)))
 
 
 def make_request(

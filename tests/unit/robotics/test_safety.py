@@ -8,11 +8,24 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from ase.data import atomic_numbers
 
 from data.errors import SafetyError
 from data.lab import ConstantCurrent, ExperimentRequest, FurnaceStep, Precursor, SafetyFinding, Synthesis
+from data.records import Crystal
+from robotics.formula import parse_formula
 from robotics.precursors import default_catalogue
-from robotics.safety import RULES, Limits, check, ensure_allowed, is_allowed, rule_texts, rules_version
+from robotics.safety import (
+    RULES,
+    Limits,
+    _decided_by,
+    check,
+    ensure_allowed,
+    is_allowed,
+    rule_texts,
+    rules_version,
+)
+from robotics.safety_energetic import _by_charge
 from tests.unit.robotics.samples import VOLTAGE_V, crystal_of, make_request
 
 
@@ -64,6 +77,14 @@ def rename(request: ExperimentRequest, formula: str) -> ExperimentRequest:
     return changed.model_copy(update={"formula": formula, "crystal": crystal_of(formula)})
 
 
+def pair(one: str, other: str, distance_A: float) -> Crystal:
+    """Two atoms so far apart, across the face of a cell."""
+    spots = [(0.98, 0.5, 0.5), (0.98 - 1 + distance_A / 10, 0.5, 0.5)]
+    numbers = [atomic_numbers[one], atomic_numbers[other]]
+    return Crystal(numbers=numbers, frac_coords=spots, lattice_A=((10, 0, 0), (0, 10, 0), (0, 0, 10)))
+
+
+COLD = (25.0, 5.0, 0.0)
 STEP = ConstantCurrent(rate_C=0.1, until_voltage_V=3.5, time_limit_s=72000)
 BIG = make_request("LiFePO4", mass_g=15.0)
 
@@ -87,6 +108,10 @@ UNSAFE: list[tuple[str, str, ExperimentRequest]] = [
     ("S006", "too fast", with_synthesis(LCO, furnace=furnace((800, 40, 12)))),
     ("S006", "too long", with_synthesis(LCO, furnace=furnace((800, 5, 400)))),
     ("S006", "no programme", with_synthesis(LCO, furnace=())),
+    ("S006", "left hot", with_synthesis(LCO, furnace=furnace((800, 5, 12), (900, 5, 0)))),
+    ("S006", "a ramp that never ends", with_synthesis(LCO, furnace=furnace((800, 1e-9, 12), COLD))),
+    ("S006", "a thousand steps", with_synthesis(LCO, furnace=furnace(*[(800.0, 5.0, 0.1)] * 1000, COLD))),
+    ("S006", "weeks in all", with_synthesis(LCO, furnace=furnace(*[(800.0, 5.0, 72.0)] * 6, COLD))),
     ("S006", "below room temperature", with_synthesis(LCO, furnace=furnace((-80, 5, 1)))),
     ("S007", "too much target", make_request("LiCoO2", mass_g=30.0)),
     ("S007", "too many cells", with_cell(LCO, replicates=64)),
@@ -99,6 +124,8 @@ UNSAFE: list[tuple[str, str, ExperimentRequest]] = [
     ("S009", "fast charging", with_cycling(LFP, steps=(STEP.model_copy(update={"rate_C": 20.0}),))),
     ("S009", "years of cycling", with_cycling(LFP, cycles=100_000)),
     ("S010", "a powder nobody knows", replace_powder(LCO, "Co3O4", powder("Co(NO3)2·6H2O", 0.02))),
+    ("S009", "currents for more than all ions", with_cycling(LCO, nominal_capacity_mAh_g=1e6)),
+    ("S010", "made of itself", with_synthesis(FLUORIDE, target_formula="LiF", precursors=(powder("LiF", 0.08),))),
     ("S010", "no powders at all", with_synthesis(LCO, precursors=())),
     ("S010", "a powder under a false formula", replace_powder(LCO, "Co3O4", powder("cobalt", 0.02))),
     ("S011", "hydrogen cyanide", with_synthesis(LCO, byproducts={"HCN": 1.0})),
@@ -111,6 +138,11 @@ UNSAFE: list[tuple[str, str, ExperimentRequest]] = [
     ("S013", "a sulfide in an open crucible", with_synthesis(LTS, vessel="alumina crucible")),
     ("S013", "a fluoride melt in alumina", with_synthesis(FLUORIDE, vessel="alumina crucible")),
     ("S013", "nickel in air", with_synthesis(LCO, vessel="nickel crucible")),
+    ("S013", "silica at 1500 C", with_synthesis(LTS, furnace=furnace((1500, 5, 1), COLD))),
+    ("S013", "nickel near its melting point", with_synthesis(
+        LCO, vessel="nickel crucible", atmosphere="argon", furnace=furnace((1400, 5, 1), COLD))),
+    ("S013", "a nitride in alumina", with_synthesis(LCO, precursors=(powder("Li3N", 0.01),))),
+    ("S013", "a melt of lithium oxide in alumina", rename(LCO, "Li5FeO4")),
     ("S014", "grams for milligrams", with_synthesis(LCO, precursors=tuple(
         p.model_copy(update={"mass_g": p.mass_g * 10}) for p in LCO.recipe.synthesis.precursors))),
     ("S014", "powders of another compound", replace_powder(LCO, "Co3O4", powder("Mn2O3", 0.01))),
@@ -129,6 +161,13 @@ UNSAFE: list[tuple[str, str, ExperimentRequest]] = [
     ("S017", "an azide", rename(LCO, "LiN3")),
     ("S017", "a perchlorate", rename(LCO, "LiClO4")),
     ("S017", "a peroxide", rename(LCO, "Li2O2")),
+    *[("S017", f"an oxidiser or peroxide, {x}", rename(LCO, x)) for x in (
+        "LiMnO4", "KMnO4", "K2MnO4", "Li2FeO4", "BaFeO4", "Li2CrO4", "K2Cr2O7", "Na3MnO4", "MgO2", "CaO2", "Li2MgO4",
+        "BaLi2O4", "LiO2", "NaO3")],
+    ("S017", "an acetylide", rename(LCO, "Li2C2")),
+    ("S017", "an oxide of a metal nobody judged", rename(LCO, "LiPaO3")),
+    *[("S017", f"{a} bonded to {b}", LCO.model_copy(update={"crystal": pair(a, b, r)})) for a, b, r in (
+        ("O", "O", 1.46), ("N", "N", 1.18), ("C", "C", 1.2), ("C", "N", 1.16), ("N", "O", 1.25))],
     ("S017", "a hydride", rename(LCO, "LiAlH4")),
     ("S017", "a cyanide", rename(LCO, "LiCN")),
 ]  # fmt: skip
@@ -161,7 +200,9 @@ def only(rule: str, request: ExperimentRequest, limits: Limits | None = None) ->
 @pytest.mark.parametrize(
     ("rule", "change"),
     [
-        ("S006", lambda r: with_synthesis(r, furnace=furnace((1200, 5, 12)))),
+        ("S006", lambda r: with_synthesis(r, furnace=furnace((1200, 5, 12), COLD))),
+        ("S006", lambda r: with_synthesis(r, furnace=furnace((800, 5, 12)))),
+        ("S009", lambda r: with_cycling(r, nominal_capacity_mAh_g=300.0)),
         ("S008", lambda r: with_cycling(r, max_voltage_V=4.6)),
         ("S009", lambda r: with_cycling(r, cycles=100_000)),
         ("S014", lambda r: replace_powder(r, "Co3O4", powder("Co3O4", 0.0034))),
@@ -193,7 +234,8 @@ def test_the_station_decides() -> None:
     assert only("S011", LFP, Limits(exhaust=False))
     assert only("S012", LFP, Limits(atmospheres=frozenset({"air"})))
     assert only("S006", LCO, Limits(max_temperature_C=700))
-    assert is_allowed(check(with_synthesis(LCO, furnace=furnace((1200, 5, 12))), Limits(max_temperature_C=1400)))
+    hot = with_synthesis(LCO, furnace=furnace((1200, 5, 12), COLD))
+    assert is_allowed(check(hot, Limits(max_temperature_C=1400)))
 
 
 def test_the_planner_is_not_trusted() -> None:
@@ -211,6 +253,13 @@ def test_every_rule_has_a_text_a_reason_and_a_source() -> None:
     assert all(t.title and t.reason and t.source for t in texts.values())
 
 
+def test_the_version_changes_with_the_code_that_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = rules_version()
+    assert {"safety_energetic.py", "precursors.yaml", "cells.py"} <= _decided_by().keys()
+    monkeypatch.setattr("robotics.safety._decided_by", lambda: {**_decided_by(), "cells.py": "changed"})
+    assert rules_version() != before
+
+
 def test_the_version_changes_with_rules_and_limits_and_with_nothing_else() -> None:
     assert rules_version() == rules_version(Limits())
     assert rules_version(Limits(max_target_g=5)) != rules_version()
@@ -219,3 +268,12 @@ def test_the_version_changes_with_rules_and_limits_and_with_nothing_else() -> No
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "7"}
     )
     assert other.stdout.strip() == rules_version()
+
+
+@pytest.mark.parametrize(
+    "formula",
+    ["LiMn2O4", "Li2MnO3", "LiNiO2", "LiVPO5", "LiCrO2", "Li3PO4", "Na2FeP2O7", "LiNi0.5Mn1.5O4", "Li2MoO4", "LiFeClO",
+     "LiCuO2", "Li2RuO3", "LiNbO3", "Na2Ti3O7", "LiFeSO4F", "KVPO4F", "MgV2O5", "Li4Ti5O12"],
+)  # fmt: skip
+def test_what_holds_its_oxygen_firmly_is_no_oxidiser(formula: str) -> None:
+    assert _by_charge(parse_formula(formula)) == []

@@ -1,0 +1,98 @@
+"""Safety rule about targets that store energy: by composition, by charge balance, and by the bonds of the crystal."""
+
+from __future__ import annotations
+
+from math import lcm
+from typing import Final
+
+from data.chemistry import oxidation_states
+from data.records import Crystal
+from robotics.formula import Amounts
+from robotics.safety_base import Subject
+
+ALKALI: Final = frozenset({"Li", "Na", "K", "Rb", "Cs"})
+HALOGENS: Final = frozenset({"Cl", "Br", "I"})
+
+_STATES = {
+    1: "Li Na K Rb Cs",
+    2: "Be Mg Ca Sr Ba Zn",
+    3: "B Al Ga In Sc Y La Nd Sm Eu Gd Dy Ho Er Tm Yb Lu Au",
+    4: "C Si Ge Sn Ti Zr Hf Cr Mn Fe Co Ni Rh Pd Pt Ce Pr Tb",
+    5: "P V Nb Ta Sb Bi Ir Ru",
+    6: "S Se Te Mo W Re",
+}
+HIGHEST_STATE: Final = {e: state for state, elements in _STATES.items() for e in elements.split()} | {"Cu": 3, "Ag": 1}
+"""Highest oxidation state in an oxide that holds its oxygen firmly. Beyond lie permanganate and manganate (Mn +7, +6,
++5), ferrate (Fe +6), chromate and dichromate (Cr +6) and what only pressure or electrolysis makes (N. N. Greenwood,
+A. Earnshaw, Chemistry of the Elements, 2nd ed., 1997). An element that is not here cannot be judged."""
+
+BONDS_A: Final = {
+    ("O", "O"): (1.75, "oxygen bonded to oxygen: a peroxide, superoxide or ozonide"),
+    ("N", "N"): (1.6, "nitrogen bonded to nitrogen: an azide or another energetic compound"),
+    ("C", "C"): (1.3, "a triple bond between carbons: an acetylide"),
+    ("C", "N"): (1.25, "a triple bond between carbon and nitrogen: a cyanide"),
+    ("N", "O"): (1.6, "nitrogen bonded to oxygen: a nitrate or nitrite"),
+}
+"""Pairs of elements, the distance in Angstrom below which they are bonded so (F. H. Allen et al., J. Chem. Soc. Perkin
+Trans. 2, S1 (1987)), and what that is."""
+
+
+def energetic(subject: Subject) -> list[str]:
+    """S017."""
+    target = subject.target
+    if target is None:
+        return ["the target cannot be read"]
+    return [*_by_composition(target), *_by_charge(target), *_by_bonds(subject.request.crystal)]
+
+
+def _by_composition(target: Amounts) -> list[str]:
+    problems = []
+    if "H" in target:
+        problems.append("a hydride, hydroxide or hydrate is not made by firing")
+    if {"N", "O"} <= target.keys():
+        problems.append("nitrogen with oxygen: may be a nitrate or nitrite")
+    if target.keys() & HALOGENS and "O" in target:
+        common = lcm(*(n.denominator for n in target.values()))
+        states = oxidation_states({e: int(n * common) for e, n in target.items()})
+        # Without a balanced assignment the halide cannot be told from the chlorate.
+        if states is None or any(states[x] > 0 for x in target.keys() & HALOGENS):
+            problems.append("a halogen with oxygen: may be a chlorate or perchlorate")
+    if {"C", "N"} <= target.keys() or target.get("N", 0) >= 3 * sum(n for e, n in target.items() if e != "N"):
+        problems.append("cyanide, azide or other energetic nitrogen compound")
+    if (
+        "C" in target
+        and target.keys() - {"C"} <= ALKALI | {"Mg", "Ca", "Sr", "Ba", "Cu", "Ag"}
+        and target["C"] <= 2 * (sum(target.values()) - target["C"])
+    ):
+        problems.append("a carbide of this kind may be an acetylide")
+    return problems
+
+
+def _by_charge(target: Amounts) -> list[str]:
+    """Whether an oxide needs more positive charge than its cations give harmlessly."""
+    if "O" not in target:
+        return []
+    anions = {"O": 2, "F": 1} | dict.fromkeys(HALOGENS, 1)
+    cations = {e: n for e, n in target.items() if e not in anions}
+    if unknown := sorted(cations.keys() - HIGHEST_STATE.keys() - {"N", "H"}):
+        return [f"no harmless oxidation state of {', '.join(unknown)} in an oxide is known"]
+    wanted = sum(n * anions[e] for e, n in target.items() if e in anions)
+    given = sum(n * HIGHEST_STATE.get(e, 0) for e, n in cations.items())
+    if wanted <= given:
+        return []
+    return [
+        f"the anions take {float(wanted):g} charges and the cations give at most {float(given):g}: a peroxide, or an "
+        "oxidiser such as a permanganate, ferrate or chromate"
+    ]
+
+
+def _by_bonds(crystal: Crystal) -> list[str]:
+    from ase import Atoms
+    from ase.neighborlist import neighbor_list
+
+    atoms = Atoms(numbers=crystal.numbers, scaled_positions=crystal.frac_coords, cell=crystal.lattice_A, pbc=True)
+    symbols = atoms.get_chemical_symbols()
+    cutoffs = {pair: limit_A for pair, (limit_A, _) in BONDS_A.items()}
+    near = zip(*neighbor_list("ij", atoms, cutoffs), strict=True)
+    bonded = {tuple(sorted((symbols[i], symbols[j]))) for i, j in near}
+    return [text for pair, (_, text) in BONDS_A.items() if pair in bonded]
