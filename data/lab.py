@@ -213,6 +213,8 @@ class QueueItem(Record):
     safety: tuple[SafetyFinding, ...]
     safety_rules: str
     """Version of the rules that the findings are from."""
+    is_intact: bool = True
+    """Whether the stored request still has the hash with which it was proposed."""
     worker: str | None = None
     lease_until: datetime | None = None
     created_at: datetime

@@ -6,6 +6,9 @@ from collections.abc import Iterable
 
 from data.errors import RedoxaError, TransitionError
 
+CHANGED = "is not what was proposed: it was changed in the store. Cancel it, and look who has access"
+"""Said of a request whose content no longer has the hash with which it was proposed."""
+
 
 class RecipeError(RedoxaError):
     """No recipe can be planned for a material; the message says what stands in the way."""

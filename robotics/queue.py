@@ -28,8 +28,8 @@ from data.database import writing
 from data.errors import InputError, SafetyError, StoreError
 from data.lab import ExperimentRequest, Measurement, QueueEvent, QueueItem, RequestState, SafetyFinding
 from data.schema_lab import queue_events, requests
-from robotics.errors import ConflictError
-from robotics.queue_rows import NO_LEASE, Rows, items_query, stored_findings, to_event, to_item
+from robotics.errors import CHANGED, ConflictError
+from robotics.queue_rows import NO_LEASE, Rows, is_intact, items_query, stored_findings, to_event, to_item
 from robotics.safety import Limits, check, ensure_allowed, is_allowed, refusals, rules_version
 from robotics.transitions import target_of
 
@@ -108,6 +108,8 @@ class LabQueue:
             row = rows.get(request_id)
             target_of("approve", RequestState(row["state"]), request_id)
             request = ExperimentRequest.model_validate(row["request"])
+            if not is_intact(row):
+                raise SafetyError(f"request {request_id} {CHANGED}")
             findings = check(request, self.limits)
             rows.change(row, self._safety_columns(findings))
             if is_allowed(findings):
@@ -144,9 +146,15 @@ class LabQueue:
     # -- workers -------------------------------------------------------------------------------------------------------
 
     def claim(self, worker: str, lease_s: float, campaign: str | None = None) -> QueueItem | None:
-        """Take the next approved request: highest priority first, then the oldest. None when there is none."""
+        """Take the next approved request: highest priority first, then the oldest. None when there is none.
+
+        Approvals that were given under other safety rules lapse: these requests are proposed again.
+        """
+        rules = rules_version(self.limits)
         with self._writing() as rows:
-            row = rows.next_approved(campaign)
+            while (row := rows.next_approved(campaign)) is not None and row["safety_rules"] != rules:
+                why = f"approved under the safety rules {row['safety_rules']}, and now they are {rules}"
+                rows.move(row, "lapse", "safety rules", why, NO_LEASE)
             if row is None:
                 return None
             lease = {**rows.lease(worker, lease_s), "attempts": row["attempts"] + 1}

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, RowMapping, Select, func, insert, select, upd
 
 from data.errors import StoreError
 from data.lab import ExperimentRequest, Measurement, QueueEvent, QueueItem, RequestState, SafetyFinding
+from data.records import content_hash
 from data.schema_lab import measurements, queue_events, requests
 from robotics.errors import LeaseError
 from robotics.transitions import target_of
@@ -166,8 +167,13 @@ def items_query(campaign: str | None = None) -> Select[Any]:
 
 def to_item(row: RowMapping) -> QueueItem:
     """Record of a row of `items_query`."""
-    fields = {name: row[name] for name in QueueItem.model_fields if name != "request_id"}
-    return QueueItem.model_validate({**_with_zone(fields), "request_id": row["id"]})
+    fields = {name: row[name] for name in QueueItem.model_fields if name not in ("request_id", "is_intact")}
+    return QueueItem.model_validate({**_with_zone(fields), "request_id": row["id"], "is_intact": is_intact(row)})
+
+
+def is_intact(row: RowMapping) -> bool:
+    """Whether the request in a row still has the hash with which it was proposed."""
+    return bool(content_hash(row["request"]) == row["payload_hash"])
 
 
 def to_event(row: RowMapping) -> QueueEvent:

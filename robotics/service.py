@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from data.errors import DriverError
 from data.lab import QueueItem
 from robotics.base import Driver, JobReport, JobState
-from robotics.errors import ConflictError, LeaseError
+from robotics.errors import CHANGED, ConflictError, LeaseError
 from robotics.safety import check, is_allowed, refusals
 
 if TYPE_CHECKING:
@@ -151,6 +151,10 @@ class _Run:
 
     def _begin(self, item: QueueItem) -> None:
         """Last look at a claimed request before its start is recorded."""
+        if not item.is_intact:
+            self.queue.hold(item.request_id, self.worker, CHANGED)
+            self._trouble(item.request_id, f"held: {CHANGED}")
+            return
         try:
             obstacles = self.driver.check(item.request)
         except DriverError as error:
@@ -203,6 +207,9 @@ class _Run:
 
     def _send(self, item: QueueItem) -> bool:
         """Send a request that the laboratory does not know; False when that has been tried too often."""
+        if not self.queue.get(item.request_id).is_intact:
+            self._fail(item, f"not sent: {CHANGED}")
+            return False
         sent = self.sends.get(item.request_id, 0)
         if sent >= MAX_SENDS:
             self._fail(item, f"sent {sent} times, and the laboratory still does not know it")

@@ -24,6 +24,7 @@ TRANSITIONS: Final[Mapping[str, Transition]] = {
     "hold": Transition(frozenset({State.PROPOSED, State.APPROVED, State.CLAIMED}), State.HELD),
     "release": Transition(frozenset({State.HELD}), State.PROPOSED),
     "cancel": Transition(frozenset({State.PROPOSED, State.APPROVED, State.HELD}), State.CANCELLED),
+    "lapse": Transition(frozenset({State.APPROVED}), State.PROPOSED),
     "claim": Transition(frozenset({State.APPROVED}), State.CLAIMED),
     "give_back": Transition(frozenset({State.CLAIMED}), State.APPROVED),
     "expire": Transition(frozenset({State.CLAIMED}), State.APPROVED),
@@ -33,7 +34,8 @@ TRANSITIONS: Final[Mapping[str, Transition]] = {
     "fail": Transition(frozenset({State.CLAIMED, State.RUNNING}), State.FAILED),
 }
 """Actions by name. `running` means that something may have been sent to the laboratory: it never goes back to
-`approved`, so that nothing is sent twice. A released request has to be approved again."""
+`approved`, so that nothing is sent twice. A released request has to be approved again, and so has one whose approval
+lapsed: the safety rules have changed since it was given."""
 
 FINAL: Final = frozenset({State.DONE, State.FAILED, State.CANCELLED})
 """States that nothing leaves."""

@@ -12,7 +12,7 @@ from robotics.queue import ApprovalPolicy, LabQueue
 from robotics.safety import Limits, rules_version
 from robotics.transitions import FINAL, TRANSITIONS
 from tests.unit.robotics.conftest import Clock
-from tests.unit.robotics.samples import estimate, make_request
+from tests.unit.robotics.samples import estimate, make_request, swap
 
 
 def approved(queue: LabQueue, tag: str = "a", **fields: object) -> str:
@@ -266,3 +266,26 @@ def test_the_table_has_no_way_out_of_a_final_state_nor_back_from_running() -> No
             assert transition.target in {RequestState.RUNNING, RequestState.DONE, RequestState.FAILED}
     reachable = {RequestState.PROPOSED} | {t.target for t in TRANSITIONS.values()}
     assert reachable == set(RequestState)
+
+
+def test_a_request_that_was_changed_in_the_store_is_not_approved(queue: LabQueue) -> None:
+    key = queue.propose(make_request("LiCoO2"))
+    assert queue.get(key).is_intact
+    swap(queue, key)
+    assert not queue.get(key).is_intact
+    with pytest.raises(SafetyError, match="is not what was proposed"):
+        queue.approve(key, by="Ada", why="looks good")
+    assert queue.get(key).state is RequestState.PROPOSED
+
+
+def test_approvals_lapse_when_the_safety_rules_change(queue: LabQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = approved(queue, "a"), approved(queue, "b")
+    monkeypatch.setattr("robotics.queue.rules_version", lambda _limits: "3-changed")
+    assert queue.claim("w", 60) is None
+    for key in (first, second):
+        assert queue.get(key).state is RequestState.PROPOSED
+        assert "and now they are 3-changed" in queue.events(key)[-1].why
+    queue.approve(first, by="Ada", why="still good")
+    item = queue.claim("w", 60)
+    assert item is not None
+    assert item.request_id == first

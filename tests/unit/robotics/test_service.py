@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from data.errors import DriverError
-from data.lab import RequestState
+from data.errors import DriverError, SafetyError
+from data.lab import RequestState, SafetyFinding
 from robotics.base import JobReport, JobState
 from robotics.queue import LabQueue
 from robotics.safety import Limits
@@ -18,7 +18,7 @@ from robotics.service import MAX_SENDS, ServiceOptions, has_died, run_queue, thi
 from robotics.simulated import SimulatedLab
 from tests.unit.robotics.conftest import Clock
 from tests.unit.robotics.labs import CountingLab, Fate, Killed, Mortal
-from tests.unit.robotics.samples import make_request, new_engine
+from tests.unit.robotics.samples import make_request, new_engine, swap
 
 AT_ONCE = ServiceOptions(sleep=lambda _s: None)
 GONE = f"{socket.gethostname()}:{2**22 + 1}"
@@ -125,12 +125,24 @@ def test_a_laboratory_out_of_reach_leaves_the_queue_as_it_was(queue: LabQueue) -
     assert "no route to host" in report.troubles[0]
 
 
-def test_rules_that_tightened_after_approval_hold_the_request(queue: LabQueue, clock: Clock) -> None:
+def test_rules_that_tightened_after_approval_let_it_lapse(queue: LabQueue, clock: Clock) -> None:
     (key,) = fill(queue, 1)
     strict, lab = LabQueue(queue.engine, Limits(max_temperature_C=700), clock), CountingLab()
     run_queue(strict, lab, options=AT_ONCE)
+    assert queue.get(key).state is RequestState.PROPOSED
+    assert queue.events(key)[-1].why.startswith("approved under the safety rules")
+    with pytest.raises(SafetyError, match="S006"):
+        strict.approve(key, by="Ada", why="again")
+    assert not lab.arrivals
+
+
+def test_what_the_rules_refuse_at_the_last_look_is_held(queue: LabQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    (key,), lab = fill(queue, 1), CountingLab()
+    findings = (SafetyFinding(rule="S006", ok=False, text="too hot"),)
+    monkeypatch.setattr("robotics.service.check", lambda *_: findings)
+    run_queue(queue, lab, options=AT_ONCE)
     assert queue.get(key).state is RequestState.HELD
-    assert "S006" in queue.events(key)[-2].why
+    assert "S006 too hot" in queue.events(key)[-2].why
     assert not lab.arrivals
 
 
@@ -261,3 +273,17 @@ def test_kill_9_of_the_real_process_and_a_rerun(tmp_path: Path) -> None:
         assert (actions.count("start"), actions.count("finish")) == (1, 1)
         undisturbed.submit(key, queue.get(key).request)
         assert queue.get(key).measurement == undisturbed.poll(key).measurement
+
+
+@pytest.mark.parametrize("started", [False, True], ids=["approved", "about-to-be-sent"])
+def test_a_request_that_was_changed_in_the_store_never_reaches_the_laboratory(queue: LabQueue, started: bool) -> None:
+    (key,) = fill(queue, 1)
+    if started:  # by a worker that died before it sent anything
+        assert queue.claim(GONE, 60) is not None
+        queue.start(key, GONE, 60)
+    swap(queue, key)
+    lab = CountingLab()
+    run_queue(queue, lab, options=AT_ONCE)
+    assert queue.get(key).state is (RequestState.FAILED if started else RequestState.HELD)
+    assert "is not what was proposed" in queue.events(key)[-1 if started else -2].why
+    assert lab.arrivals == {}
