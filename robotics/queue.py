@@ -98,12 +98,21 @@ class LabQueue:
         return key
 
     def approve(self, request_id: str, by: str, why: str) -> None:
-        """Approve a proposed request; the safety rules are asked again, as they stand now.
+        """Approve a proposed request in the name of a person; the safety rules are asked again, as they stand now.
 
         Raises:
-            SafetyError: a rule refuses; the request stays proposed and the refusal is recorded.
+            InputError: `by` names nobody, or a policy.
+            SafetyError: a rule refuses, or `by` proposed it; the request stays proposed and the refusal is recorded.
             TransitionError: it is not proposed.
         """
+        name = _plain_name(by)
+        if not name or name.startswith("policy:"):
+            raise InputError(f"'{by}' is no person who could approve a request; give a name, with --by for example")
+        if any(_plain_name(event.actor) == name for event in self.events(request_id) if event.action == "propose"):
+            raise SafetyError(f"request {request_id} was proposed by {by}: somebody else has to approve it")
+        self._approve(request_id, by, why)
+
+    def _approve(self, request_id: str, by: str, why: str) -> None:
         with self._writing() as rows:
             row = rows.get(request_id)
             target_of("approve", RequestState(row["state"]), request_id)
@@ -127,7 +136,7 @@ class LabQueue:
         for request_id in waiting:
             # Rules that have tightened since the proposal refuse here; `approve` has recorded it.
             with suppress(SafetyError):
-                self.approve(request_id, by="policy:auto", why="every safety rule allows it")
+                self._approve(request_id, by=f"policy:{policy.value}", why="every safety rule allows it")
                 approved.append(request_id)
         return approved
 
@@ -318,3 +327,8 @@ class LabQueue:
             "safety": [f.model_dump(mode="json") for f in findings],
             "safety_rules": rules_version(self.limits),
         }
+
+
+def _plain_name(actor: str) -> str:
+    """``person:Ada `` as ``ada``, so that spelling makes no other person."""
+    return actor.strip().casefold().removeprefix("person:").strip()

@@ -289,3 +289,20 @@ def test_approvals_lapse_when_the_safety_rules_change(queue: LabQueue, monkeypat
     item = queue.claim("w", 60)
     assert item is not None
     assert item.request_id == first
+
+
+@pytest.mark.parametrize("by", ["", "  ", "person:", "policy:auto", " Policy:me"])
+def test_nobody_and_no_policy_approves_by_hand(queue: LabQueue, by: str) -> None:
+    key = queue.propose(make_request("LiCoO2"))
+    with pytest.raises(InputError, match="is no person"):
+        queue.approve(key, by=by, why="looks good")
+    assert queue.get(key).state is RequestState.PROPOSED
+
+
+def test_who_proposed_does_not_approve(queue: LabQueue) -> None:
+    key = queue.propose(make_request("LiCoO2"), by="person:Ada")
+    for by in ("person:Ada", "Ada", " ada "):
+        with pytest.raises(SafetyError, match="somebody else has to approve"):
+            queue.approve(key, by=by, why="looks good")
+    queue.approve(key, by="Grace", why="looks good")
+    assert queue.get(key).state is RequestState.APPROVED
