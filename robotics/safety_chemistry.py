@@ -102,6 +102,12 @@ def known_precursors(subject: Subject) -> list[str]:
     problems = [f"{formula} is not in the catalogue" for formula in subject.unknown]
     if not subject.request.recipe.synthesis.precursors:
         problems.append("no precursors are listed")
+    names = {p.formula: p.name for p, _ in subject.powders}
+    problems += [
+        f"{p.formula} is called '{p.name}', and is {names[p.formula]}"
+        for p in subject.request.recipe.synthesis.precursors
+        if p.name != names.get(p.formula, p.name)
+    ]
     own = [p.formula for p, _ in subject.powders if subject.target and same_compound(p.amounts, subject.target)]
     problems += [f"{formula} is the target itself: it can be bought" for formula in own]
     return problems

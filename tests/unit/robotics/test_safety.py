@@ -32,7 +32,8 @@ from tests.unit.robotics.samples import VOLTAGE_V, crystal_of, make_request
 def powder(formula: str, moles: float, **fields: Any) -> Precursor:
     known = default_catalogue().get(formula)
     molar_mass = 100.0 if known is None else known.molar_mass_g_mol
-    return Precursor(formula=formula, name=formula, moles=moles, mass_g=moles * molar_mass, **fields)
+    name = formula if known is None else known.name
+    return Precursor(**{"formula": formula, "name": name, "moles": moles, "mass_g": moles * molar_mass, **fields})
 
 
 def with_synthesis(request: ExperimentRequest, **fields: Any) -> ExperimentRequest:
@@ -125,6 +126,7 @@ UNSAFE: list[tuple[str, str, ExperimentRequest]] = [
     ("S009", "years of cycling", with_cycling(LFP, cycles=100_000)),
     ("S010", "a powder nobody knows", replace_powder(LCO, "Co3O4", powder("Co(NO3)2·6H2O", 0.02))),
     ("S009", "currents for more than all ions", with_cycling(LCO, nominal_capacity_mAh_g=1e6)),
+    ("S010", "a powder under another's name", replace_powder(LCO, "Co3O4", powder("Co3O4", 0.0068, name="mercury(II) oxide"))),
     ("S010", "made of itself", with_synthesis(FLUORIDE, target_formula="LiF", precursors=(powder("LiF", 0.08),))),
     ("S010", "no powders at all", with_synthesis(LCO, precursors=())),
     ("S010", "a powder under a false formula", replace_powder(LCO, "Co3O4", powder("cobalt", 0.02))),
