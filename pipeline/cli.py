@@ -263,7 +263,7 @@ def export(campaign: str, out: Path, *, store: Store = DEFAULT_STORE, as_json: J
     if as_json:
         emit("file", file=out, rows=rows)
     else:
-        say(f"{out}: {rows} rows")
+        say(f"{out}: {rows} {'crystals' if out.suffix in ('.zip', '.extxyz') else 'rows'}")
 
 
 @app.command
