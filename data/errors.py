@@ -55,6 +55,25 @@ class SafetyError(RedoxaError):
     """A request that a safety rule refuses."""
 
 
+class RecipeError(RedoxaError):
+    """No recipe can be planned for a material; the message says what stands in the way."""
+
+
+class NoPrecursorError(RecipeError):
+    """The catalogue holds no precursor that can bring one or more elements into the target.
+
+    Attributes:
+        elements: the elements that lack one.
+    """
+
+    def __init__(self, target: str, elements: Iterable[str]) -> None:
+        self.elements = tuple(sorted(elements))
+        super().__init__(
+            f"{target}: no precursor in the catalogue brings {', '.join(self.elements)} into this compound by firing. "
+            "Add one to data/synthesis/precursors.yaml, or make the material by another route."
+        )
+
+
 class DriverError(RedoxaError):
     """A laboratory driver could not be reached or gave an answer that cannot be understood."""
 

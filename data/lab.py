@@ -48,6 +48,8 @@ class Synthesis(Record):
     atmosphere: Atmosphere
     atmosphere_reason: str
     furnace: tuple[FurnaceStep, ...]
+    furnace_name: str = ""
+    """Which furnace of the laboratory; empty: its first."""
     temperature_sigma_C: float = Field(ge=0, default=100.0)
     """How far the firing temperature may be off: the rule behind it is a rule of thumb."""
     vessel: Vessel = "alumina crucible"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from data.errors import RecipeError
 from data.lab import Cell, Electrode
 from data.records import WorkingIon
-from robotics.errors import RecipeError
 
 Collector = Literal["Al", "Cu", "Ti", "Mo"]
 

@@ -3,7 +3,7 @@
 The firing temperature follows an extended Tamman rule: it grows with the stability of the precursors (their melting or
 decomposition points), as H. Huo et al. found over thousands of published syntheses (Chem. Mater. 2022,
 arXiv:2204.08151), while the thermodynamics of the reaction says little. Our coefficients are a least-squares fit to the
-usual temperatures of 40 oxide and polyanion electrodes, made from the precursors that `robotics.route` picks (listed in
+usual temperatures of 40 oxide and polyanion electrodes, made from the precursors that `data.synthesis.route` picks (in
 ``tests/unit/robotics/test_firing.py``); left out one at a time, they are met within 92 C root mean square. Hence the
 stated +-100 C. (The 40 temperatures were typed from memory of the literature.) Dwell times reflect habit more than
 chemistry (same source): they are conventions.
@@ -14,8 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from data.lab import Atmosphere, FurnaceStep, Vessel
-from robotics.reaction import Reaction
-from robotics.route import needs_reduction
+from data.synthesis.reaction import Reaction
+from data.synthesis.route import needs_reduction
 
 FURNACE_MAX_C = 1100.0
 """Usual limit of a box furnace with an alumina tube (A-Lab's, doi:10.1039/D4DD00129J)."""

@@ -28,9 +28,10 @@ from data.database import writing
 from data.errors import InputError, SafetyError, StoreError
 from data.lab import ExperimentRequest, Measurement, QueueEvent, QueueItem, RequestState, SafetyFinding
 from data.schema_lab import queue_events, requests
+from data.station import Station
 from robotics.errors import CHANGED, ConflictError
 from robotics.queue_rows import NO_LEASE, Rows, is_intact, items_query, stored_findings, to_event, to_item
-from robotics.safety import Limits, check, ensure_allowed, is_allowed, refusals, rules_version
+from robotics.safety import check, ensure_allowed, is_allowed, refusals, rules_version
 from robotics.transitions import target_of
 
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -59,13 +60,13 @@ class LabQueue:
 
     Args:
         engine: of a database that holds the tables of `data.schema_lab` (see `data.database.open_engine`).
-        limits: of the station, for the safety rules.
+        station: the laboratory, for the safety rules; see `data.station`.
         clock: gives the time in UTC.
     """
 
-    def __init__(self, engine: Engine, limits: Limits | None = None, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, engine: Engine, station: Station | None = None, clock: Callable[[], datetime] = utc_now) -> None:
         self.engine = engine
-        self.limits = limits or Limits()
+        self.station = station or Station()
         self._clock = clock
 
     # -- people and programs that want something made ------------------------------------------------------------------
@@ -88,7 +89,7 @@ class LabQueue:
         key = key or request.content_hash
         if not KEY.fullmatch(key):
             raise InputError(f"'{key}' cannot be a request key: letters, digits, '.', '_' and '-' only, at most 64")
-        findings = check(request, self.limits)
+        findings = check(request, self.station)
         try:
             findings = self._enter(key, request, findings, by)
         except IntegrityError:
@@ -119,7 +120,7 @@ class LabQueue:
             request = ExperimentRequest.model_validate(row["request"])
             if not is_intact(row):
                 raise SafetyError(f"request {request_id} {CHANGED}")
-            findings = check(request, self.limits)
+            findings = check(request, self.station)
             rows.change(row, self._safety_columns(findings))
             if is_allowed(findings):
                 rows.move(row, "approve", by, why)
@@ -159,7 +160,7 @@ class LabQueue:
 
         Approvals that were given under other safety rules lapse: these requests are proposed again.
         """
-        rules = rules_version(self.limits)
+        rules = rules_version(self.station)
         with self._writing() as rows:
             while (row := rows.next_approved(campaign)) is not None and row["safety_rules"] != rules:
                 why = f"approved under the safety rules {row['safety_rules']}, and now they are {rules}"
@@ -325,7 +326,7 @@ class LabQueue:
     def _safety_columns(self, findings: tuple[SafetyFinding, ...]) -> dict[str, Any]:
         return {
             "safety": [f.model_dump(mode="json") for f in findings],
-            "safety_rules": rules_version(self.limits),
+            "safety_rules": rules_version(self.station),
         }
 
 

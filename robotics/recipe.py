@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 
+from data.errors import NoPrecursorError, RecipeError
 from data.lab import Recipe
 from data.records import Estimate, WorkingIon, reduced_formula
+from data.synthesis.catalogue import Catalogue
+from data.synthesis.formula import molar_mass_g_mol, parse_formula
 from data.units import FARADAY_MAH_PER_MOL, ION_VALENCE
 from robotics.cells import choose_system, plan_cell, plan_electrode, voltage_window_V
 from robotics.cycling import plan_cycling
-from robotics.errors import NoPrecursorError, RecipeError
-from robotics.formula import molar_mass_g_mol, parse_formula
-from robotics.precursors import Catalogue
 from robotics.synthesis import plan_synthesis
 
 __all__ = ["NoPrecursorError", "RecipeError", "plan_recipe", "theoretical_capacity_mAh_g"]

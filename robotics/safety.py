@@ -10,25 +10,26 @@ import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import yaml
 from pydantic import BaseModel, ConfigDict
 
 from data.errors import SafetyError
-from data.lab import ExperimentRequest, SafetyFinding
-from data.records import content_hash
+from data.lab import ExperimentRequest, SafetyFinding, Synthesis
+from data.records import Crystal, content_hash
+from data.station import Station
 from robotics import safety_chemistry as chemistry
 from robotics import safety_process as process
-from robotics.safety_base import Limits, Rule
-from robotics.safety_base import Subject as _Subject
+from robotics.safety_base import RequestRule, RequestSubject, Subject, SynthesisRule
 from robotics.safety_energetic import energetic
 
 __all__ = [
     "RULES",
-    "Limits",
+    "SYNTHESIS_RULES",
     "RuleText",
     "check",
+    "check_synthesis",
     "ensure_allowed",
     "is_allowed",
     "refusals",
@@ -36,28 +37,46 @@ __all__ = [
     "rules_version",
 ]
 
-RULES: Final[dict[str, Rule]] = {
+SYNTHESIS_RULES: Final[dict[str, SynthesisRule]] = {
     "S001": chemistry.radioactive,
     "S002": chemistry.toxic,
     "S003": chemistry.oxidiser_with_fuel,
     "S004": chemistry.gas_amount,
     "S005": chemistry.air_sensitive,
     "S006": process.furnace,
-    "S007": process.amounts,
-    "S008": process.voltage_window,
-    "S009": process.cycling_steps,
     "S010": chemistry.known_precursors,
     "S011": chemistry.toxic_gas,
     "S012": chemistry.furnace_gas,
     "S013": chemistry.vessel,
     "S014": chemistry.bookkeeping,
-    "S015": process.cell_materials,
-    "S016": process.identity,
     "S017": energetic,
 }
+"""Rules about making the powder: the planner asks them too, and never proposes what they refuse."""
 
+REQUEST_RULES: Final[dict[str, RequestRule]] = {
+    "S007": process.amounts,
+    "S008": process.voltage_window,
+    "S009": process.cycling_steps,
+    "S015": process.cell_materials,
+    "S016": process.identity,
+}
+"""Rules about a whole request, with its cells and cycling."""
 
-DECIDING: Final = ("safety*.py", "formula.py", "precursors.py", "precursors.yaml", "cells.py", "cycling.py")
+RULES: Final = tuple(sorted({*SYNTHESIS_RULES, *REQUEST_RULES}))
+"""Ids of all rules."""
+
+ROOT: Final = Path(__file__).parents[1]
+DECIDING: Final = (
+    "robotics/safety*.py",
+    "robotics/cells.py",
+    "robotics/cycling.py",
+    "data/synthesis/formula.py",
+    "data/synthesis/catalogue.py",
+    "data/synthesis/precursors.yaml",
+    "data/chemistry.py",
+    "data/station.py",
+    "data/units.py",
+)
 """Files that decide beside the rule file itself."""
 
 
@@ -72,15 +91,22 @@ class RuleText(BaseModel):
     source: str
 
 
-def check(request: ExperimentRequest, limits: Limits | None = None) -> tuple[SafetyFinding, ...]:
+def check(request: ExperimentRequest, station: Station | None = None) -> tuple[SafetyFinding, ...]:
     """Ask every rule about a request; each answers ok or says what it refuses."""
+    subject = RequestSubject.of(request, station or Station())
+    answers = {rule: ask(subject) for rule, ask in SYNTHESIS_RULES.items()}
+    answers |= {rule: ask(subject) for rule, ask in REQUEST_RULES.items()}
     titles = rule_texts()
-    subject = _Subject(request, limits or Limits())
-    findings = []
-    for rule, ask in RULES.items():
-        problems = ask(subject)
-        findings.append(SafetyFinding(rule=rule, ok=not problems, text="; ".join(problems) or titles[rule].title))
-    return tuple(findings)
+    return tuple(
+        SafetyFinding(rule=rule, ok=not answers[rule], text="; ".join(answers[rule]) or titles[rule].title)
+        for rule in RULES
+    )
+
+
+def check_synthesis(synthesis: Synthesis, station: Station, crystal: Crystal | None = None) -> list[str]:
+    """What the rules about making a powder refuse, each with its id; empty when they refuse nothing."""
+    subject = Subject(synthesis, station, crystal)
+    return [f"{rule} {text}" for rule, ask in SYNTHESIS_RULES.items() for text in ask(subject)]
 
 
 def is_allowed(findings: Sequence[SafetyFinding]) -> bool:
@@ -126,18 +152,25 @@ def rule_texts() -> dict[str, RuleText]:
     return {rule.id: rule for rule in rule_book().rules}
 
 
-def rules_version(limits: Limits | None = None) -> str:
-    """Version of rules, limits, tables and deciding code together, e.g. ``2-4f2a90c1``; a change of any changes it."""
-    values = (limits or Limits()).model_dump(mode="json")
-    # Sets have no order of their own: sort them, so that every process gives the same version.
-    values = {name: sorted(v) if isinstance(v, list) else v for name, v in values.items()}
+def rules_version(station: Station | None = None) -> str:
+    """Version of rules, laboratory, tables and deciding code together, e.g. ``2-4f2a90c1``; any change changes it."""
+    values = _in_order((station or Station()).model_dump(exclude={"people", "stock"}))
     book = rule_book()
     return f"{book.version}-{content_hash([book.model_dump(mode='json'), values, _decided_by()])[:8]}"
+
+
+def _in_order(value: Any) -> Any:
+    """Sets as sorted lists: they have no order of their own, and every process has to give the same version."""
+    if isinstance(value, dict):
+        return {name: _in_order(inner) for name, inner in value.items()}
+    if isinstance(value, tuple):
+        return [_in_order(inner) for inner in value]
+    return sorted(value) if isinstance(value, frozenset) else value
 
 
 @lru_cache(maxsize=1)
 def _decided_by() -> dict[str, str]:
     """sha256 of every file whose change may change a verdict, line ends apart."""
-    files = [path for pattern in DECIDING for path in Path(__file__).parent.glob(pattern)]
-    texts = {path.name: path.read_text(encoding="utf-8") for path in files}
+    files = [path for pattern in DECIDING for path in ROOT.glob(pattern)]
+    texts = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in files}
     return {name: hashlib.sha256(texts[name].encode()).hexdigest() for name in sorted(texts)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robotics.formula import molar_mass_g_mol
+from data.synthesis.formula import molar_mass_g_mol
 from robotics.safety_base import Subject, same_compound
 
 RADIOACTIVE = frozenset({43, 61, *range(84, 119)})
@@ -61,7 +61,7 @@ def oxidiser_with_fuel(subject: Subject) -> list[str]:
         burning = [p.formula for p, _ in subject.powders if fuels & set(p.hazards) and p.formula not in giving]
         if giving and burning:
             problems.append(f"{', '.join(giving)} with {', '.join(burning)} may deflagrate")
-    limit_g = subject.limits.max_metal_powder_g
+    limit_g = subject.station.max_metal_powder_g
     metal_g = sum(n * p.molar_mass_g_mol for p, n in subject.powders if "metal_fuel" in p.hazards)
     if metal_g > limit_g:
         problems.append(f"{metal_g:.2f} g of metal powder, limit {limit_g:g} g")
@@ -72,15 +72,15 @@ def gas_amount(subject: Subject) -> list[str]:
     """S004."""
     problems = _cannot_judge(subject)
     total = sum(subject.gases_mol.values())
-    if total > subject.limits.max_gas_mol:
-        problems.append(f"{total:.3f} mol of gas from one vessel, limit {subject.limits.max_gas_mol:g} mol")
+    if total > subject.furnace.max_gas_mol:
+        problems.append(f"{total:.3f} mol of gas from one vessel, limit {subject.furnace.max_gas_mol:g} mol")
     return problems
 
 
 def air_sensitive(subject: Subject) -> list[str]:
     """S005."""
     problems = _cannot_judge(subject)
-    synthesis = subject.request.recipe.synthesis
+    synthesis = subject.synthesis
     sensitive = [p.formula for p, _ in subject.powders if p.sensitive]
     if subject.target is not None and "O" not in subject.target:
         sensitive.append(synthesis.target_formula)
@@ -89,7 +89,7 @@ def air_sensitive(subject: Subject) -> list[str]:
     names = ", ".join(sensitive)
     if synthesis.handling != "glovebox":
         problems.append(f"{names} handled in air")
-    elif not subject.limits.glovebox:
+    elif not subject.station.glovebox:
         problems.append(f"{names} needs a glovebox, and there is none")
     burns = [p.formula for p, _ in subject.powders if "air" in p.sensitive]
     if burns and synthesis.atmosphere in BURNING:
@@ -100,12 +100,12 @@ def air_sensitive(subject: Subject) -> list[str]:
 def known_precursors(subject: Subject) -> list[str]:
     """S010."""
     problems = [f"{formula} is not in the catalogue" for formula in subject.unknown]
-    if not subject.request.recipe.synthesis.precursors:
+    if not subject.synthesis.precursors:
         problems.append("no precursors are listed")
     names = {p.formula: p.name for p, _ in subject.powders}
     problems += [
         f"{p.formula} is called '{p.name}', and is {names[p.formula]}"
-        for p in subject.request.recipe.synthesis.precursors
+        for p in subject.synthesis.precursors
         if p.name != names.get(p.formula, p.name)
     ]
     own = [p.formula for p, _ in subject.powders if subject.target and same_compound(p.amounts, subject.target)]
@@ -116,23 +116,23 @@ def known_precursors(subject: Subject) -> list[str]:
 def toxic_gas(subject: Subject) -> list[str]:
     """S011."""
     problems = _cannot_judge(subject)
-    declared = {gas for gas, n in subject.request.recipe.synthesis.byproducts.items() if n > 0}
+    declared = {gas for gas, n in subject.synthesis.byproducts.items() if n > 0}
     gases = declared | subject.gases_mol.keys()
     problems += [f"{gas} is not an assessed gas" for gas in sorted(gases - HARMLESS_GASES - TOXIC_GASES)]
     dangerous = sorted(gases & TOXIC_GASES)
     amount = sum(subject.gases_mol.get(gas, 0.0) for gas in dangerous)
-    if dangerous and not subject.limits.exhaust:
+    if dangerous and not subject.furnace.exhaust:
         problems.append(f"{', '.join(dangerous)} without an exhaust")
-    if amount > subject.limits.max_toxic_gas_mol:
-        problems.append(f"{amount:.3f} mol of {', '.join(dangerous)}, limit {subject.limits.max_toxic_gas_mol:g} mol")
+    if amount > subject.furnace.max_toxic_gas_mol:
+        problems.append(f"{amount:.3f} mol of {', '.join(dangerous)}, limit {subject.furnace.max_toxic_gas_mol:g} mol")
     return problems
 
 
 def furnace_gas(subject: Subject) -> list[str]:
     """S012."""
     problems = _cannot_judge(subject)
-    synthesis = subject.request.recipe.synthesis
-    if synthesis.atmosphere not in subject.limits.atmospheres:
+    synthesis = subject.synthesis
+    if synthesis.atmosphere not in subject.furnace.atmospheres:
         problems.append(f"{synthesis.atmosphere} is not available")
     fuels = {"metal_fuel", "flammable", "H2S"}
     burning = [p.formula for p, _ in subject.powders if fuels & set(p.hazards) or p.reductant]
@@ -150,8 +150,8 @@ def furnace_gas(subject: Subject) -> list[str]:
 def vessel(subject: Subject) -> list[str]:
     """S013."""
     problems = _cannot_judge(subject)
-    synthesis, target = subject.request.recipe.synthesis, subject.target or {}
-    if synthesis.vessel not in subject.limits.vessels:
+    synthesis, target = subject.synthesis, subject.target or {}
+    if synthesis.vessel not in subject.furnace.vessels:
         problems.append(f"{synthesis.vessel} is not available")
     hottest_C = max((step.temperature_C for step in synthesis.furnace), default=0.0)
     if hottest_C > VESSEL_LIMIT_C[synthesis.vessel]:
@@ -166,8 +166,8 @@ def vessel(subject: Subject) -> list[str]:
         if "hydrogen" in synthesis.atmosphere:
             problems.append("hydrogen in a sealed ampoule")
         sulfur = sum(n for p, n in subject.powders if p.formula == "S")
-        if sulfur > subject.limits.max_sulfur_mol:
-            problems.append(f"{sulfur:.3f} mol of free sulfur, limit {subject.limits.max_sulfur_mol:g} mol")
+        if sulfur > subject.station.max_sulfur_mol:
+            problems.append(f"{sulfur:.3f} mol of free sulfur, limit {subject.station.max_sulfur_mol:g} mol")
     elif sulfide:
         problems.append(f"a sulfide in a {synthesis.vessel}: sulfur escapes")
     if synthesis.vessel == "alumina crucible" and target.keys() & {"F", "Cl"} and not target.keys() & {"O", "N"}:
@@ -179,7 +179,7 @@ def vessel(subject: Subject) -> list[str]:
 
 def _eating_alumina(subject: Subject) -> list[str]:
     """Nitrides, and compounds of much more alkali than other cations, which melt or creep into it."""
-    target, name = subject.target or {}, subject.request.recipe.synthesis.target_formula
+    target, name = subject.target or {}, subject.synthesis.target_formula
     named = {name: target, **{p.formula: p.solid for p, _ in subject.powders}}
     found = [formula for formula, atoms in named.items() if "N" in atoms and "O" not in atoms]
     cations = sum(n for e, n in target.items() if e not in ANIONS)
@@ -192,7 +192,7 @@ def _eating_alumina(subject: Subject) -> list[str]:
 def bookkeeping(subject: Subject) -> list[str]:
     """S014: moles against masses, and powders against the target, element by element."""
     problems = _cannot_judge(subject)
-    synthesis = subject.request.recipe.synthesis
+    synthesis = subject.synthesis
     if subject.target is None:
         return [*problems, f"'{synthesis.target_formula}' is not a formula"]
     total: dict[str, float] = {}

@@ -7,7 +7,7 @@ from typing import Final
 
 from data.chemistry import oxidation_states
 from data.records import Crystal
-from robotics.formula import Amounts
+from data.synthesis.formula import Amounts
 from robotics.safety_base import Subject
 
 ALKALI: Final = frozenset({"Li", "Na", "K", "Rb", "Cs"})
@@ -42,7 +42,8 @@ def energetic(subject: Subject) -> list[str]:
     target = subject.target
     if target is None:
         return ["the target cannot be read"]
-    return [*_by_composition(target), *_by_charge(target), *_by_bonds(subject.request.crystal)]
+    bonds = _by_bonds(subject.crystal) if subject.crystal is not None else []
+    return [*_by_composition(target), *_by_charge(target), *bonds]
 
 
 def _by_composition(target: Amounts) -> list[str]:

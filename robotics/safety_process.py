@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from data.synthesis.formula import molar_mass_g_mol
 from data.units import FARADAY_MAH_PER_MOL, ION_VALENCE
 from robotics.cells import CELL_SYSTEMS, find_system
 from robotics.cycling import check_steps, longest_time_s
-from robotics.formula import molar_mass_g_mol
-from robotics.safety_base import Subject, read_formula, same_compound
+from robotics.safety_base import RequestSubject, Subject, read_formula, same_compound
 
 BINDERS = frozenset({"PVDF", "CMC", "CMC/SBR", "PAA", "PTFE"})
 SOLVENTS = {"NMP": 130.0, "water": 120.0, "isopropanol": 80.0}
@@ -21,18 +21,20 @@ ROUNDING = 1.01
 
 def furnace(subject: Subject) -> list[str]:
     """S006."""
-    limits, steps = subject.limits, subject.request.recipe.synthesis.furnace
+    limits, steps, name = subject.furnace, subject.synthesis.furnace, subject.synthesis.furnace_name
     problems = [] if steps else ["there are no furnace steps"]
-    if len(steps) > limits.max_furnace_steps:
-        problems.append(f"{len(steps)} furnace steps, limit {limits.max_furnace_steps}")
+    if name and name not in subject.station.by_name:
+        problems.append(f"there is no furnace '{name}' here, but {', '.join(sorted(subject.station.by_name))}")
+    if len(steps) > limits.max_steps:
+        problems.append(f"{len(steps)} furnace steps, limit {limits.max_steps}")
     if steps and steps[-1].temperature_C > limits.max_end_C:
         problems.append(f"the furnace is left at {steps[-1].temperature_C:g} C, limit {limits.max_end_C:g} C")
     before_C, hours = START_C, 0.0
     for step in steps:
         hours += abs(step.temperature_C - before_C) / step.ramp_C_per_min / 60 + step.dwell_h
         before_C = step.temperature_C
-    if hours > limits.max_furnace_h:
-        problems.append(f"the programme takes {hours:.4g} h, limit {limits.max_furnace_h:g} h")
+    if hours > limits.max_programme_h:
+        problems.append(f"the programme takes {hours:.4g} h, limit {limits.max_programme_h:g} h")
     for i, step in enumerate(steps, start=1):
         if not ROOM_C <= step.temperature_C <= limits.max_temperature_C:
             problems.append(f"step {i}: {step.temperature_C:g} C, limit {limits.max_temperature_C:g} C")
@@ -45,15 +47,15 @@ def furnace(subject: Subject) -> list[str]:
     return problems
 
 
-def amounts(subject: Subject) -> list[str]:
+def amounts(subject: RequestSubject) -> list[str]:
     """S007."""
-    limits, recipe = subject.limits, subject.request.recipe
+    limits, recipe = subject.station, subject.request.recipe
     problems = []
     if recipe.synthesis.target_mass_g > limits.max_target_g:
         problems.append(f"target of {recipe.synthesis.target_mass_g:g} g, limit {limits.max_target_g:g} g")
     powder_g = sum(p.mass_g for p in recipe.synthesis.precursors)
-    if powder_g > limits.max_powder_g:
-        problems.append(f"{powder_g:.1f} g of powder in one vessel, limit {limits.max_powder_g:g} g")
+    if powder_g > subject.furnace.max_powder_g:
+        problems.append(f"{powder_g:.1f} g of powder in one vessel, limit {subject.furnace.max_powder_g:g} g")
     if recipe.cell.replicates > limits.max_replicates:
         problems.append(f"{recipe.cell.replicates} cells, limit {limits.max_replicates}")
     if recipe.cell.electrolyte_uL > MAX_ELECTROLYTE_UL:
@@ -63,7 +65,7 @@ def amounts(subject: Subject) -> list[str]:
     return problems
 
 
-def voltage_window(subject: Subject) -> list[str]:
+def voltage_window(subject: RequestSubject) -> list[str]:
     """S008."""
     request = subject.request
     cycling, electrolyte = request.recipe.cycling, request.recipe.cell.electrolyte
@@ -78,9 +80,9 @@ def voltage_window(subject: Subject) -> list[str]:
     return problems
 
 
-def cycling_steps(subject: Subject) -> list[str]:
+def cycling_steps(subject: RequestSubject) -> list[str]:
     """S009."""
-    cycling, limits = subject.request.recipe.cycling, subject.limits
+    cycling, limits = subject.request.recipe.cycling, subject.station
     problems = check_steps(cycling, limits.max_rate_C)
     theory = _most_capacity_mAh_g(subject)
     if theory is not None and cycling.nominal_capacity_mAh_g > theory * ROUNDING:
@@ -94,7 +96,7 @@ def cycling_steps(subject: Subject) -> list[str]:
     return problems
 
 
-def _most_capacity_mAh_g(subject: Subject) -> float | None:
+def _most_capacity_mAh_g(subject: RequestSubject) -> float | None:
     """Charge of all working ions by the mass of the compound; None where that is no formula with the ion."""
     ion = subject.request.working_ion
     if not subject.target or ion not in subject.target:
@@ -103,7 +105,7 @@ def _most_capacity_mAh_g(subject: Subject) -> float | None:
     return charge / molar_mass_g_mol(subject.target)
 
 
-def cell_materials(subject: Subject) -> list[str]:
+def cell_materials(subject: RequestSubject) -> list[str]:
     """S015."""
     recipe, ion = subject.request.recipe, subject.request.working_ion
     electrode, cell = recipe.electrode, recipe.cell
@@ -130,7 +132,7 @@ def cell_materials(subject: Subject) -> list[str]:
     return problems
 
 
-def identity(subject: Subject) -> list[str]:
+def identity(subject: RequestSubject) -> list[str]:
     """S016."""
     request, target = subject.request, subject.target
     if target is None:

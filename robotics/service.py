@@ -162,7 +162,7 @@ class _Run:
             self._trouble(item.request_id, f"the laboratory cannot be reached: {error}")
             self.queue.give_back(item.request_id, self.worker, str(error))
             return
-        findings = check(item.request, self.queue.limits)
+        findings = check(item.request, self.queue.station)
         if not is_allowed(findings):
             self.queue.hold(item.request_id, self.worker, f"no longer allowed: {refusals(findings)}")
             self._trouble(item.request_id, f"held: {refusals(findings)}")

@@ -7,13 +7,13 @@ from fractions import Fraction
 from math import lcm
 
 from data.chemistry import is_charge_balanced
+from data.errors import RecipeError
 from data.lab import Precursor, Synthesis
-from robotics.errors import RecipeError
+from data.synthesis.catalogue import Catalogue, CataloguePrecursor, default_catalogue
+from data.synthesis.formula import molar_mass_g_mol, parse_formula
+from data.synthesis.reaction import Reaction
+from data.synthesis.route import find_routes
 from robotics.firing import TEMPERATURE_SIGMA_C, Firing, plan_firing
-from robotics.formula import molar_mass_g_mol, parse_formula
-from robotics.precursors import Catalogue, CataloguePrecursor, default_catalogue
-from robotics.reaction import Reaction
-from robotics.route import find_routes
 
 VOLATILE = frozenset({"Li", "Na", "K"})
 TOXIC_GASES = {"CO": "carbon monoxide", "NH3": "ammonia", "NO2": "nitrogen dioxide", "SO2": "sulfur dioxide"}

@@ -12,7 +12,8 @@ from data.database import open_engine
 from data.lab import ExperimentRequest
 from data.records import Crystal, Estimate, WorkingIon
 from data.schema_lab import requests
-from robotics.formula import parse_formula
+from data.station import Furnace, Station
+from data.synthesis.formula import parse_formula
 from robotics.queue import LabQueue
 from robotics.recipe import plan_recipe
 
@@ -62,3 +63,8 @@ def swap(queue: LabQueue, key: str) -> None:
     other = make_request("LiMn2O4", tag="other").model_dump(mode="json")
     with queue.engine.begin() as connection:
         connection.execute(update(requests).where(requests.c.id == key).values(request=other))
+
+
+def with_furnace(**fields: Any) -> Station:
+    """The assumed laboratory with another furnace."""
+    return Station(furnaces=(Furnace(**fields),))

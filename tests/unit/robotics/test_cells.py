@@ -1,11 +1,11 @@
 import pytest
 
+from data.errors import RecipeError
 from data.lab import ConstantCurrent, ConstantVoltage, Cycling, Rest
 from data.records import WorkingIon
 from data.units import ION_VALENCE
 from robotics.cells import CELL_SYSTEMS, choose_system, find_system, plan_cell, plan_electrode, voltage_window_V
 from robotics.cycling import check_steps, longest_time_s, plan_cycling
-from robotics.errors import RecipeError
 
 
 def test_every_working_ion_has_a_cell_with_a_source() -> None:

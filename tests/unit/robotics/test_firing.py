@@ -3,6 +3,9 @@ from statistics import fmean
 import numpy as np
 import pytest
 
+from data.synthesis.catalogue import default_catalogue
+from data.synthesis.reaction import Reaction
+from data.synthesis.route import find_routes
 from robotics.firing import (
     TEMPERATURE_SIGMA_C,
     choose_atmosphere,
@@ -11,9 +14,6 @@ from robotics.firing import (
     plan_firing,
     volatile_excess,
 )
-from robotics.precursors import default_catalogue
-from robotics.reaction import Reaction
-from robotics.route import find_routes
 
 USUAL_C = {
     "LiFePO4": 675, "LiCoO2": 850, "LiMn2O4": 775, "Na3V2(PO4)3": 800, "NaMnO2": 725, "NaFeO2": 650, "NaCrO2": 900,

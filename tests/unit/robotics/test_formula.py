@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pymatgen.core import Composition
 
 from data.errors import InputError
-from robotics.formula import molar_mass_g_mol, number_text, parse_formula
+from data.synthesis.formula import molar_mass_g_mol, number_text, parse_formula
 
 
 @pytest.mark.parametrize(

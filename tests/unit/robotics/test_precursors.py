@@ -4,8 +4,8 @@ import pytest
 from pymatgen.core import Composition
 
 from data.errors import InputError
-from robotics.formula import parse_formula
-from robotics.precursors import Catalogue, CataloguePrecursor, default_catalogue, read_catalogue
+from data.synthesis.catalogue import Catalogue, CataloguePrecursor, default_catalogue, read_catalogue
+from data.synthesis.formula import parse_formula
 
 
 def test_the_catalogue_is_of_useful_size_and_every_entry_balances() -> None:

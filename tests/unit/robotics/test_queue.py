@@ -9,10 +9,10 @@ from data.errors import InputError, SafetyError, StoreError, TransitionError
 from data.lab import Measurement, Outcome, RequestState
 from robotics.errors import ConflictError, LeaseError
 from robotics.queue import ApprovalPolicy, LabQueue
-from robotics.safety import Limits, rules_version
+from robotics.safety import rules_version
 from robotics.transitions import FINAL, TRANSITIONS
 from tests.unit.robotics.conftest import Clock
-from tests.unit.robotics.samples import estimate, make_request, swap
+from tests.unit.robotics.samples import estimate, make_request, swap, with_furnace
 
 
 def approved(queue: LabQueue, tag: str = "a", **fields: object) -> str:
@@ -94,13 +94,13 @@ def test_an_unsafe_proposal_is_recorded_and_refused_each_time(queue: LabQueue) -
 
 def test_rules_that_have_changed_are_asked_again_at_approval(engine: Engine, clock: Clock) -> None:
     key = LabQueue(engine, clock=clock).propose(make_request("LiCoO2"))
-    strict = LabQueue(engine, Limits(max_temperature_C=700), clock)
+    strict = LabQueue(engine, with_furnace(max_temperature_C=700), clock)
     with pytest.raises(SafetyError, match="S006"):
         strict.approve(key, by="Ada", why="looks good")
     item = strict.get(key)
     assert item.state is RequestState.PROPOSED
     assert not item.is_safe
-    assert item.safety_rules == rules_version(Limits(max_temperature_C=700))
+    assert item.safety_rules == rules_version(with_furnace(max_temperature_C=700))
     assert "approval refused: S006" in strict.events(key)[-1].why
 
 
@@ -114,7 +114,7 @@ def test_the_automatic_policy_approves_what_is_safe_and_signs(queue: LabQueue) -
 
 def test_the_policy_passes_over_what_the_rules_refuse_by_now(engine: Engine, clock: Clock) -> None:
     keys = [LabQueue(engine, clock=clock).propose(make_request(f)) for f in ("LiCoO2", "LiFePO4")]
-    strict = LabQueue(engine, Limits(max_temperature_C=700), clock)  # 750 C and 680 C are wanted
+    strict = LabQueue(engine, with_furnace(max_temperature_C=700), clock)  # 750 C and 680 C are wanted
     assert strict.apply_policy(ApprovalPolicy.AUTO) == [keys[1]]
     assert [strict.get(key).state for key in keys] == [RequestState.PROPOSED, RequestState.APPROVED]
     assert not strict.get(keys[0]).is_safe
@@ -280,7 +280,7 @@ def test_a_request_that_was_changed_in_the_store_is_not_approved(queue: LabQueue
 
 def test_approvals_lapse_when_the_safety_rules_change(queue: LabQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = approved(queue, "a"), approved(queue, "b")
-    monkeypatch.setattr("robotics.queue.rules_version", lambda _limits: "3-changed")
+    monkeypatch.setattr("robotics.queue.rules_version", lambda _station: "3-changed")
     assert queue.claim("w", 60) is None
     for key in (first, second):
         assert queue.get(key).state is RequestState.PROPOSED

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from pymatgen.analysis.reaction_calculator import Reaction as PymatgenReaction
 from pymatgen.core import Composition
 
-from robotics.errors import RecipeError
-from robotics.precursors import CataloguePrecursor, default_catalogue
-from robotics.reaction import Reaction, balance, solve_exact
+from data.errors import RecipeError
+from data.synthesis.catalogue import CataloguePrecursor, default_catalogue
+from data.synthesis.reaction import Reaction, balance, solve_exact
 
 
 def powders(*formulas: str) -> list[CataloguePrecursor]:

@@ -2,10 +2,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robotics.errors import NoPrecursorError, RecipeError
-from robotics.precursors import default_catalogue
-from robotics.reaction import Reaction
-from robotics.route import compatible, find_routes, needs_reduction
+from data.errors import NoPrecursorError, RecipeError
+from data.synthesis.catalogue import default_catalogue
+from data.synthesis.reaction import Reaction
+from data.synthesis.route import compatible, find_routes, needs_reduction
 
 
 def best(target: str, missing: frozenset[str] = frozenset()) -> Reaction:

@@ -13,11 +13,11 @@ from ase.data import atomic_numbers
 from data.errors import SafetyError
 from data.lab import ConstantCurrent, ExperimentRequest, FurnaceStep, Precursor, SafetyFinding, Synthesis
 from data.records import Crystal
-from robotics.formula import parse_formula
-from robotics.precursors import default_catalogue
+from data.station import Station
+from data.synthesis.catalogue import default_catalogue
+from data.synthesis.formula import parse_formula
 from robotics.safety import (
     RULES,
-    Limits,
     _decided_by,
     check,
     ensure_allowed,
@@ -26,7 +26,7 @@ from robotics.safety import (
     rules_version,
 )
 from robotics.safety_energetic import _by_charge
-from tests.unit.robotics.samples import VOLTAGE_V, crystal_of, make_request
+from tests.unit.robotics.samples import VOLTAGE_V, crystal_of, make_request, with_furnace
 
 
 def powder(formula: str, moles: float, **fields: Any) -> Precursor:
@@ -195,8 +195,8 @@ def test_every_rule_is_shown_to_refuse_something() -> None:
     assert {rule for rule, _, _ in UNSAFE} == set(RULES)
 
 
-def only(rule: str, request: ExperimentRequest, limits: Limits | None = None) -> bool:
-    return {f.rule for f in check(request, limits) if not f.ok} == {rule}
+def only(rule: str, request: ExperimentRequest, station: Station | None = None) -> bool:
+    return {f.rule for f in check(request, station) if not f.ok} == {rule}
 
 
 @pytest.mark.parametrize(
@@ -232,21 +232,21 @@ def test_an_unknown_powder_makes_every_rule_about_powders_refuse() -> None:
 
 
 def test_the_station_decides() -> None:
-    assert only("S005", LTS, Limits(glovebox=False))
-    assert only("S011", LFP, Limits(exhaust=False))
-    assert only("S012", LFP, Limits(atmospheres=frozenset({"air"})))
-    assert only("S006", LCO, Limits(max_temperature_C=700))
+    assert only("S005", LTS, Station(glovebox=False))
+    assert only("S011", LFP, with_furnace(exhaust=False))
+    assert only("S012", LFP, with_furnace(atmospheres=frozenset({"air"})))
+    assert only("S006", LCO, with_furnace(max_temperature_C=700))
     hot = with_synthesis(LCO, furnace=furnace((1200, 5, 12), COLD))
-    assert is_allowed(check(hot, Limits(max_temperature_C=1400)))
+    assert is_allowed(check(hot, with_furnace(max_temperature_C=1400)))
 
 
 def test_the_planner_is_not_trusted() -> None:
     # The record claims that nothing but water is set free; the rules count what the powders hold.
     lying = with_synthesis(BIG, byproducts={"H2O": 1.0})
-    text = next(f.text for f in check(lying, Limits(max_gas_mol=0.1)) if f.rule == "S004")
+    text = next(f.text for f in check(lying, with_furnace(max_gas_mol=0.1)) if f.rule == "S004")
     # 15 g / 157.755 g/mol = 0.09508 mol; 7 mol of gas for each, and 0.01 mol CO2 from the excess: 0.6665 mol
     assert "0.667 mol" in text
-    assert "S011" in {f.rule for f in check(lying, Limits(max_toxic_gas_mol=0.1)) if not f.ok}
+    assert "S011" in {f.rule for f in check(lying, with_furnace(max_toxic_gas_mol=0.1)) if not f.ok}
 
 
 def test_every_rule_has_a_text_a_reason_and_a_source() -> None:
@@ -257,14 +257,18 @@ def test_every_rule_has_a_text_a_reason_and_a_source() -> None:
 
 def test_the_version_changes_with_the_code_that_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     before = rules_version()
-    assert {"safety_energetic.py", "precursors.yaml", "cells.py"} <= _decided_by().keys()
-    monkeypatch.setattr("robotics.safety._decided_by", lambda: {**_decided_by(), "cells.py": "changed"})
+    assert {
+        "robotics/safety_energetic.py",
+        "data/synthesis/precursors.yaml",
+        "data/chemistry.py",
+    } <= _decided_by().keys()
+    monkeypatch.setattr("robotics.safety._decided_by", lambda: {**_decided_by(), "data/chemistry.py": "changed"})
     assert rules_version() != before
 
 
 def test_the_version_changes_with_rules_and_limits_and_with_nothing_else() -> None:
-    assert rules_version() == rules_version(Limits())
-    assert rules_version(Limits(max_target_g=5)) != rules_version()
+    assert rules_version() == rules_version(Station())
+    assert rules_version(Station(max_target_g=5)) != rules_version()
     code = "from robotics.safety import rules_version; print(rules_version())"
     other = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "7"}

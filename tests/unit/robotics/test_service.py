@@ -13,12 +13,11 @@ from data.errors import DriverError, SafetyError
 from data.lab import RequestState, SafetyFinding
 from robotics.base import JobReport, JobState
 from robotics.queue import LabQueue
-from robotics.safety import Limits
 from robotics.service import MAX_SENDS, ServiceOptions, has_died, run_queue, this_worker
 from robotics.simulated import SimulatedLab
 from tests.unit.robotics.conftest import Clock
 from tests.unit.robotics.labs import CountingLab, Fate, Killed, Mortal
-from tests.unit.robotics.samples import make_request, new_engine, swap
+from tests.unit.robotics.samples import make_request, new_engine, swap, with_furnace
 
 AT_ONCE = ServiceOptions(sleep=lambda _s: None)
 GONE = f"{socket.gethostname()}:{2**22 + 1}"
@@ -127,7 +126,7 @@ def test_a_laboratory_out_of_reach_leaves_the_queue_as_it_was(queue: LabQueue) -
 
 def test_rules_that_tightened_after_approval_let_it_lapse(queue: LabQueue, clock: Clock) -> None:
     (key,) = fill(queue, 1)
-    strict, lab = LabQueue(queue.engine, Limits(max_temperature_C=700), clock), CountingLab()
+    strict, lab = LabQueue(queue.engine, with_furnace(max_temperature_C=700), clock), CountingLab()
     run_queue(strict, lab, options=AT_ONCE)
     assert queue.get(key).state is RequestState.PROPOSED
     assert queue.events(key)[-1].why.startswith("approved under the safety rules")

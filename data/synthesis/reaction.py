@@ -8,9 +8,9 @@ from fractions import Fraction
 
 import numpy as np
 
-from robotics.errors import RecipeError
-from robotics.formula import Amounts, add_scaled, number_text, parse_formula
-from robotics.precursors import CataloguePrecursor
+from data.errors import RecipeError
+from data.synthesis.catalogue import CataloguePrecursor
+from data.synthesis.formula import Amounts, add_scaled, number_text, parse_formula
 
 
 @dataclass(frozen=True)

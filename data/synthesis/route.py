@@ -9,10 +9,10 @@ from itertools import product
 from math import inf, prod
 
 from data.chemistry import REDOX_WINDOW
-from robotics.errors import NoPrecursorError, RecipeError
-from robotics.formula import parse_formula
-from robotics.precursors import Catalogue, CataloguePrecursor
-from robotics.reaction import Reaction, balance
+from data.errors import NoPrecursorError, RecipeError
+from data.synthesis.catalogue import Catalogue, CataloguePrecursor
+from data.synthesis.formula import parse_formula
+from data.synthesis.reaction import Reaction, balance
 
 MAX_SETS = 2000
 """Precursor sets that are listed; beyond it the least usual source of the element with most of them is left out."""

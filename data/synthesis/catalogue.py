@@ -12,7 +12,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from data.errors import InputError
-from robotics.formula import Amounts, add_scaled, molar_mass_g_mol, parse_formula
+from data.synthesis.formula import Amounts, add_scaled, molar_mass_g_mol, parse_formula
 
 Hazard = Literal[
     "oxidiser", "fuel", "metal_fuel", "metal_oxidiser", "flammable", "toxic", "carcinogen", "reprotoxic", "corrosive",
