@@ -59,6 +59,13 @@ class RecipeError(RedoxaError):
     """No recipe can be planned for a material; the message says what stands in the way."""
 
 
+class CanBeBoughtError(RecipeError):
+    """Nothing has to be made: the compound is a powder that laboratories buy."""
+
+    def __init__(self, target: str, name: str, cas: str) -> None:
+        super().__init__(f"{target}: buy it ({name}, CAS {cas}) instead of making it; no route is planned.")
+
+
 class NoPrecursorError(RecipeError):
     """The catalogue holds no precursor that can bring one or more elements into the target.
 

@@ -21,10 +21,29 @@ class Precursor(Record):
     excess_fraction: float = Field(ge=0, default=0.0)
     purity: float = Field(gt=0, le=1, default=1.0)
     """Mass fraction of the compound in the powder; `mass_g` is of the powder, `moles` of the compound."""
+    role: Literal["reactant", "carbon source"] = "reactant"
+    """A carbon source burns to a conducting coat of carbon and is no part of the reaction."""
 
 
 Atmosphere = Literal["air", "oxygen", "argon", "argon/hydrogen 95/5", "nitrogen"]
 Vessel = Literal["alumina crucible", "nickel crucible", "sealed silica ampoule"]
+
+
+AtmosphereReason = Literal[
+    "a nitride is made: nitrogen takes part, and air or moisture would burn it",
+    "the compound holds no oxygen: air or moisture would oxidise or hydrolyse it",
+    "oxygen has to be reduced away",
+    "oxygen is taken up, and nickel above 2+ loses it in hot air",
+    "oxygen is taken up, and moist air would hydrolyse the halide",
+    "oxygen is taken up",
+    "oxygen leaves by itself from a precursor in hot air",
+    "no oxygen is exchanged, and nothing oxidises further in air",
+    "no oxygen is exchanged, and air would oxidise the precursors further",
+    "no oxygen is exchanged, and air would oxidise the product further",
+]
+"""What reaches people as text is one of our own sentences: a request brings no words of its own into a laboratory."""
+
+StepPurpose = Literal["let gases leave", "let sulfur react away", "fire", "cool in the furnace gas"]
 
 
 class FurnaceStep(Record):
@@ -33,21 +52,62 @@ class FurnaceStep(Record):
     temperature_C: float
     ramp_C_per_min: float = Field(gt=0)
     dwell_h: float = Field(ge=0)
-    note: str = ""
+    purpose: StepPurpose = "fire"
+
+
+class Pressing(Record):
+    """A pellet, so that the grains touch."""
+
+    die_mm: float = Field(gt=0, le=60)
+    load_kN: float = Field(gt=0)
+
+
+class Firing(Record):
+    """Grinding, pressing, and one programme from cold to cold."""
+
+    grinding_min: float = Field(gt=0, default=30)
+    pressing: Pressing | None = None
+    steps: tuple[FurnaceStep, ...]
+
+
+Formula = Annotated[str, Field(pattern=r"^[A-Za-z0-9().·]+$", max_length=60)]
+"""A chemical formula: no room for words."""
+
+
+class RouteOption(Record):
+    """A way to make the target that was looked at."""
+
+    precursors: tuple[Formula, ...]
+    atmosphere: Atmosphere
+    cost_electrons: float
+    """What ranks it, in electrons per redox atom: see `data.synthesis.route`."""
+    driving_force_eV_per_atom: float | None = None
+    """Free energy of the reaction by atom of the target at firing temperature; negative is downhill."""
+    refused_by: tuple[Annotated[str, Field(pattern=r"^S\d{3}$")], ...] = ()
+
+
+class RouteChoice(Record):
+    """Why these powders: what was taken, what else would do, and what a safety rule refused."""
+
+    taken: RouteOption
+    inverse_hull_eV_per_atom: float | None = None
+    """The target against its rivals at firing temperature; negative where it lies below them."""
+    rivals: tuple[Formula, ...] = ()
+    runners_up: tuple[RouteOption, ...] = ()
+    refused: tuple[RouteOption, ...] = ()
 
 
 class Synthesis(Record):
-    """A solid-state synthesis of the discharged phase."""
+    """A solid-state synthesis of the discharged phase; `robotics.wording` writes the reaction and the warnings."""
 
-    target_formula: str
+    target_formula: Formula
     target_mass_g: float = Field(gt=0)
     precursors: tuple[Precursor, ...]
-    reaction: str
-    byproducts: dict[str, float] = {}
+    byproducts: dict[Formula, float] = {}
     """Moles of each gas set free per mole of target; a negative number is taken up."""
     atmosphere: Atmosphere
-    atmosphere_reason: str
-    furnace: tuple[FurnaceStep, ...]
+    atmosphere_reason: AtmosphereReason
+    firings: tuple[Firing, ...]
     furnace_name: str = ""
     """Which furnace of the laboratory; empty: its first."""
     temperature_sigma_C: float = Field(ge=0, default=100.0)
@@ -55,8 +115,17 @@ class Synthesis(Record):
     vessel: Vessel = "alumina crucible"
     handling: Literal["bench", "glovebox"] = "bench"
     """Where the powders are weighed, ground and loaded."""
-    grinding_min: float = 30.0
-    warnings: tuple[str, ...] = ()
+    choice: RouteChoice | None = None
+
+    @property
+    def steps(self) -> tuple[FurnaceStep, ...]:
+        """Furnace steps of all firings, in order."""
+        return tuple(step for firing in self.firings for step in firing.steps)
+
+    @property
+    def hottest_C(self) -> float:
+        """Highest temperature of all firings; 0 without any."""
+        return max((step.temperature_C for step in self.steps), default=0.0)
 
 
 class Electrode(Record):

@@ -37,6 +37,9 @@ class Furnace(Part):
     max_powder_g: float = Field(default=60, gt=0, description="all powders of one vessel together")
     max_gas_mol: float = Field(default=0.6, gt=0, description="gas set free in one vessel")
     max_toxic_gas_mol: float = Field(default=0.3, gt=0)
+    max_acid_gas_mol: float = Field(default=0.05, gt=0, description="HF, HCl, SO2, H2S ... into the scrubber")
+    ampoule_mL: float = Field(default=20, gt=0, description="inner volume of a sealed ampoule")
+    max_ampoule_bar: float = Field(default=2, gt=0)
     atmospheres: frozenset[Atmosphere] = ATMOSPHERES
     vessels: frozenset[Vessel] = VESSELS
     exhaust: bool = Field(default=True, description="fume hood or extraction: for CO, NH3, NO2")
@@ -87,6 +90,7 @@ class Station(Part):
     name: str = Field(default="a small laboratory, as assumed where no laboratory.yaml is", min_length=1)
     furnaces: tuple[Furnace, ...] = Field(default=(Furnace(),), min_length=1)
     glovebox: bool = True
+    fume_hood: bool = Field(default=True, description="where poisonous and carcinogenic powders are weighed")
     stock: tuple[Powder, ...] | None = Field(default=None, description="nothing given: every powder of the catalogue")
     cyclers: tuple[Cycler, ...] = Field(default=(Cycler(),), min_length=1)
     people: tuple[Person, ...] = Field(default=(), description="nobody given: any named person")

@@ -183,7 +183,7 @@ def _propose(session: Session, round_: int, result: ScreeningResult, why: str, p
 
     crystal = result.crystals["discharged"]
     try:
-        recipe = plan_recipe(crystal.composition, result.working_ion, result.estimates, session.spec.lab.target_mass_g)
+        recipe = plan_recipe(crystal, result.working_ion, result.estimates, session.spec.lab.target_mass_g)
         request = ExperimentRequest(
             campaign=session.campaign_id,
             round=round_,

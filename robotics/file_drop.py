@@ -68,7 +68,7 @@ class FileDropLab:
     def check(self, request: ExperimentRequest) -> list[str]:
         """Obstacles: what the recipe needs and the laboratory has not got."""
         synthesis, obstacles = request.recipe.synthesis, []
-        hottest_C = max((step.temperature_C for step in synthesis.furnace), default=0.0)
+        hottest_C = synthesis.hottest_C
         if hottest_C > self.config.max_temperature_C:
             limit_C = self.config.max_temperature_C
             obstacles.append(f"the furnace reaches {limit_C:g} C, {hottest_C:g} C are wanted")

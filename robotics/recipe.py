@@ -7,9 +7,10 @@ from fractions import Fraction
 
 from data.errors import NoPrecursorError, RecipeError
 from data.lab import Recipe
-from data.records import Estimate, WorkingIon, reduced_formula
-from data.synthesis.catalogue import Catalogue
+from data.records import Crystal, Estimate, WorkingIon, reduced_formula
+from data.station import Station
 from data.synthesis.formula import molar_mass_g_mol, parse_formula
+from data.synthesis.route import Energies
 from data.units import FARADAY_MAH_PER_MOL, ION_VALENCE
 from robotics.cells import choose_system, plan_cell, plan_electrode, voltage_window_V
 from robotics.cycling import plan_cycling
@@ -19,27 +20,31 @@ __all__ = ["NoPrecursorError", "RecipeError", "plan_recipe", "theoretical_capaci
 
 
 def plan_recipe(
-    composition: Mapping[str, int] | str,
+    target: Crystal | str,
     working_ion: WorkingIon,
     predictions: Mapping[str, Estimate],
     target_mass_g: float,
-    catalogue: Catalogue | None = None,
+    station: Station | None = None,
+    energies: Energies | None = None,
 ) -> Recipe:
     """Plan how to make and test a candidate.
 
     Args:
-        composition: the discharged phase, as atoms per cell or as a formula; it is made with the working ion inside.
+        target: the discharged phase, as a crystal or as a formula; it is made with the working ion inside.
         working_ion: the ion that moves.
         predictions: by property name. `average_voltage` is needed; its sigma, and `max_voltage` and `min_voltage`
             where given, widen the window; `usable_capacity` sets the currents, else `capacity_grav`, else theory.
         target_mass_g: powder that is wanted.
-        catalogue: what the laboratory has; the shipped catalogue by default.
+        station: the laboratory; what is assumed of one by default.
+        energies: of reactions on a hull, which help to choose the powders.
 
     Raises:
+        CanBeBoughtError: nothing has to be made.
         NoPrecursorError: an element has no source.
-        RecipeError: no route, no working ion, or a voltage that no electrolyte stands.
+        RecipeError: no route that the safety rules allow, no working ion, or a voltage that no electrolyte stands.
     """
-    formula = composition if isinstance(composition, str) else reduced_formula(dict(composition))
+    crystal = None if isinstance(target, str) else target
+    formula = target if isinstance(target, str) else reduced_formula(target.composition)
     amounts = parse_formula(formula)
     if working_ion not in amounts:
         raise RecipeError(f"{formula}: holds no {working_ion}; the discharged phase is made, with its ions inside")
@@ -58,7 +63,7 @@ def plan_recipe(
     else:
         capacity, definition = theoretical_capacity_mAh_g(amounts, working_ion), "theoretical, all working ions"
     return Recipe(
-        synthesis=plan_synthesis(formula, target_mass_g, catalogue),
+        synthesis=plan_synthesis(formula, target_mass_g, station, energies, crystal),
         electrode=plan_electrode(working_ion, system, high_V),
         cell=plan_cell(system),
         cycling=plan_cycling(low_V, high_V, capacity, definition),

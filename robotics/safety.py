@@ -23,6 +23,7 @@ from robotics import safety_chemistry as chemistry
 from robotics import safety_process as process
 from robotics.safety_base import RequestRule, RequestSubject, Subject, SynthesisRule
 from robotics.safety_energetic import energetic
+from robotics.safety_reactions import harmful_powders, reactions
 
 __all__ = [
     "RULES",
@@ -50,6 +51,8 @@ SYNTHESIS_RULES: Final[dict[str, SynthesisRule]] = {
     "S013": chemistry.vessel,
     "S014": chemistry.bookkeeping,
     "S017": energetic,
+    "S018": reactions,
+    "S019": harmful_powders,
 }
 """Rules about making the powder: the planner asks them too, and never proposes what they refuse."""
 

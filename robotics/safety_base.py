@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from fractions import Fraction
 from functools import cached_property
+from typing import Final
 
 from data.errors import InputError
 from data.lab import ExperimentRequest, Synthesis
@@ -13,6 +13,11 @@ from data.records import Crystal
 from data.station import Furnace, Station
 from data.synthesis.catalogue import CataloguePrecursor, default_catalogue
 from data.synthesis.formula import Amounts, molar_mass_g_mol, parse_formula
+
+BURNING: Final = frozenset({"air", "oxygen"})
+
+Powders = tuple[tuple[CataloguePrecursor, float], ...]
+"""Powders of the catalogue with their moles as weighed."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class Subject:
         return read_formula(self.synthesis.target_formula)
 
     @cached_property
-    def powders(self) -> tuple[tuple[CataloguePrecursor, float], ...]:
+    def powders(self) -> Powders:
         """Precursors that the catalogue knows, with their moles as weighed."""
         catalogue = default_catalogue()
         rows = ((catalogue.get(p.formula), p) for p in self.synthesis.precursors)
@@ -62,19 +67,6 @@ class Subject:
         return found
 
     @cached_property
-    def gases_mol(self) -> dict[str, float]:
-        """Moles of each gas that the weighed powders set free; O2 from the oxygen balance, if any leaves."""
-        gases: dict[str, float] = {}
-        for powder, moles in self.powders:
-            for gas, n in powder.gas.items():
-                gases[gas] = gases.get(gas, 0.0) + float(n) * moles
-        oxygen = sum(float(powder.solid.get("O", 0)) * moles for powder, moles in self.powders)
-        wanted = float((self.target or {}).get("O", Fraction(0))) * self.moles_target
-        if oxygen - wanted > 1e-9:
-            gases["O2"] = gases.get("O2", 0.0) + (oxygen - wanted) / 2
-        return gases
-
-    @cached_property
     def moles_target(self) -> float:
         """Moles of target that are to be made."""
         return self.synthesis.target_mass_g / molar_mass_g_mol(self.target) if self.target else 0.0
@@ -95,17 +87,6 @@ class RequestSubject(Subject):
 SynthesisRule = Callable[[Subject], list[str]]
 RequestRule = Callable[[RequestSubject], list[str]]
 """A rule returns what it refuses; an empty list is an explicit yes."""
-
-
-def same_compound(one: Amounts, other: Amounts) -> bool:
-    """Whether two formulas hold the same elements in the same proportions."""
-    return shares(one) == shares(other)
-
-
-def shares(amounts: Amounts) -> dict[str, Fraction]:
-    """Atoms of each element by atoms in all."""
-    total = sum(amounts.values())
-    return {element: n / total for element, n in amounts.items()}
 
 
 def read_formula(formula: str) -> Amounts | None:

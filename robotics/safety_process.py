@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from math import pi
 
-from data.synthesis.formula import molar_mass_g_mol
+from data.lab import Firing
+from data.synthesis.formula import molar_mass_g_mol, same_compound
 from data.units import FARADAY_MAH_PER_MOL, ION_VALENCE
 from robotics.cells import CELL_SYSTEMS, find_system
 from robotics.cycling import check_steps, longest_time_s
-from robotics.safety_base import RequestSubject, Subject, read_formula, same_compound
+from robotics.safety_base import RequestSubject, Subject, read_formula
 
 BINDERS = frozenset({"PVDF", "CMC", "CMC/SBR", "PAA", "PTFE"})
 SOLVENTS = {"NMP": 130.0, "water": 120.0, "isopropanol": 80.0}
@@ -17,18 +19,25 @@ SOLVENTS = {"NMP": 130.0, "water": 120.0, "isopropanol": 80.0}
 ROOM_C, START_C = 15.0, 25.0
 MAX_ELECTROLYTE_UL = 500.0
 ROUNDING = 1.01
+MAX_GRINDING_MIN = 24 * 60.0
+MAX_DIE_MPa = 1000.0
+"""A hardened steel die yields at about twice this."""
 
 
 def furnace(subject: Subject) -> list[str]:
     """S006."""
-    limits, steps, name = subject.furnace, subject.synthesis.furnace, subject.synthesis.furnace_name
+    limits, steps, name = subject.furnace, subject.synthesis.steps, subject.synthesis.furnace_name
     problems = [] if steps else ["there are no furnace steps"]
     if name and name not in subject.station.by_name:
         problems.append(f"there is no furnace '{name}' here, but {', '.join(sorted(subject.station.by_name))}")
     if len(steps) > limits.max_steps:
         problems.append(f"{len(steps)} furnace steps, limit {limits.max_steps}")
-    if steps and steps[-1].temperature_C > limits.max_end_C:
-        problems.append(f"the furnace is left at {steps[-1].temperature_C:g} C, limit {limits.max_end_C:g} C")
+    for firing in subject.synthesis.firings:
+        problems += _grinding_and_pressing(firing)
+        if not firing.steps:
+            problems.append("a firing has no steps")
+        elif (end_C := firing.steps[-1].temperature_C) > limits.max_end_C:
+            problems.append(f"the furnace is left at {end_C:g} C, limit {limits.max_end_C:g} C")
     before_C, hours = START_C, 0.0
     for step in steps:
         hours += abs(step.temperature_C - before_C) / step.ramp_C_per_min / 60 + step.dwell_h
@@ -44,6 +53,17 @@ def furnace(subject: Subject) -> list[str]:
             problems.append(f"step {i}: ramp {step.ramp_C_per_min:g} C/min, at least {limits.min_ramp_C_per_min:g}")
         if step.dwell_h > limits.max_dwell_h:
             problems.append(f"step {i}: dwell {step.dwell_h:g} h, limit {limits.max_dwell_h:g} h")
+    return problems
+
+
+def _grinding_and_pressing(firing: Firing) -> list[str]:
+    problems = []
+    if firing.grinding_min > MAX_GRINDING_MIN:
+        problems.append(f"{firing.grinding_min:g} min of grinding, limit {MAX_GRINDING_MIN:g} min")
+    if (press := firing.pressing) is not None:
+        pressure_MPa = 1e3 * press.load_kN / (pi * press.die_mm**2 / 4)
+        if pressure_MPa > MAX_DIE_MPa:
+            problems.append(f"{pressure_MPa:.0f} MPa on a {press.die_mm:g} mm die, limit {MAX_DIE_MPa:g} MPa")
     return problems
 
 

@@ -69,7 +69,7 @@ class SimulatedLab:
     def check(self, request: ExperimentRequest) -> list[str]:
         """Obstacles: only the furnace has a limit."""
         limit_C = self.config.max_temperature_C
-        hottest_C = max((step.temperature_C for step in request.recipe.synthesis.furnace), default=0.0)
+        hottest_C = request.recipe.synthesis.hottest_C
         return [f"the furnace reaches {limit_C:g} C, {hottest_C:g} C are wanted"] if hottest_C > limit_C else []
 
     def submit(self, request_id: str, request: ExperimentRequest) -> None:

@@ -6,7 +6,8 @@ import csv
 import io
 from collections.abc import Iterator
 
-from data.lab import ConstantCurrent, ConstantVoltage, CyclingStep, ExperimentRequest, Recipe
+from data.lab import ConstantCurrent, ConstantVoltage, CyclingStep, ExperimentRequest, Firing, Recipe, Synthesis
+from robotics.wording import reaction_text, warnings
 
 HEADER = ("request_id", "section", "step", "what", "quantity", "unit", "note")
 
@@ -33,7 +34,7 @@ def harmless(text: str) -> str:
 def work_rows(request: ExperimentRequest) -> Iterator[Row]:
     """Lines of the work list."""
     recipe = request.recipe
-    yield ("target", request.formula, f"{recipe.synthesis.target_mass_g:g}", "g", request.why)
+    yield ("target", request.formula, f"{recipe.synthesis.target_mass_g:g}", "g", reaction_text(recipe.synthesis))
     yield from _synthesis_rows(recipe)
     yield from _cell_rows(recipe)
     yield from _cycling_rows(recipe)
@@ -41,16 +42,29 @@ def work_rows(request: ExperimentRequest) -> Iterator[Row]:
 
 def _synthesis_rows(recipe: Recipe) -> Iterator[Row]:
     synthesis = recipe.synthesis
-    yield ("safety", "handling", synthesis.handling, "", "; ".join(synthesis.warnings))
+    yield ("safety", "handling", synthesis.handling, "", " ".join(warnings(synthesis)))
     for powder in synthesis.precursors:
-        extra = f"with {powder.excess_fraction:.0%} excess" if powder.excess_fraction else ""
-        yield ("weigh", f"{powder.name} ({powder.formula})", f"{powder.mass_g:.4f}", "g", extra)
-    yield ("grind", "all powders together", f"{synthesis.grinding_min:g}", "min", "")
-    yield ("load", synthesis.vessel, "1", "", f"in {synthesis.atmosphere}: {synthesis.atmosphere_reason}")
-    for step in synthesis.furnace:
-        note = f"ramp {step.ramp_C_per_min:g} C/min, dwell {step.dwell_h:g} h. {step.note}"
-        yield ("furnace", "heat or cool to", f"{step.temperature_C:g}", "C", note)
+        extra = [f"with {powder.excess_fraction:.0%} excess"] if powder.excess_fraction else []
+        extra += [f"of {powder.purity:.1%} purity"] if powder.purity < 1 else []
+        extra += ["keep apart until the last grinding"] if powder.role == "carbon source" else []
+        yield ("weigh", f"{powder.name} ({powder.formula})", f"{powder.mass_g:.4f}", "g", ", ".join(extra))
+    for number, firing in enumerate(synthesis.firings, start=1):
+        yield from _firing_rows(synthesis, firing, is_first=number == 1, is_last=number == len(synthesis.firings))
     yield ("identify", "X-ray powder pattern", "1", "", "report phase_purity; target_not_formed is a result")
+
+
+def _firing_rows(synthesis: Synthesis, firing: Firing, is_first: bool, is_last: bool) -> Iterator[Row]:
+    sugar = any(p.role == "carbon source" for p in synthesis.precursors) and is_last
+    what = "all powders together" if is_first else "again, all of it"
+    yield ("grind", what, f"{firing.grinding_min:g}", "min", "with the carbon source" if sugar else "")
+    if (press := firing.pressing) is not None:
+        yield ("press", f"pellets in a {press.die_mm:g} mm die", f"{press.load_kN:g}", "kN", "about 1 g each")
+    furnace = synthesis.furnace_name or "the furnace"
+    note = f"{furnace}, in {synthesis.atmosphere}: {synthesis.atmosphere_reason}"
+    yield ("load", synthesis.vessel, "1", "", note)
+    for step in firing.steps:
+        note = f"ramp {step.ramp_C_per_min:g} C/min, dwell {step.dwell_h:g} h: {step.purpose}"
+        yield ("furnace", "heat or cool to", f"{step.temperature_C:g}", "C", note)
 
 
 def _cell_rows(recipe: Recipe) -> Iterator[Row]:

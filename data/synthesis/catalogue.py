@@ -16,7 +16,7 @@ from data.synthesis.formula import Amounts, add_scaled, molar_mass_g_mol, parse_
 
 Hazard = Literal[
     "oxidiser", "fuel", "metal_fuel", "metal_oxidiser", "flammable", "toxic", "carcinogen", "reprotoxic", "corrosive",
-    "H2S", "HF",
+    "H2S",
 ]  # fmt: skip
 
 
@@ -52,6 +52,9 @@ class CataloguePrecursor(BaseModel):
     hazards: tuple[Hazard, ...] = ()
     sensitive: tuple[Literal["moisture", "air"], ...] = ()
     keep_below_C: float | None = None
+    boils_C: float | None = None
+    gives_O: tuple[float, float] | None = None
+    takes_O: tuple[float, float] | None = None
     rank: int = Field(default=1, ge=0, le=4)
     reductant: bool = False
 
@@ -69,6 +72,11 @@ class CataloguePrecursor(BaseModel):
         for formula, factor in self.residue.items():
             add_scaled(total, parse_formula(formula), factor)
         return total
+
+    @property
+    def is_oxygen_free_anion(self) -> bool:
+        """Whether it is a sulfide, a nitride, or sulfur."""
+        return bool(self.solid.keys() & {"S", "N"}) and "O" not in self.solid
 
     @cached_property
     def molar_mass_g_mol(self) -> float:

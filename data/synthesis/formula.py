@@ -68,6 +68,17 @@ def molar_mass_g_mol(amounts: Mapping[str, Fraction | int | float]) -> float:
     return float(sum(float(n) * float(atomic_masses[atomic_numbers[element]]) for element, n in amounts.items()))
 
 
+def same_compound(one: Mapping[str, Fraction], other: Mapping[str, Fraction]) -> bool:
+    """Whether two formulas hold the same elements in the same proportions."""
+    return shares(one) == shares(other)
+
+
+def shares(amounts: Mapping[str, Fraction]) -> Amounts:
+    """Atoms of each element by atoms in all."""
+    total = sum(amounts.values())
+    return {element: n / total for element, n in amounts.items()}
+
+
 def add_scaled(total: Amounts, amounts: Mapping[str, Fraction], factor: Fraction) -> None:
     """Add ``factor`` times `amounts` to `total` in place, dropping what cancels."""
     for element, n in amounts.items():

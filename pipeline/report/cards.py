@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from data.io import cif_text
-from data.lab import Measurement, Outcome, Recipe
+from data.lab import Measurement, Outcome, Recipe, Synthesis
 from data.records import Crystal, ScreeningResult, Verdict, flat_formula
 from pipeline.report.downloads import data_uri, file_stem, said_of
 from pipeline.report.electrode_plots import drawn_paths
@@ -19,6 +19,7 @@ from pipeline.report.sections import PropertyRow, Section, Warned, not_computed,
 from pipeline.report.strips import furnace_plot
 from pipeline.report.text import humanise, number, prose, shown
 from pipeline.report.viewer import Scene, scenes
+from robotics import wording
 from screening.doubts import doubts
 
 MOST_CARDS = 12
@@ -44,6 +45,16 @@ class StateView:
 
 
 @dataclass(frozen=True)
+class SynthesisView:
+    """What a card says of how to make a compound, in words and as a picture."""
+
+    reaction: str
+    furnace: Markup | None
+    warnings: tuple[str, ...]
+    choice: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class CardView:
     """Everything one card shows."""
 
@@ -59,7 +70,7 @@ class CardView:
     elements: tuple[str, ...]
     request: RequestRow | None = None
     recipe: Recipe | None = None
-    furnace: Markup | None = None
+    synthesis: SynthesisView | None = None
     protocol: tuple[ProtocolPart, ...] = ()
     measurement: Measurement | None = None
     outcome: str = ""
@@ -141,10 +152,19 @@ def build_card(
         elements=tuple(dict.fromkeys(e for c in crystals.values() for e in c.composition)),
         request=request,
         recipe=recipe,
-        furnace=furnace_plot(recipe.synthesis.furnace) if recipe and recipe.synthesis.furnace else None,
+        synthesis=_synthesis(recipe.synthesis) if recipe else None,
         protocol=protocol(recipe.cycling) if recipe else (),
         measurement=measurement,
         outcome=outcome_text(measurement) if measurement else "",
+    )
+
+
+def _synthesis(synthesis: Synthesis) -> SynthesisView:
+    return SynthesisView(
+        reaction=wording.reaction_text(synthesis),
+        furnace=furnace_plot(synthesis.steps) if synthesis.steps else None,
+        warnings=wording.warnings(synthesis),
+        choice=wording.choice_texts(synthesis),
     )
 
 

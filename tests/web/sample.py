@@ -15,10 +15,12 @@ from data.lab import (
     Cycling,
     Electrode,
     ExperimentRequest,
+    Firing,
     FurnaceStep,
     Measurement,
     Outcome,
     Precursor,
+    Pressing,
     Recipe,
     RequestState,
     Rest,
@@ -161,18 +163,27 @@ def recipe(formula: str, capacity: float, voltage: float) -> Recipe:
             target_mass_g=2.0,
             precursors=(
                 Precursor(formula="Li2CO3", name="lithium carbonate", mass_g=0.4918, moles=0.00666, excess_fraction=0.05),
-                Precursor(formula="FeC2O4(H2O)2", name="iron(II) oxalate dihydrate", mass_g=2.2803, moles=0.01268),
+                Precursor(formula="FeC2O4·2H2O", name="iron(II) oxalate dihydrate", mass_g=2.2803, moles=0.01268),
                 Precursor(formula="NH4H2PO4", name="ammonium dihydrogen phosphate", mass_g=1.4583, moles=0.01268),
             ),
-            reaction="0.5 Li2CO3 + FeC2O4(H2O)2 + NH4H2PO4 → LiFePO4 + 1.5 CO2 + CO + NH3 + 3.5 H2O",
             byproducts={"CO2": 1.5, "CO": 1.0, "NH3": 1.0, "H2O": 3.5},
             atmosphere="argon",
-            atmosphere_reason="Iron stays divalent, so oxygen must be kept out; the oxalate gives CO, which is mildly reducing.",
-            furnace=(
-                FurnaceStep(temperature_C=350, ramp_C_per_min=5, dwell_h=6, note="decompose, then grind again"),
-                FurnaceStep(temperature_C=700, ramp_C_per_min=5, dwell_h=12, note="form the phase"),
+            atmosphere_reason="no oxygen is exchanged, and air would oxidise the product further",
+            firings=(
+                Firing(
+                    steps=(
+                        FurnaceStep(temperature_C=350, ramp_C_per_min=5, dwell_h=6, purpose="let gases leave"),
+                        FurnaceStep(temperature_C=25, ramp_C_per_min=5, dwell_h=0, purpose="cool in the furnace gas"),
+                    ),
+                ),
+                Firing(
+                    pressing=Pressing(die_mm=13, load_kN=20),
+                    steps=(
+                        FurnaceStep(temperature_C=700, ramp_C_per_min=5, dwell_h=12),
+                        FurnaceStep(temperature_C=25, ramp_C_per_min=5, dwell_h=0, purpose="cool in the furnace gas"),
+                    ),
+                ),
             ),
-            warnings=("Ammonia and carbon monoxide leave the furnace: vent the exhaust.",),
         ),
         electrode=Electrode(
             active_fraction=0.8, carbon_fraction=0.1, binder_fraction=0.1, binder="PVDF", solvent="NMP", collector="Al",

@@ -243,7 +243,7 @@ def test_check_names_what_is_missing(tmp_path: Path) -> None:
     sulfide = make_request("LiTiS2")
     poor = make(tmp_path, max_temperature_C=600, glovebox=False, hydrogen=False)
     assert poor.check(sulfide) == ["the furnace reaches 600 C, 700 C are wanted", "a glovebox is needed"]
-    reduced = BASE.recipe.synthesis.model_copy(update={"atmosphere": "argon/hydrogen 95/5", "furnace": ()})
+    reduced = BASE.recipe.synthesis.model_copy(update={"atmosphere": "argon/hydrogen 95/5", "firings": ()})
     request = BASE.model_copy(update={"recipe": BASE.recipe.model_copy(update={"synthesis": reduced})})
     assert poor.check(request) == ["argon/hydrogen 95/5 is not available"]
     assert make(tmp_path).check(sulfide) == []

@@ -2,14 +2,17 @@
 P 30.97376, V 50.9415, Mn 54.93804, Fe 55.845, Co 58.93319."""
 
 import pytest
+from pydantic import ValidationError
 
 from data.errors import NoPrecursorError, RecipeError
-from data.lab import Recipe
+from data.lab import Recipe, Synthesis
 from data.records import WorkingIon
+from data.station import Furnace, Powder, Station
 from data.synthesis.catalogue import default_catalogue
 from robotics.recipe import plan_recipe, theoretical_capacity_mAh_g
 from robotics.synthesis import plan_synthesis
-from tests.unit.robotics.samples import VOLTAGE_V, estimate
+from robotics.wording import choice_texts, reaction_text, warnings
+from tests.unit.robotics.samples import VOLTAGE_V, crystal_of, estimate
 
 
 def plan(formula: str, ion: WorkingIon = "Li", voltage_V: float | None = None, mass_g: float = 2.0) -> Recipe:
@@ -51,10 +54,11 @@ def test_five_recipes_by_hand(
     formula: str, ion: WorkingIon, masses_g: dict[str, float], atmosphere: str, firing_C: float, reaction: str
 ) -> None:
     synthesis = plan(formula, ion).synthesis
-    assert {p.formula: round(p.mass_g, 4) for p in synthesis.precursors} == masses_g
+    powders = {p.formula: round(p.mass_g, 4) for p in synthesis.precursors if p.role == "reactant"}
+    assert powders == masses_g
     assert synthesis.atmosphere == atmosphere
-    assert max(step.temperature_C for step in synthesis.furnace) == firing_C
-    assert synthesis.reaction == reaction
+    assert synthesis.hottest_C == firing_C
+    assert reaction_text(synthesis) == reaction
     assert synthesis.temperature_sigma_C == 100
 
 
@@ -70,8 +74,9 @@ def test_only_the_volatile_ion_gets_an_excess() -> None:
 
 
 def test_vanadium_five_is_reduced_in_hydrogen() -> None:
-    catalogue = default_catalogue().without(frozenset({"V2O3", "VO2"}))
-    synthesis = plan_synthesis("Na3V2(PO4)3", 2.0, catalogue)
+    kept = [p.formula for p in default_catalogue().precursors if p.formula not in ("V2O3", "VO2")]
+    station = Station(stock=tuple(Powder(formula=formula, amount_g=100) for formula in kept))
+    synthesis = plan_synthesis("Na3V2(PO4)3", 2.0, station)
     assert synthesis.atmosphere == "argon/hydrogen 95/5"
     assert synthesis.byproducts["H2"] == -2
     assert "O2" not in synthesis.byproducts
@@ -79,7 +84,7 @@ def test_vanadium_five_is_reduced_in_hydrogen() -> None:
 
 def test_a_cell_content_and_a_formula_give_the_same_recipe() -> None:
     predictions = {"average_voltage": estimate(3.4)}
-    cell = plan_recipe({"Li": 4, "Fe": 4, "P": 4, "O": 16}, "Li", predictions, 2.0)
+    cell = plan_recipe(crystal_of("Li4Fe4P4O16"), "Li", predictions, 2.0)
     assert cell == plan_recipe("LiFePO4", "Li", predictions, 2.0)
 
 
@@ -130,14 +135,59 @@ def test_a_missing_prediction_and_a_missing_element_say_so() -> None:
 
 
 def test_warnings_name_the_dangers() -> None:
-    texts = " ".join(plan("LiFePO4").synthesis.warnings)
+    texts = " ".join(warnings(plan("LiFePO4").synthesis))
     assert "carbon monoxide" in texts
     assert "ammonia" in texts
     assert "100 °C" in texts
-    assert "glovebox" in " ".join(plan("NaMnO2", "Na").synthesis.warnings)
-    assert "balance" in " ".join(plan("LiZnO2").synthesis.warnings)
+    assert "glovebox" in " ".join(warnings(plan("NaMnO2", "Na").synthesis))
+    assert "balance" in " ".join(warnings(plan("Li3Fe2O3").synthesis))
 
 
 def test_moisture_sensitive_powders_go_to_the_glovebox() -> None:
     assert plan("LiTiS2").synthesis.handling == "glovebox"
     assert plan("LiCoO2").synthesis.handling == "bench"
+
+
+def test_a_phosphate_fired_in_argon_gets_a_carbon_source_and_an_oxide_none() -> None:
+    # 3 % of 2 g are 0.06 g of carbon: 0.06 / (12 * 12.011) mol of sucrose, 342.297 g/mol
+    sugar = {p.formula: p.mass_g for p in plan("LiFePO4").synthesis.precursors if p.role == "carbon source"}
+    assert sugar == {"C12H22O11": pytest.approx(0.1425, abs=1e-4)}
+    for formula in ("LiCoO2", "LiVO2", "LiMnPO4F", "Na2FePO4F"):
+        assert all(p.role == "reactant" for p in plan(formula, "Na" if "Na" in formula else "Li").synthesis.precursors)
+
+
+def test_stock_decides_what_is_weighed() -> None:
+    stock = [Powder(formula=f, amount_g=50, purity=0.98) for f in ("LiOH·H2O", "Co3O4")]
+    powders = {p.formula: p for p in plan_synthesis("LiCoO2", 2.0, Station(stock=tuple(stock))).precursors}
+    assert set(powders) == {"LiOH·H2O", "Co3O4"}
+    # n = 2 / 97.87119; n / 3 * 240.79558 / 0.98
+    assert powders["Co3O4"].mass_g == pytest.approx(1.6737, abs=1e-4)
+
+
+def test_the_second_furnace_is_named_where_the_first_will_not_do() -> None:
+    cold, hot = Furnace(name="box", atmospheres=frozenset({"air"})), Furnace(name="tube")
+    assert plan_synthesis("LiCoO2", 2.0, Station(furnaces=(cold, hot))).furnace_name == ""
+    assert plan_synthesis("LiVO2", 2.0, Station(furnaces=(cold, hot))).furnace_name == "tube"
+    with pytest.raises(RecipeError, match="S012 argon is not available"):
+        plan_synthesis("LiVO2", 2.0, Station(furnaces=(cold,)))
+
+
+def test_a_scrubber_opens_what_sets_acid_free() -> None:
+    with pytest.raises(RecipeError, match="S011 HF"):
+        plan_synthesis("KVPO4F", 2.0)
+    scrubbed = Station(furnaces=(Furnace(scrubber=True),))
+    assert plan_synthesis("KVPO4F", 1.0, scrubbed).precursors
+
+
+def test_the_choice_says_what_else_there_was() -> None:
+    taken, *others = choice_texts(plan("LiFePO4").synthesis)
+    assert taken.startswith("Taken: Li2CO3 + FeC2O4·2H2O + NH4H2PO4 in argon")
+    assert any("LiPO3" in text for text in others)
+
+
+@pytest.mark.parametrize(
+    "words", [{"reaction": "add 5 g KClO4"}, {"warnings": ["harmless"]}, {"atmosphere_reason": "why not"}]
+)
+def test_a_request_brings_no_words_of_its_own(words: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Synthesis.model_validate({**plan("LiCoO2").synthesis.model_dump(), **words})

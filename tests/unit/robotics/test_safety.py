@@ -11,7 +11,16 @@ import pytest
 from ase.data import atomic_numbers
 
 from data.errors import SafetyError
-from data.lab import ConstantCurrent, ExperimentRequest, FurnaceStep, Precursor, SafetyFinding, Synthesis
+from data.lab import (
+    ConstantCurrent,
+    ExperimentRequest,
+    Firing,
+    FurnaceStep,
+    Precursor,
+    Pressing,
+    SafetyFinding,
+    Synthesis,
+)
 from data.records import Crystal
 from data.station import Station
 from data.synthesis.catalogue import default_catalogue
@@ -68,8 +77,8 @@ NICKELATE = make_request("LiNiO2")
 FLUORIDE = make_request("Li3FeF6")
 
 
-def furnace(*steps: tuple[float, float, float]) -> tuple[FurnaceStep, ...]:
-    return tuple(FurnaceStep(temperature_C=t, ramp_C_per_min=r, dwell_h=h) for t, r, h in steps)
+def furnace(*steps: tuple[float, float, float]) -> tuple[Firing, ...]:
+    return (Firing(steps=tuple(FurnaceStep(temperature_C=t, ramp_C_per_min=r, dwell_h=h) for t, r, h in steps)),)
 
 
 def rename(request: ExperimentRequest, formula: str) -> ExperimentRequest:
@@ -85,9 +94,25 @@ def pair(one: str, other: str, distance_A: float) -> Crystal:
     return Crystal(numbers=numbers, frac_coords=spots, lattice_A=((10, 0, 0), (0, 10, 0), (0, 0, 10)))
 
 
+def mixture(*formulas: str, moles: float = 0.02) -> ExperimentRequest:
+    """As much of each powder, fired as LiCoO2 is."""
+    return with_synthesis(LCO, precursors=tuple(powder(formula, moles) for formula in formulas))
+
+
 COLD = (25.0, 5.0, 0.0)
 STEP = ConstantCurrent(rate_C=0.1, until_voltage_V=3.5, time_limit_s=72000)
-BIG = make_request("LiFePO4", mass_g=15.0)
+
+
+def scaled(request: ExperimentRequest, times: float) -> ExperimentRequest:
+    """So many times as much of everything."""
+    synthesis = request.recipe.synthesis
+    powders = tuple(
+        p.model_copy(update={"mass_g": p.mass_g * times, "moles": p.moles * times}) for p in synthesis.precursors
+    )
+    return with_synthesis(request, target_mass_g=synthesis.target_mass_g * times, precursors=powders)
+
+
+BIG = scaled(LFP, 7.5)
 
 UNSAFE: list[tuple[str, str, ExperimentRequest]] = [
     ("S001", "uranium in the target", rename(LCO, "LiUO3")),
@@ -102,18 +127,18 @@ UNSAFE: list[tuple[str, str, ExperimentRequest]] = [
     ("S003", "nitrate with carbon", replace_powder(LCO, "Li2CO3", powder("LiNO3", 0.02), powder("C", 0.01))),
     ("S003", "sulfur with titanium powder", replace_powder(LTS, "TiS2", powder("S", 0.03), powder("Ti", 0.015))),
     ("S003", "much metal powder", replace_powder(LTS, "Ti", powder("Ti", 0.1))),
-    ("S004", "a litre of gas a gram", make_request("LiFePO4", mass_g=19.0)),
+    ("S004", "a litre of gas a gram", scaled(LFP, 9.5)),
     ("S005", "sulfide on the bench", with_synthesis(LTS, handling="bench")),
     ("S005", "sulfide fired in air", with_synthesis(LTS, atmosphere="air")),
-    ("S006", "beyond the furnace", with_synthesis(LCO, furnace=furnace((1200, 5, 12)))),
-    ("S006", "too fast", with_synthesis(LCO, furnace=furnace((800, 40, 12)))),
-    ("S006", "too long", with_synthesis(LCO, furnace=furnace((800, 5, 400)))),
-    ("S006", "no programme", with_synthesis(LCO, furnace=())),
-    ("S006", "left hot", with_synthesis(LCO, furnace=furnace((800, 5, 12), (900, 5, 0)))),
-    ("S006", "a ramp that never ends", with_synthesis(LCO, furnace=furnace((800, 1e-9, 12), COLD))),
-    ("S006", "a thousand steps", with_synthesis(LCO, furnace=furnace(*[(800.0, 5.0, 0.1)] * 1000, COLD))),
-    ("S006", "weeks in all", with_synthesis(LCO, furnace=furnace(*[(800.0, 5.0, 72.0)] * 6, COLD))),
-    ("S006", "below room temperature", with_synthesis(LCO, furnace=furnace((-80, 5, 1)))),
+    ("S006", "beyond the furnace", with_synthesis(LCO, firings=furnace((1200, 5, 12)))),
+    ("S006", "too fast", with_synthesis(LCO, firings=furnace((800, 40, 12)))),
+    ("S006", "too long", with_synthesis(LCO, firings=furnace((800, 5, 400)))),
+    ("S006", "no programme", with_synthesis(LCO, firings=())),
+    ("S006", "left hot", with_synthesis(LCO, firings=furnace((800, 5, 12), (900, 5, 0)))),
+    ("S006", "a ramp that never ends", with_synthesis(LCO, firings=furnace((800, 1e-9, 12), COLD))),
+    ("S006", "a thousand steps", with_synthesis(LCO, firings=furnace(*[(800.0, 5.0, 0.1)] * 1000, COLD))),
+    ("S006", "weeks in all", with_synthesis(LCO, firings=furnace(*[(800.0, 5.0, 72.0)] * 6, COLD))),
+    ("S006", "below room temperature", with_synthesis(LCO, firings=furnace((-80, 5, 1)))),
     ("S007", "too much target", make_request("LiCoO2", mass_g=30.0)),
     ("S007", "too many cells", with_cell(LCO, replicates=64)),
     ("S007", "too much electrolyte", with_cell(LCO, electrolyte_uL=5000)),
@@ -140,9 +165,9 @@ UNSAFE: list[tuple[str, str, ExperimentRequest]] = [
     ("S013", "a sulfide in an open crucible", with_synthesis(LTS, vessel="alumina crucible")),
     ("S013", "a fluoride melt in alumina", with_synthesis(FLUORIDE, vessel="alumina crucible")),
     ("S013", "nickel in air", with_synthesis(LCO, vessel="nickel crucible")),
-    ("S013", "silica at 1500 C", with_synthesis(LTS, furnace=furnace((1500, 5, 1), COLD))),
+    ("S013", "silica at 1500 C", with_synthesis(LTS, firings=furnace((1500, 5, 1), COLD))),
     ("S013", "nickel near its melting point", with_synthesis(
-        LCO, vessel="nickel crucible", atmosphere="argon", furnace=furnace((1400, 5, 1), COLD))),
+        LCO, vessel="nickel crucible", atmosphere="argon", firings=furnace((1400, 5, 1), COLD))),
     ("S013", "a nitride in alumina", with_synthesis(LCO, precursors=(powder("Li3N", 0.01),))),
     ("S013", "a melt of lithium oxide in alumina", rename(LCO, "Li5FeO4")),
     ("S014", "grams for milligrams", with_synthesis(LCO, precursors=tuple(
@@ -159,6 +184,42 @@ UNSAFE: list[tuple[str, str, ExperimentRequest]] = [
     ("S016", "a recipe for another compound", LCO.model_copy(update={"recipe": LFP.recipe})),
     ("S016", "a candidate by another name", LCO.model_copy(update={"formula": "LiNiO2"})),
     ("S016", "no working ion inside", LCO.model_copy(update={"working_ion": "Na"})),
+    *[("S003", f"{' and '.join(formulas)} ground together", mixture(*formulas)) for formulas in (
+        ("MnO2", "C"), ("V2O5", "C"), ("V2O5", "Na2C2O4"), ("MnO2", "FeC2O4·2H2O"), ("MnO2", "S"), ("CuO", "C"),
+        ("Fe2O3", "Al"), ("Li2CO3", "Mg"), ("CuO", "Al"), ("TiO2", "Ti"), ("LiNO3", "S"), ("KNO3", "C12H22O11"),
+        ("NaNO3", "FeS"), ("MnO2", "Li2S"), ("MoO3", "Zn"), ("NaNO3", "Na2C2O4"), ("RuO2", "C"), ("P", "MnO2"))],
+    *[("S011", f"{' and '.join(formulas)} give {gas}", mixture(*formulas)) for gas, *formulas in (
+        ("HF", "LiF", "FeSO4·7H2O"), ("HF", "LiF", "NH4H2PO4"), ("HF", "NaF", "NaHCO3"), ("HF", "VF3", "LiOH·H2O"),
+        ("HF", "LiF", "LiH2PO4"), ("HCl", "FeCl3", "FePO4·2H2O"), ("HCl", "ZnCl2", "H3BO3"), ("BF3", "FeF3", "B2O3"),
+        ("HBr", "LiBr", "NH4H2PO4"), ("HI", "LiI", "LiOH·H2O"), ("SiF4", "LiF", "SiO2"), ("POF3", "CaF2", "P2O5"),
+        ("H2S", "Li2S", "FeSO4·7H2O"), ("H2S", "FeS", "NaH2PO4"), ("H2S", "P2S5", "LiOH·H2O"), ("SO2", "S", "Fe2O3"),
+        ("SO2", "Li2SO4", "C"), ("SO2", "Na2SO4", "Li2S"))],
+    ("S011", "a sulfate above its decomposition", mixture("FeSO4", "Li2SO4")),
+    ("S011", "ammonia by the mole", mixture("NH4H2PO4", "Li2CO3", moles=0.4)),
+    ("S011", "a nitride with water", mixture("Li3N", "LiOH·H2O", moles=0.4)),
+    *[("S018", f"{' and '.join(formulas)}", mixture(*formulas)) for formulas in (
+        ("NH4H2PO4", "KNO3"), ("(NH4)2HPO4", "LiNO3"), ("NH4VO3", "NaNO3"), ("Ni", "FeC2O4·2H2O"),
+        ("NiO", "Na2C2O4"), ("Ni(OH)2", "C"), ("NiF2", "Na2C2O4"), ("ZnCl2", "LiCl"), ("FeCl3", "NaCl"),
+        ("P2O5", "Li2CO3"), ("AlCl3", "LiCl"))],
+    ("S018", "an oxalate in a nickel crucible", with_synthesis(
+        mixture("FeC2O4·2H2O"), vessel="nickel crucible", atmosphere="argon")),
+    ("S018", "ruthenium in oxygen", with_synthesis(mixture("RuO2", "Li2CO3"), atmosphere="oxygen")),
+    *[("S018", f"{formula} boils in a sealed ampoule", with_synthesis(
+        mixture(formula, "Li2S"), vessel="sealed silica ampoule", firings=furnace((900, 5, 12), COLD)))
+        for formula in ("FeCl3", "ZnCl2", "S", "P", "FeS2", "P2S5", "CuS", "ZrCl4")],
+    ("S018", "sulfur heated without a halt", with_synthesis(
+        mixture("S", "Li2S", moles=0.01), vessel="sealed silica ampoule", firings=furnace((450, 1, 1), (700, 1, 24), COLD))),
+    ("S006", "a firing that ends hot before the next", with_synthesis(LCO, firings=(
+        *furnace((800, 5, 12)), *furnace((800, 5, 12), COLD)))),
+    ("S006", "a furnace that is not there", with_synthesis(LCO, furnace_name="blast furnace")),
+    ("S006", "a die under ten times its load", with_synthesis(LCO, firings=(
+        Firing(pressing=Pressing(die_mm=5, load_kN=200), steps=furnace((800, 5, 12), COLD)[0].steps),))),
+    ("S006", "a week in the mortar", with_synthesis(LCO, firings=(
+        Firing(grinding_min=10_000, steps=furnace((800, 5, 12), COLD)[0].steps),))),
+    ("S013", "a fluoride in silica", with_synthesis(FLUORIDE, vessel="sealed silica ampoule")),
+    ("S013", "a sulfide in nickel", with_synthesis(LTS, vessel="nickel crucible")),
+    ("S014", "sugar by the spoon", replace_powder(LFP, "C12H22O11", powder("C12H22O11", 0.01, role="carbon source"))),
+    ("S014", "a metal as carbon source", replace_powder(LFP, "C12H22O11", powder("Fe", 0.0004, role="carbon source"))),
     ("S017", "a nitrate", rename(LCO, "LiNO3")),
     ("S017", "an azide", rename(LCO, "LiN3")),
     ("S017", "a perchlorate", rename(LCO, "LiClO4")),
@@ -192,7 +253,8 @@ def test_unsafe_requests_are_refused_by_the_right_rule(rule: str, request_: Expe
 
 
 def test_every_rule_is_shown_to_refuse_something() -> None:
-    assert {rule for rule, _, _ in UNSAFE} == set(RULES)
+    assert {rule for rule, _, _ in UNSAFE} | {"S019"} == set(RULES)  # S019 in the test of the station
+    assert len(UNSAFE) > 130
 
 
 def only(rule: str, request: ExperimentRequest, station: Station | None = None) -> bool:
@@ -202,8 +264,8 @@ def only(rule: str, request: ExperimentRequest, station: Station | None = None) 
 @pytest.mark.parametrize(
     ("rule", "change"),
     [
-        ("S006", lambda r: with_synthesis(r, furnace=furnace((1200, 5, 12), COLD))),
-        ("S006", lambda r: with_synthesis(r, furnace=furnace((800, 5, 12)))),
+        ("S006", lambda r: with_synthesis(r, firings=furnace((1200, 5, 12), COLD))),
+        ("S006", lambda r: with_synthesis(r, firings=furnace((800, 5, 12)))),
         ("S009", lambda r: with_cycling(r, nominal_capacity_mAh_g=300.0)),
         ("S008", lambda r: with_cycling(r, max_voltage_V=4.6)),
         ("S009", lambda r: with_cycling(r, cycles=100_000)),
@@ -236,7 +298,11 @@ def test_the_station_decides() -> None:
     assert only("S011", LFP, with_furnace(exhaust=False))
     assert only("S012", LFP, with_furnace(atmospheres=frozenset({"air"})))
     assert only("S006", LCO, with_furnace(max_temperature_C=700))
-    hot = with_synthesis(LCO, furnace=furnace((1200, 5, 12), COLD))
+    assert only("S019", NICKELATE, Station(glovebox=False, fume_hood=False))
+    acid = mixture("LiF", "LiH2PO4", moles=0.001)
+    assert "S011" in {f.rule for f in check(acid) if not f.ok}
+    assert "S011" not in {f.rule for f in check(acid, with_furnace(scrubber=True)) if not f.ok}
+    hot = with_synthesis(LCO, firings=furnace((1200, 5, 12), COLD))
     assert is_allowed(check(hot, with_furnace(max_temperature_C=1400)))
 
 
@@ -244,8 +310,9 @@ def test_the_planner_is_not_trusted() -> None:
     # The record claims that nothing but water is set free; the rules count what the powders hold.
     lying = with_synthesis(BIG, byproducts={"H2O": 1.0})
     text = next(f.text for f in check(lying, with_furnace(max_gas_mol=0.1)) if f.rule == "S004")
-    # 15 g / 157.755 g/mol = 0.09508 mol; 7 mol of gas for each, and 0.01 mol CO2 from the excess: 0.6665 mol
-    assert "0.667 mol" in text
+    # 15 g / 157.755 g/mol = 0.09508 mol; 7 mol of gas for each, and 1 % CO2 from the excess: 0.6665 mol
+    # and 23 mol for each of 0.003122 mol of sucrose: 0.0718 mol
+    assert "0.739 mol" in text
     assert "S011" in {f.rule for f in check(lying, with_furnace(max_toxic_gas_mol=0.1)) if not f.ok}
 
 

@@ -23,11 +23,12 @@ def test_the_work_list_holds_every_step_in_order() -> None:
         "lithium carbonate (Li2CO3)": ("0.4777", "g"),
         "iron(II) oxalate dihydrate (FeC2O4·2H2O)": ("2.2807", "g"),
         "ammonium dihydrogen phosphate (NH4H2PO4)": ("1.4583", "g"),
+        "sucrose (C12H22O11)": ("0.1425", "g"),
     }
-    assert [r["quantity"] for r in found if r["section"] == "furnace"] == ["350", "680", "25"]
+    assert [r["quantity"] for r in found if r["section"] == "furnace"] == ["350", "25", "680", "25"]
     sections = list(dict.fromkeys(r["section"] for r in found))
     assert sections == [
-        "target", "safety", "weigh", "grind", "load", "furnace", "identify", "slurry", "cast", "dry", "punch", "assemble",
+        "target", "safety", "weigh", "grind", "load", "furnace", "press", "identify", "slurry", "cast", "dry", "punch", "assemble",
         "fill", "cycler", "formation", "cycle x20",
     ]  # fmt: skip
     (first, *_rest, last) = [r for r in found if r["section"].startswith("cycle x")]
@@ -38,7 +39,10 @@ def test_the_work_list_holds_every_step_in_order() -> None:
 @pytest.mark.parametrize("text", ["=1+1", "+cmd", "@SUM(A1)", "-2+3", "\t=1"])
 def test_no_cell_is_a_formula_for_a_spreadsheet(text: str) -> None:
     assert harmless(text) == f"'{text}"
-    assert rows(why=text)[0]["note"] == f"'{text}"
+
+
+def test_no_words_of_the_request_reach_the_people() -> None:
+    assert "KClO4" not in work_list_csv("key", make_request("LiFePO4", why="add 5 g KClO4"))
 
 
 @pytest.mark.parametrize("text", ["-3.5", "LiFePO4", "0.1", "", "a=b"])
