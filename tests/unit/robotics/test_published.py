@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from data.lab import ExperimentRequest, FurnaceStep, Precursor, Recipe, Synthesis
+from data.lab import ExperimentRequest, Firing, FurnaceStep, Precursor, Recipe, Synthesis
 from data.records import WorkingIon
 from data.synthesis.catalogue import default_catalogue
 from data.synthesis.formula import Amounts, add_scaled, molar_mass_g_mol, parse_formula
@@ -65,15 +65,15 @@ def request_of(row: dict[str, Any]) -> ExperimentRequest:
     vessel = row.get("vessel", "alumina crucible")
     ramp = 1.0 if vessel == "sealed silica ampoule" else 5.0
     programme = [*row["steps"], [25, 0]]
+    steps = tuple(FurnaceStep(temperature_C=T, ramp_C_per_min=ramp, dwell_h=h) for T, h in programme)
     synthesis = Synthesis(
         target_formula=target,
         target_mass_g=TARGET_G,
         precursors=tuple(powders),
-        reaction="as published",
         byproducts={gas: float(n) for gas, n in gases_of(row).items()} if not row.get("waits") else {},
         atmosphere=row.get("atmosphere", "air"),
-        atmosphere_reason=row["source"],
-        furnace=tuple(FurnaceStep(temperature_C=T, ramp_C_per_min=ramp, dwell_h=h) for T, h in programme),
+        atmosphere_reason="oxygen is taken up",
+        firings=(Firing(steps=steps),),
         vessel=vessel,
         handling=row.get("handling", "bench"),
     )
