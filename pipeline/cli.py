@@ -126,7 +126,8 @@ def validate(*files: Path, as_json: Json = False) -> int:
         files: campaign files.
     """
     from pipeline.console import emit, note, say
-    from pipeline.spec_file import name_after, read_spec
+    from pipeline.spec_file import read_spec
+    from pipeline.yaml_file import name_after
 
     if not files:
         raise InputError("name at least one campaign file")
