@@ -19,6 +19,7 @@ from data.lab import QueueItem, RequestState
 from data.store import Store as DataStore
 from pipeline.cli import DEFAULT_STORE, Json, Store
 from pipeline.console import emit, note, say, table
+from pipeline.station_file import current_station
 from robotics.queue import LabQueue
 
 By = Annotated[str, Parameter(name="--by", help="who decides; goes into the audit trail")]
@@ -29,8 +30,8 @@ lab_app = App(name="lab", help="Work the queue through a campaign's laboratory, 
 
 
 def open_queue(store: str) -> LabQueue:
-    """The queue of an existing store."""
-    return LabQueue(DataStore.open(store, create=False).engine)
+    """The queue of an existing store, for the laboratory as its file describes it."""
+    return LabQueue(DataStore.open(store, create=False).engine, current_station())
 
 
 @queue_app.command(name="list")

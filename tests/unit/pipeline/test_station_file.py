@@ -10,7 +10,11 @@ import yaml
 
 from data.errors import InputError
 from data.station import Cycler, Furnace, Person, Powder, Station
+from pipeline.campaign import CampaignSpec
+from pipeline.cli_lab import open_queue
+from pipeline.session import register, session_for
 from pipeline.station_file import EXAMPLE, current_station, read_station
+from tests.unit.robotics.samples import make_request
 
 
 @pytest.fixture(autouse=True)
@@ -168,3 +172,26 @@ def test_a_link_that_leads_nowhere_is_no_missing_file() -> None:
     Path("laboratory.yaml").symlink_to("gone.yaml")
     with pytest.raises(InputError, match="no such file"):
         current_station()
+
+
+def test_queue_and_driver_of_an_open_session_follow_the_file() -> None:
+    spec = CampaignSpec(name="x")
+    session = session_for("runs/redoxa.db", register("runs/redoxa.db", spec))
+    try:
+        first = session.driver
+        assert session.queue.station == Station()
+        assert session.driver is first
+        Path("laboratory.yaml").write_text("glovebox: no\n")
+        assert not session.queue.station.glovebox
+        assert session.driver.check(make_request("LiTiS2")) == ["a glovebox is needed"]
+        assert first.check(make_request("LiTiS2")) == []
+        assert open_queue("runs/redoxa.db").station == session.queue.station
+    finally:
+        session.close()
+
+
+def test_a_bad_file_stops_what_would_need_it() -> None:
+    register("runs/redoxa.db", CampaignSpec(name="x"))
+    Path("laboratory.yaml").write_text("glovebox: 'no'\n")
+    with pytest.raises(InputError, match=r"laboratory\.yaml:1:11: glovebox"):
+        open_queue("runs/redoxa.db")
