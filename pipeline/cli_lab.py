@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -19,14 +20,14 @@ from data.lab import QueueItem, RequestState
 from data.store import Store as DataStore
 from pipeline.cli import DEFAULT_STORE, Json, Store
 from pipeline.console import emit, note, say, table
-from pipeline.station_file import current_station
+from pipeline.station_file import DEFAULT_FILE, EXAMPLE, LABORATORY, current_station, read_station, station_file
 from robotics.queue import LabQueue
 
 By = Annotated[str, Parameter(name="--by", help="who decides; goes into the audit trail")]
 Why = Annotated[str, Parameter(name="--why", help="the reason; goes into the audit trail")]
 
 queue_app = App(name="queue", help="Look at the laboratory queue; approve, hold, release or cancel requests.")
-lab_app = App(name="lab", help="Work the queue through a campaign's laboratory, or stop it.")
+lab_app = App(name="lab", help="Say what the laboratory has; work the queue through it, or stop it.")
 
 
 def open_queue(store: str) -> LabQueue:
@@ -233,3 +234,41 @@ def stop(campaign: str, *, store: Store = DEFAULT_STORE, as_json: Json = False) 
         emit("laboratory", campaign_id=session.campaign_id, stopped=True)
     else:
         say("the laboratory was told to stop")
+
+
+@lab_app.command
+def check(file: Path | None = None, *, as_json: Json = False) -> None:
+    """Check the file that says what the laboratory has, and show what is read from it.
+
+    Args:
+        file: a laboratory file; by default the one in use: that of REDOXA_LABORATORY, or laboratory.yaml here.
+    """
+    from pipeline.station_view import station_lines, station_values
+
+    in_use = None if file and not _is_in_use(file) else station_file()
+    shown = file or in_use
+    station = current_station() if shown is None else read_station(shown)
+    if as_json:
+        emit("station", **station_values(station, shown))
+        return
+    for line in station_lines(station, shown):
+        say(line)
+    if shown is None:
+        note(f"next: redoxa lab example > {DEFAULT_FILE}, and edit it")
+    elif in_use is None:
+        note(f"next: export {LABORATORY}={shown}, or name it {DEFAULT_FILE}, to use it")
+    else:
+        note("next: redoxa queue list")
+
+
+def _is_in_use(file: Path) -> bool:
+    with suppress(InputError, OSError):
+        used = station_file()
+        return used is not None and file.samefile(used)
+    return False
+
+
+@lab_app.command
+def example() -> None:
+    """Print an example of a laboratory file, with every field and what it means."""
+    say(EXAMPLE.read_text(encoding="utf-8").rstrip("\n"))

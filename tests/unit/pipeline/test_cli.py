@@ -353,3 +353,63 @@ def test_the_first_characters_of_an_id_are_enough_where_they_name_one() -> None:
     assert whole_id("request", "ffff", ids) is None
     with pytest.raises(InputError, match="begins 2 requests: c8d60000, c8d67f24"):
         whole_id("request", "c8d6", ids)
+
+
+def test_what_the_laboratory_has(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REDOXA_LABORATORY", raising=False)
+    code, out, err = run(capsys, "lab", "check")
+    assert code == 0
+    assert "no laboratory.yaml here" in out
+    assert "furnace: to 1050 C" in out
+    assert "nobody listed" in out
+    assert "redoxa lab example > laboratory.yaml" in err
+    (assumed,) = lines(run(capsys, "lab", "check", "--json")[1])
+    assert (assumed["schema"], assumed["file"], assumed["stock"]) == ("redoxa.station/1", None, None)
+
+    Path("laboratory.yaml").write_text(run(capsys, "lab", "example")[1], encoding="utf-8")
+    code, out, err = run(capsys, "lab", "check")
+    assert code == 0
+    for text in (
+        "laboratory.yaml: Example laboratory",
+        "furnace box: to 1050 C, 0.1 to 10 C/min",
+        "argon/hydrogen 95/5",
+        "exhaust, no scrubber",
+        "glove box: yes",
+        "stock: 3 powders, 850 g",
+        "cycler: 8 channels, ranges 0.1, 1, 10 mA, -1 to 5 V",
+        "Ada Lovelace (approves and overrides)",
+    ):
+        assert text in out
+    assert "next: redoxa queue list" in err
+    (told,) = lines(run(capsys, "lab", "check", "--json")[1])
+    assert told["file"] == "laboratory.yaml"
+    assert told["furnaces"][0]["vessels"] == sorted(told["furnaces"][0]["vessels"])
+    assert len(told["stock"]) == 3
+
+
+def test_a_laboratory_file_that_is_not_in_use(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("REDOXA_LABORATORY", raising=False)
+    Path("north.yaml").write_text("people: [{name: Ada, may_approve: false}]\n")
+    code, out, err = run(capsys, "lab", "check", "north.yaml")
+    assert code == 0
+    assert "Ada (looks). Nobody may approve: every request waits. An override takes two" in out
+    assert "export REDOXA_LABORATORY=north.yaml" in err
+    monkeypatch.setenv("REDOXA_LABORATORY", "north.yaml")
+    assert "north.yaml: north\n" in run(capsys, "lab", "check")[1]
+    assert "next: redoxa queue list" in run(capsys, "lab", "check", "./north.yaml")[2]
+    monkeypatch.setenv("REDOXA_LABORATORY", "none.yaml")
+    assert run(capsys, "lab", "check")[0] == 2
+    assert run(capsys, "lab", "check", "north.yaml")[0] == 0
+
+
+def test_a_bad_laboratory_file_ends_with_its_mistakes(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("laboratory.yaml").write_text("glovebox: 'yes'\nfurnaces: [{max_temperature: 1}]\n")
+    code, out, err = run(capsys, "lab", "check")
+    assert (code, out) == (2, "")
+    assert "laboratory.yaml:1:11: glovebox" in err
+    assert "laboratory.yaml:2:13: furnaces[0]: 'max_temperature' is not a key here" in err
+    code, out, _ = run(capsys, "lab", "check", "--json")
+    assert (code, lines(out)[0]["exit_code"]) == (2, 2)
+    assert run(capsys, "lab", "check", "gone.yaml")[0] == 2
