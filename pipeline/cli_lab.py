@@ -25,6 +25,7 @@ from robotics.queue import LabQueue
 
 By = Annotated[str, Parameter(name="--by", help="who decides; goes into the audit trail")]
 Why = Annotated[str, Parameter(name="--why", help="the reason; goes into the audit trail")]
+Rules = Annotated[list[str], Parameter(name="--rule", negative="", help="a rule that refuses it, e.g. S006; repeat it")]
 
 queue_app = App(name="queue", help="Look at the laboratory queue; approve, hold, release or cancel requests.")
 lab_app = App(name="lab", help="Say what the laboratory has; work the queue through it, or stop it.")
@@ -75,6 +76,7 @@ def _told(row: QueueItem) -> dict[str, object]:
         "request_id": row.request_id,
         "request_state": row.state.value,
         "safe": row.is_safe,
+        "overridden": row.overridden,
         "campaign_id": row.request.campaign,
         "candidate_id": row.request.candidate_id,
         "formula": row.request.formula,
@@ -127,6 +129,32 @@ def approve(
     approved = _decide(LabQueue.approve, "approved", request_ids, store, by, why, as_json)
     if not as_json:
         note(f"next: {_work(store, approved)}")
+
+
+@queue_app.command
+def override(
+    request_id: str,
+    *,
+    rule: Rules,
+    by: By,
+    second: Annotated[str, Parameter(name="--second", help="another person, who decides it too")],
+    why: Why,
+    store: Store = DEFAULT_STORE,
+    as_json: Json = False,
+) -> None:
+    """Let a refused request through limits of the laboratory, in the name of two persons; it still needs approval.
+
+    Args:
+        request_id: a request that the safety rules refused.
+    """
+    queue = open_queue(store)
+    whole = _whole(queue, request_id)
+    queue.override(whole, rule, by, second, why)
+    if as_json:
+        emit("request", **_told(queue.get(whole)))
+    else:
+        say(f"{whole}: {', '.join(rule)} overridden")
+        note(f"next: redoxa queue approve {whole[:8]}")
 
 
 @queue_app.command
