@@ -210,6 +210,13 @@ class SafetyFinding(Record):
     rule: str
     ok: bool
     text: str
+    overridden_by: tuple[str, ...] = ()
+    """Two persons who let the request through in spite of it; the rule's word stays."""
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the rule allowed the request, or two persons overrode it."""
+        return self.ok or len({name.strip().casefold() for name in self.overridden_by}) == 2
 
 
 class ExperimentRequest(Record):
@@ -294,8 +301,13 @@ class QueueItem(Record):
 
     @property
     def is_safe(self) -> bool:
-        """Whether every safety rule that was asked allowed the request."""
-        return bool(self.safety) and all(finding.ok for finding in self.safety)
+        """Whether every safety rule that was asked allowed the request, or was overridden."""
+        return bool(self.safety) and all(finding.is_settled for finding in self.safety)
+
+    @property
+    def overridden(self) -> tuple[str, ...]:
+        """Rules that two persons have overridden for it."""
+        return tuple(finding.rule for finding in self.safety if finding.overridden_by)
 
 
 class QueueEvent(Record):

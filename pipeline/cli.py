@@ -41,7 +41,7 @@ for _target, _name, _help in (
     ("pipeline.cli_science:train", "train", "Train a generator; goes on where it stopped."),
     ("pipeline.cli_science:reference_app", "reference", "Reference energies and known materials: build, add, show."),
     ("pipeline.cli_lab:queue_app", "queue", "Look at the laboratory queue; approve, hold, release, cancel."),
-    ("pipeline.cli_lab:lab_app", "lab", "Work the queue through a campaign's laboratory, or stop it."),
+    ("pipeline.cli_lab:lab_app", "lab", "Say what the laboratory has; work the queue through it, or stop it."),
 ):
     app.command(_target, name=_name, help=_help)
 
@@ -126,7 +126,8 @@ def validate(*files: Path, as_json: Json = False) -> int:
         files: campaign files.
     """
     from pipeline.console import emit, note, say
-    from pipeline.spec_file import name_after, read_spec
+    from pipeline.spec_file import read_spec
+    from pipeline.yaml_file import name_after
 
     if not files:
         raise InputError("name at least one campaign file")

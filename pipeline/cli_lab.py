@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -19,18 +20,20 @@ from data.lab import QueueItem, RequestState
 from data.store import Store as DataStore
 from pipeline.cli import DEFAULT_STORE, Json, Store
 from pipeline.console import emit, note, say, table
+from pipeline.station_file import DEFAULT_FILE, EXAMPLE, LABORATORY, current_station, read_station, station_file
 from robotics.queue import LabQueue
 
 By = Annotated[str, Parameter(name="--by", help="who decides; goes into the audit trail")]
 Why = Annotated[str, Parameter(name="--why", help="the reason; goes into the audit trail")]
+Rules = Annotated[list[str], Parameter(name="--rule", negative="", help="a rule that refuses it, e.g. S006; repeat it")]
 
 queue_app = App(name="queue", help="Look at the laboratory queue; approve, hold, release or cancel requests.")
-lab_app = App(name="lab", help="Work the queue through a campaign's laboratory, or stop it.")
+lab_app = App(name="lab", help="Say what the laboratory has; work the queue through it, or stop it.")
 
 
 def open_queue(store: str) -> LabQueue:
-    """The queue of an existing store."""
-    return LabQueue(DataStore.open(store, create=False).engine)
+    """The queue of an existing store, for the laboratory as its file describes it."""
+    return LabQueue(DataStore.open(store, create=False).engine, current_station())
 
 
 @queue_app.command(name="list")
@@ -73,6 +76,7 @@ def _told(row: QueueItem) -> dict[str, object]:
         "request_id": row.request_id,
         "request_state": row.state.value,
         "safe": row.is_safe,
+        "overridden": row.overridden,
         "campaign_id": row.request.campaign,
         "candidate_id": row.request.candidate_id,
         "formula": row.request.formula,
@@ -125,6 +129,32 @@ def approve(
     approved = _decide(LabQueue.approve, "approved", request_ids, store, by, why, as_json)
     if not as_json:
         note(f"next: {_work(store, approved)}")
+
+
+@queue_app.command
+def override(
+    request_id: str,
+    *,
+    rule: Rules,
+    by: By,
+    second: Annotated[str, Parameter(name="--second", help="another person, who decides it too")],
+    why: Why,
+    store: Store = DEFAULT_STORE,
+    as_json: Json = False,
+) -> None:
+    """Let a refused request through limits of the laboratory, in the name of two persons; it still needs approval.
+
+    Args:
+        request_id: a request that the safety rules refused.
+    """
+    queue = open_queue(store)
+    whole = _whole(queue, request_id)
+    queue.override(whole, rule, by, second, why)
+    if as_json:
+        emit("request", **_told(queue.get(whole)))
+    else:
+        say(f"{whole}: {', '.join(rule)} overridden")
+        note(f"next: redoxa queue approve {whole[:8]}")
 
 
 @queue_app.command
@@ -232,3 +262,41 @@ def stop(campaign: str, *, store: Store = DEFAULT_STORE, as_json: Json = False) 
         emit("laboratory", campaign_id=session.campaign_id, stopped=True)
     else:
         say("the laboratory was told to stop")
+
+
+@lab_app.command
+def check(file: Path | None = None, *, as_json: Json = False) -> None:
+    """Check the file that says what the laboratory has, and show what is read from it.
+
+    Args:
+        file: a laboratory file; by default the one in use: that of REDOXA_LABORATORY, or laboratory.yaml here.
+    """
+    from pipeline.station_view import station_lines, station_values
+
+    in_use = None if file and not _is_in_use(file) else station_file()
+    shown = file or in_use
+    station = current_station() if shown is None else read_station(shown)
+    if as_json:
+        emit("station", **station_values(station, shown))
+        return
+    for line in station_lines(station, shown):
+        say(line)
+    if shown is None:
+        note(f"next: redoxa lab example > {DEFAULT_FILE}, and edit it")
+    elif in_use is None:
+        note(f"next: export {LABORATORY}={shown}, or name it {DEFAULT_FILE}, to use it")
+    else:
+        note("next: redoxa queue list")
+
+
+def _is_in_use(file: Path) -> bool:
+    with suppress(InputError, OSError):
+        used = station_file()
+        return used is not None and file.samefile(used)
+    return False
+
+
+@lab_app.command
+def example() -> None:
+    """Print an example of a laboratory file, with every field and what it means."""
+    say(EXAMPLE.read_text(encoding="utf-8").rstrip("\n"))

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from data.database import store_file, store_name
 from data.errors import InputError, StoreError
 from data.registry import load
+from data.station import Station
 from data.store import Store
 from pipeline.campaign import CampaignSpec
+from pipeline.station_file import current_station
 from robotics import DRIVERS
 from robotics.queue import LabQueue
 
@@ -53,6 +55,7 @@ class Session:
         self.campaign_id = spec.id
         self.store = Store.open(where)
         self.on_progress: OnProgress = nothing
+        self._driver: tuple[Station, Driver] | None = None
 
     @property
     def folder(self) -> Path:
@@ -70,15 +73,18 @@ class Session:
             (folder / OWNER).write_text(self.campaign_id, encoding="utf-8")
         return folder
 
-    @cached_property
+    @property
     def queue(self) -> LabQueue:
-        """The laboratory queue of the store."""
-        return LabQueue(self.store.engine)
+        """The laboratory queue of the store, with the laboratory as its file describes it by now."""
+        return LabQueue(self.store.engine, current_station())
 
-    @cached_property
+    @property
     def driver(self) -> Driver:
-        """The laboratory of this campaign."""
-        return open_driver(self.spec, self.own_folder())
+        """The laboratory of this campaign; opened again once its file has changed."""
+        station = current_station()
+        if self._driver is None or self._driver[0] != station:
+            self._driver = (station, open_driver(self.spec, self.own_folder(), station))
+        return self._driver[1]
 
     def rejected_results(self) -> tuple[str, ...]:
         """Answers of the laboratory that were refused, each with its reason; looks only where there is a folder."""
@@ -102,8 +108,13 @@ class Session:
         self.store.close()
 
 
-def open_driver(spec: CampaignSpec, folder: Path) -> Driver:
+def open_driver(spec: CampaignSpec, folder: Path, station: Station | None = None) -> Driver:
     """The laboratory driver that a spec names, with its options checked.
+
+    Args:
+        spec: the campaign.
+        folder: of the campaign; the driver keeps its state in ``lab`` there.
+        station: what the laboratory has; by default as `current_station` says.
 
     Raises:
         InputError: an option the driver does not know, or a value it cannot take.
@@ -123,7 +134,7 @@ def open_driver(spec: CampaignSpec, folder: Path) -> Driver:
         raise InputError(
             f"lab.options.{where}: {first['msg']} for driver '{spec.lab.driver}'. Known: {known}"
         ) from None
-    driver: Driver = kind(config, folder / "lab")
+    driver: Driver = kind(config, folder / "lab", station=station or current_station())
     return driver
 
 

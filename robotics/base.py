@@ -35,7 +35,8 @@ class Driver(Protocol):
     `data.errors.DriverError`.
 
     `patience_s` is how long a run waits for the jobs of this laboratory before it goes on and comes back another time:
-    0 for people, who take days. Drivers are made from a pydantic `Config` and a folder for their state.
+    0 for people, who take days. Drivers are made from a pydantic `Config` (about the driver itself), a folder for
+    their state, and ``station=`` (`data.station.Station`): what the laboratory has, the same for all drivers.
     """
 
     name: ClassVar[str]

@@ -21,8 +21,10 @@ from typing import ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from data.errors import DriverError
-from data.lab import Atmosphere, ExperimentRequest
+from data.lab import ExperimentRequest
+from data.station import Station
 from robotics.base import JobReport, JobState
+from robotics.equipment import lacking
 from robotics.files import create_atomic, listing_sha256, safe_name, sha256_of, write_atomic
 from robotics.result_files import Result, ResultError, read_results, to_measurement
 from robotics.work_order import work_list_csv
@@ -39,9 +41,10 @@ class FileDropLab:
     is rejected: the first one may already be in the campaign.
 
     Args:
-        config: folders and what the laboratory has.
+        config: how it hands over.
         folder: where ``outbox``, ``inbox`` and ``results`` lie.
         clock: seconds since 1970.
+        station: what the laboratory has.
     """
 
     name: ClassVar[str] = "file_drop"
@@ -50,34 +53,29 @@ class FileDropLab:
     simulated: bool = False
 
     class Config(BaseModel):
-        """What the laboratory has, and how it hands over."""
+        """How it hands over."""
 
         model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
         settle_s: float = Field(default=2, ge=0, description="a result younger than this may still be being written")
-        max_temperature_C: float = Field(default=1050, description="of its furnace")
-        hydrogen: bool = Field(default=True, description="argon with 5 % hydrogen is available")
-        glovebox: bool = Field(default=True, description="a glovebox is available")
 
-    def __init__(self, config: Config, folder: Path, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        config: Config,
+        folder: Path,
+        clock: Callable[[], float] = time.time,
+        *,
+        station: Station | None = None,
+    ) -> None:
         self.config = config
+        self.station = station or Station()
         self.folder = folder
         self.outbox, self.inbox, self.results = folder / "outbox", folder / "inbox", folder / "results"
         self._clock = clock
 
     def check(self, request: ExperimentRequest) -> list[str]:
         """Obstacles: what the recipe needs and the laboratory has not got."""
-        synthesis, obstacles = request.recipe.synthesis, []
-        hottest_C = synthesis.hottest_C
-        if hottest_C > self.config.max_temperature_C:
-            limit_C = self.config.max_temperature_C
-            obstacles.append(f"the furnace reaches {limit_C:g} C, {hottest_C:g} C are wanted")
-        reducing: Atmosphere = "argon/hydrogen 95/5"
-        if synthesis.atmosphere == reducing and not self.config.hydrogen:
-            obstacles.append(f"{reducing} is not available")
-        if synthesis.handling == "glovebox" and not self.config.glovebox:
-            obstacles.append("a glovebox is needed")
-        return obstacles
+        return lacking(request, self.station)
 
     def submit(self, request_id: str, request: ExperimentRequest) -> None:
         """Write the work list, once.

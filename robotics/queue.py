@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import builtins
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, RowMapping, select
 from sqlalchemy.exc import IntegrityError
 
 from data.database import writing
@@ -30,6 +30,8 @@ from data.lab import ExperimentRequest, Measurement, QueueEvent, QueueItem, Requ
 from data.schema_lab import queue_events, requests
 from data.station import Station
 from robotics.errors import CHANGED, ConflictError
+from robotics.overrides import carried, decide, ensure_may_be_overridden, overridden
+from robotics.people import ensure_may, ensure_not_proposer, ensure_person
 from robotics.queue_rows import NO_LEASE, Rows, is_intact, items_query, stored_findings, to_event, to_item
 from robotics.safety import check, ensure_allowed, is_allowed, refusals, rules_version
 from robotics.transitions import target_of
@@ -102,25 +104,22 @@ class LabQueue:
         """Approve a proposed request in the name of a person; the safety rules are asked again, as they stand now.
 
         Raises:
-            InputError: `by` names nobody, or a policy.
+            InputError: `by` names nobody, a policy, or somebody who may not approve here.
             SafetyError: a rule refuses, or `by` proposed it; the request stays proposed and the refusal is recorded.
             TransitionError: it is not proposed.
         """
-        name = _plain_name(by)
-        if not name or name.startswith("policy:"):
-            raise InputError(f"'{by}' is no person who could approve a request; give a name, with --by for example")
-        if any(_plain_name(event.actor) == name for event in self.events(request_id) if event.action == "propose"):
-            raise SafetyError(f"request {request_id} was proposed by {by}: somebody else has to approve it")
+        ensure_person(by)
+        ensure_may(by, "may_approve", self.station)
+        ensure_not_proposer(request_id, by, self.events(request_id))
         self._approve(request_id, by, why)
 
     def _approve(self, request_id: str, by: str, why: str) -> None:
         with self._writing() as rows:
             row = rows.get(request_id)
             target_of("approve", RequestState(row["state"]), request_id)
-            request = ExperimentRequest.model_validate(row["request"])
-            if not is_intact(row):
-                raise SafetyError(f"request {request_id} {CHANGED}")
-            findings = check(request, self.station)
+            request, findings = self._asked_again(row)
+            if by.startswith("policy:") and any(finding.overridden_by for finding in findings):
+                raise SafetyError(f"request {request_id} was overridden: a person has to approve it")
             rows.change(row, self._safety_columns(findings))
             if is_allowed(findings):
                 rows.move(row, "approve", by, why)
@@ -128,11 +127,36 @@ class LabQueue:
                 rows.note(row, by, f"approval refused: {refusals(findings)}")
         ensure_allowed(request, findings)
 
+    def override(self, request_id: str, rules: Sequence[str], by: str, second: str, why: str) -> None:
+        """Let a refused request through limits of the laboratory, in the name of two persons; it still needs approval.
+
+        Args:
+            request_id: one that the safety rules refused.
+            rules: every rule that refuses it; each has to be one that may be overridden (``safety_rules.yaml``).
+            by: one person.
+            second: another.
+            why: the reason, for the audit trail.
+
+        Raises:
+            InputError: the two are one, are nobody, or may not; there is no reason; or a rule does not refuse it.
+            SafetyError: a rule cannot be overridden, another still refuses, or one of the two proposed the request.
+            TransitionError: it is neither proposed nor cancelled.
+        """
+        decided = decide(rules, by, second, why, self.station)
+        with self._writing() as rows:
+            row = rows.get(request_id)
+            target_of("override", RequestState(row["state"]), request_id)
+            ensure_may_be_overridden(request_id, decided, rows.events(request_id))
+            _, findings = self._asked_again(row)
+            findings = overridden(request_id, findings, decided)
+            rows.move(row, "override", decided.by, decided.text, self._safety_columns(findings))
+
     def apply_policy(self, policy: ApprovalPolicy, campaign: str | None = None) -> builtins.list[str]:
-        """Approve what the policy may approve; returns the keys. `person` approves nothing."""
+        """Approve what the policy may approve; returns the keys. `person` approves nothing, none an overridden one."""
         if policy is ApprovalPolicy.PERSON:
             return []
-        waiting = [item.request_id for item in self.list(campaign, RequestState.PROPOSED) if item.is_safe]
+        proposed = self.list(campaign, RequestState.PROPOSED)
+        waiting = [item.request_id for item in proposed if item.is_safe and not item.overridden]
         approved = []
         for request_id in waiting:
             # Rules that have tightened since the proposal refuse here; `approve` has recorded it.
@@ -316,7 +340,22 @@ class LabQueue:
             raise ConflictError(f"request key '{key}' is taken by another request (for {row['formula']})")
         stored = stored_findings(row)
         was_refused = row["state"] == RequestState.CANCELLED.value and not is_allowed(stored)
-        return stored if was_refused else findings
+        return stored if was_refused else carried(findings, stored, same_rules=self._same_rules(row))
+
+    def _asked_again(self, row: RowMapping) -> tuple[ExperimentRequest, tuple[SafetyFinding, ...]]:
+        """The request in a row, and what the safety rules say of it now; overrides hold while the rules are the same.
+
+        Raises:
+            SafetyError: it was changed in the store.
+        """
+        if not is_intact(row):
+            raise SafetyError(f"request {row['id']} {CHANGED}")
+        request = ExperimentRequest.model_validate(row["request"])
+        findings = check(request, self.station)
+        return request, carried(findings, stored_findings(row), same_rules=self._same_rules(row))
+
+    def _same_rules(self, row: RowMapping) -> bool:
+        return bool(row["safety_rules"] == rules_version(self.station))
 
     def _act(self, action: str, request_id: str, by: str, why: str, holder: str | None = None) -> None:
         """One transition that ends the lease; `holder` must hold the row."""
@@ -328,8 +367,3 @@ class LabQueue:
             "safety": [f.model_dump(mode="json") for f in findings],
             "safety_rules": rules_version(self.station),
         }
-
-
-def _plain_name(actor: str) -> str:
-    """``person:Ada `` as ``ada``, so that spelling makes no other person."""
-    return actor.strip().casefold().removeprefix("person:").strip()

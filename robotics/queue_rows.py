@@ -14,6 +14,7 @@ from data.lab import ExperimentRequest, Measurement, QueueEvent, QueueItem, Requ
 from data.records import content_hash
 from data.schema_lab import measurements, queue_events, requests
 from robotics.errors import LeaseError
+from robotics.safety import is_settled
 from robotics.transitions import target_of
 
 CLAIMS = 7234305
@@ -116,6 +117,11 @@ class Rows:
         self._log(key, "propose", (None, RequestState.PROPOSED.value), by, request.why)
         return self.get(key)
 
+    def events(self, request_id: str) -> list[QueueEvent]:
+        """The audit trail of a request, oldest first."""
+        query = select(queue_events).where(queue_events.c.request_id == request_id).order_by(queue_events.c.id)
+        return [to_event(row) for row in self.connection.execute(query).mappings()]
+
     def add_measurement(self, row: RowMapping, measurement: Measurement) -> None:
         """Write the measurement of a request."""
         values = {
@@ -168,7 +174,8 @@ def items_query(campaign: str | None = None) -> Select[Any]:
 def to_item(row: RowMapping) -> QueueItem:
     """Record of a row of `items_query`."""
     fields = {name: row[name] for name in QueueItem.model_fields if name not in ("request_id", "is_intact")}
-    return QueueItem.model_validate({**_with_zone(fields), "request_id": row["id"], "is_intact": is_intact(row)})
+    read = {"request_id": row["id"], "is_intact": is_intact(row), "safety": stored_findings(row)}
+    return QueueItem.model_validate({**_with_zone(fields), **read})
 
 
 def is_intact(row: RowMapping) -> bool:
@@ -182,8 +189,9 @@ def to_event(row: RowMapping) -> QueueEvent:
 
 
 def stored_findings(row: RowMapping) -> tuple[SafetyFinding, ...]:
-    """Safety findings as they were written."""
-    return tuple(SafetyFinding.model_validate(finding) for finding in row["safety"])
+    """Safety findings as they were written; an override of a rule that nobody may override counts for nothing."""
+    findings = (SafetyFinding.model_validate(finding) for finding in row["safety"])
+    return tuple(f if is_settled(f) else f.model_copy(update={"overridden_by": ()}) for f in findings)
 
 
 def aware(value: datetime) -> datetime:

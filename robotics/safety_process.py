@@ -5,11 +5,11 @@ from __future__ import annotations
 from fractions import Fraction
 from math import pi
 
-from data.lab import Firing
+from data.lab import ConstantCurrent, ConstantVoltage, Firing
 from data.synthesis.formula import molar_mass_g_mol, same_compound
 from data.units import FARADAY_MAH_PER_MOL, ION_VALENCE
 from robotics.cells import CELL_SYSTEMS, find_system
-from robotics.cycling import check_steps, longest_time_s
+from robotics.cycling import all_steps, check_steps, longest_time_s
 from robotics.safety_base import RequestSubject, Subject, read_formula
 
 BINDERS = frozenset({"PVDF", "CMC", "CMC/SBR", "PAA", "PTFE"})
@@ -93,10 +93,14 @@ def voltage_window(subject: RequestSubject) -> list[str]:
     if system is None:
         return [f"no limits are known for '{electrolyte}' with {request.working_ion}"]
     problems = []
-    if cycling.max_voltage_V > system.max_V:
-        problems.append(f"charged to {cycling.max_voltage_V:g} V, {electrolyte} stands {system.max_V:g} V")
-    if cycling.min_voltage_V < system.min_V:
-        problems.append(f"discharged to {cycling.min_voltage_V:g} V, {electrolyte} stands {system.min_V:g} V")
+    # The steps too, not the stated window alone: S009, which compares the two, may be overridden.
+    steps_V = [step.until_voltage_V for _, step in all_steps(cycling) if isinstance(step, ConstantCurrent)]
+    steps_V += [step.voltage_V for _, step in all_steps(cycling) if isinstance(step, ConstantVoltage)]
+    highest_V, lowest_V = max([cycling.max_voltage_V, *steps_V]), min([cycling.min_voltage_V, *steps_V])
+    if highest_V > system.max_V:
+        problems.append(f"charged to {highest_V:g} V, {electrolyte} stands {system.max_V:g} V")
+    if lowest_V < system.min_V:
+        problems.append(f"discharged to {lowest_V:g} V, {electrolyte} stands {system.min_V:g} V")
     return problems
 
 

@@ -18,7 +18,8 @@ from data.errors import DriverError
 from data.lab import QueueItem
 from robotics.base import Driver, JobReport, JobState
 from robotics.errors import CHANGED, ConflictError, LeaseError
-from robotics.safety import check, is_allowed, refusals
+from robotics.overrides import carried
+from robotics.safety import check, is_allowed, refusals, rules_version
 
 if TYPE_CHECKING:
     from robotics.queue import LabQueue
@@ -162,7 +163,8 @@ class _Run:
             self._trouble(item.request_id, f"the laboratory cannot be reached: {error}")
             self.queue.give_back(item.request_id, self.worker, str(error))
             return
-        findings = check(item.request, self.queue.station)
+        same_rules = item.safety_rules == rules_version(self.queue.station)
+        findings = carried(check(item.request, self.queue.station), item.safety, same_rules=same_rules)
         if not is_allowed(findings):
             self.queue.hold(item.request_id, self.worker, f"no longer allowed: {refusals(findings)}")
             self._trouble(item.request_id, f"held: {refusals(findings)}")

@@ -13,7 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from data.errors import DriverError
 from data.lab import ExperimentRequest
 from data.records import Record
+from data.station import Station
 from robotics.base import JobReport, JobState
+from robotics.equipment import lacking
 from robotics.files import create_atomic, safe_name
 from robotics.simulated_truth import CellModel, seeded, simulate
 
@@ -38,6 +40,7 @@ class SimulatedLab:
         config: what is simulated.
         folder: for jobs and raw tables.
         clock: seconds since 1970.
+        station: the laboratory that is simulated.
     """
 
     name: ClassVar[str] = "simulated"
@@ -56,21 +59,26 @@ class SimulatedLab:
         delay_s: float = Field(default=0, ge=0, description="mean time from sending to result")
         lost_reply: float = Field(default=0, ge=0, le=1, description="share of requests whose acceptance gets lost")
         stuck: float = Field(default=0, ge=0, le=1, description="share of jobs that never end")
-        max_temperature_C: float = Field(default=1050, description="of its furnace")
         truth: dict[str, dict[str, float]] = Field(
             default={}, description="hidden properties by candidate id, instead of drawn ones"
         )
 
-    def __init__(self, config: Config, folder: Path, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        config: Config,
+        folder: Path,
+        clock: Callable[[], float] = time.time,
+        *,
+        station: Station | None = None,
+    ) -> None:
         self.config = config
+        self.station = station or Station()
         self.folder = folder
         self._clock = clock
 
     def check(self, request: ExperimentRequest) -> list[str]:
-        """Obstacles: only the furnace has a limit."""
-        limit_C = self.config.max_temperature_C
-        hottest_C = request.recipe.synthesis.hottest_C
-        return [f"the furnace reaches {limit_C:g} C, {hottest_C:g} C are wanted"] if hottest_C > limit_C else []
+        """Obstacles: what the recipe needs and the laboratory has not got; it simulates the one that is described."""
+        return lacking(request, self.station)
 
     def submit(self, request_id: str, request: ExperimentRequest) -> None:
         """Take the request, once.

@@ -21,6 +21,7 @@ class Transition:
 TRANSITIONS: Final[Mapping[str, Transition]] = {
     "approve": Transition(frozenset({State.PROPOSED}), State.APPROVED),
     "refuse": Transition(frozenset({State.PROPOSED}), State.CANCELLED),
+    "override": Transition(frozenset({State.PROPOSED, State.CANCELLED}), State.PROPOSED),
     "hold": Transition(frozenset({State.PROPOSED, State.APPROVED, State.CLAIMED}), State.HELD),
     "release": Transition(frozenset({State.HELD}), State.PROPOSED),
     "cancel": Transition(frozenset({State.PROPOSED, State.APPROVED, State.HELD}), State.CANCELLED),
@@ -35,10 +36,11 @@ TRANSITIONS: Final[Mapping[str, Transition]] = {
 }
 """Actions by name. `running` means that something may have been sent to the laboratory: it never goes back to
 `approved`, so that nothing is sent twice. A released request has to be approved again, and so has one whose approval
-lapsed: the safety rules have changed since it was given."""
+lapsed: the safety rules have changed since it was given. `override` takes up what the safety rules refused, and only
+that (`robotics.overrides`); it has to be approved all the same."""
 
 FINAL: Final = frozenset({State.DONE, State.FAILED, State.CANCELLED})
-"""States that nothing leaves."""
+"""States that nothing leaves but an override, which takes a refused request up again."""
 
 
 def target_of(action: str, state: State, request_id: str) -> State:

@@ -16,9 +16,10 @@ from typing import Any
 import httpx
 import pytest
 
-from data.errors import InputError, RedoxaError
+from data.errors import InputError, RedoxaError, SafetyError
 from pipeline import cli
 from pipeline.campaign import CampaignSpec
+from pipeline.cli_lab import open_queue
 from pipeline.cli_science import generate
 from pipeline.lookup import find_spec, whole_id
 from pipeline.prefect_env import QUIET, faults_told
@@ -26,6 +27,7 @@ from pipeline.session import Session, register
 from pipeline.spec_file import read_spec
 from tests.unit.data.test_io import BAD as BAD_STRUCTURES
 from tests.unit.pipeline.test_spec_file import BAD as BAD_CAMPAIGNS
+from tests.unit.robotics.samples import make_request
 
 ROOT = Path(__file__).parents[3]
 DOCUMENTED = set(re.findall(r"^\| `(redoxa\.\w+/\d+)`", (ROOT / "docs" / "results.md").read_text(), re.MULTILINE))
@@ -353,3 +355,90 @@ def test_the_first_characters_of_an_id_are_enough_where_they_name_one() -> None:
     assert whole_id("request", "ffff", ids) is None
     with pytest.raises(InputError, match="begins 2 requests: c8d60000, c8d67f24"):
         whole_id("request", "c8d6", ids)
+
+
+def test_what_the_laboratory_has(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REDOXA_LABORATORY", raising=False)
+    code, out, err = run(capsys, "lab", "check")
+    assert code == 0
+    assert "no laboratory.yaml here" in out
+    assert "furnace: to 1050 C" in out
+    assert "nobody listed" in out
+    assert "redoxa lab example > laboratory.yaml" in err
+    (assumed,) = lines(run(capsys, "lab", "check", "--json")[1])
+    assert (assumed["schema"], assumed["file"], assumed["stock"]) == ("redoxa.station/1", None, None)
+
+    Path("laboratory.yaml").write_text(run(capsys, "lab", "example")[1], encoding="utf-8")
+    code, out, err = run(capsys, "lab", "check")
+    assert code == 0
+    for text in (
+        "laboratory.yaml: Example laboratory",
+        "furnace box: to 1050 C, 0.1 to 10 C/min",
+        "argon/hydrogen 95/5",
+        "exhaust, no scrubber",
+        "glove box: yes",
+        "stock: 3 powders, 850 g",
+        "cycler: 8 channels, ranges 0.1, 1, 10 mA, -1 to 5 V",
+        "Ada Lovelace (approves and overrides)",
+    ):
+        assert text in out
+    assert "next: redoxa queue list" in err
+    (told,) = lines(run(capsys, "lab", "check", "--json")[1])
+    assert told["file"] == "laboratory.yaml"
+    assert told["furnaces"][0]["vessels"] == sorted(told["furnaces"][0]["vessels"])
+    assert len(told["stock"]) == 3
+
+
+def test_a_laboratory_file_that_is_not_in_use(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("REDOXA_LABORATORY", raising=False)
+    Path("north.yaml").write_text("people: [{name: Ada, may_approve: false}]\n")
+    code, out, err = run(capsys, "lab", "check", "north.yaml")
+    assert code == 0
+    assert "Ada (looks). Nobody may approve: every request waits. An override takes two" in out
+    assert "export REDOXA_LABORATORY=north.yaml" in err
+    monkeypatch.setenv("REDOXA_LABORATORY", "north.yaml")
+    assert "north.yaml: north\n" in run(capsys, "lab", "check")[1]
+    assert "next: redoxa queue list" in run(capsys, "lab", "check", "./north.yaml")[2]
+    monkeypatch.setenv("REDOXA_LABORATORY", "none.yaml")
+    assert run(capsys, "lab", "check")[0] == 2
+    assert run(capsys, "lab", "check", "north.yaml")[0] == 0
+
+
+def test_a_bad_laboratory_file_ends_with_its_mistakes(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("laboratory.yaml").write_text("glovebox: 'yes'\nfurnaces: [{max_temperature: 1}]\n")
+    code, out, err = run(capsys, "lab", "check")
+    assert (code, out) == (2, "")
+    assert "laboratory.yaml:1:11: glovebox" in err
+    assert "laboratory.yaml:2:13: furnaces[0]: 'max_temperature' is not a key here" in err
+    code, out, _ = run(capsys, "lab", "check", "--json")
+    assert (code, lines(out)[0]["exit_code"]) == (2, 2)
+    assert run(capsys, "lab", "check", "gone.yaml")[0] == 2
+
+
+def test_two_persons_override_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    register("runs/redoxa.db", CampaignSpec(name="x"))
+    heavy = make_request("LiCoO2", mass_g=30.0)
+    with pytest.raises(SafetyError, match="S007"):
+        open_queue("runs/redoxa.db").propose(heavy)
+    key = heavy.content_hash
+    order = ["queue", "override", key[:8], "--rule", "S007", "--by", "Ada"]
+    assert run(capsys, *order, "--second", "Grace")[0] == 2  # no reason
+    assert run(capsys, *order, "--why", "tested")[0] == 2  # nobody else
+    assert "takes two persons" in run(capsys, *order, "--second", "ada", "--why", "tested")[2]
+    code, out, err = run(capsys, *order, "--rule", "S011", "--second", "Grace", "--why", "tested")
+    assert code == 1
+    assert "S011 (toxic gases only into an exhaust) cannot be overridden by anybody" in err
+    code, out, err = run(capsys, *order, "--second", "Grace", "--why", "tested")
+    assert (code, out) == (0, f"{key}: S007 overridden\n")
+    assert f"redoxa queue approve {key[:8]}" in err
+    (told,) = lines(run(capsys, "queue", "list", "--json")[1])
+    assert (told["request_state"], told["safe"], told["overridden"]) == ("proposed", True, ["S007"])
+    (shown,) = lines(run(capsys, "queue", "show", key[:8], "--json")[1])
+    assert shown["history"][-1]["why"] == "S007 overridden by Ada and Grace: tested"
+    Path("laboratory.yaml").write_text("people: [{name: Marie}]\n")
+    code, _, err = run(capsys, "queue", "approve", key[:8])
+    assert code == 2
+    assert "Who may: Marie" in err
+    assert run(capsys, "queue", "approve", key[:8], "--by", "Marie")[0] == 0  # who works here changes no rule

@@ -11,7 +11,7 @@ from data.errors import DriverError
 from data.lab import ExperimentRequest, Outcome
 from robotics.base import JobReport, JobState
 from robotics.file_drop import FileDropLab
-from tests.unit.robotics.samples import make_request
+from tests.unit.robotics.samples import make_request, with_furnace
 
 BASE = make_request("LiFePO4")
 GOOD = {"request_id": "key", "outcome": "success", "values": {"average_voltage": {"value": 3.42, "sigma": 0.01}}}
@@ -239,14 +239,10 @@ def test_an_interrupted_submission_is_completed(tmp_path: Path) -> None:
     assert "lithium carbonate" in (lab.outbox / "key.csv").read_text()
 
 
-def test_check_names_what_is_missing(tmp_path: Path) -> None:
-    sulfide = make_request("LiTiS2")
-    poor = make(tmp_path, max_temperature_C=600, glovebox=False, hydrogen=False)
-    assert poor.check(sulfide) == ["the furnace reaches 600 C, 700 C are wanted", "a glovebox is needed"]
-    reduced = BASE.recipe.synthesis.model_copy(update={"atmosphere": "argon/hydrogen 95/5", "firings": ()})
-    request = BASE.model_copy(update={"recipe": BASE.recipe.model_copy(update={"synthesis": reduced})})
-    assert poor.check(request) == ["argon/hydrogen 95/5 is not available"]
-    assert make(tmp_path).check(sulfide) == []
+def test_check_names_what_the_laboratory_lacks(tmp_path: Path) -> None:
+    poor = FileDropLab(FileDropLab.Config(), tmp_path, station=with_furnace(max_temperature_C=600))
+    assert poor.check(BASE) == ["furnace reaches 600 C, 680 C are wanted"]
+    assert make(tmp_path).check(BASE) == []
     assert list(tmp_path.iterdir()) == []
 
 

@@ -13,7 +13,7 @@ from data.records import Estimate
 from robotics.base import JobState
 from robotics.simulated import SimulatedLab
 from robotics.simulated_truth import CellModel, draw_truth, formation_probability, simulate
-from tests.unit.robotics.samples import estimate, make_request
+from tests.unit.robotics.samples import estimate, make_request, with_furnace
 
 BASE = make_request("LiFePO4")
 
@@ -209,8 +209,9 @@ def test_known_truth_is_measured(tmp_path: Path) -> None:
     pytest.fail("nothing formed in twenty laboratories")
 
 
-def test_the_furnace_has_a_limit(tmp_path: Path) -> None:
-    assert lab(tmp_path, Time(), max_temperature_C=500).check(BASE) == ["the furnace reaches 500 C, 680 C are wanted"]
+def test_check_names_what_the_laboratory_lacks(tmp_path: Path) -> None:
+    cold = SimulatedLab(SimulatedLab.Config(), tmp_path, station=with_furnace(max_temperature_C=500))
+    assert cold.check(BASE) == ["furnace reaches 500 C, 680 C are wanted"]
     assert lab(tmp_path, Time()).check(BASE) == []
 
 

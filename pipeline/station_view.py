@@ -1,0 +1,81 @@
+"""A laboratory in a few lines for people, and in plain values for machines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from data.station import Cycler, Furnace, Person, Station
+from data.synthesis.catalogue import default_catalogue
+from pipeline.station_file import DEFAULT_FILE, LABORATORY
+
+
+def station_lines(station: Station, file: Path | None) -> Iterator[str]:
+    """What a laboratory has and allows, a line each; where there is no file, what is therefore assumed."""
+    if file is None:
+        yield f"no {DEFAULT_FILE} here, and {LABORATORY} names none. Assumed is a small laboratory:"
+    else:
+        yield f"{file}: {station.name}"
+    for furnace in station.furnaces:
+        yield f"{_titled('furnace', furnace.name)}: {_furnace(furnace)}"
+    yield f"glove box: {'yes' if station.glovebox else 'no'}"
+    if station.stock is None:
+        yield f"stock: every powder of the catalogue ({len(default_catalogue().precursors)})"
+    else:
+        noun = "powder" if len(station.stock) == 1 else "powders"
+        yield f"stock: {len(station.stock)} {noun}, {sum(p.amount_g for p in station.stock):g} g"
+    for cycler in station.cyclers:
+        yield f"{_titled('cycler', cycler.name)}: {_cycler(cycler)}"
+    yield (
+        f"limits: {station.max_target_g:g} g of target, {station.max_replicates} cells, {station.max_rate_C:g} C, "
+        f"{station.max_cycling_days:g} days of cycling"
+    )
+    yield f"people: {_people(station)}"
+
+
+def station_values(station: Station, file: Path | None) -> dict[str, Any]:
+    """The same for machines: the fields of a laboratory file with every default, sets in order."""
+    values = station.model_dump(mode="json")
+    for furnace in values["furnaces"]:
+        furnace["atmospheres"].sort()
+        furnace["vessels"].sort()
+    return {"file": file, **values}
+
+
+def _furnace(furnace: Furnace) -> str:
+    outlet = "exhaust" if furnace.exhaust else "no exhaust"
+    washed = "scrubber" if furnace.scrubber else "no scrubber"
+    return (
+        f"to {furnace.max_temperature_C:g} C, {furnace.min_ramp_C_per_min:g} to "
+        f"{furnace.max_ramp_C_per_min:g} C/min, {furnace.max_powder_g:g} g, {furnace.max_gas_mol:g} mol of gas; "
+        f"{', '.join(sorted(furnace.atmospheres))}; {', '.join(sorted(furnace.vessels))}; {outlet}, {washed}"
+    )
+
+
+def _cycler(cycler: Cycler) -> str:
+    channels = f"{cycler.channels} channel{'s' if cycler.channels > 1 else ''}"
+    ranges = ", ".join(f"{x:g}" for x in sorted(cycler.ranges_mA))
+    return f"{channels}, ranges {ranges} mA, {cycler.min_V:g} to {cycler.max_V:g} V"
+
+
+def _people(station: Station) -> str:
+    """Who may do what, and what nobody may do for lack of people."""
+    if not station.people:
+        return "nobody listed, so any named person may approve, and any two may override"
+    told = [f"{person.name} ({_may(person)})" for person in station.people]
+    text = ", ".join(told)
+    if not any(person.may_approve for person in station.people):
+        text += ". Nobody may approve: every request waits"
+    if sum(person.may_override for person in station.people) < 2:
+        text += ". An override takes two who may: nothing can be overridden"
+    return text
+
+
+def _may(person: Person) -> str:
+    rights = {"approves": person.may_approve, "overrides": person.may_override}
+    return " and ".join(word for word, given in rights.items() if given) or "looks"
+
+
+def _titled(kind: str, name: str) -> str:
+    return kind if name == kind else f"{kind} {name}"

@@ -1,0 +1,88 @@
+"""What a laboratory lacks for a request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from data.lab import ExperimentRequest
+from data.station import Cycler, Furnace, Powder, Station
+from robotics.equipment import cell_current_mA, lacking
+from tests.unit.robotics.samples import VOLTAGE_V, make_request, with_furnace
+
+LCO, LTS = make_request("LiCoO2"), make_request("LiTiS2")
+
+
+def changed(request: ExperimentRequest, part: str, **fields: Any) -> ExperimentRequest:
+    recipe = request.recipe
+    inner = getattr(recipe, part).model_copy(update=fields)
+    return request.model_copy(update={"recipe": recipe.model_copy(update={part: inner})})
+
+
+def powders(request: ExperimentRequest, factor: float = 1.0, purity: float = 1.0) -> tuple[Powder, ...]:
+    """What a request weighs, times a factor, in stock."""
+    weighed = request.recipe.synthesis.precursors
+    return tuple(Powder(formula=p.formula, amount_g=p.mass_g * factor, purity=purity) for p in weighed)
+
+
+@pytest.mark.parametrize("formula", sorted(VOLTAGE_V))
+def test_the_assumed_laboratory_can_make_what_is_planned(formula: str) -> None:
+    assert lacking(make_request(formula), Station()) == []
+
+
+def test_furnace_gas_vessel_and_glovebox() -> None:
+    assert lacking(LTS, Station(glovebox=False)) == ["a glovebox is needed"]
+    assert lacking(LCO, with_furnace(max_temperature_C=700)) == ["furnace reaches 700 C, 750 C are wanted"]
+    gas = LCO.recipe.synthesis.atmosphere
+    without = frozenset({"nitrogen"})
+    assert lacking(LCO, with_furnace(name="tube", atmospheres=without)) == [f"tube has no {gas}"]
+    assert lacking(LCO, with_furnace(vessels=frozenset({"nickel crucible"}))) == ["furnace takes no alumina crucible"]
+
+
+def test_the_furnace_that_the_recipe_names_counts() -> None:
+    station = Station(furnaces=(Furnace(name="cold", max_temperature_C=600), Furnace(name="hot")))
+    assert lacking(LCO, station) == ["cold reaches 600 C, 750 C are wanted"]
+    assert lacking(changed(LCO, "synthesis", furnace_name="hot"), station) == []
+    (problem,) = lacking(changed(LCO, "synthesis", furnace_name="hit"), station)
+    assert problem == "there is no furnace 'hit', but cold, hot"
+
+
+def test_powders_have_to_be_in_stock_and_enough() -> None:
+    first = LCO.recipe.synthesis.precursors[0]
+    assert lacking(LCO, Station(stock=powders(LCO))) == []
+    assert lacking(LCO, Station(stock=powders(LCO)[1:])) == [f"{first.formula} is not in stock"]
+    short = lacking(LCO, Station(stock=powders(LCO, 0.5)))
+    assert short[0] == f"{first.mass_g:.4g} g of {first.formula} are needed, {first.mass_g / 2:g} g are in stock"
+    assert len(short) == len(LCO.recipe.synthesis.precursors)
+    assert len(lacking(LCO, Station(stock=()))) == len(short)
+
+
+def test_an_impure_powder_takes_more_grams() -> None:
+    assert "of 0.9 purity are needed" in lacking(LCO, Station(stock=powders(LCO, purity=0.9)))[0]
+    assert lacking(LCO, Station(stock=powders(LCO, 1.12, purity=0.9))) == []
+    counted = [p.model_copy(update={"purity": 0.9}) for p in LCO.recipe.synthesis.precursors]
+    assert lacking(changed(LCO, "synthesis", precursors=tuple(counted)), Station(stock=powders(LCO, purity=0.9))) == []
+
+
+def test_a_powder_weighed_twice_counts_twice() -> None:
+    twice = changed(LCO, "synthesis", precursors=LCO.recipe.synthesis.precursors * 2)
+    assert lacking(twice, Station(stock=powders(LCO, 1.9)))
+    assert lacking(twice, Station(stock=powders(LCO, 2.0))) == []
+
+
+def test_currents_fit_a_channel() -> None:
+    # 3 mg/cm2 on a disc of 14 mm are 4.62 mg.
+    one_C_mA = 0.00462 * LCO.recipe.cycling.nominal_capacity_mAh_g
+    assert cell_current_mA(LCO.recipe, -1.0) == pytest.approx(one_C_mA, rel=1e-3)
+    small = Cycler(name="small", ranges_mA=(0.01,))
+    coarse = Cycler(name="coarse", ranges_mA=(1000.0,), resolution=0.01)
+    assert "small gives 0.01 mA a channel" in lacking(LCO, Station(cyclers=(small,)))[0]
+    assert "coarse resolves 10 mA" in lacking(LCO, Station(cyclers=(coarse,)))[0]
+    assert len(lacking(LCO, Station(cyclers=(small, coarse)))) == 2
+    assert lacking(LCO, Station(cyclers=(small, Cycler()))) == []
+
+
+def test_the_window_fits_the_cycler() -> None:
+    (problem,) = lacking(LCO, Station(cyclers=(Cycler(max_V=3.0),)))
+    assert problem.startswith("cycler goes from -1 to 3 V")
