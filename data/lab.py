@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -68,10 +69,23 @@ class Electrode(Record):
     binder: str
     solvent: str
     collector: Literal["Al", "Cu", "Ti", "Mo"]
-    loading_mg_cm2: float = Field(gt=0)
+    active_loading_mg_cm2: float = Field(gt=0)
+    """Of active material alone; carbon, binder and foil come on top."""
+    solids_fraction: float = Field(gt=0, lt=1, default=0.2)
+    """Mass fraction of the slurry that stays when the solvent has left."""
     drying_C: float
     drying_h: float
-    diameter_mm: float
+    diameter_mm: float = Field(gt=0)
+
+    @property
+    def disc_area_cm2(self) -> float:
+        """Area of one disc."""
+        return math.pi / 4 * (self.diameter_mm / 10) ** 2
+
+    @property
+    def active_mass_mg(self) -> float:
+        """Active material on one disc, that is, in one cell."""
+        return self.active_loading_mg_cm2 * self.disc_area_cm2
 
 
 class Cell(Record):
@@ -121,6 +135,16 @@ class Cycling(Record):
     """What the nominal capacity is: predicted by the screening, or theoretical."""
     min_voltage_V: float
     max_voltage_V: float
+    window_from: str = ""
+    """What the two voltages follow from."""
+    one_C_mA: float = Field(gt=0)
+    """Current of one cell at a rate of 1 C: nominal capacity times active mass."""
+    range_mA: float = Field(gt=0)
+    """Current range of the cycler, full scale, on which the whole protocol runs."""
+    cycler: str = ""
+    """Which cycler of the laboratory; empty: any."""
+    note: str = ""
+    """What the cycler made different from the usual protocol."""
     formation: tuple[CyclingStep, ...] = ()
     steps: tuple[CyclingStep, ...]
     cycles: int = Field(ge=1)

@@ -60,8 +60,9 @@ def amounts(subject: RequestSubject) -> list[str]:
         problems.append(f"{recipe.cell.replicates} cells, limit {limits.max_replicates}")
     if recipe.cell.electrolyte_uL > MAX_ELECTROLYTE_UL:
         problems.append(f"{recipe.cell.electrolyte_uL:g} uL of electrolyte per cell, limit {MAX_ELECTROLYTE_UL:g} uL")
-    if recipe.electrode.loading_mg_cm2 > limits.max_loading_mg_cm2:
-        problems.append(f"loading {recipe.electrode.loading_mg_cm2:g} mg/cm2, limit {limits.max_loading_mg_cm2:g}")
+    loading = recipe.electrode.active_loading_mg_cm2
+    if loading > limits.max_loading_mg_cm2:
+        problems.append(f"loading {loading:g} mg/cm2, limit {limits.max_loading_mg_cm2:g}")
     return problems
 
 
