@@ -137,6 +137,8 @@ class Cycling(Record):
     max_voltage_V: float
     window_from: str = ""
     """What the two voltages follow from."""
+    reached_fraction: float = Field(gt=0, le=1, default=1)
+    """Capacity of the predicted plateaus within the window, as part of that of all."""
     one_C_mA: float = Field(gt=0)
     """Current of one cell at a rate of 1 C: nominal capacity times active mass."""
     range_mA: float = Field(gt=0)

@@ -44,6 +44,7 @@ def plan_cycling(window: Window, currents: Currents) -> Cycling:
         min_voltage_V=window.low_V,
         max_voltage_V=window.high_V,
         window_from=window.text,
+        reached_fraction=round(window.reached_fraction, 4),
         one_C_mA=round(currents.one_C_mA, 6),
         range_mA=currents.range_mA,
         cycler=currents.cycler,

@@ -23,13 +23,17 @@ DEFINITIONS = {USABLE: "predicted reversible capacity", THEORY: "theoretical, as
 
 @dataclass(frozen=True)
 class Window:
-    """Cut-off voltages with what they follow from, and the capacity by active mass between them."""
+    """Cut-off voltages with what they follow from, and the capacity by active mass between them.
+
+    `reached_fraction` is that capacity as part of the capacity of all predicted plateaus.
+    """
 
     low_V: float
     high_V: float
     text: str
     capacity_mAh_g: float
     capacity_definition: str
+    reached_fraction: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,8 @@ def plan_window(
         )
     text = _text(plateaus, within, average, "max_voltage_step" in predictions)
     capacity, definition = _capacity(amounts, ion, predictions, within)
-    return system, Window(low_V, high_V, text, capacity, definition), usable
+    reached = sum(p.capacity_mAh_g for p in within) / sum(p.capacity_mAh_g for p in plateaus) if computed else 1.0
+    return system, Window(low_V, high_V, text, capacity, definition, reached), usable
 
 
 def theoretical_capacity_mAh_g(amounts: Amounts, ion: WorkingIon) -> float:

@@ -423,7 +423,7 @@ def full(n_failing: int = 122) -> ReportData:
             "calibration": calibration,
             "corrections": (
                 Correction(name="average_voltage", bias=0.041, scale=0.93, count=3),
-                Correction(name="capacity_grav", bias=-2.1, scale=1.02, count=3),
+                Correction(name="capacity_grav", factor=0.97, scale=1.02, count=3),
             ),
         }
     )

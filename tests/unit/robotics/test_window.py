@@ -148,6 +148,7 @@ def test_the_cycler_ends_the_window_and_what_it_cuts_off_does_not_count() -> Non
     cycling = recipe_of("LiCoO2", "Li", 4.1, profile, station=station).cycling
     assert (cycling.min_voltage_V, cycling.max_voltage_V, cycling.cycler) == (3.5, 4.2, "to 4.2 V")
     assert cycling.nominal_capacity_mAh_g == pytest.approx(273.85 / 2, abs=0.01)
+    assert cycling.reached_fraction == 0.5
     both = Station(cyclers=(*station.cyclers, Cycler(name="to 5 V")))
     assert recipe_of("LiCoO2", "Li", 4.1, profile, station=both).cycling.cycler == "to 5 V"
 
