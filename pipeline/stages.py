@@ -15,7 +15,7 @@ from ase.data import atomic_numbers
 from data.database import store_name
 from data.errors import RedoxaError
 from data.lab import ExperimentRequest, Measurement, RequestState
-from data.records import Candidate, Origin, Verdict, VoltageStep
+from data.records import Candidate, Origin, ScreeningResult, Verdict, VoltageStep
 from data.registry import load
 from data.store import Chunk, Cost, Selection
 from generators import GENERATORS
@@ -185,9 +185,9 @@ def _propose(
     """
     from robotics.recipe import plan_recipe
 
-    result = choice.scored.result
-    crystal, estimates = result.crystals["discharged"], result.estimates
     try:
+        result = _profiled(session, round_, choice.scored.result)
+        crystal, estimates = result.crystals["discharged"], result.estimates
         recipe = plan_recipe(
             crystal.composition,
             result.working_ion,
@@ -210,6 +210,19 @@ def _propose(
         return session.queue.propose(request), ""
     except RedoxaError as error:
         return None, str(error)
+
+
+def _profiled(session: Session, round_: int, result: ScreeningResult) -> ScreeningResult:
+    """The result with its voltage profile, computed now where the screening had none."""
+    from screening.funnel import FunnelStats
+    from screening.profile import with_profile
+
+    candidate = session.store.by_id([result.candidate_id])[result.candidate_id]
+    stats = FunnelStats()
+    found = with_profile(candidate, result, session.spec.screening, session.context, stats)
+    if (seconds := sum(c.seconds for c in stats.stages)) > 0:
+        session.store.add_costs(session.campaign_id, [Cost(round_, "relax_between", 1, 1, seconds)])
+    return found
 
 
 def _corrected(profile: Sequence[VoltageStep], voltage: Calibration | None) -> list[VoltageStep]:
