@@ -153,7 +153,7 @@ def voltage_window_V(
             f"predicted {lowest_V:.2f} to {highest_V:.2f} V lies outside what {stands} stands "
             f"({limits_V[0]:g} to {limits_V[1]:g} V): the cell cannot be cycled"
         )
-    return round(bottom, 2), round(top, 2)
+    return max(round(bottom, 2), limits_V[0]), min(round(top, 2), limits_V[1])
 
 
 def collector_of(ion: WorkingIon, system: CellSystem, max_voltage_V: float) -> Collector:

@@ -58,6 +58,7 @@ def test_the_cycler_and_the_collector_end_the_window_too() -> None:
     assert voltage_window_V(lithium, 0.6, 1.0, Cycler(min_V=0.05)) == (0.05, 1.3)
     assert voltage_window_V(lithium, 0.4, 3.6) == (0.3, 3.9)  # on aluminium, which lithium alloys with below 0.3 V
     assert voltage_window_V(sodium, 0.4, 3.6) == (0.1, 3.9)  # sodium does not
+    assert voltage_window_V(fluorinated, 4.5, 4.9, Cycler(max_V=4.995)) == (4.2, 4.995)  # no rounding beyond it
     with pytest.raises(RecipeError, match="on old one stands"):
         voltage_window_V(lithium, 4.2, 4.4, Cycler(name="old one", max_V=4.0))
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data.errors import RecipeError
 from data.lab import Cycling, Electrode
 from data.station import Cycler, Station
 from robotics.cells import CELL_SYSTEMS, plan_electrode
 from robotics.currents import Currents, current_problems, currents_mA, one_C_mA, plan_currents
-from robotics.cycling import RATES, plan_cycling
+from robotics.cycling import RATES, check_steps, plan_cycling
 from robotics.window import Window
 
 ELECTRODE = plan_electrode("Li", CELL_SYSTEMS["Li"][0], 4.2)
@@ -83,3 +85,27 @@ def test_a_planned_protocol_has_no_problems_and_each_change_is_found() -> None:
         (problem,) = current_problems(ELECTRODE, good.model_copy(update=changes), cyclers)
         assert message in problem
     assert current_problems(ELECTRODE, good.model_copy(update={"cycler": ""}), cyclers) == []
+
+
+@given(
+    capacity=st.floats(5, 1500),
+    diameter_mm=st.floats(6, 20),
+    ranges=st.lists(
+        st.sampled_from((0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 100.0)), min_size=1, max_size=3, unique=True
+    ),
+    resolution=st.sampled_from((1e-5, 1e-4, 1e-3, 5e-3, 0.02)),
+)
+def test_whatever_is_planned_the_cycler_can_do(
+    capacity: float, diameter_mm: float, ranges: list[float], resolution: float
+) -> None:
+    electrode = ELECTRODE.model_copy(update={"diameter_mm": diameter_mm})
+    cycler = Cycler(ranges_mA=tuple(ranges), resolution=resolution)
+    try:
+        currents = plan_currents(electrode, capacity, RATES, (cycler,), 30)
+    except RecipeError:
+        return
+    made = electrode.model_copy(update={"active_loading_mg_cm2": currents.active_loading_mg_cm2})
+    cycling = plan_cycling(Window(3.0, 4.2, "by hand", capacity, "theoretical"), currents)
+    assert current_problems(made, cycling, (cycler,)) == []
+    assert check_steps(cycling, max_rate_C=2) == []
+    assert 3 <= currents.active_loading_mg_cm2 <= 30
