@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -137,10 +138,23 @@ class Electrode(Record):
     binder: str
     solvent: str
     collector: Literal["Al", "Cu", "Ti", "Mo"]
-    loading_mg_cm2: float = Field(gt=0)
+    active_loading_mg_cm2: float = Field(gt=0)
+    """Of active material alone; carbon, binder and foil come on top."""
+    solids_fraction: float = Field(gt=0, lt=1, default=0.2)
+    """Mass fraction of the slurry that stays when the solvent has left."""
     drying_C: float
     drying_h: float
-    diameter_mm: float
+    diameter_mm: float = Field(gt=0)
+
+    @property
+    def disc_area_cm2(self) -> float:
+        """Area of one disc."""
+        return math.pi / 4 * (self.diameter_mm / 10) ** 2
+
+    @property
+    def active_mass_mg(self) -> float:
+        """Active material on one disc, that is, in one cell."""
+        return self.active_loading_mg_cm2 * self.disc_area_cm2
 
 
 class Cell(Record):
@@ -182,14 +196,50 @@ class Rest(Record):
 CyclingStep = Annotated[ConstantCurrent | ConstantVoltage | Rest, Field(discriminator="kind")]
 
 
+_N = r"[0-9.e+-]+"
+_PLATEAUS = r"of [0-9]+ plateaus? within the window"
+_CAPACITY = (
+    "predicted reversible capacity", "theoretical", "theoretical, as far as redox pays",
+    "theoretical, all working ions",
+    rf"theoretical, {_PLATEAUS}", rf"{_N} % of the {_N} mAh/g {_PLATEAUS}",
+)  # fmt: skip
+_WINDOW = (
+    "", rf"computed profile of [0-9]+ plateaus?, {_N}( to {_N})? V(, of which the cell reaches [0-9]+)?",
+    rf"average voltage only, {_N} V: no partly charged states were computed",
+)  # fmt: skip
+_HEAVIER = (
+    rf"loading raised from {_N} to {_N} mg/cm2, so that no current lies below {_N} uA, the least on the range of "
+    rf"{_N} mA"
+)
+_EARLIER = (
+    rf"holds end at ({_N} C instead of {_N} C(, )?)+: {_N} uA is the least that the range of {_N} mA gives to a tenth"
+)
+CapacityDefinition = Annotated[str, Field(pattern=f"^({'|'.join(_CAPACITY)})$")]
+WindowSource = Annotated[str, Field(pattern=f"^({'|'.join(_WINDOW)})$")]
+CyclerNote = Annotated[str, Field(pattern=f"^({_HEAVIER})?(; )?({_EARLIER})?$")]
+"""Sentences of `robotics.window` and `robotics.currents`, with their numbers: these texts too are only our own."""
+
+
 class Cycling(Record):
     """What the cycler does: `formation` once, then `steps` over and over. Rates refer to `nominal_capacity_mAh_g`."""
 
     nominal_capacity_mAh_g: float = Field(gt=0)
-    capacity_definition: str = "predicted"
+    capacity_definition: CapacityDefinition = "theoretical"
     """What the nominal capacity is: predicted by the screening, or theoretical."""
     min_voltage_V: float
     max_voltage_V: float
+    window_from: WindowSource = ""
+    """What the two voltages follow from."""
+    reached_fraction: float = Field(gt=0, le=1, default=1)
+    """Capacity of the predicted plateaus within the window, as part of that of all."""
+    one_C_mA: float = Field(gt=0)
+    """Current of one cell at a rate of 1 C: nominal capacity times active mass."""
+    range_mA: float = Field(gt=0)
+    """Current range of the cycler, full scale, on which the whole protocol runs."""
+    cycler: Annotated[str, Field(pattern=r"^[A-Za-z0-9 ._-]{0,40}$")] = ""
+    """Which cycler of the laboratory; empty: any."""
+    note: CyclerNote = ""
+    """What the cycler made different from the usual protocol."""
     formation: tuple[CyclingStep, ...] = ()
     steps: tuple[CyclingStep, ...]
     cycles: int = Field(ge=1)

@@ -17,6 +17,10 @@ ATMOSPHERES: frozenset[Atmosphere] = frozenset({"air", "oxygen", "argon", "argon
 VESSELS: frozenset[Vessel] = frozenset({"alumina crucible", "nickel crucible", "sealed silica ampoule"})
 
 
+NAME = r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,39}$"
+"""Names of furnaces and cyclers: they stand in recipes."""
+
+
 class Part(BaseModel):
     """A part of a laboratory: checked, and never changed."""
 
@@ -26,7 +30,7 @@ class Part(BaseModel):
 class Furnace(Part):
     """A furnace with its gases and what it is connected to."""
 
-    name: str = Field(default="furnace", min_length=1, max_length=40)
+    name: str = Field(default="furnace", pattern=NAME)
     max_temperature_C: float = Field(default=1050, gt=25, le=1700)
     max_ramp_C_per_min: float = Field(default=10, gt=0)
     min_ramp_C_per_min: float = Field(default=0.1, gt=0)
@@ -57,7 +61,7 @@ class Powder(Part):
 class Cycler(Part):
     """A battery cycler: what one channel gives and how finely."""
 
-    name: str = Field(default="cycler", min_length=1, max_length=40)
+    name: str = Field(default="cycler", pattern=NAME)
     channels: int = Field(default=8, ge=1)
     ranges_mA: tuple[float, ...] = Field(
         default=(0.1, 1.0, 10.0), min_length=1, description="current ranges, full scale"

@@ -300,3 +300,40 @@ def _is_in_use(file: Path) -> bool:
 def example() -> None:
     """Print an example of a laboratory file, with every field and what it means."""
     say(EXAMPLE.read_text(encoding="utf-8").rstrip("\n"))
+
+
+@lab_app.command
+def rules(*, as_json: Json = False) -> None:
+    """Print the safety rules: what each asks, why, its source, and whether it can be overridden."""
+    from pipeline.safety_page import rules_page
+    from robotics.safety import rule_texts, rules_version
+
+    station = current_station()
+    if not as_json:
+        say(rules_page(station).rstrip("\n"))
+        return
+    version = rules_version(station)
+    for text in rule_texts().values():
+        emit("rule", version=version, **text.model_dump())
+
+
+@lab_app.command
+def plan(formula: str, *, mass_g: Annotated[float, Parameter(name="--mass")] = 2.0, as_json: Json = False) -> None:
+    """Plan how to make a compound here: powders, firing, why these, and what else there was. Nothing is proposed.
+
+    Args:
+        formula: of the compound as made, e.g. LiMnO2 or Na3V2(PO4)3.
+        mass_g: how much of it, in grams.
+    """
+    from robotics.synthesis import plan_synthesis
+    from robotics.wording import synthesis_lines
+
+    if not 0 < mass_g <= 1000:
+        raise InputError(f"--mass {mass_g:g}: a mass in grams, above 0 and at most 1000")
+    synthesis = plan_synthesis(formula, mass_g, current_station())
+    if as_json:
+        emit("synthesis", **synthesis.model_dump(mode="json"))
+        return
+    for line in synthesis_lines(synthesis):
+        say(line)
+    note("next: redoxa lab rules says what is asked of it; a campaign proposes it with cells and cycling")

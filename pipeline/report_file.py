@@ -93,7 +93,8 @@ def report_data(session: Session, ended: str) -> ReportData:
             for c in compare(pairs)
         ),
         corrections=tuple(
-            Correction(name=name, bias=c.bias, scale=c.scale, count=c.count) for name, c in learned.items()
+            Correction(name=name, bias=c.bias, factor=c.factor, scale=c.scale, count=c.count)
+            for name, c in learned.items()
         ),
         latent=latent_view(rows),
         provenance=_provenance(session),

@@ -75,13 +75,18 @@ class Session:
 
     @property
     def queue(self) -> LabQueue:
-        """The laboratory queue of the store, with the laboratory as its file describes it by now."""
-        return LabQueue(self.store.engine, current_station())
+        """The laboratory queue of the store."""
+        return LabQueue(self.store.engine, self.station)
+
+    @property
+    def station(self) -> Station:
+        """The laboratory as its file describes it by now."""
+        return current_station()
 
     @property
     def driver(self) -> Driver:
         """The laboratory of this campaign; opened again once its file has changed."""
-        station = current_station()
+        station = self.station
         if self._driver is None or self._driver[0] != station:
             self._driver = (station, open_driver(self.spec, self.own_folder(), station))
         return self._driver[1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,14 @@ from ase.data import atomic_numbers
 from data.database import store_name
 from data.errors import RedoxaError
 from data.lab import ExperimentRequest, Measurement, RequestState
-from data.records import Candidate, Origin, ScreeningResult, Verdict
+from data.records import Candidate, Origin, ScreeningResult, Verdict, VoltageStep
 from data.registry import load
 from data.store import Chunk, Cost, Selection
 from generators import GENERATORS
 from generators.base import Condition, Target
 from pipeline.campaign import CampaignSpec
-from pipeline.feedback import Calibration, calibrate, compare
-from pipeline.select import choose, score
+from pipeline.feedback import Calibration, calibrate, calibrated, compare, noted
+from pipeline.select import Choice, choose, score
 from pipeline.session import Session, session_for
 from robotics.queue import ApprovalPolicy
 from screening.settings import Range
@@ -159,13 +159,12 @@ def select_round(where: str, campaign_id: str, round_: int) -> dict[str, Any]:
     results = store.results(campaign_id, spec.screening.settings_hash)
     earlier = {x.candidate_id for r in range(round_) for x in store.selections(campaign_id, r)}
     before = [r for r in results if r.candidate_id in earlier]
-    scored = score(
-        [r for r in results if r.candidate_id not in earlier], spec.goal.objectives, learned(session, before=round_)
-    )
+    taught = learned(session, before=round_)
+    scored = score([r for r in results if r.candidate_id not in earlier], spec.goal.objectives, taught)
     chosen = choose(scored, spec.select, before)
     selections = []
     for choice in chosen:
-        request_id, note = _propose(session, round_, choice.scored.result, choice.why, priority=-choice.rank)
+        request_id, note = _propose(session, round_, choice, taught)
         selections.append(Selection(choice.scored.result.candidate_id, choice.rank, choice.why, request_id, note))
     store.add_selections(campaign_id, round_, selections)
     summary = {
@@ -177,13 +176,28 @@ def select_round(where: str, campaign_id: str, round_: int) -> dict[str, Any]:
     return summary
 
 
-def _propose(session: Session, round_: int, result: ScreeningResult, why: str, priority: int) -> tuple[str | None, str]:
-    """Plan a recipe and propose it; returns the request's id, or None and what stands in the way."""
-    from robotics.recipe import plan_recipe
+def _propose(
+    session: Session, round_: int, choice: Choice, taught: Mapping[str, Calibration]
+) -> tuple[str | None, str]:
+    """Plan a recipe and propose it; returns the request's id, or None and what stands in the way.
 
-    crystal = result.crystals["discharged"]
+    The recipe counts with what measurements have taught; the request keeps the predictions as they were made.
+    """
+    from robotics.recipe import plan_recipe
+    from screening.synthesis import energies_for
+
     try:
-        recipe = plan_recipe(crystal, result.working_ion, result.estimates, session.spec.lab.target_mass_g)
+        result = _profiled(session, round_, choice.scored.result)
+        crystal, estimates = result.crystals["discharged"], result.estimates
+        recipe = plan_recipe(
+            crystal,
+            result.working_ion,
+            {name: calibrated(estimate, taught.get(name)) for name, estimate in estimates.items()},
+            session.spec.lab.target_mass_g,
+            profile=_corrected(result.profile, taught.get("average_voltage")),
+            station=session.station,
+            energies=energies_for(result, session.context.reference),
+        )
         request = ExperimentRequest(
             campaign=session.campaign_id,
             round=round_,
@@ -192,13 +206,32 @@ def _propose(session: Session, round_: int, result: ScreeningResult, why: str, p
             working_ion=result.working_ion,
             crystal=crystal,
             recipe=recipe,
-            predictions=result.estimates,
-            why=why,
-            priority=priority,
+            predictions=noted(estimates, taught),
+            why=choice.why,
+            priority=-choice.rank,
         )
         return session.queue.propose(request), ""
     except RedoxaError as error:
         return None, str(error)
+
+
+def _profiled(session: Session, round_: int, result: ScreeningResult) -> ScreeningResult:
+    """The result with its voltage profile, computed now where the screening had none."""
+    from screening.funnel import FunnelStats
+    from screening.profile import with_profile
+
+    candidate = session.store.by_id([result.candidate_id])[result.candidate_id]
+    stats = FunnelStats()
+    found = with_profile(candidate, result, session.spec.screening, session.context, stats)
+    if (seconds := sum(c.seconds for c in stats.stages)) > 0:
+        session.store.add_costs(session.campaign_id, [Cost(round_, "relax_between", 1, 1, seconds)])
+    return found
+
+
+def _corrected(profile: Sequence[VoltageStep], voltage: Calibration | None) -> list[VoltageStep]:
+    """A profile moved by what measurements taught of the average voltage."""
+    shift_V = 0.0 if voltage is None else voltage.bias
+    return [step.model_copy(update={"voltage_V": step.voltage_V + shift_V}) for step in profile]
 
 
 def approve(where: str, campaign_id: str) -> int:

@@ -59,7 +59,7 @@ def funnel_rows(where: str, campaign_id: str) -> list[dict[str, Any]]:
     rows: dict[str, dict[str, Any]] = {}
     for cost in session.store.costs(campaign_id):
         row = rows.setdefault(cost.stage, {"stage": cost.stage, "entered": 0, "passed": 0, "seconds": 0.0})
-        if cost.stage.startswith("generate"):
+        if cost.stage.startswith("generate") or cost.stage not in entered:  # of no result: profiles of the chosen
             row["entered"] += cost.entered
             row["passed"] += cost.passed
         else:

@@ -8,11 +8,21 @@ from typing import Final, Literal
 from data.errors import RecipeError
 from data.lab import Cell, Electrode
 from data.records import WorkingIon
+from data.station import Cycler
 
 Collector = Literal["Al", "Cu", "Ti", "Mo"]
 
 REPLICATES = 3
 """Cells per powder: one in twenty fails (ODACell, doi:10.1039/D3DD00058C)."""
+
+LOADING_MG_CM2 = 3.0
+"""Active mass by area, unless the cycler needs more."""
+
+SOLIDS_FRACTION = 0.2
+"""Of the slurry: 80:10:10 with PVDF in NMP flows under a doctor blade at about this."""
+
+ALUMINIUM_LEAST_V = 0.3
+"""Lithium alloys with an aluminium collector below this."""
 
 ANODE_V = 1.5
 """Materials that stay below this are cycled as anodes."""
@@ -113,40 +123,55 @@ def find_system(ion: WorkingIon, electrolyte: str) -> CellSystem | None:
     return next((s for s in CELL_SYSTEMS[ion] if s.electrolyte == electrolyte), None)
 
 
-def voltage_window_V(system: CellSystem, lowest_V: float, highest_V: float) -> tuple[float, float]:
-    """Cut-off voltages: the voltages that may be met and a margin, inside what the electrolyte stands.
+def voltage_window_V(
+    system: CellSystem, lowest_V: float, highest_V: float, cycler: Cycler | None = None
+) -> tuple[float, float]:
+    """Cut-off voltages: the voltages that may be met and a margin, inside what electrolyte, collector and cycler stand.
 
     Anodes (nothing above 1.5 V) are discharged to 10 mV above the counter electrode, or to the electrolyte's limit.
+    Others stay above 0.3 V on aluminium in a lithium cell.
 
     Args:
         system: the cell.
         lowest_V: lower end of the prediction.
         highest_V: upper end of the prediction.
+        cycler: which cycles it; without one only the cell sets limits.
 
     Raises:
         RecipeError: no window is left between the limits.
     """
-    top = min(highest_V + WINDOW_MARGIN_V, system.max_V)
-    bottom = max(lowest_V - WINDOW_MARGIN_V if highest_V > ANODE_V else 0.0, system.min_V, 0.01)
+    limits_V = (system.min_V, system.max_V)
+    if cycler is not None:
+        limits_V = (max(system.min_V, cycler.min_V), min(system.max_V, cycler.max_V))
+    top = min(highest_V + WINDOW_MARGIN_V, limits_V[1])
+    bottom = max(lowest_V - WINDOW_MARGIN_V if highest_V > ANODE_V else 0.0, limits_V[0], 0.01)
+    if system.counter.startswith("lithium") and collector_of("Li", system, top) == "Al":
+        bottom = max(bottom, ALUMINIUM_LEAST_V)
     if top - bottom < WINDOW_MARGIN_V:
+        stands = system.electrolyte if cycler is None else f"{system.electrolyte} on {cycler.name}"
         raise RecipeError(
-            f"predicted {lowest_V:.2f} to {highest_V:.2f} V lies outside what {system.electrolyte} stands "
-            f"({system.min_V:g} to {system.max_V:g} V): the cell cannot be cycled"
+            f"predicted {lowest_V:.2f} to {highest_V:.2f} V lies outside what {stands} stands "
+            f"({limits_V[0]:g} to {limits_V[1]:g} V): the cell cannot be cycled"
         )
-    return round(bottom, 2), round(top, 2)
+    return max(round(bottom, 2), limits_V[0]), min(round(top, 2), limits_V[1])
+
+
+def collector_of(ion: WorkingIon, system: CellSystem, max_voltage_V: float) -> Collector:
+    """Copper for anodes in lithium cells, else that of the system."""
+    return "Cu" if ion == "Li" and max_voltage_V <= ANODE_V + WINDOW_MARGIN_V else system.collector
 
 
 def plan_electrode(ion: WorkingIon, system: CellSystem, max_voltage_V: float) -> Electrode:
     """80:10:10 active material, carbon black and PVDF, cast from NMP."""
-    collector: Collector = "Cu" if ion == "Li" and max_voltage_V <= ANODE_V + WINDOW_MARGIN_V else system.collector
     return Electrode(
         active_fraction=0.8,
         carbon_fraction=0.1,
         binder_fraction=0.1,
         binder="PVDF",
         solvent="NMP",
-        collector=collector,
-        loading_mg_cm2=3.0,
+        collector=collector_of(ion, system, max_voltage_V),
+        active_loading_mg_cm2=LOADING_MG_CM2,
+        solids_fraction=SOLIDS_FRACTION,
         drying_C=80,
         drying_h=12,
         diameter_mm=14,

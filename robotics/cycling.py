@@ -9,19 +9,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from data.lab import ConstantCurrent, ConstantVoltage, Cycling, CyclingStep, Rest
+from robotics.currents import Currents, Rates
+from robotics.window import Window
 
 FORMATION_CYCLES = 3
 FORMATION_RATE_C = 0.05
 RATE_C = 0.2
 CV_END_FRACTION = 0.25
 """The voltage is held until the current has fallen to this fraction of the charging current."""
+MOST_CV_END_FRACTION = 0.5
+"""A cut-off is raised to this fraction at most, where a cycler cannot resolve a smaller current."""
 CYCLES = 20
 FIRST_REST_H = 6.0
 TIME_FACTOR = 2.0
 """Every step ends after this many times its theoretical duration, whatever the voltage does."""
 
 
-def plan_cycling(min_voltage_V: float, max_voltage_V: float, capacity_mAh_g: float, definition: str) -> Cycling:
+RATES = Rates(RATE_C, FORMATION_RATE_C, FORMATION_RATE_C * MOST_CV_END_FRACTION)
+"""What the protocol asks of a cycler."""
+
+
+def plan_cycling(window: Window, currents: Currents) -> Cycling:
     """Rest, three formation cycles at C/20, then cycles at C/5, all CC-CV on charge.
 
     Charging comes first: the material is made discharged, that is, with its working ions inside. A positive rate takes
@@ -29,15 +37,33 @@ def plan_cycling(min_voltage_V: float, max_voltage_V: float, capacity_mAh_g: flo
     """
     formation: list[CyclingStep] = [Rest(time_s=FIRST_REST_H * 3600)]
     for _ in range(FORMATION_CYCLES):
-        formation += _cycle(min_voltage_V, max_voltage_V, FORMATION_RATE_C)
+        formation += _cycle(window, currents, FORMATION_RATE_C)
     return Cycling(
-        nominal_capacity_mAh_g=round(capacity_mAh_g, 2),
-        capacity_definition=definition,
-        min_voltage_V=min_voltage_V,
-        max_voltage_V=max_voltage_V,
+        nominal_capacity_mAh_g=round(window.capacity_mAh_g, 2),
+        capacity_definition=window.capacity_definition,
+        min_voltage_V=window.low_V,
+        max_voltage_V=window.high_V,
+        window_from=window.text,
+        reached_fraction=round(window.reached_fraction, 4),
+        one_C_mA=round(currents.one_C_mA, 6),
+        range_mA=currents.range_mA,
+        cycler=currents.cycler,
+        note="; ".join(filter(None, (currents.note, _raised(currents)))),
         formation=tuple(formation),
-        steps=tuple(_cycle(min_voltage_V, max_voltage_V, RATE_C)),
+        steps=tuple(_cycle(window, currents, RATE_C)),
         cycles=CYCLES,
+    )
+
+
+def _raised(currents: Currents) -> str:
+    """Which holds end at a larger current than usual, and why; empty where none does."""
+    usual = [rate * CV_END_FRACTION for rate in (FORMATION_RATE_C, RATE_C)]
+    changed = [f"{currents.cut_off_C(x):g} C instead of {x:g} C" for x in usual if currents.cut_off_C(x) != x]
+    if not changed:
+        return ""
+    return (
+        f"holds end at {', '.join(changed)}: {1000 * currents.least_mA:.3g} uA is the least that the range of "
+        f"{currents.range_mA:g} mA gives to a tenth"
     )
 
 
@@ -46,13 +72,12 @@ def theoretical_time_s(rate_C: float) -> float:
     return 3600 / abs(rate_C)
 
 
-def _cycle(low_V: float, high_V: float, rate_C: float) -> list[CyclingStep]:
+def _cycle(window: Window, currents: Currents, rate_C: float) -> list[CyclingStep]:
+    low_V, high_V, cut_off_C = window.low_V, window.high_V, currents.cut_off_C(rate_C * CV_END_FRACTION)
     limit_s = TIME_FACTOR * theoretical_time_s(rate_C)
     return [
         ConstantCurrent(rate_C=rate_C, until_voltage_V=high_V, time_limit_s=limit_s),
-        ConstantVoltage(
-            voltage_V=high_V, until_rate_C=rate_C * CV_END_FRACTION, time_limit_s=theoretical_time_s(rate_C)
-        ),
+        ConstantVoltage(voltage_V=high_V, until_rate_C=cut_off_C, time_limit_s=theoretical_time_s(rate_C)),
         ConstantCurrent(rate_C=-rate_C, until_voltage_V=low_V, time_limit_s=limit_s),
     ]
 

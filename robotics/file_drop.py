@@ -2,6 +2,8 @@
 
 - ``outbox/ID.json``: the whole request, for machines
 - ``outbox/ID.csv``: the work list, for people
+- ``outbox/ID.cif``: the crystal of the target, as computed
+- ``outbox/ID.xrd.csv``: the X-ray powder pattern that it should give
 - ``outbox/ID.template.json``: the answer, to be filled in and put into ``inbox/``
 - ``inbox/*.json, *.csv``: results (see `robotics.result_files`); raw data under ``inbox/raw/``
 - ``inbox/processed/``: results that were taken
@@ -26,6 +28,7 @@ from data.station import Station
 from robotics.base import JobReport, JobState
 from robotics.equipment import lacking
 from robotics.files import create_atomic, listing_sha256, safe_name, sha256_of, write_atomic
+from robotics.pattern import pattern_csv, predicted_pattern, target_cif
 from robotics.result_files import Result, ResultError, read_results, to_measurement
 from robotics.work_order import work_list_csv
 
@@ -92,7 +95,10 @@ class FileDropLab:
                 raise DriverError(f"the laboratory is stopped; remove {self.outbox / STOP_FILE} to go on")
             for name in ("raw", "processed", "rejected"):
                 (self.inbox / name).mkdir(parents=True, exist_ok=True)
-            write_atomic(self.outbox / f"{request_id}.csv", work_list_csv(request_id, request))
+            pattern = predicted_pattern(request.crystal)
+            write_atomic(self.outbox / f"{request_id}.cif", target_cif(request.crystal, request.formula))
+            write_atomic(self.outbox / f"{request_id}.xrd.csv", pattern_csv(pattern))
+            write_atomic(self.outbox / f"{request_id}.csv", work_list_csv(request_id, request, pattern))
             write_atomic(self.outbox / f"{request_id}.template.json", _template(request_id))
             # The order itself comes last: where it is, everything is.
             if not create_atomic(order, request.model_dump_json(indent=1)):

@@ -32,7 +32,7 @@ from data.station import Station
 from robotics.errors import CHANGED, ConflictError
 from robotics.overrides import carried, decide, ensure_may_be_overridden, overridden
 from robotics.people import ensure_may, ensure_not_proposer, ensure_person
-from robotics.queue_rows import NO_LEASE, Rows, is_intact, items_query, stored_findings, to_event, to_item
+from robotics.queue_rows import NO_LEASE, Rows, is_intact, items_query, read_request, stored_findings, to_event, to_item
 from robotics.safety import check, ensure_allowed, is_allowed, refusals, rules_version
 from robotics.transitions import target_of
 
@@ -350,7 +350,7 @@ class LabQueue:
         """
         if not is_intact(row):
             raise SafetyError(f"request {row['id']} {CHANGED}")
-        request = ExperimentRequest.model_validate(row["request"])
+        request = read_request(row)
         findings = check(request, self.station)
         return request, carried(findings, stored_findings(row), same_rules=self._same_rules(row))
 

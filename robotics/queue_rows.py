@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import Connection, RowMapping, Select, func, insert, select, update
 
 from data.errors import StoreError
@@ -172,10 +173,31 @@ def items_query(campaign: str | None = None) -> Select[Any]:
 
 
 def to_item(row: RowMapping) -> QueueItem:
-    """Record of a row of `items_query`."""
+    """Record of a row of `items_query`.
+
+    Raises:
+        StoreError: the request has not the form of this version.
+    """
     fields = {name: row[name] for name in QueueItem.model_fields if name not in ("request_id", "is_intact")}
     read = {"request_id": row["id"], "is_intact": is_intact(row), "safety": stored_findings(row)}
-    return QueueItem.model_validate({**_with_zone(fields), **read})
+    return QueueItem.model_validate({**_with_zone(fields), **read, "request": read_request(row)})
+
+
+def read_request(row: RowMapping) -> ExperimentRequest:
+    """The request of a row.
+
+    Raises:
+        StoreError: it has not the form of this version.
+    """
+    try:
+        return ExperimentRequest.model_validate(row["request"])
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise StoreError(
+            f"request {row['id']} for {row['formula']} is of another version of Redoxa, or was changed in the store "
+            f"({where}: {first['msg']}). Use that version, or another store."
+        ) from None
 
 
 def is_intact(row: RowMapping) -> bool:

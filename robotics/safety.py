@@ -74,6 +74,7 @@ DECIDING: Final = (
     "robotics/safety*.py",
     "robotics/overrides.py",
     "robotics/cells.py",
+    "robotics/currents.py",
     "robotics/cycling.py",
     "data/synthesis/formula.py",
     "data/synthesis/catalogue.py",

@@ -34,6 +34,7 @@ MOST_ALKALI = 0.75
 MASS_TOLERANCE = 0.005
 STOICHIOMETRY_TOLERANCE = 0.02
 MAX_EXCESS = 0.2
+LEAST_PURITY = 0.9
 MAX_CARBON = 0.1
 """Of the target's mass."""
 CARBON_G_MOL = 12.011
@@ -123,6 +124,11 @@ def known_precursors(subject: Subject) -> list[str]:
         f"{p.formula} is called '{p.name}', and is {names[p.formula]}"
         for p in subject.synthesis.precursors
         if p.name != names.get(p.formula, p.name)
+    ]
+    problems += [
+        f"{p.formula} of {p.purity:.0%} purity: the rest is unknown, at least {LEAST_PURITY:.0%} are wanted"
+        for p in subject.synthesis.precursors
+        if p.purity < LEAST_PURITY
     ]
     own = [p.formula for p, _ in subject.powders if subject.target and same_compound(p.amounts, subject.target)]
     problems += [f"{formula} is the target itself: it can be bought" for formula in own]

@@ -26,6 +26,12 @@ HIGHEST_STATE: Final = {e: state for state, elements in _STATES.items() for e in
 +5), ferrate (Fe +6), chromate and dichromate (Cr +6) and what only pressure or electrolysis makes (N. N. Greenwood,
 A. Earnshaw, Chemistry of the Elements, 2nd ed., 1997). An element that is not here cannot be judged."""
 
+IN_NITRIDES: Final = HIGHEST_STATE | {"Mn": 5, "Cr": 6}
+"""The same in nitrides, which hold such states without being oxidisers (Li7MnN4, Li6CrN4)."""
+
+OVERCHARGED_OXIDE = "a peroxide, or an oxidiser such as a permanganate, ferrate or chromate"
+OVERCHARGED_NITRIDE = "an azide or another compound with bonds between nitrogens"
+
 BONDS_A: Final = {
     ("O", "O"): (1.75, "oxygen bonded to oxygen: a peroxide, superoxide or ozonide"),
     ("N", "N"): (1.6, "nitrogen bonded to nitrogen: an azide or another energetic compound"),
@@ -70,21 +76,26 @@ def _by_composition(target: Amounts) -> list[str]:
 
 
 def _by_charge(target: Amounts) -> list[str]:
-    """Whether an oxide needs more positive charge than its cations give harmlessly."""
-    if "O" not in target:
+    """Whether an oxide or nitride needs more positive charge than its cations give harmlessly."""
+    if "O" in target:
+        anions, highest, what = {"O": 2, "F": 1}, HIGHEST_STATE, OVERCHARGED_OXIDE
+    elif "N" in target:
+        anions, highest, what = (
+            {"N": 3, "F": 1},
+            IN_NITRIDES,
+            OVERCHARGED_NITRIDE,
+        )
+    else:
         return []
-    anions = {"O": 2, "F": 1} | dict.fromkeys(HALOGENS, 1)
+    anions |= dict.fromkeys(HALOGENS, 1)
     cations = {e: n for e, n in target.items() if e not in anions}
-    if unknown := sorted(cations.keys() - HIGHEST_STATE.keys() - {"N", "H"}):
-        return [f"no harmless oxidation state of {', '.join(unknown)} in an oxide is known"]
+    if unknown := sorted(cations.keys() - highest.keys() - {"N", "H", "C"}):
+        return [f"no harmless oxidation state of {', '.join(unknown)} beside {'O' if 'O' in target else 'N'} is known"]
     wanted = sum(n * anions[e] for e, n in target.items() if e in anions)
-    given = sum(n * HIGHEST_STATE.get(e, 0) for e, n in cations.items())
+    given = sum(n * highest.get(e, 0) for e, n in cations.items())
     if wanted <= given:
         return []
-    return [
-        f"the anions take {float(wanted):g} charges and the cations give at most {float(given):g}: a peroxide, or an "
-        "oxidiser such as a permanganate, ferrate or chromate"
-    ]
+    return [f"the anions take {float(wanted):g} charges and the cations give at most {float(given):g}: {what}"]
 
 
 def _by_bonds(crystal: Crystal) -> list[str]:

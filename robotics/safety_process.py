@@ -9,6 +9,7 @@ from data.lab import ConstantCurrent, ConstantVoltage, Firing
 from data.synthesis.formula import molar_mass_g_mol, same_compound
 from data.units import FARADAY_MAH_PER_MOL, ION_VALENCE
 from robotics.cells import CELL_SYSTEMS, find_system
+from robotics.currents import current_problems
 from robotics.cycling import all_steps, check_steps, longest_time_s
 from robotics.safety_base import RequestSubject, Subject, read_formula
 
@@ -80,8 +81,9 @@ def amounts(subject: RequestSubject) -> list[str]:
         problems.append(f"{recipe.cell.replicates} cells, limit {limits.max_replicates}")
     if recipe.cell.electrolyte_uL > MAX_ELECTROLYTE_UL:
         problems.append(f"{recipe.cell.electrolyte_uL:g} uL of electrolyte per cell, limit {MAX_ELECTROLYTE_UL:g} uL")
-    if recipe.electrode.loading_mg_cm2 > limits.max_loading_mg_cm2:
-        problems.append(f"loading {recipe.electrode.loading_mg_cm2:g} mg/cm2, limit {limits.max_loading_mg_cm2:g}")
+    loading = recipe.electrode.active_loading_mg_cm2
+    if loading > limits.max_loading_mg_cm2:
+        problems.append(f"loading {loading:g} mg/cm2, limit {limits.max_loading_mg_cm2:g}")
     return problems
 
 
@@ -108,6 +110,7 @@ def cycling_steps(subject: RequestSubject) -> list[str]:
     """S009."""
     cycling, limits = subject.request.recipe.cycling, subject.station
     problems = check_steps(cycling, limits.max_rate_C)
+    problems += current_problems(subject.request.recipe.electrode, cycling, limits.cyclers)
     theory = _most_capacity_mAh_g(subject)
     if theory is not None and cycling.nominal_capacity_mAh_g > theory * ROUNDING:
         problems.append(

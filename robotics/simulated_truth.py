@@ -11,7 +11,8 @@ Hidden truth, drawn once per candidate:
 - P(target forms) = 0.92 / (1 + exp((E_hull - 0.075 eV) / 0.025 eV)): nine of ten known metastable compounds lie below
   about 0.07 eV/atom (Sun et al. 2016, doi:10.1126/sciadv.1600225), and one synthesis in twelve fails for other reasons.
 - phase purity ~ Beta(18, 2); where only a theoretical capacity is predicted, its utilisation ~ Beta(16, 3).
-- capacity = predicted usable one (with its sigma) x purity x the share of a 0.1 V wide plateau inside the window.
+- capacity = predicted usable one (with its sigma) x purity x the share of a 0.1 V wide plateau inside the window; where
+  the window ends before some predicted plateaus, the share of those inside.
 
 Cells: one in twenty fails, and the capacities scatter by 2 % (ODACell, doi:10.1039/D3DD00058C); voltages by 10 mV.
 """
@@ -89,7 +90,9 @@ def draw_truth(request: ExperimentRequest, seed: int, known: Mapping[str, float]
     else:
         usable = utilisation * _drawn(request, "capacity_grav", normal[2], (nominal, 0.0))
     window = request.recipe.cycling
-    share = _plateau_share(voltage_V, window.min_voltage_V, window.max_voltage_V)
+    share = window.reached_fraction
+    if share == 1:
+        share = _plateau_share(voltage_V, window.min_voltage_V, window.max_voltage_V)
     return Truth(
         forms=bool(chance < formation_probability(hull_eV)),
         purity=float(purity),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 from math import lcm
 
@@ -30,6 +31,25 @@ def reaction_text(synthesis: Synthesis) -> str:
     left += [f"{number_text(-n)}{gas}" for gas, n in sorted(synthesis.byproducts.items()) if n < 0]
     right = [f"{number_text(n)}{gas}" for gas, n in sorted(synthesis.byproducts.items()) if n > 0]
     return f"{' + '.join(left)} -> {' + '.join([synthesis.target_formula, *right])}"
+
+
+def synthesis_lines(synthesis: Synthesis) -> Iterator[str]:
+    """The whole synthesis, a line each, in the order of the work."""
+    yield f"{synthesis.target_mass_g:g} g of {synthesis.target_formula}: {reaction_text(synthesis)}"
+    for powder in synthesis.precursors:
+        extra = f", {powder.excess_fraction:.0%} excess" if powder.excess_fraction else ""
+        purity = f", {powder.purity:.1%} pure" if powder.purity < 1 else ""
+        yield f"weigh {powder.mass_g:.4f} g of {powder.name} ({powder.formula}{extra}{purity})"
+    yield f"{synthesis.handling}; {synthesis.vessel} in {synthesis.atmosphere}: {synthesis.atmosphere_reason}"
+    for firing in synthesis.firings:
+        press = firing.pressing
+        pressed = f", press in a {press.die_mm:g} mm die with {press.load_kN:g} kN" if press else ""
+        yield f"grind {firing.grinding_min:g} min{pressed}"
+        for step in firing.steps:
+            dwell = f" for {step.dwell_h:g} h" if step.dwell_h else ""
+            yield f"  {step.ramp_C_per_min:g} C/min to {step.temperature_C:g} C{dwell}: {step.purpose}"
+    yield from warnings(synthesis)
+    yield from choice_texts(synthesis)
 
 
 def choice_texts(synthesis: Synthesis) -> tuple[str, ...]:

@@ -1,17 +1,18 @@
-"""The property `synthesis_energy`: is the compound downhill from common solid precursors?"""
+"""The property `synthesis_energy`: is the compound downhill from the powders that one would weigh for it?"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import ClassVar, Final
 
-from data.records import Estimate, Reason, Verdict
+from data.errors import CanBeBoughtError, RecipeError
+from data.records import Crystal, Estimate, Reason, ScreeningResult, Verdict
 from data.reference import ReferenceEntry, formula_elements
+from data.synthesis.catalogue import default_catalogue
+from data.synthesis.route import Route, find_routes
 from screening.base import Findings, Needs, ReferenceTable, Subject, Surroundings
 from screening.furnace import DECARBONATION_kJ_mol, solid_thermal_eV_per_atom
-from screening.synthesis_routes import PRECURSORS, Furnace, Phase, Route, find_routes, furnace_at
-
-if TYPE_CHECKING:
-    from screening.relax import Relaxation
+from screening.reaction_energy import Furnace, Phase, ReactionEnergies, furnace_at
+from screening.stability import Hulls
 
 FIRING_K: Final = 1000.0
 """Where most electrode materials are fired: 900 to 1200 K."""
@@ -23,36 +24,41 @@ SHOWN = 3
 
 
 class SynthesisEnergy:
-    """Free energy of the most favourable reaction from common precursors; it does not say that the compound forms."""
+    """Free energy of the reaction from the powders that the planner takes; it does not say that the compound forms."""
 
     name: ClassVar[str] = "synthesis_energy"
-    summary: ClassVar[str] = "free energy of the best reaction from common precursors at 1000 K; negative is downhill"
+    summary: ClassVar[str] = "free energy of the reaction from the planned powders at 1000 K; negative is downhill"
     unit: ClassVar[str] = "eV/atom"
     stage: ClassVar[str] = "synthesis"
     needs: ClassVar[Needs] = Needs.DISCHARGED
     cost: ClassVar[float] = 0.5
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:
-        """Balance every set of precursors, rank the routes, and name the best with its rivals."""
-        if subject.candidate.formula in PRECURSORS:
-            text = f"{subject.candidate.formula} can be bought as a powder: no reaction has to make it"
-            return self._undecided(text, around, "no_route_needed")
-        missing = around.reference.coverage(subject.as_made.crystal.composition).missing
+        """Rank the routes as a recipe does, and name the best with its rivals and runners-up."""
+        made = subject.as_made
+        missing = around.reference.coverage(made.crystal.composition).missing
         if missing:
             return self._undecided(f"no reference energy for {', '.join(missing)}", around)
-        routes = routes_to(subject.as_made, around.reference)
-        if not routes:
-            return self._undecided(f"no set of common precursors balances to {subject.candidate.formula}", around)
-        best = routes[0]
+        energies = energies_of(made.crystal, made.energy_eV_per_atom, around.reference)
+        try:
+            routes = find_routes(made.crystal.formula, default_catalogue(), energies)
+        except CanBeBoughtError as error:
+            return self._undecided(str(error), around, "no_route_needed")
+        except RecipeError as error:
+            return self._undecided(str(error), around)
+        known = [route for route in routes if route.energy is not None]
+        if not known or known[0].energy is None:
+            return self._undecided(f"the reference lacks energies of {routes[0].reaction.text}", around)
         return Findings(
             Estimate(
-                value=best.driving_force_eV_per_atom,
+                value=known[0].energy.driving_force_eV_per_atom,
                 sigma=SYNTHESIS_SIGMA_eV_PER_ATOM,
                 unit=self.unit,
-                method=f"{FIRING_K:g} K in {best.atmosphere}, by atom made; sigma: RMS error of 20 measured reactions",
+                method=f"{FIRING_K:g} K in {known[0].atmosphere}, by atom made, from what the powders leave when they "
+                "decompose; sigma: RMS error of 20 measured reactions",
                 model=around.model.id,
             ),
-            notes=_notes(routes),
+            notes=_notes(known),
         )
 
     def _undecided(self, text: str, around: Surroundings, code: str = "no_route") -> Findings:
@@ -61,23 +67,33 @@ class SynthesisEnergy:
         return Findings(reasons=[Reason(stage=self.stage, code=code, text=text, verdict=verdict)])
 
 
-def routes_to(discharged: Relaxation, reference: ReferenceTable, temperature_K: float = FIRING_K) -> list[Route]:
-    """Routes to a relaxed compound, the best first.
+def energies_of(
+    crystal: Crystal, energy_eV_per_atom: float, reference: ReferenceTable, temperature_K: float = FIRING_K
+) -> ReactionEnergies | None:
+    """Energies of the reactions that make a compound; None for an element.
 
     Args:
-        discharged: relaxed by the potential of the reference.
+        crystal: relaxed by the potential of the reference.
+        energy_eV_per_atom: of it, on that scale.
         reference: energies of precursors and rivals; holds every element of the compound.
         temperature_K: of firing, within 300 to 1800 K.
     """
-    crystal = discharged.crystal
-    atoms = {e: float(n) for e, n in crystal.composition.items()}
-    if len(atoms) < 2:
-        return []
-    target = _by_formula_unit(crystal.formula, discharged.energy_eV_per_atom)
-    elements = atoms.keys() | ({"C"} if "O" in atoms else set())
-    known = [_phase(entry) for entry in reference.entries(elements)]
+    elements = set(crystal.composition)
+    if len(elements) < 2:
+        return None
+    target = _by_formula_unit(crystal.formula, energy_eV_per_atom)
+    known = [_phase(entry) for entry in reference.entries(elements | ({"C"} if "O" in elements else set()))]
     solid = solid_thermal_eV_per_atom(crystal, temperature_K)
-    return find_routes(target, known, _furnace(reference, solid, temperature_K, "O" in atoms))
+    return ReactionEnergies(target, known, _furnace(reference, solid, temperature_K, "O" in elements))
+
+
+def energies_for(result: ScreeningResult, reference: ReferenceTable) -> ReactionEnergies | None:
+    """The same for what a screening relaxed; None where it found no place above the hull for it."""
+    crystal, above = result.crystals.get("discharged"), result.estimates.get("stability_discharge")
+    if crystal is None or above is None:
+        return None
+    hull = Hulls(reference).distance(crystal.composition, 0.0)
+    return None if hull is None else energies_of(crystal, above.value - hull.value_eV_per_atom, reference)
 
 
 def _furnace(reference: ReferenceTable, solid_eV_per_atom: float, temperature_K: float, oxygen: bool) -> Furnace:
@@ -104,11 +120,10 @@ def _by_formula_unit(formula: str, energy_eV_per_atom: float) -> Phase:
 
 def _notes(routes: list[Route]) -> dict[str, str]:
     best = routes[0]
-    depth = best.inverse_hull_eV_per_atom
-    side = "below" if depth < 0 else "above"
-    notes = {
-        "synthesis_reaction": f"{best.text} ({best.atmosphere}, {FIRING_K:g} K)",
-        "synthesis_rivals": f"{abs(depth):.3f} eV/atom {side} {' + '.join(best.rivals)}",
-    }
-    others = [f"{r.text} ({r.atmosphere}) {r.driving_force_eV_per_atom:+.3f} eV/atom" for r in routes[1:SHOWN]]
+    notes = {"synthesis_reaction": f"{best.reaction.text} ({best.atmosphere}, {FIRING_K:g} K)"}
+    if best.energy is not None and best.energy.rivals:
+        depth = best.energy.inverse_hull_eV_per_atom
+        side = "below" if depth < 0 else "above"
+        notes["synthesis_rivals"] = f"{abs(depth):.3f} eV/atom {side} {' + '.join(best.energy.rivals)}"
+    others = [route.text for route in routes[1:SHOWN]]
     return notes | ({"synthesis_alternatives": "; ".join(others)} if others else {})

@@ -25,9 +25,11 @@ MOISTURE_COST = 0.1
 REDUCTION_COST = 0.7
 PAIR_COST = 0.6
 ACID_COST = 1.5
+VOLATILE_COST = 0.3
+VOLATILE_C = 800.0
 """In electrons per redox atom: how much mismatch of oxidation state an awkward precursor, one more powder to weigh, a
-powder that needs dry gas, a reducing gas, two sources of one metal, or a halide with hydrogen (which gives HF or HCl)
-are worth avoiding."""
+powder that needs dry gas, a reducing gas, two sources of one metal, a halide with hydrogen (which gives HF or HCl), or
+a powder that boils below 800 C are worth avoiding."""
 
 UPHILL_COST = 10.0
 DEPTH_COST = 5.0
@@ -98,9 +100,10 @@ class _Set:
         """What it costs before anything is known of the reaction."""
         ranks = sum(p.rank for p in self.precursors)
         moist = sum(bool(p.sensitive) for p in self.precursors)
+        volatile = sum(p.boils_C is not None and p.boils_C < VOLATILE_C for p in self.precursors)
         elements = {e for p in self.precursors for e in p.amounts}
         acid = "H" in elements and bool(elements & {"F", "Cl", "Br", "I"})
-        odd = PAIR_COST * self.is_pair + ACID_COST * acid
+        odd = PAIR_COST * self.is_pair + ACID_COST * acid + VOLATILE_COST * volatile
         return RANK_COST * ranks + SIZE_COST * len(self.precursors) + MOISTURE_COST * moist + odd
 
 

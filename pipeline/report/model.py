@@ -105,10 +105,11 @@ class CalibrationRow(Record):
 
 
 class Correction(Record):
-    """What the measurements taught about a property: add `bias`, multiply sigma by `scale`."""
+    """What the measurements taught about a property: multiply by `factor`, add `bias`; of sigma, by `scale`."""
 
     name: str
-    bias: float
+    bias: float = 0.0
+    factor: float = 1.0
     scale: float
     count: int
 

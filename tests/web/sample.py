@@ -187,14 +187,14 @@ def recipe(formula: str, capacity: float, voltage: float) -> Recipe:
         ),
         electrode=Electrode(
             active_fraction=0.8, carbon_fraction=0.1, binder_fraction=0.1, binder="PVDF", solvent="NMP", collector="Al",
-            loading_mg_cm2=4.0, drying_C=120, drying_h=12, diameter_mm=12.0,
+            active_loading_mg_cm2=4.0, drying_C=120, drying_h=12, diameter_mm=12.0,
         ),
         cell=Cell(
             casing="CR2032", counter="lithium metal", separator="glass fibre", electrolyte="1 M LiPF6 in EC:DMC 1:1",
             electrolyte_uL=80, replicates=3,
         ),
         cycling=Cycling(
-            nominal_capacity_mAh_g=capacity, capacity_definition="theoretical, all working ions",
+            nominal_capacity_mAh_g=capacity, capacity_definition="theoretical, all working ions", one_C_mA=0.7, range_mA=1,
             formation=(ConstantCurrent(rate_C=0.05, until_voltage_V=voltage + 0.7, time_limit_s=90000),), min_voltage_V=voltage - 0.9, max_voltage_V=voltage + 0.7, cycles=20,
             steps=(
                 Rest(time_s=21600),
@@ -434,7 +434,7 @@ def full(n_failing: int = 122) -> ReportData:
             "calibration": calibration,
             "corrections": (
                 Correction(name="average_voltage", bias=0.041, scale=0.93, count=3),
-                Correction(name="capacity_grav", bias=-2.1, scale=1.02, count=3),
+                Correction(name="capacity_grav", factor=0.97, scale=1.02, count=3),
             ),
         }
     )

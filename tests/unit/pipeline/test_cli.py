@@ -377,7 +377,7 @@ def test_what_the_laboratory_has(capsys: pytest.CaptureFixture[str], monkeypatch
         "argon/hydrogen 95/5",
         "exhaust, no scrubber",
         "glove box: yes",
-        "stock: 3 powders, 850 g",
+        "stock: 4 powders, 950 g",
         "cycler: 8 channels, ranges 0.1, 1, 10 mA, -1 to 5 V",
         "Ada Lovelace (approves and overrides)",
     ):
@@ -386,7 +386,7 @@ def test_what_the_laboratory_has(capsys: pytest.CaptureFixture[str], monkeypatch
     (told,) = lines(run(capsys, "lab", "check", "--json")[1])
     assert told["file"] == "laboratory.yaml"
     assert told["furnaces"][0]["vessels"] == sorted(told["furnaces"][0]["vessels"])
-    assert len(told["stock"]) == 3
+    assert len(told["stock"]) == 4
 
 
 def test_a_laboratory_file_that_is_not_in_use(
@@ -429,7 +429,10 @@ def test_two_persons_override_on_the_command_line(capsys: pytest.CaptureFixture[
     assert "takes two persons" in run(capsys, *order, "--second", "ada", "--why", "tested")[2]
     code, out, err = run(capsys, *order, "--rule", "S011", "--second", "Grace", "--why", "tested")
     assert code == 1
-    assert "S011 (toxic gases only into an exhaust) cannot be overridden by anybody" in err
+    assert (
+        "S011 (toxic gases only into an exhaust, acid gases only into a scrubber) cannot be overridden by anybody"
+        in err
+    )
     code, out, err = run(capsys, *order, "--second", "Grace", "--why", "tested")
     assert (code, out) == (0, f"{key}: S007 overridden\n")
     assert f"redoxa queue approve {key[:8]}" in err

@@ -160,7 +160,7 @@ def test_protocol_tells_a_repeated_formation_once() -> None:
     discharge = ConstantCurrent(rate_C=-2.0, until_voltage_V=2.5, time_limit_s=1)
     hold = ConstantVoltage(voltage_V=4.1, until_rate_C=0.01, time_limit_s=1)
     cycling = Cycling(
-        nominal_capacity_mAh_g=1, min_voltage_V=2.5, max_voltage_V=4.1, cycles=20,
+        nominal_capacity_mAh_g=1, min_voltage_V=2.5, max_voltage_V=4.1, cycles=20, one_C_mA=1, range_mA=10,
         formation=(rest, *(charge, hold, discharge) * 3), steps=(charge, discharge),
     )  # fmt: skip
     once, formation, cycles = protocol(cycling)

@@ -3,9 +3,12 @@ import pytest
 from data.errors import RecipeError
 from data.lab import ConstantCurrent, ConstantVoltage, Cycling, Rest
 from data.records import WorkingIon
+from data.station import Cycler
 from data.units import ION_VALENCE
 from robotics.cells import CELL_SYSTEMS, choose_system, find_system, plan_cell, plan_electrode, voltage_window_V
+from robotics.currents import Currents
 from robotics.cycling import check_steps, longest_time_s, plan_cycling
+from robotics.window import Window
 
 
 def test_every_working_ion_has_a_cell_with_a_source() -> None:
@@ -48,13 +51,27 @@ def test_the_window_is_the_prediction_and_a_margin() -> None:
         voltage_window_V(lithium, 4.9, 5.3)
 
 
+def test_the_cycler_and_the_collector_end_the_window_too() -> None:
+    lithium, fluorinated = CELL_SYSTEMS["Li"]
+    (sodium,) = CELL_SYSTEMS["Na"]
+    assert voltage_window_V(fluorinated, 4.5, 4.9, Cycler(max_V=4.8)) == (4.2, 4.8)
+    assert voltage_window_V(lithium, 0.6, 1.0, Cycler(min_V=0.05)) == (0.05, 1.3)
+    assert voltage_window_V(lithium, 0.4, 3.6) == (0.3, 3.9)  # on aluminium, which lithium alloys with below 0.3 V
+    assert voltage_window_V(sodium, 0.4, 3.6) == (0.1, 3.9)  # sodium does not
+    assert voltage_window_V(fluorinated, 4.5, 4.9, Cycler(max_V=4.995)) == (4.2, 4.995)  # no rounding beyond it
+    with pytest.raises(RecipeError, match="on old one stands"):
+        voltage_window_V(lithium, 4.2, 4.4, Cycler(name="old one", max_V=4.0))
+
+
 def test_an_unknown_electrolyte_is_none() -> None:
     assert find_system("Li", "lemon juice") is None
     assert find_system("Na", "1 M LiPF6 in EC:DEC 1:1 (v/v)") is None
 
 
 def test_the_protocol_charges_first_and_ends_in_time() -> None:
-    cycling = plan_cycling(2.9, 3.9, 169.9, "theoretical")
+    currents = Currents("cycler", range_mA=1, least_mA=0.001, active_loading_mg_cm2=3, one_C_mA=0.785)
+    cycling = plan_cycling(Window(2.9, 3.9, "", 169.9, "theoretical"), currents)
+    assert (cycling.one_C_mA, cycling.range_mA, cycling.cycler, cycling.note) == (0.785, 1, "cycler", "")
     rest, charge, hold, discharge = cycling.formation[:4]
     assert rest == Rest(time_s=21600)
     assert charge == ConstantCurrent(rate_C=0.05, until_voltage_V=3.9, time_limit_s=2 * 20 * 3600)
@@ -67,7 +84,10 @@ def test_the_protocol_charges_first_and_ends_in_time() -> None:
 
 
 def cycling_of(*steps: ConstantCurrent | ConstantVoltage | Rest, low_V: float = 2.9, high_V: float = 3.9) -> Cycling:
-    return Cycling(nominal_capacity_mAh_g=100, min_voltage_V=low_V, max_voltage_V=high_V, steps=steps, cycles=1)
+    return Cycling(
+        nominal_capacity_mAh_g=100, min_voltage_V=low_V, max_voltage_V=high_V, steps=steps, cycles=1, one_C_mA=0.5,
+        range_mA=1,
+    )  # fmt: skip
 
 
 def step(rate_C: float, until_V: float, limit_s: float = 7200) -> ConstantCurrent:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from data.errors import DriverError
+from data.io import read_crystals
 from data.lab import ExperimentRequest, Outcome
 from robotics.base import JobReport, JobState
 from robotics.file_drop import FileDropLab
@@ -46,11 +47,17 @@ def reason(lab: FileDropLab, name: str) -> str:
     return (lab.inbox / "rejected" / f"{name}.reason.txt").read_text()
 
 
-def test_a_request_becomes_three_files_that_a_person_can_use(lab: FileDropLab) -> None:
-    assert sorted(p.name for p in lab.outbox.iterdir()) == ["key.csv", "key.json", "key.template.json"]
+def test_a_request_becomes_files_that_a_person_can_use(lab: FileDropLab) -> None:
+    assert sorted(p.name for p in lab.outbox.iterdir()) == [
+        "key.cif", "key.csv", "key.json", "key.template.json", "key.xrd.csv",
+    ]  # fmt: skip
     assert ExperimentRequest.model_validate_json((lab.outbox / "key.json").read_text()) == BASE
     assert "lithium carbonate" in (lab.outbox / "key.csv").read_text()
+    assert "line of the target at two theta" in (lab.outbox / "key.csv").read_text()
     assert lab.poll("key").state is JobState.WAITING
+    (found,) = read_crystals(lab.outbox / "key.cif")
+    assert found.crystal.composition == BASE.crystal.composition
+    assert (lab.outbox / "key.xrd.csv").read_text().startswith("two_theta_deg,d_A,intensity_percent,hkl\n")
 
 
 def test_the_template_as_it_stands_is_not_a_result(lab: FileDropLab) -> None:

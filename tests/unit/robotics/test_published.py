@@ -13,12 +13,14 @@ import yaml
 
 from data.lab import ExperimentRequest, Firing, FurnaceStep, Precursor, Recipe, Synthesis
 from data.records import WorkingIon
+from data.station import Station
 from data.synthesis.catalogue import default_catalogue
 from data.synthesis.formula import Amounts, add_scaled, molar_mass_g_mol, parse_formula
 from robotics.cells import choose_system, plan_cell, plan_electrode, voltage_window_V
-from robotics.cycling import plan_cycling
-from robotics.recipe import theoretical_capacity_mAh_g
+from robotics.currents import plan_currents
+from robotics.cycling import RATES, plan_cycling
 from robotics.safety import check
+from robotics.window import Window, theoretical_capacity_mAh_g
 from tests.unit.robotics.samples import crystal_of, estimate
 
 ROWS: list[dict[str, Any]] = yaml.safe_load(
@@ -80,6 +82,9 @@ def request_of(row: dict[str, Any]) -> ExperimentRequest:
     lowest_V, highest_V = VOLTAGES_V.get(ion, (2.3, 3.7))
     system = choose_system(ion, highest_V)
     low_V, high_V = voltage_window_V(system, lowest_V, highest_V)
+    electrode = plan_electrode(ion, system, high_V)
+    window = Window(low_V, high_V, "", theoretical_capacity_mAh_g(amounts, ion), "theoretical")
+    currents = plan_currents(electrode, window.capacity_mAh_g, RATES, Station().cyclers, Station().max_loading_mg_cm2)
     common = lcm(*(n.denominator for n in amounts.values()))
     return ExperimentRequest(
         campaign="published",
@@ -90,9 +95,9 @@ def request_of(row: dict[str, Any]) -> ExperimentRequest:
         crystal=crystal_of("".join(f"{element}{n * common}" for element, n in amounts.items())),
         recipe=Recipe(
             synthesis=synthesis,
-            electrode=plan_electrode(ion, system, high_V),
+            electrode=electrode.model_copy(update={"active_loading_mg_cm2": currents.active_loading_mg_cm2}),
             cell=plan_cell(system),
-            cycling=plan_cycling(low_V, high_V, theoretical_capacity_mAh_g(amounts, ion), "theoretical"),
+            cycling=plan_cycling(window, currents),
         ),
         predictions={"average_voltage": estimate((lowest_V + highest_V) / 2)},
         why=row["source"],

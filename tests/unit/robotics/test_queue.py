@@ -3,10 +3,11 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
 
 from data.errors import InputError, SafetyError, StoreError, TransitionError
 from data.lab import Measurement, Outcome, RequestState
+from data.schema_lab import requests
 from robotics.errors import ConflictError, LeaseError
 from robotics.queue import ApprovalPolicy, LabQueue
 from robotics.safety import rules_version
@@ -306,3 +307,15 @@ def test_who_proposed_does_not_approve(queue: LabQueue) -> None:
             queue.approve(key, by=by, why="looks good")
     queue.approve(key, by="Grace", why="looks good")
     assert queue.get(key).state is RequestState.APPROVED
+
+
+def test_a_request_of_another_version_is_told_in_words(queue: LabQueue) -> None:
+    key = queue.propose(make_request())
+    old = make_request().model_dump(mode="json")
+    old["recipe"]["synthesis"]["reaction"] = "Li2CO3 -> LiFePO4"
+    with queue.engine.begin() as connection:
+        connection.execute(update(requests).where(requests.c.id == key).values(request=old))
+    with pytest.raises(StoreError, match=r"another version of Redoxa.*recipe\.synthesis\.reaction"):
+        queue.get(key)
+    with pytest.raises(StoreError, match="another version"):
+        queue.list()

@@ -1,4 +1,4 @@
-"""Five recipes by hand. Standard atomic weights: Li 6.94, C 12.011, N 14.007, O 15.999, H 1.008, Na 22.98977,
+"""Eight recipes by hand. Standard atomic weights: Li 6.94, C 12.011, N 14.007, O 15.999, H 1.008, Na 22.98977,
 P 30.97376, V 50.9415, Mn 54.93804, Fe 55.845, Co 58.93319."""
 
 import pytest
@@ -46,11 +46,26 @@ BY_HAND = [
         "NaMnO2", "Na", {"Na2CO3": 1.0124, "Mn2O3": 1.4362}, "air", 770,
         "0.5 Na2CO3 + 0.5 Mn2O3 -> NaMnO2 + 0.5 CO2",
     ),
+    # n = 2 / 215.79270 = 0.009268154 mol, no excess: n / 2 of 265.8996, 71.844 and 93.8418; no acid salt by the fluoride
+    (
+        "Na2FePO4F", "Na", {"Na4P2O7": 1.2322, "FeO": 0.3329, "FeF2": 0.4349}, "argon", 700,
+        "0.5 Na4P2O7 + 0.5 FeO + 0.5 FeF2 -> Na2FePO4F",
+    ),
+    # n = 2 / 182.68976 = 0.01094752 mol at 800 C, 5 %; 0.5 n 1.05 * 73.888; 0.5 n * 74.6924; 1.5 n * 86.93604
+    (
+        "LiNi0.5Mn1.5O4", "Li", {"Li2CO3": 0.4247, "NiO": 0.4088, "MnO2": 1.4276}, "air", 800,
+        "0.5 Li2CO3 + 0.5 NiO + 1.5 MnO2 -> LiNi0.5Mn1.5O4 + 0.5 CO2",
+    ),
+    # n = 2 / 459.083 = 0.004356511 mol at 830 C, 5 %; 2 n 1.05 * 73.888; 5 n * 79.865
+    (
+        "Li4Ti5O12", "Li", {"Li2CO3": 0.676, "TiO2": 1.7397}, "air", 830,
+        "2 Li2CO3 + 5 TiO2 -> Li4Ti5O12 + 2 CO2",
+    ),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("formula", "ion", "masses_g", "atmosphere", "firing_C", "reaction"), BY_HAND)
-def test_five_recipes_by_hand(
+def test_eight_recipes_by_hand(
     formula: str, ion: WorkingIon, masses_g: dict[str, float], atmosphere: str, firing_C: float, reaction: str
 ) -> None:
     synthesis = plan(formula, ion).synthesis

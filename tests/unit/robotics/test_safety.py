@@ -227,6 +227,9 @@ UNSAFE: list[tuple[str, str, ExperimentRequest]] = [
     *[("S017", f"an oxidiser or peroxide, {x}", rename(LCO, x)) for x in (
         "LiMnO4", "KMnO4", "K2MnO4", "Li2FeO4", "BaFeO4", "Li2CrO4", "K2Cr2O7", "Na3MnO4", "MgO2", "CaO2", "Li2MgO4",
         "BaLi2O4", "LiO2", "NaO3")],
+    *[("S017", f"nitrogen that is no nitride, {x}", rename(LCO, x)) for x in ("LiN2", "CaN2", "Mg3N7", "NaN3")],
+    ("S010", "a powder of which half is something else", replace_powder(
+        LCO, "Co3O4", powder("Co3O4", 0.0068, mass_g=3.28, purity=0.5))),
     ("S017", "an acetylide", rename(LCO, "Li2C2")),
     ("S017", "an oxide of a metal nobody judged", rename(LCO, "LiPaO3")),
     *[("S017", f"{a} bonded to {b}", LCO.model_copy(update={"crystal": pair(a, b, r)})) for a, b, r in (
@@ -346,7 +349,7 @@ def test_the_version_changes_with_rules_and_limits_and_with_nothing_else() -> No
 @pytest.mark.parametrize(
     "formula",
     ["LiMn2O4", "Li2MnO3", "LiNiO2", "LiVPO5", "LiCrO2", "Li3PO4", "Na2FeP2O7", "LiNi0.5Mn1.5O4", "Li2MoO4", "LiFeClO",
-     "LiCuO2", "Li2RuO3", "LiNbO3", "Na2Ti3O7", "LiFeSO4F", "KVPO4F", "MgV2O5", "Li4Ti5O12"],
+     "LiCuO2", "Li2RuO3", "LiNbO3", "Na2Ti3O7", "LiFeSO4F", "KVPO4F", "MgV2O5", "Li4Ti5O12", "Li3N", "Li7MnN4", "Li3FeN2", "TiN", "Li7VN4"],
 )  # fmt: skip
 def test_what_holds_its_oxygen_firmly_is_no_oxidiser(formula: str) -> None:
     assert _by_charge(parse_formula(formula)) == []

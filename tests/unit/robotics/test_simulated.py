@@ -116,6 +116,14 @@ def test_a_predicted_usable_capacity_is_taken_as_it_is() -> None:
     assert [t.capacity_mAh_g for t in truths] == pytest.approx([120 * t.purity for t in truths], rel=1e-3)
 
 
+def test_of_a_profile_that_the_window_cuts_the_plateaus_within_are_seen() -> None:
+    cycling = BASE.recipe.cycling.model_copy(update={"reached_fraction": 0.5})
+    recipe = BASE.recipe.model_copy(update={"cycling": cycling})
+    cut = BASE.model_copy(update={"recipe": recipe, "predictions": {"usable_capacity": estimate(150, 0, "mAh/g")}})
+    truth = draw_truth(cut, 0)
+    assert truth.capacity_mAh_g == pytest.approx(150 * 0.5 * truth.purity)
+
+
 def test_capacity_outside_the_window_is_not_seen() -> None:
     known = {"stability_discharge": -1.0, "capacity_grav": 150.0}
     request = one_that_forms(known)

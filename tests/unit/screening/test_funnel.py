@@ -14,7 +14,9 @@ from screening.contract import check_gate
 from screening.funnel import Context, FunnelStats, MemoryCache, screen
 from screening.novelty import DuplicateIndex
 from screening.pool import InlinePool
+from screening.profile import with_profile
 from screening.relax import Relaxation
+from screening.removal import supercell
 from screening.settings import ScreenSettings
 from screening.volume import principal_stretches
 from tests.unit.screening.conftest import METALS, candidate, cubic, distorted, from_library, reference_of
@@ -256,8 +258,6 @@ def test_what_the_potential_does_not_know_is_undetermined(chgnet):
 
 
 def test_profile_between_the_ends(chgnet):
-    from screening.removal import supercell
-
     double = candidate(supercell(prototype("layered LiTiS2").crystal, 2))
     settings = ScreenSettings.permissive(workers=1, profile_states=1)
     with Context(reference_of(ELEMENTS), pool=InlinePool("chgnet")) as context:
@@ -268,6 +268,33 @@ def test_profile_between_the_ends(chgnet):
     assert result.profile[-1].x_discharge == pytest.approx(1.0)
     assert result.estimates["max_voltage_step"].value == pytest.approx(steps[0] - steps[1])
     assert result.estimates["average_voltage"].value == pytest.approx(np.mean(steps))
+
+
+def test_a_profile_is_added_afterwards_and_costs_its_states_alone(chgnet):
+    double = candidate(supercell(prototype("layered LiTiS2").crystal, 2))
+    settings = ScreenSettings.permissive(workers=1)
+    with Context(reference_of(ELEMENTS), pool=InlinePool("chgnet")) as context:
+        (plain,) = screen([double], settings, context)
+        stats = FunnelStats()
+        found = with_profile(double, plain, settings, context, stats)
+        (whole,) = screen([double], settings.model_copy(update={"profile_states": 3}), context)
+        assert with_profile(double, found, settings, context) is found  # nothing is left to compute
+    assert len(plain.profile) == 1
+    assert {c.stage for c in stats.stages if c.seconds > 0.001} >= {"relax_between"}
+    assert stats.relaxations == 3  # in a cell of four lithium: one, two and three of them
+    assert found.profile == whole.profile
+    assert found.estimates["max_voltage_step"] == whole.estimates["max_voltage_step"]
+    assert found.model_copy(update={"profile": plain.profile, "estimates": plain.estimates}) == plain
+
+
+def test_large_cells_and_failed_states_keep_the_average(context, results):
+    plain = results[0]["O3 LiCoO2"]
+    large = supercell(plain.crystals["discharged"], 50)
+    big = plain.model_copy(update={"crystals": {"discharged": large}})
+    assert with_profile(from_library("O3 LiCoO2"), big, FREE, context) is big
+    # one step of relaxation is not enough for any state
+    hasty = FREE.model_copy(update={"max_steps": 1})
+    assert with_profile(from_library("O3 LiCoO2"), plain, hasty, context) == plain
 
 
 @pytest.mark.parametrize("name", [*GATES, *PROPERTIES])
