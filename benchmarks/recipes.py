@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from data.errors import CanBeBoughtError, NoPrecursorError, RedoxaError
+from data.errors import CanBeBoughtError, GenerationError, NoPrecursorError, RedoxaError
 from data.lab import ExperimentRequest
 from data.records import Crystal, Estimate, WorkingIon, reduced_formula
 from data.registry import load
@@ -36,7 +36,7 @@ VOLTAGE = Estimate(value=2.0, sigma=0.1, unit="V", method="assumed, for the cell
 
 
 def targets(n: int) -> Iterator[tuple[str, WorkingIon, Crystal]]:
-    """Generator, working ion and crystal, in equal shares."""
+    """Generator, working ion and crystal, in equal shares; a share that a generator cannot give is told and left out."""
     masks = (None, ",".join(Chemistry().allowed))
     share = -(-n // (len(GENERATORS) * len(IONS) * len(masks)))
     for name in GENERATORS:
@@ -47,8 +47,11 @@ def targets(n: int) -> Iterator[tuple[str, WorkingIon, Crystal]]:
                     n=share, elements=mask and f"{mask},{ion}", require=ion, formula=None, compositions=None,
                     max_atoms=None, charge_neutral=True,
                 )  # fmt: skip
-                for found in drawn(generator, share, request.condition, seed, lambda *_: None):
-                    yield name, ion, found.crystal
+                try:
+                    for found in drawn(generator, share, request.condition, seed, lambda *_: None):
+                        yield name, ion, found.crystal
+                except GenerationError as error:
+                    print(f"{name}, {ion}, {'all elements' if mask is None else 'elements of the campaign'}: {error}")
 
 
 def outcome(ion: WorkingIon, crystal: Crystal) -> tuple[str, str]:
