@@ -36,7 +36,7 @@ VOLTAGE = Estimate(value=2.0, sigma=0.1, unit="V", method="assumed, for the cell
 
 
 def targets(n: int) -> Iterator[tuple[str, WorkingIon, Crystal]]:
-    """Generator, working ion and crystal, in equal shares; a share that a generator cannot give is told and left out."""
+    """Generator, working ion and crystal, in equal shares; what a generator cannot give is told and left out."""
     masks = (None, ",".join(Chemistry().allowed))
     share = -(-n // (len(GENERATORS) * len(IONS) * len(masks)))
     for name in GENERATORS:
