@@ -67,7 +67,7 @@ class CanBeBoughtError(RecipeError):
 
 
 class NoPrecursorError(RecipeError):
-    """The catalogue holds no precursor that can bring one or more elements into the target.
+    """No powder that can be bought, or is in stock, brings one or more elements into the target.
 
     Attributes:
         elements: the elements that lack one.
@@ -76,8 +76,8 @@ class NoPrecursorError(RecipeError):
     def __init__(self, target: str, elements: Iterable[str]) -> None:
         self.elements = tuple(sorted(elements))
         super().__init__(
-            f"{target}: no precursor in the catalogue brings {', '.join(self.elements)} into this compound by firing. "
-            "Add one to data/synthesis/precursors.yaml, or make the material by another route."
+            f"{target}: no powder that the laboratory has brings {', '.join(self.elements)} into this compound by "
+            "firing. `redoxa lab check` shows its stock, data/synthesis/precursors.yaml what can be bought."
         )
 
 

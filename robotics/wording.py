@@ -52,6 +52,13 @@ def synthesis_lines(synthesis: Synthesis) -> Iterator[str]:
     yield from choice_texts(synthesis)
 
 
+COSTS = (
+    "Costs, in electrons per redox atom, count oxygen that is exchanged, unusual, moist and volatile powders, their "
+    "number, and what goes uphill on the hull."
+)
+ENERGIES = "Powders that give off water, ammonia or CO enter the energy as what they leave."
+
+
 def choice_texts(synthesis: Synthesis) -> tuple[str, ...]:
     """Why these powders, what else was possible, and what a safety rule refused, a sentence each."""
     choice = synthesis.choice
@@ -65,13 +72,14 @@ def choice_texts(synthesis: Synthesis) -> tuple[str, ...]:
         texts.append(f"At firing temperature the target lies {depth:.3f} eV/atom {side} {' + '.join(choice.rivals)}.")
     texts += [f"Also possible: {_option_text(option)}." for option in choice.runners_up]
     texts += [f"Refused by {', '.join(o.refused_by)}: {_option_text(o)}." for o in choice.refused]
+    texts.append(COSTS if taken.driving_force_eV_per_atom is None else f"{COSTS} {ENERGIES}")
     return tuple(texts)
 
 
 def _option_text(option: RouteOption) -> str:
     force = option.driving_force_eV_per_atom
     energy = "" if force is None else f", reaction {force:+.3f} eV/atom"
-    return f"{' + '.join(option.precursors)} in {option.atmosphere}{energy}, mismatch {option.cost_electrons:.2f}"
+    return f"{' + '.join(option.precursors)} in {option.atmosphere}{energy}, cost {option.cost_electrons:.2f}"
 
 
 def warnings(synthesis: Synthesis) -> tuple[str, ...]:
