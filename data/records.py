@@ -243,6 +243,10 @@ class MigrationPath(Record):
     """Why there is no barrier; empty where there is one."""
 
 
+LOST = "worker_died"
+"""Code of the reason that a job was given up because its process died again and again."""
+
+
 class ScreeningResult(Record):
     """Everything the screening found for one candidate under one set of settings."""
 
@@ -263,3 +267,8 @@ class ScreeningResult(Record):
     """Short facts that are not numbers: decomposition products, hull coverage, duplicate of ..."""
     stages: tuple[str, ...] = ()
     """Stages passed or ended in, in order."""
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether a process died over it: it says nothing of the candidate, and is to be asked for again."""
+        return any(reason.code == LOST for reason in self.reasons)

@@ -18,9 +18,7 @@ campaigns = Table(
 candidates = Table(
     "candidates",
     metadata,
-    Column(
-        "seq", Integer, primary_key=True, autoincrement=True, comment="order of arrival; decides what is a duplicate"
-    ),
+    Column("seq", Integer, primary_key=True, autoincrement=True, comment="order of arrival"),
     Column("id", String(16), nullable=False, unique=True, comment="content hash of crystal and working ion"),
     Column("formula", String(120), nullable=False, index=True),
     Column("chemical_system", String(120), nullable=False, index=True),
@@ -66,7 +64,7 @@ results = Table(
     "results",
     metadata,
     Column("candidate_id", String(16), ForeignKey("candidates.id"), primary_key=True),
-    Column("settings_hash", String(16), primary_key=True),
+    Column("settings_hash", String(16), primary_key=True, comment="of the screening's settings and of the campaign"),
     Column("verdict", String(12), nullable=False, index=True),
     Column("record", JSON, nullable=False),
     Column("created_at", DateTime(timezone=True), nullable=False),

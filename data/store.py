@@ -18,7 +18,7 @@ from sqlalchemy.sql.schema import Table
 
 from data import schema as s
 from data.database import open_engine, writing
-from data.records import Candidate, Crystal, Origin, ScreeningResult
+from data.records import Candidate, Crystal, Origin, ScreeningResult, content_hash
 
 
 def now() -> datetime:
@@ -129,50 +129,55 @@ class Store:
         return {(row["generator"], row["chunk"]) for row in rows}
 
     def candidates(self, campaign_id: str, round_: int | None = None) -> list[Candidate]:
-        """Distinct candidates of a campaign in order of arrival, each with its first origin in it."""
-        p, c = s.proposals.c, s.candidates.c
-        query = (
-            select(c.id, c.crystal, c.working_ion, p.origin)
-            .join(s.proposals, p.candidate_id == c.id)
-            .where(p.campaign_id == campaign_id)
-            .order_by(c.seq, p.round, p.generator, p.sample)
-        )
+        """Distinct candidates of a campaign in its own order, each with its first origin in it.
+
+        The order is that of round, generator and sample: it hangs on the campaign alone, not on when a process wrote
+        what, nor on what other campaigns of the store have proposed.
+        """
+        query = _proposed().where(s.proposals.c.campaign_id == campaign_id)
         if round_ is not None:
-            query = query.where(p.round == round_)
+            query = query.where(s.proposals.c.round == round_)
         return _distinct_candidates(self._rows(query))
 
-    def by_id(self, ids: Iterable[str]) -> dict[str, Candidate]:
-        """Candidates by id, each with the first origin known anywhere."""
-        p, c = s.proposals.c, s.candidates.c
+    def by_id(self, ids: Iterable[str], campaign_id: str) -> dict[str, Candidate]:
+        """Candidates of a campaign by id, each with its first origin in it."""
         wanted = list(ids)
         found: dict[str, Candidate] = {}
         for start in range(0, len(wanted), 500):
-            query = (
-                select(c.id, c.crystal, c.working_ion, p.origin)
-                .join(s.proposals, p.candidate_id == c.id)
-                .where(c.id.in_(wanted[start : start + 500]))
-                .order_by(c.seq, p.round, p.generator, p.sample)
-            )
-            found |= {candidate.id: candidate for candidate in _distinct_candidates(self._rows(query))}
+            part = s.candidates.c.id.in_(wanted[start : start + 500])
+            rows = self._rows(_proposed().where(s.proposals.c.campaign_id == campaign_id, part))
+            found |= {candidate.id: candidate for candidate in _distinct_candidates(rows)}
         return found
 
-    def all_candidates(self) -> list[Candidate]:
-        """Every candidate of every campaign in order of arrival, each with its first origin."""
+    def candidates_before(self, campaign_ids: Iterable[str], moment: datetime) -> list[Candidate]:
+        """What other campaigns had proposed at a moment, in order of arrival."""
         p, c = s.proposals.c, s.candidates.c
+        query = _proposed().where(p.campaign_id.in_(list(campaign_ids)), c.created_at < moment)
+        return _distinct_candidates(self._rows(query.order_by(None).order_by(c.seq)))
+
+    def also_in(self, campaign_id: str) -> dict[str, tuple[str, ...]]:
+        """Names of the other campaigns that proposed the same candidates, by candidate id."""
+        p, own = s.proposals.c, s.proposals.alias()
         query = (
-            select(c.id, c.crystal, c.working_ion, p.origin)
-            .join(s.proposals, p.candidate_id == c.id)
-            .order_by(c.seq, p.round, p.generator, p.sample)
+            select(p.candidate_id, s.campaigns.c.name)
+            .join(own, own.c.candidate_id == p.candidate_id)
+            .join(s.campaigns, s.campaigns.c.id == p.campaign_id)
+            .where(own.c.campaign_id == campaign_id, p.campaign_id != campaign_id)
+            .distinct()
+            .order_by(p.candidate_id, s.campaigns.c.name)
         )
-        return _distinct_candidates(self._rows(query))
+        found: dict[str, tuple[str, ...]] = {}
+        for row in self._rows(query):
+            found[row["candidate_id"]] = (*found.get(row["candidate_id"], ()), row["name"])
+        return found
 
     # -- results -------------------------------------------------------------------------------------------------------
 
-    def add_result(self, result: ScreeningResult) -> None:
-        """Append a screening result; a second one under the same settings changes nothing."""
+    def add_result(self, campaign_id: str, result: ScreeningResult) -> None:
+        """Append a screening result of a campaign; a second one under the same settings changes nothing."""
         row = {
             "candidate_id": result.candidate_id,
-            "settings_hash": result.settings_hash,
+            "settings_hash": _scope(campaign_id, result.settings_hash),
             "verdict": result.verdict.value,
             "record": result.model_dump(mode="json"),
             "created_at": now(),
@@ -181,30 +186,31 @@ class Store:
             self._insert(connection, s.results, [row])
 
     def unscreened(self, campaign_id: str, round_: int, settings_hash: str) -> list[str]:
-        """Ids of the round's candidates without a result under these settings, in order of arrival."""
-        p, c, r = s.proposals.c, s.candidates.c, s.results.c
-        done = select(r.candidate_id).where(r.settings_hash == settings_hash)
-        query = (
-            select(c.id)
-            .where(c.id.in_(select(p.candidate_id).where(p.campaign_id == campaign_id, p.round == round_)))
-            .where(c.id.not_in(done))
-            .order_by(c.seq)
-        )
-        return [row["id"] for row in self._rows(query)]
+        """Ids of the round's candidates without a result under these settings, in the campaign's order."""
+        r = s.results.c
+        scope = _scope(campaign_id, settings_hash)
+        done = {row["candidate_id"] for row in self._rows(select(r.candidate_id).where(r.settings_hash == scope))}
+        return [i for i in self._members(campaign_id, round_) if i not in done]
 
     def results(self, campaign_id: str, settings_hash: str, round_: int | None = None) -> list[ScreeningResult]:
-        """Results of a campaign's candidates under these settings, in order of arrival."""
-        p, c, r = s.proposals.c, s.candidates.c, s.results.c
-        members = select(p.candidate_id).where(p.campaign_id == campaign_id)
+        """Results of a campaign's candidates under these settings, in the campaign's order."""
+        r = s.results.c
+        query = select(r.candidate_id, r.record).where(r.settings_hash == _scope(campaign_id, settings_hash))
         if round_ is not None:
-            members = members.where(p.round == round_)
-        query = (
-            select(r.record)
-            .join(s.candidates, c.id == r.candidate_id)
-            .where(r.settings_hash == settings_hash, r.candidate_id.in_(members))
-            .order_by(c.seq)
-        )
-        return [ScreeningResult.model_validate(row["record"]) for row in self._rows(query)]
+            p = s.proposals.c
+            members = select(p.candidate_id).where(p.campaign_id == campaign_id, p.round == round_)
+            query = query.where(r.candidate_id.in_(members))
+        records = {row["candidate_id"]: row["record"] for row in self._rows(query)}
+        order = self._members(campaign_id, round_)
+        return [ScreeningResult.model_validate(records[i]) for i in order if i in records]
+
+    def _members(self, campaign_id: str, round_: int | None = None) -> list[str]:
+        """Ids of a campaign's candidates in its own order."""
+        p = s.proposals.c
+        query = select(p.candidate_id).where(p.campaign_id == campaign_id).order_by(p.round, p.generator, p.sample)
+        if round_ is not None:
+            query = query.where(p.round == round_)
+        return list(dict.fromkeys(row["candidate_id"] for row in self._rows(query)))
 
     def get_relaxation(self, key: str) -> dict[str, Any] | None:
         """A finished relaxation by content key."""
@@ -301,6 +307,18 @@ def candidate_row(candidate: Candidate, stamp: datetime) -> dict[str, Any]:
         "crystal": candidate.crystal.model_dump(mode="json"),
         "created_at": stamp,
     }
+
+
+def _scope(campaign_id: str, settings_hash: str) -> str:
+    """Key of a campaign's results: what counts as a duplicate hangs on the campaign, so its results are its own."""
+    return content_hash([campaign_id, settings_hash])
+
+
+def _proposed() -> Select[Any]:
+    """Candidates with their proposals, in the order of a campaign."""
+    p, c = s.proposals.c, s.candidates.c
+    query = select(c.id, c.crystal, c.working_ion, p.origin).join(s.proposals, p.candidate_id == c.id)
+    return query.order_by(p.round, p.generator, p.sample)
 
 
 def _distinct_candidates(rows: Iterable[dict[str, Any]]) -> list[Candidate]:

@@ -193,6 +193,11 @@ class CampaignSpec(Section):
     lab: Lab = Lab()
     stop: Stop = Stop()
     schedule: Schedule | None = None
+    exclude_campaigns: tuple[str, ...] = Field(
+        default=(),
+        description="campaigns of the same store: what they had proposed when this one began counts as a duplicate; by "
+        "default what a campaign finds does not depend on what others found",
+    )
     seed: int = Field(default=0, ge=0, lt=2**32)
 
     @model_validator(mode="after")
@@ -226,6 +231,8 @@ class CampaignSpec(Section):
         content = self.model_dump(
             mode="json", exclude={"stop": True, "schedule": True, "screen": {"budget", "workers"}}
         )
+        if not self.exclude_campaigns:  # as if it had never been there: campaigns of earlier versions keep their id
+            del content["exclude_campaigns"]
         return content_hash(content)
 
     @property

@@ -24,6 +24,8 @@ Json = Annotated[bool, Parameter(name="--json", negative="", help="print lines o
 
 DEFAULT_STORE = "runs/redoxa.db"
 
+MOST_SHOWN = 60
+
 app = App(
     name="redoxa",
     help="Discovery campaigns for battery electrode materials: generate, screen, queue, measure, learn.",
@@ -265,6 +267,32 @@ def export(campaign: str, out: Path, *, store: Store = DEFAULT_STORE, as_json: J
         emit("file", file=out, rows=rows)
     else:
         say(f"{out}: {rows} {'crystals' if out.suffix in ('.zip', '.extxyz') else 'rows'}")
+
+
+@app.command
+def diff(a: str, b: str, *, store: Store = DEFAULT_STORE, as_json: Json = False) -> None:
+    """Say what differs between two campaigns of a store, and why: files, candidates, results, choices.
+
+    Args:
+        a: name, id or file of a campaign.
+        b: of another.
+    """
+    from dataclasses import asdict
+
+    from pipeline.console import emit, note, say, table
+    from pipeline.diff import differences, why
+    from pipeline.lookup import find_campaign
+
+    found = differences(store, find_campaign(store, a), find_campaign(store, b))
+    if as_json:
+        for row in found:
+            emit("difference", **asdict(row))
+        return
+    if found:
+        table(f"{a} and {b}", [asdict(row) for row in found[:MOST_SHOWN]], ["kind", "what", "a", "b"])
+    if len(found) > MOST_SHOWN:
+        note(f"{len(found) - MOST_SHOWN} more; --json gives all")
+    say(f"{len(found)} {'difference' if len(found) == 1 else 'differences'}: {why(found)}")
 
 
 @app.command

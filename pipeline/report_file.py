@@ -126,6 +126,7 @@ def _result_rows(
     session: Session, results: list[ScreeningResult], scored: Mapping[str, Scored]
 ) -> tuple[ResultRow, ...]:
     candidates = {c.id: c for c in session.store.candidates(session.campaign_id)}
+    others = session.store.also_in(session.campaign_id)
     chosen = {x.candidate_id: x for x in session.store.selections(session.campaign_id)}
     systems = Counter(chemical_system(r) for r in results if r.candidate_id in chosen)
     select, objectives = session.spec.select, session.spec.goal.objectives
@@ -144,6 +145,7 @@ def _result_rows(
                 else "",
                 no_request=selection.note if selection else "",
                 novelty=result.notes.get("novelty", ""),
+                also_in=others.get(result.candidate_id, ()),
             )
         )
     return tuple(rows)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
+from data.records import Candidate
 from data.reference import Reference, load_reference
 from data.store import Store
 from data.tables import load_known_materials
@@ -37,16 +39,17 @@ def open_reference(folder: Path) -> Reference:
     return load_reference(extra=[added] if added.exists() else [])
 
 
-def open_context(store: Store | None, folder: Path = Path("runs")) -> Context:
-    """Context of the screening; without a store, relaxations are kept in memory and nothing counts as a duplicate.
+def open_context(store: Store | None, folder: Path = Path("runs"), earlier: Iterable[Candidate] = ()) -> Context:
+    """Context of the screening.
 
     Args:
-        store: the store whose candidates and relaxations count.
+        store: where finished relaxations are kept; without one they are kept in memory.
         folder: where the user's own reference lies.
+        earlier: candidates that stand before those that are screened, for duplicates, in their order.
     """
     return Context(
         reference=open_reference(folder),
         known=load_known_materials(),
         cache=StoreCache(store) if store is not None else MemoryCache(),
-        earlier=DuplicateIndex(store.all_candidates() if store is not None else ()),
+        earlier=DuplicateIndex(earlier),
     )

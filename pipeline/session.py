@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.database import store_file, store_name
-from data.errors import InputError, StoreError
+from data.errors import InputError, StoreError, suggest
+from data.records import Candidate
 from data.registry import load
 from data.station import Station
 from data.store import Store
@@ -104,7 +105,26 @@ class Session:
         """Known materials, reference energies, relaxation cache and worker processes of the screening."""
         from pipeline.screening_context import open_context
 
-        return open_context(self.store, runs_folder(self.where))
+        earlier = [*self._excluded(), *self.store.candidates(self.campaign_id)]
+        return open_context(self.store, runs_folder(self.where), earlier)
+
+    def _excluded(self) -> list[Candidate]:
+        """What the campaigns that this one excludes had proposed when it was first registered.
+
+        Raises:
+            InputError: the store holds no campaign of that name.
+        """
+        if not self.spec.exclude_campaigns:
+            return []
+        rows = self.store.campaigns()
+        (own,) = [row for row in rows if row["id"] == self.campaign_id]
+        others = [row for row in rows if row["id"] != self.campaign_id]
+        known = {row["name"] for row in others}
+        if unknown := [name for name in self.spec.exclude_campaigns if name not in known]:
+            hint = suggest(unknown[0], known)
+            raise InputError(f"exclude_campaigns: {store_name(self.where)} holds no campaign '{unknown[0]}'. {hint}")
+        ids = [row["id"] for row in others if row["name"] in self.spec.exclude_campaigns]
+        return self.store.candidates_before(ids, own["created_at"])
 
     def close(self) -> None:
         """Stop the workers and give the connections back."""

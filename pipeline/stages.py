@@ -118,11 +118,14 @@ def budget_left(session: Session, round_: int) -> int | None:
 
 
 def screen_batch(where: str, campaign_id: str, round_: int, ids: Sequence[str]) -> dict[str, int]:
-    """Screen candidates, writing each result as it comes; returns how many got each verdict."""
+    """Screen candidates, writing each result as it comes; returns how many got each verdict.
+
+    What lost its worker process again and again is not written: a later run takes it up.
+    """
     from screening.funnel import FunnelStats, screen
 
     session = session_for(where, campaign_id)
-    known = session.store.by_id(ids)
+    known = session.store.by_id(ids, campaign_id)
     stats = FunnelStats()
     verdicts: Counter[str] = Counter()
 
@@ -138,7 +141,8 @@ def screen_batch(where: str, campaign_id: str, round_: int, ids: Sequence[str]) 
             on_progress,
             budget_left(session, round_),
         ):
-            session.store.add_result(result)
+            if not result.is_lost:
+                session.store.add_result(campaign_id, result)
             verdicts[result.verdict.value] += 1
     finally:
         session.store.add_costs(
@@ -220,7 +224,7 @@ def _profiled(session: Session, round_: int, result: ScreeningResult) -> Screeni
     from screening.funnel import FunnelStats
     from screening.profile import with_profile
 
-    candidate = session.store.by_id([result.candidate_id])[result.candidate_id]
+    candidate = session.store.by_id([result.candidate_id], session.campaign_id)[result.candidate_id]
     stats = FunnelStats()
     found = with_profile(candidate, result, session.spec.screening, session.context, stats)
     if (seconds := sum(c.seconds for c in stats.stages)) > 0:

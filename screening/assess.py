@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Protocol
 
-from data.records import Candidate, Crystal, Reason, ScreeningResult, Verdict
+from data.records import LOST, Candidate, Crystal, Reason, ScreeningResult, Verdict
 from data.registry import load
 from screening import GATES, PROPERTIES
 from screening.base import Findings, Gate, Needs, Subject, Surroundings
@@ -87,6 +87,8 @@ class Assessment:
     stages: list[str] = field(default_factory=list)
     reasons: list[Reason] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)
+    lost: str = ""
+    """Why a job of it was given up because its process died; empty where none was."""
     subject: Subject = field(init=False)
 
     def __post_init__(self) -> None:
@@ -104,6 +106,8 @@ class Assessment:
 
     def result(self, settings_hash: str) -> ScreeningResult:
         """The record of what was found; the verdict is the gravest reason's."""
+        if self.lost and all(reason.code != LOST for reason in self.reasons):
+            self.stop(Reason(stage=self.stage, code=LOST, text=self.lost, verdict=Verdict.UNDETERMINED))
         subject = self.subject
         states = {"discharged": subject.discharged, "charged": subject.charged}
         return ScreeningResult(
@@ -344,8 +348,9 @@ def _why(stage: str, ended: Finished, fmax_eV_A: float) -> Reason:
     """Why a relaxation gives no number."""
     done = ended.relaxation
     if done is None:
-        verdict, code = (Verdict.ERROR, "worker_died") if ended.died else (Verdict.UNDETERMINED, "no_energy")
-        return Reason(stage=stage, code=code, text=ended.error, verdict=verdict)
+        return Reason(
+            stage=stage, code=LOST if ended.died else "no_energy", text=ended.error, verdict=Verdict.UNDETERMINED
+        )
     return Reason(
         stage=stage, code="not_converged", text=done.reason, verdict=Verdict.UNDETERMINED,
         value=done.max_force_eV_A, limit=fmax_eV_A,

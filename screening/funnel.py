@@ -244,6 +244,8 @@ class _Run:
                 self.stats.spent(askers[0].request.stage, finished.outcome.seconds)
         for walk, request in askers:
             request.outcome = finished
+            if finished.died:
+                walk.assessment.lost = finished.error
             walk.waiting -= 1
             if not walk.waiting and (result := self._go_on(walk, _next_requests(walk))) is not None:
                 yield result

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Protocol, Self
@@ -29,6 +30,9 @@ AHEAD = 2
 """Jobs a worker holds: the one it computes and the next, so that it never waits for the parent."""
 
 MAX_FAILED_STARTS = 3
+
+MAX_LOSSES = 3
+"""Times that the process of a job may be lost (killed, out of memory) before the job is given up."""
 
 SINGLE_THREAD = {
     "OMP_NUM_THREADS": "1",
@@ -190,6 +194,7 @@ class WorkerPool:
         self._waiting = _Heap()
         self._messages: queue.SimpleQueue[tuple[_Worker, str | None]] = queue.SimpleQueue()
         self._failed_starts = 0
+        self._losses: Counter[str] = Counter()
         self._workers = [self._start() for _ in range(workers)]
 
     def __enter__(self) -> Self:
@@ -212,7 +217,7 @@ class WorkerPool:
         self._feed()
 
     def wait(self) -> Finished:
-        """Block until a job ends; a worker that died gives its job back as failed and is replaced."""
+        """Block until a job ends. A worker that died is replaced, and its job asked for again, thrice at most."""
         if not len(self):
             raise IndexError("no job is outstanding")
         while True:
@@ -261,12 +266,13 @@ class WorkerPool:
             return None
         job = next(job for job in worker.jobs if job.id == message["id"])
         worker.jobs.remove(job)
+        self._losses.pop(job.id, None)
         if "error" in message:
             return Finished(job.id, None, str(message["error"]))
         return Finished(job.id, outcome_kind(job.settings).model_validate(message["outcome"]))
 
     def _bury(self, worker: _Worker) -> Finished | None:
-        """Replace a dead worker. The job it computed has failed; the next in its hand goes to another."""
+        """Replace a dead worker. The jobs in its hand go to others, unless the one it computed was lost too often."""
         if worker not in self._workers:
             return None
         code = worker.process.wait()
@@ -276,13 +282,19 @@ class WorkerPool:
         if self._failed_starts >= MAX_FAILED_STARTS:
             raise PotentialError(f"the relaxation workers do not start (exit code {code}): {words or 'no message'}")
         self._workers[self._workers.index(worker)] = self._start()
-        lost = worker.jobs[:1] if worker.ready else []
-        for job in worker.jobs[len(lost) :]:
+        given_up: Job | None = None
+        if worker.ready and worker.jobs:
+            self._losses[worker.jobs[0].id] += 1
+            if self._losses[worker.jobs[0].id] >= MAX_LOSSES:
+                given_up = worker.jobs.pop(0)
+                del self._losses[given_up.id]
+        for job in worker.jobs:
             self._waiting.push(job, urgency=1_000_000)
-        if not lost:
+        if given_up is None:
             return None
         cause = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
-        return Finished(lost[0].id, None, f"the worker process died ({cause}). {words}".strip(), died=True)
+        text = f"the worker process died {MAX_LOSSES} times, the last time {cause}. {words}".strip()
+        return Finished(given_up.id, None, text, died=True)
 
 
 def _pipe(stream: IO[str] | None) -> IO[str]:

@@ -72,6 +72,8 @@ class ResultRow(Record):
     """Why a chosen candidate has no request in the queue; empty where it has one."""
     novelty: str = ""
     """E.g. ``not among 39 512 known materials``."""
+    also_in: tuple[str, ...] = ()
+    """Other campaigns of the store that proposed the same crystal."""
 
 
 class HistoryEvent(Record):

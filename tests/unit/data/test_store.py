@@ -72,9 +72,8 @@ def database_now() -> object:
 def test_results_come_back_as_written_and_the_first_one_stays(store: Store) -> None:
     a, b = candidate(4.2), candidate(4.3)
     store.add_chunk(Chunk("c1", 0, "flow", 0, 0), [a, b], 1.0)
-    store.add_result(result(b))
-    store.add_result(result(a))
-    store.add_result(result(a, Verdict.FAIL))
+    for found in (result(b), result(a), result(a, Verdict.FAIL)):
+        store.add_result("c1", found)
     assert store.results("c1", "s1") == [result(a), result(b)]
     assert store.results("c1", "other settings") == []
     assert store.unscreened("c1", 0, "s1") == []
@@ -87,20 +86,41 @@ def test_a_spec_renews_what_its_hash_leaves_out(store: Store) -> None:
     assert row["spec"]["stop"] == {"rounds": 5}
 
 
-def test_all_candidates_keep_the_order_of_arrival_across_campaigns(store: Store) -> None:
+def test_what_a_campaign_finds_hangs_on_no_other(store: Store) -> None:
     a, b, c = candidate(4.2), candidate(4.3), candidate(4.4)
     store.add_campaign("c2", "other", {})
-    store.add_chunk(Chunk("c1", 0, "flow", 0, 0), [b], 1.0)
     store.add_chunk(Chunk("c2", 0, "flow", 0, 0), [c, b], 1.0)
+    store.add_result("c2", result(b, Verdict.FAIL))
     store.add_chunk(Chunk("c1", 1, "flow", 0, 0), [a, c], 1.0)
-    assert [x.id for x in store.all_candidates()] == [b.id, c.id, a.id]
+    store.add_chunk(Chunk("c1", 0, "flow", 0, 0), [b], 1.0)  # written late: its round decides where it stands
+    assert [x.id for x in store.candidates("c1")] == [b.id, a.id, c.id]
+    assert store.unscreened("c1", 0, "s1") == [b.id]
+    store.add_result("c1", result(c))
+    store.add_result("c1", result(b))
+    assert store.results("c1", "s1") == [result(b), result(c)]
+    assert store.results("c1", "s1", 1) == [result(c)]
+    assert store.results("c2", "s1") == [result(b, Verdict.FAIL)]
+    assert store.also_in("c1") == {b.id: ("other",), c.id: ("other",)}
+
+
+def test_what_others_had_proposed_at_a_moment(store: Store) -> None:
+    a, b = candidate(4.2), candidate(4.3)
+    store.add_campaign("c2", "other", {})
+    store.add_chunk(Chunk("c2", 0, "flow", 0, 0), [a], 1.0)
+    store.add_campaign("c3", "mine", {})
+    store.add_chunk(Chunk("c2", 1, "flow", 0, 0), [b], 1.0)
+    (mine,) = store.campaigns("mine")
+    assert [x.id for x in store.candidates_before(["c2"], mine["created_at"])] == [a.id]
+    assert store.candidates_before(["c1"], mine["created_at"]) == []
 
 
 def test_a_candidate_keeps_its_first_origin(store: Store) -> None:
     a = candidate(generator="flow")
+    store.add_campaign("c2", "other", {})
+    store.add_chunk(Chunk("c2", 0, "vae", 0, 0), [candidate(generator="vae")], 1.0)
     store.add_chunk(Chunk("c1", 0, "flow", 0, 0), [a], 1.0)
     store.add_chunk(Chunk("c1", 1, "substitution", 0, 0), [candidate(generator="substitution")], 1.0)
-    assert store.by_id([a.id])[a.id].origin.generator == "flow"
+    assert store.by_id([a.id], "c1")[a.id].origin.generator == "flow"
     assert [c.origin.generator for c in store.candidates("c1", 1)] == ["substitution"]
 
 

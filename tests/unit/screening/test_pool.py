@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 
 import pytest
@@ -20,6 +21,8 @@ from tests.unit.screening.conftest import cubic, distorted
 SALT = cubic([3, 9], [[0, 0, 0], [0.5, 0.5, 0.5]], 2.9)
 COBALTATE = distorted(prototype("O3 LiCoO2").crystal, 5, 0.05, 0.01)
 LONG = RelaxSettings(fmax_eV_A=1e-12, max_steps=60)
+LONGER = RelaxSettings(fmax_eV_A=1e-12, max_steps=400)
+ENDLESS = RelaxSettings(fmax_eV_A=1e-12, max_steps=5000)
 
 
 def gone(pid: int, within_s: float) -> bool:
@@ -59,21 +62,50 @@ def test_workers_give_what_this_process_gives(pool, chgnet):
         pool.wait()
 
 
-def test_a_killed_worker_costs_its_job_alone(pool):
-    for i in range(2):
-        pool.submit(f"long {i}", distorted(COBALTATE, i), LONG)
+def kill_whoever_computes(pool, job_id, times):
+    """Kill, so many times, the process that computes a job, each a moment after it has begun."""
+    killed = set()
+
+    def watch():
+        end = time.monotonic() + 600
+        while len(killed) < times and time.monotonic() < end:
+            time.sleep(0.05)
+            for worker in list(pool._workers):
+                first = next((job.id for job in list(worker.jobs)), "")
+                if worker.ready and first == job_id and worker.process.pid not in killed:
+                    killed.add(worker.process.pid)
+                    os.kill(worker.process.pid, signal.SIGKILL)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    return thread, killed
+
+
+def test_the_job_of_a_killed_worker_is_asked_for_again(pool):
+    pool.submit("long", distorted(COBALTATE, 0), LONGER)
     pool.submit("salt", SALT, RelaxSettings())
-    busy = next(w for w in pool._workers if next(j.id for j in w.jobs) == "long 0")
-    time.sleep(0.3)
-    os.kill(busy.process.pid, signal.SIGKILL)
-    dead = pool.wait()
-    assert (dead.job_id, dead.died, dead.relaxation) == ("long 0", True, None)
-    assert "killed by signal 9" in dead.error
+    watching, killed = kill_whoever_computes(pool, "long", 1)
+    found = {f.job_id: f for f in (pool.wait(), pool.wait())}
+    watching.join()
+    assert len(killed) == 1
+    assert all(f.relaxation is not None and not f.died for f in found.values())
+    assert found.keys() == {"long", "salt"}
     assert len(pool.pids) == 2
-    assert busy.process.pid not in pool.pids
-    while (finished := pool.wait()).job_id != "salt":
-        pass
-    assert finished.relaxation is not None
+    assert not killed & set(pool.pids)
+
+
+def test_a_job_over_which_three_workers_die_is_given_up_alone(pool):
+    pool.submit("long", distorted(COBALTATE, 0), ENDLESS)
+    pool.submit("salt", SALT, RelaxSettings())
+    watching, killed = kill_whoever_computes(pool, "long", 3)
+    found = {f.job_id: f for f in (pool.wait(), pool.wait())}
+    watching.join()
+    assert len(killed) == 3
+    dead = found["long"]
+    assert (dead.died, dead.relaxation) == (True, None)
+    assert "died 3 times, the last time killed by signal 9" in dead.error
+    assert found["salt"].relaxation is not None
+    assert len(pool.pids) == 2
 
 
 def test_closing_ends_workers_in_the_middle_of_work():
