@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import subprocess
 import threading
 import time
@@ -13,29 +12,16 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 
-from data import patience
 from data.database import in_transaction, open_engine, reading, writing
 from data.errors import LostStoreError, StoreError
-from data.patience import Patience, persist
+from data.patience import persist
 from data.schema import campaigns
 from data.store import Cost, Store, now
 from tests.conftest import SOCKET_PORT, _programs
-
-
-class Time:
-    """A clock that only sleeping moves, and what was slept."""
-
-    def __init__(self) -> None:
-        self.now, self.slept = 100.0, list[float]()
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-        self.slept.append(seconds)
-
-    def patience(self, seed: int = 1) -> Patience:
-        return Patience(clock=lambda: self.now, sleep=self.sleep, chance=random.Random(seed))
+from tests.unit.data.faults import Time, cut, drop
+from tests.unit.data.faults import quick as quick
 
 
 def away() -> None:
@@ -75,50 +61,11 @@ def test_patience_ends_with_the_first_result_and_is_for_lost_stores_only() -> No
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> Time:
-    """No real waiting."""
-    time = Time()
-    monkeypatch.setattr(patience, "PATIENCE", time.patience())
-    return time
-
-
-@pytest.fixture
 def store(postgres: str) -> Iterator[Store]:
     opened = Store.open(postgres)
     opened.add_campaign("c1", "first", {})
     yield opened
     opened.close()
-
-
-def drop(engine: Engine) -> None:
-    """Every connection to the database of an engine, as an administrator does it."""
-    import psycopg
-
-    url = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-    with psycopg.connect(url, autocommit=True) as other:
-        other.execute(
-            "select pg_terminate_backend(pid) from pg_stat_activity"
-            " where pid <> pg_backend_pid() and datname = current_database()"
-        )
-
-
-def cut(engine: Engine, monkeypatch: pytest.MonkeyPatch, *, after: bool, times: int = 1) -> None:
-    """The connection drops at the next COMMIT: before it arrives, or after, so that only the answer is lost."""
-    import psycopg
-
-    commit, left = engine.dialect.do_commit, [times]
-
-    def do_commit(connection: Any) -> None:
-        if left[0] == 0:
-            commit(connection)
-            return
-        left[0] -= 1
-        if after:
-            commit(connection)
-        connection.close() if isinstance(connection, psycopg.Connection) else connection.driver_connection.close()
-        raise psycopg.OperationalError("server closed the connection unexpectedly")
-
-    monkeypatch.setattr(engine.dialect, "do_commit", do_commit)
 
 
 def test_an_idle_connection_that_dropped_is_replaced(store: Store, quick: Time) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 
 from data.database import writing
 from data.lab import RequestState
+from robotics.audit import verify_audit
 from robotics.queue import LabQueue
 from robotics.queue_rows import Rows
 from tests.unit.robotics.samples import make_request
@@ -21,6 +22,7 @@ CLAIMER = """
 import sys
 from data.database import open_engine
 from data.lab import Measurement, Outcome
+from robotics.audit import verify_audit
 from robotics.queue import LabQueue
 queue, worker = LabQueue(open_engine(sys.argv[1])), sys.argv[2]
 print("ready", flush=True)
@@ -28,10 +30,11 @@ sys.stdin.readline()
 while (item := queue.claim(worker, 60)) is not None:
     key = item.request_id
     print(key, flush=True)
-    queue.start(key, worker, 60)
+    queue.start(key, item.lease_token, 60)
     outcome = Outcome.TARGET_NOT_FORMED
     candidate = item.request.candidate_id
-    queue.finish(key, worker, Measurement(request_id=key, candidate_id=candidate, outcome=outcome, simulated=True))
+    measurement = Measurement(request_id=key, candidate_id=candidate, outcome=outcome, simulated=True)
+    queue.finish(key, item.lease_token, measurement)
 """
 
 WORKERS, REQUESTS = 3, 30
@@ -67,6 +70,7 @@ def test_each_request_is_claimed_by_one_process(engine: Engine) -> None:
     assert len(queue.measured()) == REQUESTS
     starts = [e for e in queue.events() if e.action == "claim"]
     priority = {item.request_id: item.priority for item in queue.list()}
+    assert verify_audit(engine) == []  # however many wrote it
     # Taken in order of priority: no claim of a lower priority is logged before the last of a higher one.
     order = [priority[e.request_id] for e in starts]
     assert order == sorted(order, reverse=True)
