@@ -108,6 +108,8 @@ ADVICE = {
     "disk I/O error": "Look at the disk (full, over quota, gone?) and run again; what was finished is kept.",
     "readonly": "It can only be read here: copy it to a folder that can be written, and name that with --store.",
     "unable to open": "Look whether the path is right and its folder can be written.",
+    "read-only transaction": "It can only be read through this URL: take one of a role and a server that can write.",
+    "permission denied": "Ask who keeps the database for the right to write.",
     "locked": "Another program holds it; run again when that is done.",
 }
 """What to do, by what the database says."""
@@ -119,6 +121,9 @@ STARTING = ("starting up", "shutting down", "recovery mode", "not yet accepting"
 LASTING = ("authentication failed", "does not exist", "no pg_hba.conf entry", "no password supplied")
 """What a server says to a client that need not try again."""
 
+FORBIDDEN = ("25006", "42501")
+"""SQLSTATEs of what may only be read."""
+
 PASSING = ("40001", "40P01", "57P01", "57P02", "57P03")
 """SQLSTATEs: lost against another transaction (nothing was written), or the server stops or starts."""
 
@@ -128,7 +133,9 @@ def _told(context: ExceptionContext, name: Path | str) -> None:
     error = context.sqlalchemy_exception
     if context.is_pre_ping:  # the pool opens another connection
         return
-    if not isinstance(error, OperationalError | InterfaceError) and type(error) is not DatabaseError:
+    is_forbidden = getattr(context.original_exception, "sqlstate", None) in FORBIDDEN
+    is_failure = isinstance(error, OperationalError | InterfaceError) or type(error) is DatabaseError
+    if error is None or not (is_failure or is_forbidden):
         return
     reason = _first_line(error)
     gone = "Look whether the database runs and answers there, and run again; what was finished is kept."
