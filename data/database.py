@@ -86,7 +86,7 @@ def _options(url: str) -> dict[str, Any]:
     if url.startswith("sqlite:"):
         return {}
     options: dict[str, Any] = {"pool_pre_ping": True, "isolation_level": "READ COMMITTED"}
-    if "connect_timeout" not in make_url(url).query:
+    if url.startswith("postgresql") and "connect_timeout" not in make_url(url).query:
         options["connect_args"] = {"connect_timeout": 10}
     return options
 

@@ -10,8 +10,9 @@ Guarantees, for any number of processes on one SQLite file or PostgreSQL databas
   token: once somebody else has taken over, under whatever name, the first gets a `LeaseError`.
 - Whether a lease has run out, the database's clock tells on PostgreSQL, so that hosts agree whose clocks do not.
 - A lease that runs out before anything was sent puts the request back, or holds it for a person when that has happened
-  `MAX_ATTEMPTS` times. Once `start` is recorded (which comes before
-  anything is sent) it stays `running` until a worker has asked the laboratory (`adopt`, then poll).
+  `MAX_ATTEMPTS` times. Once `start` is recorded (which comes before anything is sent) it stays `running` until a worker
+  has asked the laboratory (`adopt`, then poll).
+- Audit lines are only ever added, each chained to the one before (`robotics.audit`).
 - A request has at most one measurement, written in the transaction that makes it `done`.
 """
 

@@ -20,9 +20,6 @@ from robotics.errors import LeaseError
 from robotics.safety import is_settled
 from robotics.transitions import target_of
 
-CLAIMS = 7234305
-"""Key of the advisory lock that a claim holds on PostgreSQL until its transaction ends."""
-
 NO_LEASE: Mapping[str, Any] = {"worker": None, "lease_token": None, "lease_until": None, "lease_s": None}
 
 SLACK_S = 60.0
@@ -93,11 +90,11 @@ class Rows:
     def next_approved(self, campaign: str | None) -> RowMapping | None:
         """The approved row that comes next, locked; rows on which another transaction acts are passed over.
 
-        Claims wait for one another (on SQLite every writer does), so they are taken, and logged, in order of priority:
-        a row that another claim is about to take would be passed over for a lower one.
+        Claims wait for every other change (on SQLite every writer does), so they are taken, and logged, in order of
+        priority: a row that another claim is about to take would be passed over for a lower one, and one that is just
+        being approved or put back would not be seen.
         """
-        if self.connection.dialect.name == "postgresql":
-            self.connection.execute(select(func.pg_advisory_xact_lock(CLAIMS)))
+        lock_audit(self.connection)
         query = by_turn(select(requests), campaign).where(requests.c.state == RequestState.APPROVED.value)
         return self.connection.execute(query.limit(1).with_for_update(skip_locked=True)).mappings().first()
 
