@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from data.errors import DriverError
+from data.errors import DriverError, TransitionError
 from data.lab import QueueItem
 from robotics.base import Driver, JobReport, JobState
 from robotics.errors import CHANGED, ConflictError, LeaseError
@@ -150,7 +150,7 @@ class _Run:
                 return
             try:
                 self._begin(item)
-            except LeaseError as error:  # the last look took longer than the lease
+            except TransitionError as error:  # the last look took longer than the lease, or a person held it meanwhile
                 self._trouble(item.request_id, str(error), write=False)
                 self.report.lost.append(item.request_id)
 

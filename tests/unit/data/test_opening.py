@@ -7,6 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import create_engine, inspect
+
+from data.database import store_url
+from data.store import Store
 
 PROCESSES, TIMES = 8, 5
 
@@ -25,8 +31,6 @@ for line in sys.stdin:
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 def test_an_empty_store_is_opened_by_many_at_once(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    from data.store import Store
-
     openers = [
         subprocess.Popen([sys.executable, "-c", OPENER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for _ in range(PROCESSES)
@@ -51,6 +55,29 @@ def test_an_empty_store_is_opened_by_many_at_once(kind: str, tmp_path: Path, req
         for opener in openers:
             opener.kill()
             opener.communicate()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_store_whose_making_was_interrupted_is_made_the_next_time(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = str(tmp_path / "new.db") if kind == "sqlite" else request.getfixturevalue("postgres")
+    upgrade = command.upgrade
+
+    def interrupted(config: Config, revision: str) -> None:
+        upgrade(config, "0001")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "upgrade", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Store.open(where)
+    monkeypatch.undo()
+    engine = create_engine(store_url(where))
+    assert inspect(engine).get_table_names() == []
+    engine.dispose()
+    store = Store.open(where)
+    store.add_campaign("1", "c", {})
+    store.close()
 
 
 def new_database(request: pytest.FixtureRequest, number: int) -> str:

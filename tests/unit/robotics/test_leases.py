@@ -164,6 +164,22 @@ def test_a_last_look_that_outlasts_the_lease_loses_the_request_and_not_the_run(q
     assert lab.arrivals == {fine: 1}
 
 
+def test_a_request_that_a_person_holds_at_the_last_look_is_let_go(queue: LabQueue) -> None:
+    first, second = approved(queue, "a"), approved(queue, "b")
+    lab = CountingLab()
+
+    def check(request: object) -> list[str]:
+        if request == queue.get(first).request:
+            queue.hold(first, by="Ada", why="out of cobalt")
+        return []
+
+    lab.check = check  # type: ignore[method-assign,assignment]
+    report = run_queue(queue, lab, options=AT_ONCE)
+    assert (report.lost, report.measured) == ([first], [second])
+    assert queue.get(first).state is RequestState.HELD
+    assert lab.arrivals == {second: 1}
+
+
 def life(queue: LabQueue) -> list[tuple[str, str, str]]:
     """Everything that a queue does, and what its trail says of it: request, action, reason."""
     a, b, c = (approved(queue, tag) for tag in "abc")
