@@ -41,6 +41,10 @@ class StoreError(RedoxaError):
     """The store is locked by another run, full, damaged or gone."""
 
 
+class LostStoreError(StoreError):
+    """The database of the store went away, or asks for the transaction to be repeated; it may be back in a moment."""
+
+
 class UnusableStoreError(StoreError, InputError):
     """What was named as the store is none, or one of another version. Exit code 2."""
 

@@ -344,6 +344,11 @@ class QueueItem(Record):
     is_intact: bool = True
     """Whether the stored request still has the hash with which it was proposed."""
     worker: str | None = None
+    """Name of who holds it, for people."""
+    lease_token: str | None = None
+    """What holds it: whoever claimed or adopted it shows this; two workers of one name have two of them."""
+    attempts: int = 0
+    """Times it was claimed."""
     lease_until: datetime | None = None
     created_at: datetime
     updated_at: datetime

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Boolean, Column, DateTime, ForeignKey, Index, Integer, String, Table, Text
+from sqlalchemy import JSON, Boolean, Column, DateTime, Float, ForeignKey, Index, Integer, String, Table, Text
 
 from data.schema import metadata
 
@@ -21,8 +21,10 @@ requests = Table(
     Column("request", JSON, nullable=False),
     Column("safety", JSON, nullable=False, comment="findings of the safety rules when they were last asked"),
     Column("safety_rules", String(40), nullable=False, comment="version of the rules that were asked"),
-    Column("worker", String(120), nullable=True),
+    Column("worker", String(120), nullable=True, comment="name of who holds it, for people"),
+    Column("lease_token", String(32), nullable=True, comment="mark of the claim or adoption that holds it"),
     Column("lease_until", DateTime(timezone=True), nullable=True),
+    Column("lease_s", Float, nullable=True, comment="length of the lease"),
     Column("attempts", Integer, nullable=False, default=0, comment="times a worker has claimed it"),
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False),
@@ -40,6 +42,8 @@ queue_events = Table(
     Column("from_state", String(12), nullable=True),
     Column("to_state", String(12), nullable=False),
     Column("why", Text, nullable=False),
+    Column("operation", String(32), nullable=True, comment="mark of the transaction that wrote it; null: before 0002"),
+    Column("chain", String(64), nullable=True, comment="sha256 of the chain before and this line; null: before 0002"),
 )
 
 measurements = Table(

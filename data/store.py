@@ -2,6 +2,8 @@
 
 Every write is one transaction that either happened whole or did not. Writing the same thing twice changes nothing.
 Any number of processes may read; writers wait for one another (SQLite) or run side by side (PostgreSQL).
+Reads and writes outlive a server that restarts and connections that drop (`data.database.in_transaction`): each is
+keyed, so that writing again where a COMMIT got no answer changes nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.schema import Table
 
 from data import schema as s
-from data.database import open_engine, writing
+from data.database import in_transaction, open_engine, reading
 from data.records import Candidate, Crystal, Origin, ScreeningResult, content_hash
 
 
@@ -79,10 +81,13 @@ class Store:
     def add_campaign(self, campaign_id: str, name: str, spec: dict[str, Any]) -> None:
         """Record a resolved spec under its content hash; what the hash leaves out (stop, schedule ...) is renewed."""
         row = {"id": campaign_id, "name": name, "spec": spec, "created_at": now()}
-        with writing(self.engine) as connection:
+
+        def work(connection: Connection) -> None:
             insert = _dialect(connection).insert(s.campaigns)
             renewed = {"name": insert.excluded.name, "spec": insert.excluded.spec}
             connection.execute(insert.on_conflict_do_update(index_elements=["id"], set_=renewed), row)
+
+        in_transaction(self.engine, work)
 
     def campaigns(self, name: str | None = None) -> list[dict[str, Any]]:
         """Rows of `campaigns`, oldest first."""
@@ -92,8 +97,7 @@ class Store:
     def complete_stage(self, campaign_id: str, round_: int, stage: str, summary: dict[str, Any]) -> None:
         """Mark a stage of a round as complete; the first summary stays."""
         row = {"campaign_id": campaign_id, "round": round_, "stage": stage, "summary": summary, "created_at": now()}
-        with writing(self.engine) as connection:
-            self._insert(connection, s.rounds, [row])
+        self._insert((s.rounds, [row]))
 
     def stage_summary(self, campaign_id: str, round_: int, stage: str) -> dict[str, Any] | None:
         """Summary of a complete stage, or None while it is not complete."""
@@ -117,10 +121,8 @@ class Store:
             {**key, "sample": chunk.first_sample + i, "candidate_id": c.id, "origin": c.origin.model_dump(mode="json")}
             for i, c in enumerate(candidates)
         ]
-        with writing(self.engine) as connection:
-            self._insert(connection, s.candidates, [candidate_row(c, stamp) for c in candidates])
-            self._insert(connection, s.chunks, [header])
-            self._insert(connection, s.proposals, proposals)
+        rows = [candidate_row(c, stamp) for c in candidates]
+        self._insert((s.candidates, rows), (s.chunks, [header]), (s.proposals, proposals))
 
     def chunks(self, campaign_id: str, round_: int) -> set[tuple[str, int]]:
         """(generator, chunk) pairs that are written."""
@@ -182,8 +184,7 @@ class Store:
             "record": result.model_dump(mode="json"),
             "created_at": now(),
         }
-        with writing(self.engine) as connection:
-            self._insert(connection, s.results, [row])
+        self._insert((s.results, [row]))
 
     def unscreened(self, campaign_id: str, round_: int, settings_hash: str) -> list[str]:
         """Ids of the round's candidates without a result under these settings, in the campaign's order."""
@@ -219,8 +220,7 @@ class Store:
 
     def put_relaxation(self, key: str, record: dict[str, Any]) -> None:
         """Keep a finished relaxation."""
-        with writing(self.engine) as connection:
-            self._insert(connection, s.relaxations, [{"key": key, "record": record, "created_at": now()}])
+        self._insert((s.relaxations, [{"key": key, "record": record, "created_at": now()}]))
 
     # -- selections and costs ------------------------------------------------------------------------------------------
 
@@ -238,8 +238,7 @@ class Store:
             }
             for x in chosen
         ]
-        with writing(self.engine) as connection:
-            self._insert(connection, s.selections, rows)
+        self._insert((s.selections, rows))
 
     def selections(self, campaign_id: str, round_: int | None = None) -> list[Selection]:
         """What was chosen, by round and rank."""
@@ -253,12 +252,17 @@ class Store:
         ]
 
     def add_costs(self, campaign_id: str, costs: Sequence[Cost]) -> None:
-        """Append what stages took."""
-        stamp = now()
+        """Append what stages took. These rows have no key: their time tells whether they are written already."""
+        stamp, c = now(), s.costs.c
         rows = [{"campaign_id": campaign_id, **vars(cost), "created_at": stamp} for cost in costs]
-        if rows:
-            with writing(self.engine) as connection:
-                connection.execute(s.costs.insert(), rows)
+        if not rows:
+            return
+        mine = select(c.id).where(c.campaign_id == campaign_id, c.created_at == stamp, c.stage == costs[0].stage)
+        in_transaction(
+            self.engine,
+            lambda connection: connection.execute(s.costs.insert(), rows),
+            is_written=lambda connection: connection.execute(mine).first() is not None,
+        )
 
     def costs(self, campaign_id: str) -> list[Cost]:
         """Costs summed by round and stage, in order of first appearance."""
@@ -280,14 +284,17 @@ class Store:
     # -- plumbing ------------------------------------------------------------------------------------------------------
 
     def _rows(self, query: Select[Any]) -> list[dict[str, Any]]:
-        with self.engine.connect() as connection:
-            return [dict(row) for row in connection.execute(query).mappings()]
+        return reading(self.engine, lambda connection: [dict(row) for row in connection.execute(query).mappings()])
 
-    def _insert(self, connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
-        """Insert rows whose key is not there yet."""
-        if not rows:
-            return
-        connection.execute(_dialect(connection).insert(table).on_conflict_do_nothing(), rows)
+    def _insert(self, *parts: tuple[Table, Sequence[dict[str, Any]]]) -> None:
+        """Insert rows whose key is not there yet into one table after the other, in one transaction."""
+
+        def work(connection: Connection) -> None:
+            for table, rows in parts:
+                if rows:
+                    connection.execute(_dialect(connection).insert(table).on_conflict_do_nothing(), rows)
+
+        in_transaction(self.engine, work)
 
 
 def _dialect(connection: Connection) -> Any:

@@ -13,6 +13,7 @@ import data
 from data.database import store_name
 from data.errors import RedoxaError
 from data.store import Store
+from robotics.audit import AuditTrail, audit_trail
 
 ASSETS = Path(data.__file__).parent / "assets"
 
@@ -24,6 +25,9 @@ SHIPPED = (
     "known_materials.parquet",
 )
 """What the main job cannot do without."""
+
+SHOWN = 3
+"""Breaks of the audit trail that are told."""
 
 
 def checks(where: str) -> list[dict[str, object]]:
@@ -44,7 +48,7 @@ def checks(where: str) -> list[dict[str, object]]:
             "screening uses every core; with one it takes twice as long",
         ),
         _disk(),
-        _store(where),
+        *_store(where),
         *_extras(),
     ]
 
@@ -91,12 +95,26 @@ def _disk() -> dict[str, object]:
     return _row("disk", free > 1, f"{free:.0f} GB free", "free at least 1 GB")
 
 
-def _store(where: str) -> dict[str, object]:
+def _store(where: str) -> list[dict[str, object]]:
     try:
         store = Store.open(where, create=False)
-        found = f"{store_name(where)}: {len(store.campaigns())} campaigns"
+        found, trail = f"{store_name(where)}: {len(store.campaigns())} campaigns", audit_trail(store.engine)
         store.close()
     except RedoxaError as error:
         # No store yet is no fault: the first run makes it.
-        return _row("store", "no store here yet" in str(error), str(error), "check the path, or move the file away")
-    return _row("store", True, found, "")
+        return [_row("store", "no store here yet" in str(error), str(error), "check the path, or move the file away")]
+    return [_row("store", True, found, ""), _audit(trail)]
+
+
+def _audit(trail: AuditTrail) -> dict[str, object]:
+    """Whether the queue's lines are as they were written; the first breaks, where they are not."""
+    found = f"{trail.lines} lines"
+    if trail.unchained:
+        found += f", {trail.unchained} of them from an older version, which cannot be checked"
+    if trail.last:
+        found += f"; the last one is {trail.last[:16]}"
+    if trail.breaks:
+        more = f" (and {len(trail.breaks) - SHOWN} more)" if len(trail.breaks) > SHOWN else ""
+        found += f"; {'; '.join(trail.breaks[:SHOWN])}{more}"
+    advice = "something else than Redoxa wrote to the store: compare it with a copy, and look who has access"
+    return _row("audit trail", not trail.breaks, found, advice)

@@ -3,11 +3,16 @@
 Guarantees, for any number of processes on one SQLite file or PostgreSQL database:
 
 - Every change of state and its audit line are one transaction. A killed process leaves the row before or after it.
+- A transaction whose connection drops is done again. It has a name (`Rows.mark`) that its audit lines and leases bear;
+  where the COMMIT got no answer, they tell whether it was written, and then it is not done again.
 - `propose` under the same key twice makes one row; the same key with another content is a `ConflictError`.
-- `claim` hands a request to one worker only. What a worker does with it afterwards is fenced by its name: once another
-  worker has taken over, the first gets a `LeaseError`.
-- A lease that runs out before anything was sent puts the request back. Once `start` is recorded (which comes before
-  anything is sent) it stays `running` until a worker has asked the laboratory (`adopt`, then poll).
+- `claim` hands a request to one worker only, with a random token. What is done with it afterwards is fenced by that
+  token: once somebody else has taken over, under whatever name, the first gets a `LeaseError`.
+- Whether a lease has run out, the database's clock tells on PostgreSQL, so that hosts agree whose clocks do not.
+- A lease that runs out before anything was sent puts the request back, or holds it for a person when that has happened
+  `MAX_ATTEMPTS` times. Once `start` is recorded (which comes before anything is sent) it stays `running` until a worker
+  has asked the laboratory (`adopt`, then poll).
+- Audit lines are only ever added, each chained to the one before (`robotics.audit`).
 - A request has at most one measurement, written in the transaction that makes it `done`.
 """
 
@@ -15,29 +20,43 @@ from __future__ import annotations
 
 import builtins
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Engine, RowMapping, select
+from sqlalchemy import Connection, Engine, RowMapping, func, select
 from sqlalchemy.exc import IntegrityError
 
-from data.database import writing
+from data.database import in_transaction, reading
 from data.errors import InputError, SafetyError, StoreError
 from data.lab import ExperimentRequest, Measurement, QueueEvent, QueueItem, RequestState, SafetyFinding
+from data.patience import Result
 from data.schema_lab import queue_events, requests
 from data.station import Station
 from robotics.errors import CHANGED, ConflictError
 from robotics.overrides import carried, decide, ensure_may_be_overridden, overridden
 from robotics.people import ensure_may, ensure_not_proposer, ensure_person
-from robotics.queue_rows import NO_LEASE, Rows, is_intact, items_query, read_request, stored_findings, to_event, to_item
+from robotics.queue_rows import (
+    NO_LEASE,
+    Rows,
+    is_intact,
+    items_query,
+    new_mark,
+    read_request,
+    stored_findings,
+    to_event,
+    to_item,
+)
 from robotics.safety import check, ensure_allowed, is_allowed, refusals, rules_version
 from robotics.transitions import target_of
 
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """What an idempotency key may look like: drivers use it in file names."""
+
+MAX_ATTEMPTS = 5
+"""Claims of a request that may end in silence; then it is held: it may be what ends its workers."""
 
 
 class ApprovalPolicy(StrEnum):
@@ -63,10 +82,12 @@ class LabQueue:
     Args:
         engine: of a database that holds the tables of `data.schema_lab` (see `data.database.open_engine`).
         station: the laboratory, for the safety rules; see `data.station`.
-        clock: gives the time in UTC.
+        clock: gives the time in UTC; by default the database's clock on PostgreSQL, and this machine's beside SQLite.
     """
 
-    def __init__(self, engine: Engine, station: Station | None = None, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(
+        self, engine: Engine, station: Station | None = None, clock: Callable[[], datetime] | None = None
+    ) -> None:
         self.engine = engine
         self.station = station or Station()
         self._clock = clock
@@ -114,7 +135,8 @@ class LabQueue:
         self._approve(request_id, by, why)
 
     def _approve(self, request_id: str, by: str, why: str) -> None:
-        with self._writing() as rows:
+
+        def work(rows: Rows) -> tuple[ExperimentRequest, tuple[SafetyFinding, ...]]:
             row = rows.get(request_id)
             target_of("approve", RequestState(row["state"]), request_id)
             request, findings = self._asked_again(row)
@@ -125,7 +147,9 @@ class LabQueue:
                 rows.move(row, "approve", by, why)
             else:
                 rows.note(row, by, f"approval refused: {refusals(findings)}")
-        ensure_allowed(request, findings)
+            return request, findings
+
+        ensure_allowed(*self._write(work))
 
     def override(self, request_id: str, rules: Sequence[str], by: str, second: str, why: str) -> None:
         """Let a refused request through limits of the laboratory, in the name of two persons; it still needs approval.
@@ -143,13 +167,16 @@ class LabQueue:
             TransitionError: it is neither proposed nor cancelled.
         """
         decided = decide(rules, by, second, why, self.station)
-        with self._writing() as rows:
+
+        def work(rows: Rows) -> None:
             row = rows.get(request_id)
             target_of("override", RequestState(row["state"]), request_id)
             ensure_may_be_overridden(request_id, decided, rows.events(request_id))
             _, findings = self._asked_again(row)
             findings = overridden(request_id, findings, decided)
             rows.move(row, "override", decided.by, decided.text, self._safety_columns(findings))
+
+        self._write(work)
 
     def apply_policy(self, policy: ApprovalPolicy, campaign: str | None = None) -> builtins.list[str]:
         """Approve what the policy may approve; returns the keys. `person` approves nothing, none an overridden one."""
@@ -183,9 +210,18 @@ class LabQueue:
         """Take the next approved request: highest priority first, then the oldest. None when there is none.
 
         Approvals that were given under other safety rules lapse: these requests are proposed again.
+
+        Args:
+            worker: name for people.
+            lease_s: a worker that is silent for this long has lost the request.
+            campaign: take this campaign's requests only.
+
+        Returns:
+            The request; its `lease_token` is what the worker shows from now on.
         """
         rules = rules_version(self.station)
-        with self._writing() as rows:
+
+        def work(rows: Rows) -> QueueItem | None:
             while (row := rows.next_approved(campaign)) is not None and row["safety_rules"] != rules:
                 why = f"approved under the safety rules {row['safety_rules']}, and now they are {rules}"
                 rows.move(row, "lapse", "safety rules", why, NO_LEASE)
@@ -193,40 +229,59 @@ class LabQueue:
                 return None
             lease = {**rows.lease(worker, lease_s), "attempts": row["attempts"] + 1}
             rows.move(row, "claim", worker, "next in the queue", lease)
-        return self.get(row["id"])
+            return rows.item(row["id"])
 
-    def give_back(self, request_id: str, worker: str, why: str) -> None:
+        return self._write(work)
+
+    def give_back(self, request_id: str, token: str | None, why: str) -> None:
         """Return a claimed request to the queue; nothing was sent."""
-        self._act("give_back", request_id, worker, why, holder=worker)
+        self._end("give_back", request_id, token, why)
 
-    def start(self, request_id: str, worker: str, lease_s: float) -> None:
+    def start(self, request_id: str, token: str | None, lease_s: float) -> None:
         """Record that the request is about to be sent. Call it before sending anything."""
-        with self._writing() as rows:
-            row = rows.get(request_id, holder=worker)
-            rows.move(row, "start", worker, "about to be sent", rows.lease(worker, lease_s))
 
-    def heartbeat(self, request_id: str, worker: str, lease_s: float) -> None:
+        def work(rows: Rows) -> None:
+            row = rows.held(request_id, token)
+            rows.move(row, "start", row["worker"], "about to be sent", rows.longer(lease_s))
+
+        self._write(work)
+
+    def heartbeat(self, request_id: str, token: str | None, lease_s: float) -> None:
         """Lengthen the lease.
 
         Raises:
             LeaseError: somebody else has taken over.
         """
-        with self._writing() as rows:
-            rows.change(rows.get(request_id, holder=worker), rows.lease(worker, lease_s))
+        self._write(lambda rows: rows.change(rows.held(request_id, token), rows.longer(lease_s)))
 
-    def park(self, request_id: str, worker: str) -> None:
+    def park(self, request_id: str, token: str | None) -> None:
         """Stop watching a running request; it goes on in the laboratory and may be adopted at once."""
-        with self._writing() as rows:
-            rows.change(rows.get(request_id, holder=worker), NO_LEASE)
+        self._write(
+            lambda rows: rows.change(rows.held(request_id, token), NO_LEASE),
+            # It leaves no audit line; that the lease is gone says that it was written.
+            is_written=lambda rows: rows.get(request_id)["lease_token"] != token,
+        )
 
     def expire(self, is_gone: Callable[[str], bool] = nobody_is_gone) -> builtins.list[str]:
-        """Put claimed requests back whose lease ran out, or whose worker is known to be gone."""
-        with self._writing() as rows:
-            found = rows.abandoned(RequestState.CLAIMED, None, is_gone)
-            for row in found:
+        """Put claimed requests back whose lease ran out, or whose worker is known to be gone; returns their keys.
+
+        One whose claims have ended so `MAX_ATTEMPTS` times is held instead.
+        """
+
+        def work(rows: Rows) -> builtins.list[str]:
+            back = []
+            for row in rows.abandoned(RequestState.CLAIMED, None, is_gone):
                 why = f"the lease of {row['worker']} ended before anything was sent"
-                rows.move(row, "expire", "queue", why, NO_LEASE)
-        return [row["id"] for row in found]
+                times = rows.times_expired(row) + 1
+                if times >= MAX_ATTEMPTS:
+                    why += f", for the {times}th time. Look what ends its workers, then release it or cancel it"
+                    rows.move(row, "hold", "queue", why, NO_LEASE)
+                else:
+                    rows.move(row, "expire", "queue", why, NO_LEASE)
+                    back.append(row["id"])
+            return back
+
+        return self._write(work)
 
     def adopt(
         self,
@@ -237,9 +292,11 @@ class LabQueue:
     ) -> builtins.list[QueueItem]:
         """Take over running requests that nobody watches: parked, lease run out, or worker known to be gone.
 
-        What became of each must be asked of the laboratory before anything is sent.
+        What became of each must be asked of the laboratory before anything is sent. As with `claim`, the worker shows
+        each one's `lease_token` from now on.
         """
-        with self._writing() as rows:
+
+        def work(rows: Rows) -> builtins.list[QueueItem]:
             found = rows.abandoned(RequestState.RUNNING, campaign, is_gone)
             for row in found:
                 lease = rows.lease(worker, lease_s)
@@ -247,16 +304,19 @@ class LabQueue:
                     rows.change(row, lease)
                 else:
                     rows.move(row, "adopt", worker, f"{row['worker']} was interrupted; the laboratory is asked", lease)
-        return [self.get(row["id"]) for row in found]
+            return [rows.item(row["id"]) for row in found]
 
-    def finish(self, request_id: str, worker: str, measurement: Measurement) -> None:
+        return self._write(work)
+
+    def finish(self, request_id: str, token: str | None, measurement: Measurement) -> None:
         """Write the measurement and close the request, in one transaction. The same measurement again changes nothing.
 
         Raises:
             ConflictError: there is another measurement, or it is of another request or candidate.
             LeaseError: somebody else has taken over.
         """
-        with self._writing() as rows:
+
+        def work(rows: Rows) -> None:
             row = rows.get(request_id)
             if (measurement.request_id, measurement.candidate_id) != (request_id, row["candidate_id"]):
                 raise ConflictError(
@@ -267,18 +327,19 @@ class LabQueue:
                 if rows.measurement_hash(request_id) != measurement.content_hash:
                     raise ConflictError(f"request {request_id} has another measurement already")
                 return
-            row = rows.get(request_id, holder=worker)
-            rows.move(row, "finish", worker, measurement.summary, NO_LEASE)
+            row = rows.held(request_id, token)
+            rows.move(row, "finish", row["worker"], measurement.summary, NO_LEASE)
             rows.add_measurement(row, measurement)
 
-    def fail(self, request_id: str, worker: str, why: str) -> None:
+        self._write(work)
+
+    def fail(self, request_id: str, token: str | None, why: str) -> None:
         """Close a request that gave no measurement, with the reason."""
-        self._act("fail", request_id, worker, why, holder=worker)
+        self._end("fail", request_id, token, why)
 
     def note(self, request_id: str, by: str, why: str) -> None:
         """Write a line to the audit trail without changing anything."""
-        with self._writing() as rows:
-            rows.note(rows.get(request_id), by, why)
+        self._write(lambda rows: rows.note(rows.get(request_id), by, why))
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
@@ -288,8 +349,8 @@ class LabQueue:
         Raises:
             StoreError: there is no such request.
         """
-        with self.engine.connect() as connection:
-            row = connection.execute(items_query().where(requests.c.id == request_id)).mappings().first()
+        query = items_query().where(requests.c.id == request_id)
+        row = reading(self.engine, lambda connection: connection.execute(query).mappings().first())
         if row is None:
             raise StoreError(f"there is no request '{request_id}' in the queue")
         return to_item(row)
@@ -299,8 +360,8 @@ class LabQueue:
         query = items_query(campaign)
         if state is not None:
             query = query.where(requests.c.state == state.value)
-        with self.engine.connect() as connection:
-            return [to_item(row) for row in connection.execute(query).mappings()]
+        rows = reading(self.engine, lambda connection: connection.execute(query).mappings().all())
+        return [to_item(row) for row in rows]
 
     def events(self, request_id: str | None = None, campaign: str | None = None) -> builtins.list[QueueEvent]:
         """The audit trail, oldest first."""
@@ -310,8 +371,8 @@ class LabQueue:
             query = query.where(e.request_id == request_id)
         if campaign is not None:
             query = query.where(e.request_id.in_(select(requests.c.id).where(requests.c.campaign == campaign)))
-        with self.engine.connect() as connection:
-            return [to_event(row) for row in connection.execute(query).mappings()]
+        rows = reading(self.engine, lambda connection: connection.execute(query).mappings().all())
+        return [to_event(row) for row in rows]
 
     def measured(self, campaign: str | None = None) -> builtins.list[tuple[ExperimentRequest, Measurement]]:
         """Requests that came back, with their measurements, in the order in which they were proposed."""
@@ -320,22 +381,38 @@ class LabQueue:
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
-    @contextmanager
-    def _writing(self) -> Iterator[Rows]:
-        with writing(self.engine) as connection:
-            yield Rows(connection, self._clock())
+    def _write(self, work: Callable[[Rows], Result], is_written: Callable[[Rows], bool] = Rows.was_written) -> Result:
+        """One transaction, done again where its connection drops, unless its mark says that it was written."""
+        mark = new_mark()
+
+        def rows(connection: Connection) -> Rows:
+            return Rows(connection, self._now(connection), mark)
+
+        return in_transaction(self.engine, lambda c: work(rows(c)), lambda c: is_written(rows(c)))
+
+    def _now(self, connection: Connection) -> datetime:
+        if self._clock is not None:
+            return self._clock()
+        if connection.dialect.name == "postgresql":
+            return connection.execute(select(func.now())).scalar_one().astimezone(UTC)
+        return utc_now()
 
     def _enter(
         self, key: str, request: ExperimentRequest, findings: tuple[SafetyFinding, ...], by: str
     ) -> tuple[SafetyFinding, ...]:
         """Write the row unless it is there; returns the findings that hold for it."""
-        with self._writing() as rows:
+
+        def work(rows: Rows) -> RowMapping | None:
             row = rows.find(key)
             if row is None:
-                row = rows.add(key, request, self._safety_columns(findings), by)
+                added = rows.add(key, request, self._safety_columns(findings), by)
                 if not is_allowed(findings):
-                    rows.move(row, "refuse", "safety rules", refusals(findings))
-                return findings
+                    rows.move(added, "refuse", "safety rules", refusals(findings))
+            return row
+
+        row = self._write(work)
+        if row is None:
+            return findings
         if row["payload_hash"] != request.content_hash:
             raise ConflictError(f"request key '{key}' is taken by another request (for {row['formula']})")
         stored = stored_findings(row)
@@ -357,10 +434,18 @@ class LabQueue:
     def _same_rules(self, row: RowMapping) -> bool:
         return bool(row["safety_rules"] == rules_version(self.station))
 
-    def _act(self, action: str, request_id: str, by: str, why: str, holder: str | None = None) -> None:
-        """One transition that ends the lease; `holder` must hold the row."""
-        with self._writing() as rows:
-            rows.move(rows.get(request_id, holder), action, by, why, NO_LEASE)
+    def _act(self, action: str, request_id: str, by: str, why: str) -> None:
+        """One transition that ends the lease, whoever holds it."""
+        self._write(lambda rows: rows.move(rows.get(request_id), action, by, why, NO_LEASE))
+
+    def _end(self, action: str, request_id: str, token: str | None, why: str) -> None:
+        """One transition by the holder of the lease, which ends it."""
+
+        def work(rows: Rows) -> None:
+            row = rows.held(request_id, token)
+            rows.move(row, action, row["worker"], why, NO_LEASE)
+
+        self._write(work)
 
     def _safety_columns(self, findings: tuple[SafetyFinding, ...]) -> dict[str, Any]:
         return {

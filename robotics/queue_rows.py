@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
@@ -14,14 +15,20 @@ from data.errors import StoreError
 from data.lab import ExperimentRequest, Measurement, QueueEvent, QueueItem, RequestState, SafetyFinding
 from data.records import content_hash
 from data.schema_lab import measurements, queue_events, requests
+from robotics.audit import append_line, aware, lock_audit
 from robotics.errors import LeaseError
 from robotics.safety import is_settled
 from robotics.transitions import target_of
 
-CLAIMS = 7234305
-"""Key of the advisory lock that a claim holds on PostgreSQL until its transaction ends."""
+NO_LEASE: Mapping[str, Any] = {"worker": None, "lease_token": None, "lease_until": None, "lease_s": None}
 
-NO_LEASE: Mapping[str, Any] = {"worker": None, "lease_until": None}
+SLACK_S = 60.0
+"""A lease that ends later than its own length and this from now was given by a clock that was set back since."""
+
+
+def new_mark() -> str:
+    """A random name for a transaction, which nobody else has."""
+    return secrets.token_hex(16)
 
 
 @dataclass(frozen=True)
@@ -31,39 +38,63 @@ class Rows:
     Attributes:
         connection: of the transaction.
         now: the time that everything in it is stamped with.
+        mark: its name: its audit lines bear it, and the leases that it gives are held by it.
     """
 
     connection: Connection
     now: datetime
+    mark: str = field(default_factory=new_mark)
 
     def find(self, request_id: str) -> RowMapping | None:
         """The row, locked until the transaction ends, or None."""
         query = select(requests).where(requests.c.id == request_id).with_for_update()
         return self.connection.execute(query).mappings().first()
 
-    def get(self, request_id: str, holder: str | None = None) -> RowMapping:
-        """The row, locked; with `holder` it must be held by that worker.
+    def get(self, request_id: str) -> RowMapping:
+        """The row, locked.
 
         Raises:
             StoreError: there is none.
-            LeaseError: another worker holds it, or nobody does.
         """
         row = self.find(request_id)
         if row is None:
             raise StoreError(f"there is no request '{request_id}' in the queue")
-        if holder is not None and row["worker"] != holder:
-            held_by = row["worker"] or "nobody"
-            raise LeaseError(f"request {request_id} is {row['state']} and held by {held_by}, not by {holder}")
         return row
+
+    def held(self, request_id: str, token: str | None) -> RowMapping:
+        """The row, locked, which the lease with this token holds.
+
+        Raises:
+            StoreError: there is none.
+            LeaseError: another lease holds it, or none does.
+        """
+        row = self.get(request_id)
+        if row["lease_token"] is None or row["lease_token"] != token:
+            held_by = row["worker"] or "nobody"
+            raise LeaseError(
+                f"request {request_id} is {row['state']} and held by {held_by}: this lease of it has ended"
+            )
+        return row
+
+    def item(self, request_id: str) -> QueueItem:
+        """Record of a row, as this transaction leaves it."""
+        return to_item(self.connection.execute(items_query().where(requests.c.id == request_id)).mappings().one())
+
+    def was_written(self) -> bool:
+        """Whether a transaction of this name was committed; waits for one that is being committed."""
+        lock_audit(self.connection)
+        line = select(queue_events.c.id).where(queue_events.c.operation == self.mark)
+        lease = select(requests.c.id).where(requests.c.lease_token == self.mark)
+        return any(self.connection.execute(query.limit(1)).first() is not None for query in (line, lease))
 
     def next_approved(self, campaign: str | None) -> RowMapping | None:
         """The approved row that comes next, locked; rows on which another transaction acts are passed over.
 
-        Claims wait for one another (on SQLite every writer does), so they are taken, and logged, in order of priority:
-        a row that another claim is about to take would be passed over for a lower one.
+        Claims wait for every other change (on SQLite every writer does), so they are taken, and logged, in order of
+        priority: a row that another claim is about to take would be passed over for a lower one, and one that is just
+        being approved or put back would not be seen.
         """
-        if self.connection.dialect.name == "postgresql":
-            self.connection.execute(select(func.pg_advisory_xact_lock(CLAIMS)))
+        lock_audit(self.connection)
         query = by_turn(select(requests), campaign).where(requests.c.state == RequestState.APPROVED.value)
         return self.connection.execute(query.limit(1).with_for_update(skip_locked=True)).mappings().first()
 
@@ -76,7 +107,19 @@ class Rows:
         return [row for row in rows if self._is_free(row) or is_gone(row["worker"])]
 
     def _is_free(self, row: RowMapping) -> bool:
-        return row["worker"] is None or row["lease_until"] is None or aware(row["lease_until"]) <= self.now
+        if row["worker"] is None or row["lease_until"] is None:
+            return True
+        left = aware(row["lease_until"]) - self.now
+        longest = timedelta.max if row["lease_s"] is None else timedelta(seconds=row["lease_s"] + SLACK_S)
+        return not timedelta(0) < left <= longest
+
+    def times_expired(self, row: RowMapping) -> int:
+        """How often a claim of the request ended in silence since a person last released it."""
+        e = queue_events.c
+        mine = e.request_id == row["id"]
+        released = select(func.coalesce(func.max(e.id), 0)).where(mine, e.action == "release").scalar_subquery()
+        query = select(func.count()).where(mine, e.action == "expire", e.id > released)
+        return int(self.connection.execute(query).scalar_one())
 
     def move(self, row: RowMapping, action: str, by: str, why: str, values: Mapping[str, Any] | None = None) -> None:
         """Take a transition of the table and write its audit line.
@@ -143,8 +186,12 @@ class Rows:
         return str(self.connection.execute(query).scalar_one())
 
     def lease(self, worker: str, lease_s: float) -> dict[str, Any]:
-        """Columns of a lease that begins now."""
-        return {"worker": worker, "lease_until": self.now + timedelta(seconds=lease_s)}
+        """Columns of a lease that begins now, held by the mark of this transaction."""
+        return {"worker": worker, "lease_token": self.mark, **self.longer(lease_s)}
+
+    def longer(self, lease_s: float) -> dict[str, Any]:
+        """Columns of a lease that its holder lengthens now."""
+        return {"lease_until": self.now + timedelta(seconds=lease_s), "lease_s": lease_s}
 
     def _log(self, request_id: str, action: str, states: tuple[str | None, str], by: str, why: str) -> None:
         values = {
@@ -155,8 +202,9 @@ class Rows:
             "from_state": states[0],
             "to_state": states[1],
             "why": why,
+            "operation": self.mark,
         }
-        self.connection.execute(insert(queue_events).values(**values))
+        append_line(self.connection, values)
 
 
 def by_turn(query: Select[Any], campaign: str | None) -> Select[Any]:
@@ -214,11 +262,6 @@ def stored_findings(row: RowMapping) -> tuple[SafetyFinding, ...]:
     """Safety findings as they were written; an override of a rule that nobody may override counts for nothing."""
     findings = (SafetyFinding.model_validate(finding) for finding in row["safety"])
     return tuple(f if is_settled(f) else f.model_copy(update={"overridden_by": ()}) for f in findings)
-
-
-def aware(value: datetime) -> datetime:
-    """The time with its zone: SQLite keeps none, and everything that is written is UTC."""
-    return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
 
 
 def _with_zone(row: Mapping[str, Any]) -> dict[str, Any]:

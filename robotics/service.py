@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from data.errors import DriverError
+from data.errors import DriverError, TransitionError
 from data.lab import QueueItem
 from robotics.base import Driver, JobReport, JobState
 from robotics.errors import CHANGED, ConflictError, LeaseError
@@ -79,7 +79,7 @@ def run_queue(
         queue: where requests come from and measurements go.
         driver: the laboratory.
         campaign: only this campaign's requests; all by default.
-        worker: a name that no other living process uses; host and process id by default.
+        worker: a name for people, and for `has_died`; host and process id by default.
         on_progress: is told how many requests are finished, of how many.
         options: leases, pauses, deadline.
 
@@ -148,7 +148,11 @@ class _Run:
             item = self.queue.claim(self.worker, self.options.lease_s, self.campaign)
             if item is None:
                 return
-            self._begin(item)
+            try:
+                self._begin(item)
+            except TransitionError as error:  # the last look took longer than the lease, or a person held it meanwhile
+                self._trouble(item.request_id, str(error), write=False)
+                self.report.lost.append(item.request_id)
 
     def _begin(self, item: QueueItem) -> None:
         """Last look at a claimed request before its start is recorded."""
@@ -161,7 +165,7 @@ class _Run:
         except DriverError as error:
             self.reachable = False
             self._trouble(item.request_id, f"the laboratory cannot be reached: {error}")
-            self.queue.give_back(item.request_id, self.worker, str(error))
+            self.queue.give_back(item.request_id, item.lease_token, str(error))
             return
         same_rules = item.safety_rules == rules_version(self.queue.station)
         findings = carried(check(item.request, self.queue.station), item.safety, same_rules=same_rules)
@@ -171,7 +175,7 @@ class _Run:
         elif obstacles:
             self._fail(item, f"the laboratory cannot: {'; '.join(obstacles)}")
         else:
-            self.queue.start(item.request_id, self.worker, self.options.lease_s)
+            self.queue.start(item.request_id, item.lease_token, self.options.lease_s)
             self.active[item.request_id] = item
 
     def _ask(self, item: QueueItem) -> None:
@@ -196,7 +200,7 @@ class _Run:
         """Lengthen the lease when a third of it is over: not at every look, which would keep the store busy."""
         now = self.options.clock()
         if now - self.beats.setdefault(request_id, now) > self.options.lease_s / 3:
-            self.queue.heartbeat(request_id, self.worker, self.options.lease_s)
+            self.queue.heartbeat(request_id, self.active[request_id].lease_token, self.options.lease_s)
             self.beats[request_id] = now
 
     def _poll(self, request_id: str) -> JobReport | None:
@@ -229,7 +233,7 @@ class _Run:
             self._fail(item, "the laboratory says it is done, and gave no measurement")
             return
         try:
-            self.queue.finish(item.request_id, self.worker, report.measurement)
+            self.queue.finish(item.request_id, item.lease_token, report.measurement)
         except ConflictError as error:
             self._fail(item, f"the measurement cannot be taken: {error}")
             return
@@ -237,7 +241,7 @@ class _Run:
         self.active.pop(item.request_id, None)
 
     def _fail(self, item: QueueItem, why: str) -> None:
-        self.queue.fail(item.request_id, self.worker, why)
+        self.queue.fail(item.request_id, item.lease_token, why)
         self.report.failed.append(item.request_id)
         self.active.pop(item.request_id, None)
 
@@ -245,7 +249,7 @@ class _Run:
         """Leave what is still running so that the next run can adopt it at once."""
         for request_id in list(self.active):
             try:
-                self.queue.park(request_id, self.worker)
+                self.queue.park(request_id, self.active[request_id].lease_token)
             except LeaseError:
                 self.report.lost.append(request_id)
                 continue

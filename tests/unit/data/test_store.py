@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from sqlalchemy import inspect, text
+from sqlalchemy import inspect
 
 from data import database, schema_lab  # noqa: F401  (declares the tables of the queue)
 from data.database import open_engine, store_name, store_url, writing
@@ -215,17 +215,6 @@ def test_a_full_store_says_so_and_keeps_what_it_has(tmp_path: Path) -> None:
     assert caught.value.exit_code == 1
     assert [row["name"] for row in store.campaigns()] == ["small"]
     store.close()
-
-
-def test_a_database_that_goes_away_says_so(postgres: str) -> None:
-    store, other = Store.open(postgres), Store.open(postgres)
-    store.campaigns()
-    with other.engine.connect() as connection:
-        connection.execute(text("select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid()"))
-    with pytest.raises(StoreError, match=r"the store cannot be used: .*run again; what was finished is kept"):
-        store.campaigns()
-    store.close()
-    other.close()
 
 
 def test_passwords_do_not_reach_messages() -> None:

@@ -27,8 +27,15 @@ def running(queue: LabQueue, worker: str = "w", tag: str = "a") -> str:
     item = queue.claim(worker, 60)
     assert item is not None
     assert item.request_id == key
-    queue.start(key, worker, 60)
+    queue.start(key, item.lease_token, 60)
     return key
+
+
+def token(queue: LabQueue, key: str) -> str:
+    """Of the lease that holds a request."""
+    found = queue.get(key).lease_token
+    assert found is not None
+    return found
 
 
 def result(key: str, tag: str = "a", voltage_V: float = 3.9) -> Measurement:
@@ -138,7 +145,7 @@ def test_only_approved_requests_of_the_campaign_are_claimed(queue: LabQueue) -> 
 
 def test_the_way_of_a_request_is_on_the_audit_trail(queue: LabQueue) -> None:
     key = running(queue)
-    queue.finish(key, "w", result(key))
+    queue.finish(key, token(queue, key), result(key))
     events = queue.events(key)
     assert [e.action for e in events] == ["propose", "approve", "claim", "start", "finish"]
     assert [e.actor for e in events] == ["campaign", "Ada", "w", "w", "w"]
@@ -168,17 +175,18 @@ def test_a_running_request_cannot_be_cancelled_or_held(queue: LabQueue) -> None:
 
 def test_an_expired_claim_returns_and_fences_its_worker(queue: LabQueue, clock: Clock) -> None:
     key = approved(queue)
-    assert queue.claim("slow", 60) is not None
+    slow = queue.claim("slow", 60)
+    assert slow is not None
     assert queue.expire() == []
     clock.advance(61)
     assert queue.expire() == [key]
     assert queue.get(key).state is RequestState.APPROVED
-    with pytest.raises(LeaseError, match="slow"):
-        queue.start(key, "slow", 60)
+    with pytest.raises(LeaseError, match="approved and held by nobody: this lease of it has ended"):
+        queue.start(key, slow.lease_token, 60)
     item = queue.claim("quick", 60)
     assert item is not None
-    with pytest.raises(LeaseError):
-        queue.give_back(key, "slow", "mine")
+    with pytest.raises(LeaseError, match="held by quick"):
+        queue.give_back(key, slow.lease_token, "mine")
 
 
 def test_a_heartbeat_keeps_the_lease(queue: LabQueue, clock: Clock) -> None:
@@ -187,22 +195,24 @@ def test_a_heartbeat_keeps_the_lease(queue: LabQueue, clock: Clock) -> None:
     assert item is not None
     for _ in range(3):
         clock.advance(50)
-        queue.heartbeat(item.request_id, "w", 60)
+        queue.heartbeat(item.request_id, item.lease_token, 60)
         assert queue.expire() == []
-    with pytest.raises(LeaseError):
-        queue.heartbeat(item.request_id, "other", 60)
+    for other in ("other", None):
+        with pytest.raises(LeaseError):
+            queue.heartbeat(item.request_id, other, 60)
 
 
 def test_an_interrupted_running_request_is_adopted_never_requeued(queue: LabQueue, clock: Clock) -> None:
     key = running(queue, "first")
+    first = token(queue, key)
     assert queue.adopt("second", 60) == []  # its lease still holds
     clock.advance(61)
     assert queue.expire() == []
     (item,) = queue.adopt("second", 60)
     assert (item.request_id, item.worker, item.state) == (key, "second", RequestState.RUNNING)
     with pytest.raises(LeaseError):
-        queue.finish(key, "first", result(key))
-    queue.finish(key, "second", result(key))
+        queue.finish(key, first, result(key))
+    queue.finish(key, item.lease_token, result(key))
     assert queue.events(key)[-2].action == "adopt"
 
 
@@ -216,7 +226,7 @@ def test_a_worker_known_to_be_gone_need_not_run_out(queue: LabQueue) -> None:
 
 def test_parked_requests_are_adopted_at_once_and_quietly(queue: LabQueue) -> None:
     key = running(queue, "w")
-    queue.park(key, "w")
+    queue.park(key, token(queue, key))
     before = len(queue.events(key))
     assert [i.request_id for i in queue.adopt("v", 60)] == [key]
     assert len(queue.events(key)) == before
@@ -224,14 +234,15 @@ def test_parked_requests_are_adopted_at_once_and_quietly(queue: LabQueue) -> Non
 
 def test_one_measurement_a_request(queue: LabQueue) -> None:
     key = running(queue)
+    mine = token(queue, key)
     with pytest.raises(ConflictError, match="not of"):
-        queue.finish(key, "w", result("another"))
+        queue.finish(key, mine, result("another"))
     with pytest.raises(ConflictError, match="not of"):
-        queue.finish(key, "w", result(key, tag="another"))
-    queue.finish(key, "w", result(key))
-    queue.finish(key, "w", result(key))  # a repeated report changes nothing
+        queue.finish(key, mine, result(key, tag="another"))
+    queue.finish(key, mine, result(key))
+    queue.finish(key, mine, result(key))  # a repeated report changes nothing
     with pytest.raises(ConflictError, match="another measurement"):
-        queue.finish(key, "w", result(key, voltage_V=1.0))
+        queue.finish(key, mine, result(key, voltage_V=1.0))
     assert queue.measured() == [(queue.get(key).request, result(key))]
     assert queue.get(key).measurement == result(key)
     assert len([e for e in queue.events(key) if e.action == "finish"]) == 1
@@ -239,7 +250,7 @@ def test_one_measurement_a_request(queue: LabQueue) -> None:
 
 def test_a_failure_keeps_its_reason(queue: LabQueue) -> None:
     key = running(queue)
-    queue.fail(key, "w", "the crucible broke")
+    queue.fail(key, token(queue, key), "the crucible broke")
     assert queue.get(key).state is RequestState.FAILED
     assert queue.events(key)[-1].why == "the crucible broke"
     assert queue.measured() == []

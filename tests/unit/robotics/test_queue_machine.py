@@ -21,7 +21,8 @@ from sqlalchemy import Engine
 from data.errors import TransitionError
 from data.lab import ExperimentRequest, Measurement, Outcome
 from data.lab import RequestState as State
-from robotics.queue import LabQueue
+from robotics.audit import verify_audit
+from robotics.queue import MAX_ATTEMPTS, LabQueue
 from robotics.transitions import TRANSITIONS
 from tests.unit.robotics.conftest import Clock, clear
 from tests.unit.robotics.samples import make_request
@@ -51,8 +52,11 @@ class QueueMachine(RuleBasedStateMachine):
         self.state: dict[str, State] = {}
         self.age: dict[str, int] = {}
         self.worker: dict[str, str | None] = {}
+        self.token: dict[tuple[str, str], str | None] = {}
+        """The last one that a worker was given for a request: it may be an old one."""
         self.until: dict[str, float] = {}
         self.time_s = 0.0
+        self.expired: dict[str, int] = {}
 
     @rule(index=st.integers(0, 5))
     def propose(self, index: int) -> None:
@@ -86,6 +90,8 @@ class QueueMachine(RuleBasedStateMachine):
         act = getattr(self.queue, action)
         if self.state[key] in TRANSITIONS[action].sources:
             act(key, by="Ada", why="because")
+            if action == "release":
+                self.expired[key] = 0
             self.state[key] = TRANSITIONS[action].target
             self.worker[key] = None
         else:
@@ -105,6 +111,7 @@ class QueueMachine(RuleBasedStateMachine):
         assert item is not None
         first = min(waiting, key=lambda k: (-self.queue.get(k).priority, self.age[k]))
         assert item.request_id == first
+        self.token[first, worker] = item.lease_token
         self._held(first, State.CLAIMED, worker)
 
     @precondition(lambda self: self.state)
@@ -123,13 +130,14 @@ class QueueMachine(RuleBasedStateMachine):
             outcome=Outcome.TARGET_NOT_FORMED,
             simulated=True,
         )
+        token = self.token.get((key, worker))
         acts = {
-            "start": lambda: self.queue.start(key, worker, LEASE_S),
-            "give_back": lambda: self.queue.give_back(key, worker, "cannot"),
-            "finish": lambda: self.queue.finish(key, worker, measurement),
-            "fail": lambda: self.queue.fail(key, worker, "broke"),
-            "park": lambda: self.queue.park(key, worker),
-            "heartbeat": lambda: self.queue.heartbeat(key, worker, LEASE_S),
+            "start": lambda: self.queue.start(key, token, LEASE_S),
+            "give_back": lambda: self.queue.give_back(key, token, "cannot"),
+            "finish": lambda: self.queue.finish(key, token, measurement),
+            "fail": lambda: self.queue.fail(key, token, "broke"),
+            "park": lambda: self.queue.park(key, token),
+            "heartbeat": lambda: self.queue.heartbeat(key, token, LEASE_S),
         }
         if action == "finish" and self.state[key] is State.DONE:
             acts[action]()  # the same measurement again: nothing happens
@@ -158,16 +166,21 @@ class QueueMachine(RuleBasedStateMachine):
     @rule()
     def expire(self) -> None:
         gone = {k for k, s in self.state.items() if s is State.CLAIMED and self._free(k)}
-        assert set(self.queue.expire()) == gone
         for key in gone:
-            self.state[key], self.worker[key] = State.APPROVED, None
+            self.expired[key] = self.expired.get(key, 0) + 1
+        back = {key for key in gone if self.expired[key] < MAX_ATTEMPTS}
+        assert set(self.queue.expire()) == back
+        for key in gone:
+            self.state[key], self.worker[key] = State.APPROVED if key in back else State.HELD, None
 
     @rule(worker=st.sampled_from(WORKERS))
     def adopt(self, worker: str) -> None:
         free = {k for k, s in self.state.items() if s is State.RUNNING and self._free(k)}
-        assert {item.request_id for item in self.queue.adopt(worker, LEASE_S)} == free
-        for key in free:
-            self._held(key, State.RUNNING, worker)
+        adopted = self.queue.adopt(worker, LEASE_S)
+        assert {item.request_id for item in adopted} == free
+        for item in adopted:
+            self.token[item.request_id, worker] = item.lease_token
+            self._held(item.request_id, State.RUNNING, worker)
 
     def _held(self, key: str, state: State, worker: str) -> None:
         self.state[key], self.worker[key], self.until[key] = state, worker, self.time_s + LEASE_S
@@ -197,6 +210,7 @@ class QueueMachine(RuleBasedStateMachine):
                 assert event.from_state is before.to_state
                 assert event.from_state in TRANSITIONS[event.action].sources
                 assert event.to_state is TRANSITIONS[event.action].target
+        assert verify_audit(self.engine) == []
 
 
 def test_any_order_of_actions_keeps_the_queue_whole(engine: Engine) -> None:

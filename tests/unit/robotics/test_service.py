@@ -278,8 +278,9 @@ def test_kill_9_of_the_real_process_and_a_rerun(tmp_path: Path) -> None:
 def test_a_request_that_was_changed_in_the_store_never_reaches_the_laboratory(queue: LabQueue, started: bool) -> None:
     (key,) = fill(queue, 1)
     if started:  # by a worker that died before it sent anything
-        assert queue.claim(GONE, 60) is not None
-        queue.start(key, GONE, 60)
+        item = queue.claim(GONE, 60)
+        assert item is not None
+        queue.start(key, item.lease_token, 60)
     swap(queue, key)
     lab = CountingLab()
     run_queue(queue, lab, options=AT_ONCE)
