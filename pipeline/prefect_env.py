@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from data.errors import InputError, RedoxaError
@@ -37,6 +37,18 @@ def quiet_environment(home: Path) -> None:
     # Shutting the ephemeral server down while events are under way is harmless, but loud.
     for name in ("prefect", "httpx", "httpcore", "asyncio", "uvicorn", "docket"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+@contextmanager
+def ended_in_order() -> Iterator[None]:
+    """Let SIGTERM do what Ctrl-C does, and both end the block without a fault."""
+
+    def interrupt(_signal: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    with suppress(KeyboardInterrupt):
+        yield
 
 
 @contextmanager
@@ -102,7 +114,7 @@ def server(timeout_s: float = 120.0) -> Iterator[str]:
         os.environ.pop("PREFECT_API_URL", None)
         process.terminate()
         try:
-            process.wait(10)
+            process.wait(3)  # its database is whole whenever it is killed
         except subprocess.TimeoutExpired:
             process.kill()
 
@@ -110,6 +122,9 @@ def server(timeout_s: float = 120.0) -> Iterator[str]:
 def _free_port(wanted: int) -> int:
     for port in (wanted, 0):
         with socket.socket() as probe:
+            probe.setsockopt(
+                socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+            )  # so that a new server stands where the last did
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
