@@ -144,7 +144,8 @@ class Watch:
 
         A server that does not answer now is asked at the next look.
         """
-        with suppress(httpx.HTTPError, PrefectException), get_client(sync_client=True) as client:
+        # Prefect says it with a RuntimeError where nothing answers at all; the runner tells of it, if it lasts.
+        with suppress(httpx.HTTPError, PrefectException, RuntimeError), get_client(sync_client=True) as client:
             taken = [run for run in self._runs(client, TAKEN) if not _mark_if_gone(client, run)]
             self._free_places(client, {run.deployment_id for run in taken if run.deployment_id is not None})
             forget_runs({str(run.id) for run in taken})
