@@ -15,6 +15,9 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import gettempdir
+
+from filelock import FileLock, Timeout
 
 from data.errors import InputError, RedoxaError
 
@@ -100,7 +103,24 @@ def server(timeout_s: float = 120.0) -> Iterator[str]:
     if given := os.environ.get("PREFECT_API_URL"):
         yield given
         return
-    port = _free_port(4200)
+    with _usual_port() as usual:
+        yield from _own_server(_free_port(usual), timeout_s)
+
+
+@contextmanager
+def _usual_port() -> Iterator[int]:
+    """Prefect's usual port, or 0 for any, while another command has the usual one or is about to take it."""
+    usual = FileLock(Path(gettempdir()) / f"redoxa-port-{os.getuid()}.lock")
+    try:
+        usual.acquire(timeout=0)
+    except Timeout:
+        yield 0
+        return
+    with usual:
+        yield 4200
+
+
+def _own_server(port: int, timeout_s: float) -> Iterator[str]:
     url = f"http://127.0.0.1:{port}/api"
     process = subprocess.Popen(
         [sys.executable, "-m", "pipeline.prefect_env", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
