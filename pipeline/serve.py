@@ -14,7 +14,6 @@ import signal
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -34,6 +33,7 @@ from prefect.exceptions import PrefectException
 from prefect.runner import Runner
 from prefect.states import Completed, Crashed
 
+from data.errors import RedoxaError
 from pipeline.campaign import CampaignSpec
 from pipeline.flows import description, discovery_campaign, store_shown
 from pipeline.lock import forget_runs, is_alive
@@ -44,6 +44,9 @@ LOOK_S = 10.0
 
 BEGUN_S = 60.0
 """A run that has been pending for so long, without a process, will not begin any more."""
+
+PATIENCE = 6
+"""Looks in vain after which the server is given up."""
 
 WAITING = frozenset({"AwaitingConcurrencySlot", "Late"})
 TAKEN = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
@@ -58,7 +61,7 @@ def serve(where: str, specs: Sequence[CampaignSpec]) -> None:
     over = threading.Event()
     threading.Thread(target=watch.keep_looking, args=(over,), daemon=True).start()
     try:
-        asyncio.run(_until_told(runner))
+        asyncio.run(_until_told(runner, watch))
     finally:
         over.set()
         end_flows(0)
@@ -89,22 +92,27 @@ def _deployment(where: str, spec: CampaignSpec) -> dict[str, Any]:
     }
 
 
-async def _until_told(runner: Runner) -> None:
-    """Run what comes due, until SIGTERM or Ctrl-C; then end the flows first, since the runner waits for them."""
+async def _until_told(runner: Runner, watch: Watch) -> None:
+    """Run what comes due, until SIGTERM or Ctrl-C; then end the flows first, since the runner waits for them.
+
+    Raises:
+        RedoxaError: the server has not answered for a while.
+    """
     loop, told = asyncio.get_running_loop(), asyncio.Event()
     serving = asyncio.create_task(runner.start())
     while not (runner.started or serving.done()):
         await asyncio.sleep(0.05)
     for number in (signal.SIGTERM, signal.SIGINT):  # after the runner's own, which waits half a minute
         loop.add_signal_handler(number, told.set)
-    waiting = asyncio.create_task(told.wait())
-    await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
-    if told.is_set():
+    while not (told.is_set() or serving.done() or watch.in_vain >= PATIENCE):
+        await asyncio.wait({serving}, timeout=0.2)
+    if not serving.done():
         await asyncio.to_thread(end_flows, 2)
         serving.cancel()
-        await asyncio.wait({serving}, timeout=4)
+        await asyncio.wait({serving}, timeout=4 if told.is_set() else 1)
         end_flows(0)
-    waiting.cancel()
+    if watch.in_vain >= PATIENCE:
+        raise RedoxaError("Prefect's server does not answer any more. Serve again; what was finished is kept.")
     if serving.done() and not serving.cancelled():
         serving.result()
 
@@ -127,12 +135,14 @@ class Watch:
 
     Attributes:
         deployments: whose runs.
+        in_vain: looks in turn that the server has not answered.
     """
 
     def __init__(self, deployments: Sequence[UUID]) -> None:
         self.deployments = list(deployments)
         self._idle: set[UUID] = set(deployments)
         """Deployments that had no run at the last look; at the first, nothing of ours has begun yet."""
+        self.in_vain = 0
 
     def keep_looking(self, over: threading.Event) -> None:
         """Look again and again."""
@@ -144,8 +154,15 @@ class Watch:
 
         A server that does not answer now is asked at the next look.
         """
-        # Prefect says it with a RuntimeError where nothing answers at all; the runner tells of it, if it lasts.
-        with suppress(httpx.HTTPError, PrefectException, RuntimeError), get_client(sync_client=True) as client:
+        try:
+            self._look()
+        except (httpx.HTTPError, PrefectException, RuntimeError):  # a RuntimeError where nothing answers at all
+            self.in_vain += 1
+        else:
+            self.in_vain = 0
+
+    def _look(self) -> None:
+        with get_client(sync_client=True) as client:
             taken = [run for run in self._runs(client, TAKEN) if not _mark_if_gone(client, run)]
             self._free_places(client, {run.deployment_id for run in taken if run.deployment_id is not None})
             forget_runs({str(run.id) for run in taken})

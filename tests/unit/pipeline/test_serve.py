@@ -7,15 +7,17 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 from uuid import UUID, uuid4
 
+import httpx
 import pytest
 from prefect.client.schemas.objects import FlowRun, State, StateType
 
 from pipeline.campaign import CampaignSpec
 from pipeline.flows import description
 from pipeline.lock import forget_runs, is_alive, live_with_parent, run_lock
-from pipeline.serve import BEGUN_S, _mark_if_gone, superfluous
+from pipeline.serve import BEGUN_S, Watch, _mark_if_gone, superfluous
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -113,6 +115,15 @@ def test_which_runs_are_gone(
         run_lock(str(run.id)).touch()
     assert _mark_if_gone(server, run) is gone
     assert [s.type for s in server.set] == ([StateType.CRASHED] if marked else [])
+
+
+def test_looks_in_vain_are_counted_until_one_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch = Watch([])
+    for fault in (httpx.ConnectError("no"), RuntimeError("Failed to reach API"), None, httpx.ReadTimeout("late")):
+        monkeypatch.setattr(watch, "_look", Mock(side_effect=fault))
+        watch.look()
+        assert (watch.in_vain > 0) is (fault is not None)
+    assert watch.in_vain == 1
 
 
 def test_the_page_tells_the_schedule() -> None:
