@@ -164,6 +164,7 @@ class Schedule(Section):
 
     cron: Annotated[str, AfterValidator(check_cron)] | None = None
     every_minutes: float | None = Field(default=None, ge=1)
+    rounds_per_run: int = Field(default=1, ge=1, le=10_000, description="rounds that are completed each time")
 
     @model_validator(mode="after")
     def _one(self) -> Schedule:

@@ -13,11 +13,15 @@ import shutil
 import sys
 from pathlib import Path
 from tempfile import gettempdir
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
+from cyclopts.validators import Number
 
 from data.errors import InputError, RedoxaError
+
+if TYPE_CHECKING:
+    from pipeline.session import Session
 
 Store = Annotated[str, Parameter(name="--store", env_var="REDOXA_STORE", help="path or URL of the store")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="print lines of JSON for machines")]
@@ -154,45 +158,69 @@ def validate(*files: Path, as_json: Json = False) -> int:
 
 
 @app.command
-def run(campaign: str, *, store: Store = DEFAULT_STORE, prefect: bool = True, as_json: Json = False) -> int:
+def run(
+    campaign: str,
+    *,
+    rounds: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
+    store: Store = DEFAULT_STORE,
+    prefect: bool = True,
+    as_json: Json = False,
+) -> int:
     """Run a campaign, or go on where it stopped.
 
     Args:
         campaign: campaign file; or the name or id of a campaign that is in the store, to go on with it.
+        rounds: complete at most so many more rounds; by default all that the campaign is to have.
         prefect: run the stages as Prefect tasks; --no-prefect runs the plain functions.
     """
-    from pipeline.console import emit, note, progress_bars
+    from pipeline.console import emit, note, progress_bars, say
     from pipeline.lookup import find_spec
-    from pipeline.prefect_env import faults_told, quiet_environment, server
-    from pipeline.session import register, runs_folder, session_for
+    from pipeline.rounds import ended, report_is_current, told
+    from pipeline.session import register, session_for
 
     spec = find_spec(store, campaign)
     campaign_id = register(store, spec)
     session = session_for(store, campaign_id)
     session.spec = spec
     try:
-        with progress_bars(quiet=as_json) as session.on_progress:
-            if prefect:
-                quiet_environment(runs_folder(store) / ".prefect")
-                with faults_told(), server():
-                    from pipeline.flows import discovery_campaign, store_shown
-
-                    summary = discovery_campaign(spec.name, campaign_id, store_shown(store))
-            else:
-                from pipeline.run import run_campaign
-
-                summary = run_campaign(store, campaign_id)
+        end = ended(session)
+        nothing_to_do = bool(end) and report_is_current(session)
+        if nothing_to_do:
+            summary = told(session, end)
+        else:
+            with progress_bars(quiet=as_json) as session.on_progress:
+                summary = _run(session, rounds, prefect=prefect and not end)
     finally:
         session.close()
         session_for.cache_clear()
     if as_json:
         emit("campaign", **summary)
+    elif nothing_to_do:
+        say(f"Nothing to do for '{spec.name}': {end}. Report: {summary['report']}")
     else:
         from pipeline.summary import print_summary
 
         print_summary(store, summary)
         note(f"Report: {Path(summary['report']).resolve().as_uri()}")
     return 1 if summary["counts"]["verdict_error"] else 0
+
+
+def _run(session: Session, rounds: int | None, *, prefect: bool) -> dict[str, Any]:
+    """Run the campaign of a session, through Prefect or directly; returns its summary."""
+    store, campaign_id = session.where, session.campaign_id
+    if not prefect:
+        from pipeline.run import run_campaign
+
+        return run_campaign(store, campaign_id, rounds=rounds)
+    from pipeline.lookup import shown_as
+    from pipeline.prefect_env import faults_told, quiet_environment, server
+    from pipeline.session import runs_folder
+
+    quiet_environment(runs_folder(store) / ".prefect")
+    with faults_told(), server():
+        from pipeline.flows import discovery_campaign, store_shown
+
+        return dict(discovery_campaign(shown_as(store, session.spec), store_shown(store), rounds))
 
 
 @app.command
@@ -296,29 +324,39 @@ def diff(a: str, b: str, *, store: Store = DEFAULT_STORE, as_json: Json = False)
 
 
 @app.command
-def serve(campaign: str, *, store: Store = DEFAULT_STORE) -> None:
-    """Register the campaign as a scheduled deployment on a Prefect server and run it until interrupted.
+def serve(*campaigns: str, store: Store = DEFAULT_STORE) -> None:
+    """Run campaigns by their schedules on a Prefect server, until interrupted or ended.
 
     The server is the one of PREFECT_API_URL; without it, one is started on 127.0.0.1 for as long as this runs.
 
     Args:
-        campaign: campaign file with a `schedule` section; or name or id of one in the store.
+        campaigns: campaign files with a `schedule` section; or names or ids of such campaigns in the store.
     """
     from pipeline.console import note
     from pipeline.lookup import find_spec
-    from pipeline.prefect_env import faults_told, quiet_environment, server
+    from pipeline.prefect_env import ended_in_order, faults_told, quiet_environment, server
     from pipeline.session import register, runs_folder
 
-    spec = find_spec(store, campaign)
-    if spec.schedule is None:
-        raise InputError(f"{campaign}: has no schedule section. Add for example `schedule: {{cron: '0 2 * * *'}}`.")
-    campaign_id = register(store, spec)
+    if not campaigns:
+        raise InputError("name at least one campaign file")
+    specs = {}
+    for campaign in campaigns:
+        spec = find_spec(store, campaign)
+        if spec.schedule is None:
+            raise InputError(f"{campaign}: has no schedule section. Add for example `schedule: {{cron: '0 2 * * *'}}`.")
+        if spec.name in specs:
+            raise InputError(f"{campaign}: another of these campaigns is named '{spec.name}' too. Rename one of them.")
+        specs[spec.name] = spec
+    for spec in specs.values():
+        register(store, spec)
     quiet_environment(runs_folder(store) / ".prefect")
-    with faults_told(), server() as url:
-        from pipeline.flows import serve as serve_flow
+    with ended_in_order(), faults_told(), server() as url:
+        from pipeline.serve import serve as serve_all
 
-        note(f"Serving '{spec.name}' on {url.removesuffix('/api')} ({spec.schedule.words}); Ctrl-C ends it")
-        serve_flow(store, spec, campaign_id)
+        for spec in specs.values():
+            note(f"Serving '{spec.name}' on {url.removesuffix('/api')} ({spec.schedule and spec.schedule.words})")
+        note("Ctrl-C ends it")
+        serve_all(store, list(specs.values()))
 
 
 @app.command(name="list")

@@ -5,27 +5,30 @@ Importing this module imports Prefect; call `pipeline.prefect_env.quiet_environm
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from prefect import flow, task
 from prefect.artifacts import create_link_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
-from prefect.runtime import task_run
+from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run, task_run
+from prefect.states import Completed
 
 from data.database import store_file, store_name
 from data.registry import load
 from pipeline import stages
 from pipeline.campaign import CampaignSpec
+from pipeline.lock import live_with_parent
+from pipeline.lookup import find_campaign
 from pipeline.report.strips import target_text
 from pipeline.report.text import label
 from pipeline.report_file import write_report
+from pipeline.rounds import ended
 from pipeline.run import run_campaign
+from pipeline.session import session_for
 from pipeline.tables import funnel_rows, top_rows
 from screening import PROPERTIES
 
@@ -66,20 +69,25 @@ TASKS: dict[Callable[..., Any], Callable[..., Any]] = {
 
 
 @flow(name="discovery-campaign", flow_run_name="{campaign}", persist_result=False, validate_parameters=False)
-def discovery_campaign(campaign: str, campaign_id: str, store: str) -> dict[str, Any]:  # noqa: ARG001 (the run's name)
+def discovery_campaign(campaign: str, store: str, rounds: int | None = None) -> State[Any]:
     """Run a campaign of a store, or go on where it stopped: generate, screen, select, queue, measure, report.
 
     One task is one batch of a stage. What is finished is in the store and is never repeated.
 
     Args:
-        campaign: name, as in the campaign file.
-        campaign_id: what stands for everything that decides what the campaign finds.
+        campaign: name or id of a campaign in the store; of several of one name it is the newest.
         store: path of the store; of a database its URL without user and password, which stay in REDOXA_STORE.
+        rounds: complete at most so many more rounds; null for all that the campaign is to have.
     """
+    live_with_parent(str(flow_run.id))
     where = _reached(store)
-    result = run_campaign(where, campaign_id, lambda stage, *args: TASKS[stage](*args))
+    campaign_id = find_campaign(where, campaign)
+    nothing_to_do = ended(session_for(where, campaign_id))
+    result = run_campaign(where, campaign_id, lambda stage, *args: TASKS[stage](*args), rounds)
+    if nothing_to_do:
+        return Completed(message=f"nothing to do: {nothing_to_do}", data=result)
     publish_artifacts(where, result)
-    return result
+    return Completed(message=result["ended"], data=result)
 
 
 def store_shown(where: str) -> str:
@@ -125,34 +133,19 @@ def description(spec: CampaignSpec) -> str:
             "",
             f"- Elements: {', '.join(spec.allowed_symbols)}",
             f"- Candidates a round: {steps}; {spec.stop.rounds} {'round' if spec.stop.rounds == 1 else 'rounds'}",
+            *_when(spec),
             f"- Laboratory: {spec.lab.driver}{simulated}, {spec.select.batch_size} a round; {approval}",
         )
     )
 
 
+def _when(spec: CampaignSpec) -> list[str]:
+    if spec.schedule is None:
+        return []
+    per_run = spec.schedule.rounds_per_run
+    return [f"- Schedule: {spec.schedule.words}, {per_run} {'round' if per_run == 1 else 'rounds'} each time"]
+
+
 def _unit(name: str) -> str:
     unit: str = load(PROPERTIES, "property", name).unit
     return "" if unit == "1" else unit
-
-
-def serve(where: str, spec: CampaignSpec, campaign_id: str) -> None:
-    """Register a scheduled deployment of the campaign on the Prefect server and run it until interrupted.
-
-    One run at a time: a run that comes due while another is going is cancelled, since the next one goes on anyway.
-    """
-    schedule: dict[str, Any] = {}
-    if spec.schedule is not None and spec.schedule.cron is not None:
-        schedule["cron"] = spec.schedule.cron
-    elif spec.schedule is not None and spec.schedule.every_minutes is not None:
-        schedule["interval"] = 60 * spec.schedule.every_minutes
-    with suppress(KeyboardInterrupt):
-        discovery_campaign.serve(
-            name=spec.name,
-            description=description(spec),
-            tags=["redoxa", spec.goal.working_ion, spec.goal.electrode, f"lab: {spec.lab.driver}"],
-            version=importlib.metadata.version("redoxa"),
-            parameters={"campaign": spec.name, "campaign_id": campaign_id, "store": store_shown(where)},
-            global_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW),
-            print_starting_message=False,
-            **schedule,
-        )

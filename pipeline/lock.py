@@ -1,9 +1,16 @@
-"""One run of a campaign at a time: a lock that frees itself when its process dies, however it dies."""
+"""Locks that free themselves when their process dies, however it dies.
+
+One says that a campaign is running, so that it runs once at a time; one says that the process of a scheduled run lives.
+"""
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
@@ -76,3 +83,49 @@ def _busy(session: Session) -> StoreError:
     return StoreError(
         f"campaign '{session.spec.name}' is already running on this store. Wait for it, or stop it; then run again."
     )
+
+
+def run_lock(run_id: str) -> Path:
+    """File that the process of a scheduled run locks for as long as it lives."""
+    return Path(os.environ["PREFECT_HOME"]) / "redoxa-runs" / f"{run_id}.lock"
+
+
+def live_with_parent(run_id: str) -> None:
+    """Where `redoxa serve` has started this process: show that it lives, and end it when that ends, however it does.
+
+    Nothing is lost by it: what is finished is in the store.
+    """
+    if (parent := multiprocessing.parent_process()) is None:
+        return
+    path = run_lock(run_id)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    lock.acquire(timeout=10)
+
+    def watch() -> None:
+        parent.join()
+        lock.release()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()  # it keeps the lock to the last moment of the process
+
+
+def is_alive(run_id: str) -> bool | None:
+    """Whether the process of a scheduled run lives; None where this machine has not seen it begin."""
+    path = run_lock(run_id)
+    if not path.exists():
+        return None
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
+def forget_runs(but: set[str]) -> None:
+    """Remove the lock files of runs that are over."""
+    for path in run_lock("any").parent.glob("*.lock"):
+        if path.stem not in but and not is_alive(path.stem):
+            path.unlink(missing_ok=True)

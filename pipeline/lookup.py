@@ -45,6 +45,11 @@ def find_campaign(where: str, name: str) -> str:
     raise InputError(f"{store_name(where)}: no campaign '{name}'. {suggest(name, known)}")
 
 
+def shown_as(where: str, spec: CampaignSpec) -> str:
+    """What finds this campaign in the store again: its name, or its id where a newer one has the name."""
+    return spec.name if find_campaign(where, spec.name) == spec.id else spec.id
+
+
 def find_spec(where: str, name: str) -> CampaignSpec:
     """The campaign in a file, or else the newest in the store with this name or id.
 

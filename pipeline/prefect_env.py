@@ -13,8 +13,11 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import gettempdir
+
+from filelock import FileLock, Timeout
 
 from data.errors import InputError, RedoxaError
 
@@ -37,6 +40,21 @@ def quiet_environment(home: Path) -> None:
     # Shutting the ephemeral server down while events are under way is harmless, but loud.
     for name in ("prefect", "httpx", "httpcore", "asyncio", "uvicorn", "docket"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+@contextmanager
+def ended_in_order() -> Iterator[None]:
+    """Let SIGTERM do what Ctrl-C does, and both end the block without a fault."""
+
+    def interrupt(_signal: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        with suppress(KeyboardInterrupt):
+            yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
@@ -85,7 +103,24 @@ def server(timeout_s: float = 120.0) -> Iterator[str]:
     if given := os.environ.get("PREFECT_API_URL"):
         yield given
         return
-    port = _free_port(4200)
+    with _usual_port() as usual:
+        yield from _own_server(_free_port(usual), timeout_s)
+
+
+@contextmanager
+def _usual_port() -> Iterator[int]:
+    """Prefect's usual port, or 0 for any, while another command has the usual one or is about to take it."""
+    usual = FileLock(Path(gettempdir()) / f"redoxa-port-{os.getuid()}.lock")
+    try:
+        usual.acquire(timeout=0)
+    except Timeout:
+        yield 0
+        return
+    with usual:
+        yield 4200
+
+
+def _own_server(port: int, timeout_s: float) -> Iterator[str]:
     url = f"http://127.0.0.1:{port}/api"
     process = subprocess.Popen(
         [sys.executable, "-m", "pipeline.prefect_env", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
@@ -102,7 +137,7 @@ def server(timeout_s: float = 120.0) -> Iterator[str]:
         os.environ.pop("PREFECT_API_URL", None)
         process.terminate()
         try:
-            process.wait(10)
+            process.wait(3)  # its database is whole whenever it is killed
         except subprocess.TimeoutExpired:
             process.kill()
 
@@ -110,6 +145,9 @@ def server(timeout_s: float = 120.0) -> Iterator[str]:
 def _free_port(wanted: int) -> int:
     for port in (wanted, 0):
         with socket.socket() as probe:
+            probe.setsockopt(
+                socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+            )  # so that a new server stands where the last did
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:

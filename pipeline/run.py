@@ -1,6 +1,7 @@
 """The sentence: generate, screen, select, queue, measure, learn, report, round after round.
 
-One loop serves both ways of running. `call` runs a stage: directly, or as a Prefect task (`pipeline.flows`).
+What is complete is passed over. One loop serves both ways of running: `call` runs a stage directly, or as a Prefect
+task (`pipeline.flows`).
 """
 
 from __future__ import annotations
@@ -8,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from data.errors import InputError
 from pipeline import stages
 from pipeline.lock import campaign_lock
 from pipeline.report_file import write_report
+from pipeline.rounds import all_complete, budget_spent, complete_rounds, ended, report_is_current, told
 from pipeline.session import Session, session_for
 
 Call = Callable[..., Any]
@@ -22,34 +25,51 @@ def direct(stage: Callable[..., Any], *args: Any) -> Any:
     return stage(*args)
 
 
-def run_campaign(where: str, campaign_id: str, call: Call = direct) -> dict[str, Any]:
+def run_campaign(where: str, campaign_id: str, call: Call = direct, rounds: int | None = None) -> dict[str, Any]:
     """Run a campaign to its end, or to where it waits for a person or a laboratory; go on where it stopped before.
+
+    A campaign that is at its end costs a few queries: nothing is locked, started or written, unless its report is old.
 
     Args:
         where: path or URL of the store.
         campaign_id: a campaign that is in the store.
         call: how stages are run.
+        rounds: complete at most so many rounds that are not complete yet; by default all.
 
     Returns:
         The summary (see `stages.summary`) with `ended`: why the run came to its end.
+
+    Raises:
+        InputError: less than one round is asked for.
+        StoreError: another process runs this campaign.
     """
+    if rounds is not None and rounds < 1:
+        raise InputError(f"rounds: {rounds} is less than one. Leave it out to complete all of them.")
     session = session_for(where, campaign_id)
+    if (end := ended(session)) and report_is_current(session):
+        return told(session, end)
     with campaign_lock(session):
-        ended = _rounds(session, call)
-        report = call(write_report, where, campaign_id, ended)
-    return {**stages.summary(where, campaign_id), "ended": ended, "report": report}
+        end = _rounds(session, call, rounds)
+        report = call(write_report, where, campaign_id, end)
+    return told(session, end, report)
 
 
-def _rounds(session: Session, call: Call) -> str:
-    spec, key = session.spec, (session.where, session.campaign_id)
-    for round_ in range(spec.stop.rounds):
-        budget = spec.stop.budget_minutes
-        if budget is not None and round_ > 0 and stages.screening_minutes(session) >= budget:
-            return f"the budget of {budget:g} minutes is spent"
+def _rounds(session: Session, call: Call, most: int | None) -> str:
+    """Work off the rounds that are not complete; returns why it came to its end."""
+    last, key = session.spec.stop.rounds, (session.where, session.campaign_id)
+    missing = [i for i, complete in enumerate(complete_rounds(session)) if not complete]
+    for nth, round_ in enumerate(missing, start=1):
+        if spent := budget_spent(session, round_):
+            return spent
         if waiting := _round(session, call, round_):
             return waiting
-        call(write_report, *key, f"round {round_ + 1} of {spec.stop.rounds} is complete")
-    return f"all {spec.stop.rounds} rounds are complete" if spec.stop.rounds > 1 else "the round is complete"
+        said = f"round {round_ + 1} of {last} is complete"
+        if round_ == missing[-1]:
+            break
+        if nth == most:
+            return said
+        call(write_report, *key, said)
+    return all_complete(session)
 
 
 def _round(session: Session, call: Call, round_: int) -> str:

@@ -14,7 +14,7 @@ from ase.data import atomic_numbers
 
 from data.database import store_name
 from data.errors import RedoxaError
-from data.lab import ExperimentRequest, Measurement, RequestState
+from data.lab import ExperimentRequest, Measurement, QueueItem, RequestState
 from data.records import Candidate, Origin, ScreeningResult, Verdict, VoltageStep
 from data.registry import load
 from data.store import Chunk, Cost, Selection
@@ -103,9 +103,9 @@ def condition_of(spec: CampaignSpec, aims: frozenset[str] = frozenset()) -> Cond
 def pending_batches(where: str, campaign_id: str, round_: int) -> list[list[str]]:
     """Ids of the round's candidates without a result, in batches."""
     session = session_for(where, campaign_id)
-    if budget_left(session, round_) == 0:
-        return []
     ids = session.store.unscreened(campaign_id, round_, session.spec.screening.settings_hash)
+    if not ids or budget_left(session, round_) == 0:
+        return []
     return [ids[i : i + BATCH] for i in range(0, len(ids), BATCH)]
 
 
@@ -270,10 +270,12 @@ def learned(session: Session, before: int | None = None) -> dict[str, Calibratio
 
 def round_is_open(where: str, campaign_id: str, round_: int) -> bool:
     """True while a request of the round waits for a person or for the laboratory."""
-    session = session_for(where, campaign_id)
-    return any(
-        row.state not in FINAL for row in session.queue.list(campaign=campaign_id) if row.request.round == round_
-    )
+    return any(row.request.round == round_ for row in open_requests(session_for(where, campaign_id)))
+
+
+def open_requests(session: Session) -> list[QueueItem]:
+    """Requests of the campaign that wait for a person or for the laboratory."""
+    return [row for row in session.queue.list(campaign=session.campaign_id) if row.state not in FINAL]
 
 
 def screening_minutes(session: Session) -> float:

@@ -37,7 +37,7 @@ def test_five_kills_end_where_an_undisturbed_run_ends(tiny_run: tuple[Path, Fini
     last = redoxa("run", TINY, "--json", cwd=tmp_path)
     assert last.code == 0, last.err
     assert contents(store) == contents(undisturbed / "runs" / "redoxa.db")
-    assert _no_orphans(tmp_path)
+    assert no_orphans(tmp_path)
 
 
 @pytest.mark.parametrize(("by", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
@@ -60,7 +60,7 @@ def test_a_terminal_ends_a_run_and_its_prefect_server(by: signal.Signals, code: 
     assert "Traceback" not in said
     assert "ERROR" not in said
     assert code != 130 or said.splitlines()[-1].startswith("redoxa: interrupted; what was finished is in the store")
-    assert _no_orphans(tmp_path)
+    assert no_orphans(tmp_path)
 
 
 def rows_of(store: Path) -> int:
@@ -74,7 +74,7 @@ def rows_of(store: Path) -> int:
             return 0
 
 
-def _no_orphans(folder: Path) -> bool:
+def no_orphans(folder: Path) -> bool:
     """No worker of a killed run is left behind (workers watch their parent)."""
     end = time.monotonic() + 20
     while time.monotonic() < end:

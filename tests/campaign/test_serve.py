@@ -27,7 +27,7 @@ def _raise_for_status(response: httpx.Response) -> None:
     response.raise_for_status()
 
 
-def _until(what: str, seconds: float, check: Callable[[], Any]) -> Any:
+def until(what: str, seconds: float, check: Callable[[], Any]) -> Any:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:
@@ -62,14 +62,15 @@ def test_a_served_campaign_runs_on_a_real_server(tmp_path: Path) -> None:
     )
     served = None
     try:
-        _until("server", 120, lambda: client.get("/health"))
+        until("server", 120, lambda: client.get("/health"))
         served = subprocess.Popen(
             command("serve", "tiny.yaml"), cwd=tmp_path, env={**env, "PREFECT_API_URL": api}, **sink
         )
-        deployment = _until("deployment", 90, lambda: client.get("/deployments/name/discovery-campaign/tiny").json())
+        deployment = until("deployment", 90, lambda: client.get("/deployments/name/discovery-campaign/tiny").json())
         assert deployment["schedules"][0]["schedule"]["interval"] == 36_000
         assert deployment["global_concurrency_limit"]["limit"] == 1
-        assert deployment["parameters"]["campaign"] == "tiny"
+        assert deployment["concurrency_options"]["collision_strategy"] == "ENQUEUE"
+        assert deployment["parameters"] == {"campaign": "tiny", "store": "runs/redoxa.db", "rounds": 1}
         assert deployment["description"].startswith("**Cathodes for Li**: average voltage")
         assert "a simulator: its values are no evidence" in deployment["description"]
         assert {"redoxa", "Li", "cathode", "lab: simulated"} == set(deployment["tags"])
@@ -77,11 +78,16 @@ def test_a_served_campaign_runs_on_a_real_server(tmp_path: Path) -> None:
         assert "without user and password" in described["description"]
         # A server on SQLite answers 503 while its database is locked, and expects the client to ask again.
         create = f"/deployments/{deployment['id']}/create_flow_run"
-        run = _until("run", 60, lambda: client.post(create, json={"idempotency_key": "once"}).json())
-        final = _until("flow run", 240, lambda: _final(client.get(f"/flow_runs/{run['id']}").json()))
+        run = until("run", 60, lambda: client.post(create, json={"idempotency_key": "once"}).json())
+        final = until("flow run", 240, lambda: final_state(client.get(f"/flow_runs/{run['id']}").json()))
         assert final == "COMPLETED"
-        artifacts = _until("artifacts", 60, lambda: client.post("/artifacts/latest/filter", json={}).json())
+        artifacts = until("artifacts", 60, lambda: client.post("/artifacts/latest/filter", json={}).json())
         assert {a["key"] for a in artifacts} >= {"tiny-funnel", "tiny-report"}
+        # A tick after the end says so, and costs next to nothing.
+        late = until("run", 60, lambda: client.post(create, json={"idempotency_key": "twice"}).json())
+        until("flow run", 120, lambda: final_state(client.get(f"/flow_runs/{late['id']}").json()))
+        said = client.get(f"/flow_runs/{late['id']}").json()["state"]["message"]
+        assert said == "nothing to do: the round is complete"
     finally:
         for process in (served, server):
             if process is not None:
@@ -94,5 +100,5 @@ def test_a_served_campaign_runs_on_a_real_server(tmp_path: Path) -> None:
     assert status.summary["counts"]["screened"] == 3, status.err
 
 
-def _final(run: dict[str, object]) -> object:
+def final_state(run: dict[str, object]) -> object:
     return run["state_type"] if run["state_type"] in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"} else None

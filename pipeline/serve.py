@@ -1,0 +1,221 @@
+"""`redoxa serve`: campaigns as deployments of a Prefect server, one tick of a schedule after the other.
+
+A tick that comes due while a run is going waits; one that finds another waiting already is skipped. Runs whose process
+is gone are marked and give their place back, since Prefect alone would let them stand as running, and the next wait.
+Importing this module imports Prefect; call `pipeline.prefect_env.quiet_environment` first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import multiprocessing
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymentId, FlowRunFilterStateType
+from prefect.client.schemas.filters import FlowRunFilterState as StateFilter
+from prefect.client.schemas.objects import (
+    ConcurrencyLimitConfig,
+    ConcurrencyLimitStrategy,
+    FlowRun,
+    StateType,
+)
+from prefect.exceptions import PrefectException
+from prefect.runner import Runner
+from prefect.states import Completed, Crashed
+
+from data.errors import RedoxaError
+from pipeline.campaign import CampaignSpec
+from pipeline.flows import description, discovery_campaign, store_shown
+from pipeline.lock import forget_runs, is_alive
+from pipeline.lookup import shown_as
+
+LOOK_S = 10.0
+"""Time between two looks at what runs and waits."""
+
+BEGUN_S = 60.0
+"""A run that has been pending for so long, without a process, will not begin any more."""
+
+PATIENCE = 6
+"""Looks in vain after which the server is given up."""
+
+WAITING = frozenset({"AwaitingConcurrencySlot", "Late"})
+TAKEN = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
+
+
+def serve(where: str, specs: Sequence[CampaignSpec]) -> None:
+    """Register the campaigns, all of them in the store, as scheduled deployments, and run them until interrupted."""
+    runner = Runner()
+    ids = [runner.add_flow(discovery_campaign, **_deployment(where, spec)) for spec in specs]
+    watch = Watch([x for x in ids if isinstance(x, UUID)])  # outside a loop they all are
+    watch.look()
+    over = threading.Event()
+    threading.Thread(target=watch.keep_looking, args=(over,), daemon=True).start()
+    try:
+        asyncio.run(_until_told(runner, watch))
+    finally:
+        over.set()
+        end_flows(0)
+        last = threading.Thread(target=watch.look, daemon=True)  # a server that is gone must not hold us up
+        last.start()
+        last.join(3)
+
+
+def _deployment(where: str, spec: CampaignSpec) -> dict[str, Any]:
+    """What Prefect is told of a campaign."""
+    schedule: dict[str, Any] = {}
+    rounds = None
+    if spec.schedule is not None:
+        rounds = spec.schedule.rounds_per_run
+        if spec.schedule.cron is not None:
+            schedule["cron"] = spec.schedule.cron
+        elif spec.schedule.every_minutes is not None:
+            schedule["interval"] = 60 * spec.schedule.every_minutes
+    return {
+        "name": spec.name,
+        "description": description(spec),
+        "tags": ["redoxa", spec.goal.working_ion, spec.goal.electrode, f"lab: {spec.lab.driver}"],
+        "version": importlib.metadata.version("redoxa"),
+        "parameters": {"campaign": shown_as(where, spec), "store": store_shown(where), "rounds": rounds},
+        "concurrency_limit": ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE),
+        "paused": False,  # an earlier `redoxa serve` has paused it at its end
+        **schedule,
+    }
+
+
+async def _until_told(runner: Runner, watch: Watch) -> None:
+    """Run what comes due, until SIGTERM or Ctrl-C; then end the flows first, since the runner waits for them.
+
+    Raises:
+        RedoxaError: the server has not answered for a while.
+    """
+    loop, told = asyncio.get_running_loop(), asyncio.Event()
+    serving = asyncio.create_task(runner.start())
+    while not (runner.started or serving.done()):
+        await asyncio.sleep(0.05)
+    for number in (signal.SIGTERM, signal.SIGINT):  # after the runner's own, which waits half a minute
+        loop.add_signal_handler(number, told.set)
+    while not (told.is_set() or serving.done() or watch.in_vain >= PATIENCE):
+        await asyncio.wait({serving}, timeout=0.2)
+    if not serving.done():
+        await asyncio.to_thread(end_flows, 2)
+        serving.cancel()
+        await asyncio.wait({serving}, timeout=4 if told.is_set() else 1)
+        end_flows(0)
+    if watch.in_vain >= PATIENCE:
+        raise RedoxaError("Prefect's server does not answer any more. Serve again; what was finished is kept.")
+    if serving.done() and not serving.cancelled():
+        serving.result()
+
+
+def end_flows(grace_s: float) -> None:
+    """End the processes of the flows: asked first, then killed. What is finished is in the store."""
+    children = multiprocessing.active_children()
+    if grace_s:
+        end = time.monotonic() + grace_s
+        for child in children:
+            child.terminate()
+        for child in children:
+            child.join(max(0.0, end - time.monotonic()))
+    for child in children:
+        child.kill()
+
+
+class Watch:
+    """Looks after the runs of some deployments.
+
+    Attributes:
+        deployments: whose runs.
+        in_vain: looks in turn that the server has not answered.
+    """
+
+    def __init__(self, deployments: Sequence[UUID]) -> None:
+        self.deployments = list(deployments)
+        self._idle: set[UUID] = set(deployments)
+        """Deployments that had no run at the last look; at the first, nothing of ours has begun yet."""
+        self.in_vain = 0
+
+    def keep_looking(self, over: threading.Event) -> None:
+        """Look again and again."""
+        while not over.wait(LOOK_S):
+            self.look()
+
+    def look(self) -> None:
+        """Mark runs whose process is gone, free the places they held, skip what waits in vain.
+
+        A server that does not answer now is asked at the next look.
+        """
+        try:
+            self._look()
+        except (httpx.HTTPError, PrefectException, RuntimeError):  # a RuntimeError where nothing answers at all
+            self.in_vain += 1
+        else:
+            self.in_vain = 0
+
+    def _look(self) -> None:
+        with get_client(sync_client=True) as client:
+            taken = [run for run in self._runs(client, TAKEN) if not _mark_if_gone(client, run)]
+            self._free_places(client, {run.deployment_id for run in taken if run.deployment_id is not None})
+            forget_runs({str(run.id) for run in taken})
+            for run in superfluous(self._runs(client, [StateType.SCHEDULED]), datetime.now(UTC)):
+                why = "nothing to do: another run was waiting already"
+                client.set_flow_run_state(run.id, Completed(name="Skipped", message=why), force=True)
+
+    def _runs(self, client: SyncPrefectClient, states: list[StateType]) -> list[FlowRun]:
+        wanted = FlowRunFilter(
+            deployment_id=FlowRunFilterDeploymentId(any_=self.deployments),
+            state=StateFilter(type=FlowRunFilterStateType(any_=states)),
+        )
+        return client.read_flow_runs(flow_run_filter=wanted, limit=200)
+
+    def _free_places(self, client: SyncPrefectClient, busy: set[UUID]) -> None:
+        """Free what is held by no run: a server that was restarted has forgotten who held it."""
+        idle = set(self.deployments) - busy
+        for deployment in idle & self._idle:  # twice in turn, so that no run is between taking its place and showing it
+            limit = client.read_deployment(deployment).global_concurrency_limit
+            if limit is not None and limit.active_slots:
+                client.update_global_concurrency_limit(limit.name, GlobalConcurrencyLimitUpdate(active_slots=0))
+        self._idle = idle
+
+
+def _mark_if_gone(client: SyncPrefectClient, run: FlowRun) -> bool:
+    """Mark a run as crashed where its process is gone; returns whether it is."""
+    alive = is_alive(str(run.id))
+    if alive is None and run.state is not None and run.state.is_pending():
+        alive = datetime.now(UTC) - run.state.timestamp < timedelta(seconds=BEGUN_S)
+    if alive is not False:
+        return False
+    now_state = client.read_flow_run(run.id).state  # it may have ended in order while we looked
+    if now_state is None or now_state.type not in TAKEN:
+        return True
+    why = "The process of this run is gone. What was finished is kept, and the next run goes on from there."
+    client.set_flow_run_state(run.id, Crashed(message=why), force=True)
+    return True
+
+
+def superfluous(scheduled: Sequence[FlowRun], now: datetime) -> list[FlowRun]:
+    """Runs that are due but need not be: of each deployment one may wait, and what a person asks for always may."""
+    due = [run for run in scheduled if _is_due(run, now)]
+    due.sort(key=lambda run: (run.auto_scheduled, run.expected_start_time or now))
+    kept: set[UUID | None] = set()
+    surplus = []
+    for run in due:
+        if run.deployment_id in kept and run.auto_scheduled:
+            surplus.append(run)
+        kept.add(run.deployment_id)
+    return surplus
+
+
+def _is_due(run: FlowRun, now: datetime) -> bool:
+    if run.state is not None and run.state.name in WAITING:
+        return True
+    return run.next_scheduled_start_time is not None and run.next_scheduled_start_time <= now

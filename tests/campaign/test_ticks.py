@@ -1,0 +1,123 @@
+"""One tick is one round, whatever is killed meanwhile, and the ticks end where one undisturbed run ends."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from tests.campaign.conftest import TINY, command, contents, redoxa
+from tests.campaign.test_kill import no_orphans, rows_of
+from tests.campaign.test_serve import final_state, until
+
+pytestmark = pytest.mark.slow
+
+QUICK = {"PREFECT_RUNNER_POLL_FREQUENCY": "1", "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "2"}
+STORE = Path("runs", "redoxa.db")
+
+
+class Served:
+    """`redoxa serve` in a folder, with the server that it starts."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.said = folder / "said.txt"
+        with self.said.open("w") as said:
+            self.process = subprocess.Popen(
+                command("serve", "tiny.yaml"), cwd=folder, env={**os.environ, **QUICK}, stdout=said, stderr=said
+            )
+        address = until("server", 120, lambda: re.search(r"on (http://\S+)", self.said.read_text()))
+        self.client = httpx.Client(base_url=f"{address[1]}/api", timeout=30.0)
+        found = until("deployment", 60, lambda: self._get("/deployments/name/discovery-campaign/tiny"))
+        self.deployment = found["id"]
+
+    def tick(self) -> str:
+        """Let a run be due now; returns its id."""
+        made = self.client.post(f"/deployments/{self.deployment}/create_flow_run", json={})
+        return str(made.raise_for_status().json()["id"])
+
+    def state(self, run: str) -> dict[str, Any]:
+        state: dict[str, Any] = self._get(f"/flow_runs/{run}")["state"]
+        return state
+
+    def ended(self, run: str, seconds: float = 150) -> tuple[str, str]:
+        """How a run has ended, and what is said of it."""
+        until(run, seconds, lambda: final_state({"state_type": self.state(run)["type"]}))
+        state = self.state(run)
+        return state["type"], state["message"]
+
+    def flow(self) -> int:
+        """Process of the flow that runs."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return next(
+            int(pid)
+            for pid in children.read_text().split()
+            if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        )
+
+    def grown(self) -> None:
+        """Wait until the run that goes on has written something."""
+        before = rows_of(self.folder / STORE)
+        until("rows", 120, lambda: rows_of(self.folder / STORE) > before + 1)
+
+    def _get(self, path: str) -> Any:
+        return self.client.get(path).raise_for_status().json()
+
+
+def _rounds(folder: Path) -> int:
+    done = redoxa("status", "tiny", "--json", cwd=folder)
+    return int(done.summary["rounds"])
+
+
+def test_three_ticks_are_three_rounds_whatever_is_killed(tmp_path: Path) -> None:
+    spec = yaml.safe_load(TINY.read_text())
+    spec |= {
+        "generate": [{"kind": "substitution", "count": 4}],
+        "stop": {"rounds": 3},
+        "schedule": {"every_minutes": 600},
+    }
+    undisturbed, ticked = tmp_path / "undisturbed", tmp_path / "ticked"
+    for folder in (undisturbed, ticked):
+        folder.mkdir()
+        (folder / "tiny.yaml").write_text(yaml.safe_dump(spec))
+    assert redoxa("run", "tiny.yaml", "--no-prefect", "--json", cwd=undisturbed).code == 0
+    served = Served(ticked)
+    try:
+        assert served.ended(served.tick()) == ("COMPLETED", "round 1 of 3 is complete")
+        assert _rounds(ticked) == 1
+
+        # kill -9 of the flow: its run is marked, and the tick that waited goes on from there.
+        killed = served.tick()
+        until("running", 90, lambda: served.state(killed)["type"] == "RUNNING")
+        waited = served.tick()
+        until("waiting", 30, lambda: served.state(waited)["name"] == "AwaitingConcurrencySlot")
+        served.grown()
+        os.kill(served.flow(), signal.SIGKILL)
+        assert served.ended(killed, 90)[0] == "CRASHED"
+
+        # kill -9 of `redoxa serve`: nothing is left behind, and its next start sees to the run it left.
+        until("running", 90, lambda: served.state(waited)["type"] == "RUNNING")
+        served.process.kill()
+        served.process.wait()
+        assert no_orphans(ticked)
+        served = Served(ticked)
+        assert served.ended(waited, 90)[0] == "CRASHED"
+
+        assert served.ended(served.tick()) == ("COMPLETED", "round 2 of 3 is complete")
+        assert served.ended(served.tick()) == ("COMPLETED", "all 3 rounds are complete")
+        assert served.ended(served.tick()) == ("COMPLETED", "nothing to do: all 3 rounds are complete")
+    finally:
+        began = time.monotonic()
+        served.process.terminate()
+        code = served.process.wait(30)
+    assert (code, time.monotonic() - began < 10) == (0, True)
+    assert no_orphans(ticked)
+    assert contents(ticked / STORE) == contents(undisturbed / STORE)

@@ -1,0 +1,156 @@
+"""Counting rounds: as many as are asked for, none twice, and a campaign at its end costs nothing."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data.errors import InputError
+from data.store import Chunk
+from pipeline import stages
+from pipeline.campaign import CampaignSpec
+from pipeline.lookup import shown_as
+from pipeline.report_file import write_report
+from pipeline.rounds import complete_rounds, ended
+from pipeline.run import run_campaign
+from pipeline.session import Session, register, session_for
+from tests.unit.pipeline.test_cli import run as command
+from tests.unit.robotics.samples import make_request
+
+SPEC: dict[str, Any] = {
+    "name": "small",
+    "generate": [{"kind": "substitution", "count": 1}],
+    "lab": {"approval": "auto"},
+    "stop": {"rounds": 3},
+}
+
+
+class Calls:
+    """Runs the real stages, but for a generator that finds nothing and a report that is an empty file."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.done: list[str] = []
+
+    def __call__(self, stage: Callable[..., Any], *args: Any) -> Any:
+        self.done.append(stage.__name__)
+        if stage is stages.generate_chunk:
+            self.session.store.add_chunk(Chunk(*args[1:5], 0), [], 0.0)
+            return 0
+        if stage is write_report:
+            path = self.session.own_folder() / "report.html"
+            path.write_text(args[2])
+            return str(path)
+        return stage(*args)
+
+    def run(self, rounds: int | None = None) -> str:
+        self.done = []
+        return str(run_campaign(self.session.where, self.session.campaign_id, self, rounds)["ended"])
+
+
+@pytest.fixture
+def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calls]:
+    monkeypatch.chdir(tmp_path)
+    yield started()
+    session_for.cache_clear()
+
+
+def started(**changes: Any) -> Calls:
+    session_for.cache_clear()
+    return Calls(session_for("runs/s.db", register("runs/s.db", CampaignSpec.model_validate(SPEC | changes))))
+
+
+def test_one_round_each_time_until_there_are_no_more(calls: Calls) -> None:
+    assert calls.run(1) == "round 1 of 3 is complete"
+    assert calls.done.count("write_report") == 1
+    assert complete_rounds(calls.session) == [True, False, False]
+    assert calls.run(1) == "round 2 of 3 is complete"
+    assert not ended(calls.session)
+    assert calls.run(1) == ended(calls.session) == "all 3 rounds are complete"
+    assert calls.done.count("generate_chunk") == calls.done.count("write_report") == 1
+    assert calls.run(1) == "all 3 rounds are complete"
+    assert calls.done == []
+
+
+def test_all_that_are_missing(calls: Calls) -> None:
+    calls.run(1)
+    assert calls.run() == "all 3 rounds are complete"
+    assert calls.done.count("generate_chunk") == calls.done.count("write_report") == 2
+
+
+def test_two_at_once_and_more_than_there_are(calls: Calls) -> None:
+    assert calls.run(2) == "round 2 of 3 is complete"
+    assert calls.run(2) == "all 3 rounds are complete"
+    assert calls.done.count("generate_chunk") == 1
+
+
+def test_more_rounds_go_on_where_the_others_ended(calls: Calls) -> None:
+    calls.run()
+    more = started(stop={"rounds": 5}, schedule={"every_minutes": 60, "rounds_per_run": 2})
+    assert more.session.campaign_id == calls.session.campaign_id
+    assert more.run(1) == "round 4 of 5 is complete"
+    assert started(stop={"rounds": 1}).run() == "the round is complete"
+
+
+def test_the_budget_ends_a_campaign(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
+    spent = started(stop={"rounds": 3, "budget_minutes": 1})
+    assert spent.run(1) == "round 1 of 3 is complete"
+    monkeypatch.setattr(stages, "screening_minutes", lambda _session: 2.0)
+    assert spent.run() == ended(spent.session) == "the budget of 1 minutes is spent"
+    assert spent.done == []
+
+
+def test_a_round_that_waits_for_a_person_is_not_complete(calls: Calls) -> None:
+    waits = started(lab={"approval": "person"})
+    waits.run()
+    waits.session.queue.propose(make_request(campaign=waits.session.campaign_id, round=1))
+    assert complete_rounds(waits.session) == [True, False, True]
+    assert waits.run(1).startswith("requests wait for a person")
+    assert "generate_chunk" not in waits.done
+
+
+@pytest.mark.parametrize("lost", ["missing", "old"])
+def test_a_report_that_was_not_written_is(calls: Calls, lost: str) -> None:
+    calls.run()
+    report = calls.session.folder / "report.html"
+    report.unlink() if lost == "missing" else os.utime(report, (0, 0))
+    assert calls.run() == "all 3 rounds are complete"
+    assert calls.done == ["write_report"]
+    calls.run()
+    assert calls.done == []
+
+
+def test_a_finished_campaign_says_so_in_a_line(
+    calls: Calls, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls.run()
+    monkeypatch.setitem(sys.modules, "pipeline.flows", None)  # an import would fail
+    code, out, err = command(capsys, "run", "small", "--store", "runs/s.db")
+    assert (code, err) == (0, "")
+    assert out == "Nothing to do for 'small': all 3 rounds are complete. Report: runs/small/report.html\n"
+
+
+def test_rounds_are_one_or_more(calls: Calls, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(InputError, match="less than one"):
+        calls.run(0)
+    assert command(capsys, "run", "small", "--rounds", "0", "--store", "runs/s.db")[0] == 2
+
+
+def test_a_campaign_is_shown_by_what_finds_it_again(calls: Calls) -> None:
+    older = calls.session.spec
+    assert shown_as("runs/s.db", older) == "small"
+    newer = started(seed=1).session.spec
+    assert (shown_as("runs/s.db", newer), shown_as("runs/s.db", older)) == ("small", older.id)
+
+
+def test_what_cannot_be_served_together(calls: Calls, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, seed in (("a.yaml", 1), ("b.yaml", 2)):
+        Path(name).write_text(f"name: same\nseed: {seed}\nschedule: {{every_minutes: 60}}\n")
+    code, _, err = command(capsys, "serve", "a.yaml", "b.yaml")
+    assert (code, "b.yaml: another of these campaigns is named 'same' too" in err) == (2, True)
+    assert command(capsys, "serve")[0] == 2
