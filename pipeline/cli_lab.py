@@ -10,18 +10,21 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
 from data.database import store_name
-from data.errors import InputError, RedoxaError
+from data.errors import DriverError, InputError, RedoxaError
 from data.lab import QueueItem, RequestState
 from data.store import Store as DataStore
 from pipeline.cli import DEFAULT_STORE, Json, Store
 from pipeline.console import emit, note, say, table
 from pipeline.station_file import DEFAULT_FILE, EXAMPLE, LABORATORY, current_station, read_station, station_file
 from robotics.queue import LabQueue
+
+if TYPE_CHECKING:
+    from robotics.base import Rejects
 
 By = Annotated[str, Parameter(name="--by", help="who decides; goes into the audit trail")]
 Why = Annotated[str, Parameter(name="--why", help="the reason; goes into the audit trail")]
@@ -234,7 +237,7 @@ def work(campaign: str, *, store: Store = DEFAULT_STORE, as_json: Json = False) 
 
     session = session_for(store, find_campaign(store, campaign))
     done = run_queue(session.queue, session.driver, campaign=session.campaign_id)
-    rejected = session.driver.rejected() if isinstance(session.driver, Rejects) else []
+    rejected, young = _looked_at(session.driver) if isinstance(session.driver, Rejects) else ([], [])
     if as_json:
         counts = Counter(row.state.value for row in session.queue.list(campaign=session.campaign_id))
         emit("laboratory", requests=counts, campaign_id=session.campaign_id, rejected=rejected, **asdict(done))
@@ -243,7 +246,20 @@ def work(campaign: str, *, store: Store = DEFAULT_STORE, as_json: Json = False) 
         say(line)
     for line in rejected:
         say(f"rejected: {line}")
+    for name in young:
+        say(f"not taken yet, it may still be being written: {name}")
+    for line in done.troubles:
+        say(f"trouble: {line}")
     status(store=store)
+
+
+def _looked_at(laboratory: Rejects) -> tuple[list[str], list[str]]:
+    """Answers that are refused, and those that are left for the next time; also where no request waits for one."""
+    try:
+        young = laboratory.take_in()
+    except DriverError as error:
+        return [*laboratory.rejected(), str(error)], []
+    return laboratory.rejected(), young
 
 
 @lab_app.command

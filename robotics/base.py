@@ -69,6 +69,10 @@ class Rejects(Protocol):
         """Where its work lists lie and where its results go, a line each."""
         ...
 
+    def take_in(self) -> list[str]:
+        """Take what has come in; names of what may still be being written, and is left for the next time."""
+        ...
+
     def rejected(self) -> list[str]:
         """Answers that were refused and lie there still, each with its reason."""
         ...

@@ -20,19 +20,21 @@ from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from data.errors import DriverError
 from data.lab import ExperimentRequest
 from data.station import Station
 from robotics.base import JobReport, JobState
 from robotics.equipment import lacking
-from robotics.files import create_atomic, listing_sha256, safe_name, sha256_of, write_atomic
+from robotics.files import create_atomic, listing_sha256, read_plain, safe_name, sha256_of, what_else, write_atomic
 from robotics.pattern import pattern_csv, predicted_pattern, target_cif
 from robotics.result_files import Result, ResultError, read_results, to_measurement
+from robotics.set_aside import REASON, plain_text, put_away, refused, set_aside
 from robotics.work_order import work_list_csv
 
-REASON = ".reason.txt"
+MAX_STATE_BYTES = 1 << 26
+"""More than any order or answer of ours holds."""
 STOP_FILE = "STOP.txt"
 STOP_TEXT = "STOP. Stop all work on the requests in this folder. Remove this file to let new work begin.\n"
 
@@ -75,6 +77,7 @@ class FileDropLab:
         self.folder = folder
         self.outbox, self.inbox, self.results = folder / "outbox", folder / "inbox", folder / "results"
         self._clock = clock
+        self._left: dict[Path, str] = {}
 
     def check(self, request: ExperimentRequest) -> list[str]:
         """Obstacles: what the recipe needs and the laboratory has not got."""
@@ -111,12 +114,13 @@ class FileDropLab:
         if not self._order_path(request_id).exists():
             return JobReport(state=JobState.UNKNOWN)
         try:
-            self._take_in()
-        except OSError as error:
-            raise DriverError(f"{self.inbox} cannot be read: {error}") from error
-        with suppress(FileNotFoundError):
-            return JobReport.model_validate_json(self._result_path(request_id).read_text(encoding="utf-8"))
-        return JobReport(state=JobState.WAITING, text=f"no result in {self.inbox} yet")
+            self.take_in()
+        except DriverError:
+            # What was taken before can be told all the same.
+            if (known := self._known(request_id)) is not None:
+                return known
+            raise
+        return self._known(request_id) or JobReport(state=JobState.WAITING, text=f"no result in {self.inbox} yet")
 
     def stop(self) -> None:
         """Put a stop notice into the outbox; nothing new is handed over until a person removes it."""
@@ -127,32 +131,44 @@ class FileDropLab:
         return [f"work lists: {self.outbox}", f"results go into: {self.inbox}"]
 
     def rejected(self) -> list[str]:
-        """Result files that were not taken and still lie in ``inbox/rejected``, each with its reason."""
-        reasons = sorted((self.inbox / "rejected").glob(f"*{REASON}"))
-        return [
-            f"{path.parent / path.name.removesuffix(REASON)}: {path.read_text(encoding='utf-8').strip()}"
-            for path in reasons
-            if (path.parent / path.name.removesuffix(REASON)).exists()
-        ]
+        """Result files that were not taken and lie there still, each with its reason."""
+        left = {path: text for path, text in self._left.items() if os.path.lexists(path)}
+        found = refused(self.inbox / "rejected") | refused(self.inbox) | left
+        return [f"{plain_text(str(path))}: {text}" for path, text in sorted(found.items())]
 
     # -- inbox ---------------------------------------------------------------------------------------------------------
 
-    def _take_in(self) -> None:
-        """Take or reject every result file that has settled."""
-        if not self.inbox.is_dir():
-            return
-        for path in sorted(self.inbox.iterdir()):
-            if path.name.startswith(".") or path.suffix.lower() not in (".json", ".csv") or path.is_dir():
+    def take_in(self) -> list[str]:
+        """Take or reject every result file that has settled; names of those that have not.
+
+        No file stands in the way of another, whatever it is. What cannot even be moved is left, and told by `rejected`.
+
+        Raises:
+            DriverError: the inbox cannot be read.
+        """
+        try:
+            names = sorted(os.listdir(self.inbox))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise DriverError(f"{self.inbox} cannot be read: {error}") from error
+        young = []
+        for path in (self.inbox / name for name in names):
+            if path.name.startswith(".") or path.suffix.lower() not in (".json", ".csv"):
                 continue
             with suppress(FileNotFoundError):  # another process took it meanwhile
-                if not path.is_symlink() and self._clock() - path.stat().st_mtime < self.config.settle_s:
-                    continue
-                self._take_file(path)
+                if self._is_young(path):
+                    young.append(path.name)
+                else:
+                    self._take_file(path)
+        return young
+
+    def _is_young(self, path: Path) -> bool:
+        """Whether a file may still be being written. A clock that is far ahead says nothing."""
+        return not what_else(path) and abs(self._clock() - os.lstat(path).st_mtime) < self.config.settle_s
 
     def _take_file(self, path: Path) -> None:
         try:
-            if path.is_symlink():
-                raise ResultError("a link; put the file itself here")
             reports = [(result.request_id, self._report(result)) for result in read_results(path)]
             for request_id, report in reports:
                 self._check_first(request_id, report)
@@ -160,9 +176,26 @@ class FileDropLab:
                 if not create_atomic(self._result_path(request_id), report.model_dump_json(indent=1)):
                     self._check_first(request_id, report)
         except (ResultError, DriverError) as error:
-            self._reject(path, str(error))
+            text = set_aside(path, self.inbox / "rejected", str(error))
+            self._left.pop(path, None)
+            if os.path.lexists(path):
+                self._left[path] = text
             return
-        _move(path, self.inbox / "processed")
+        except FileNotFoundError:
+            raise
+        except OSError as error:  # ours, not the file's: it is tried again
+            self._left[path] = f"cannot be taken now: {error}"
+            return
+        try:
+            put_away(path, self.inbox / "processed")
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            self._left[path] = f"taken, and cannot be moved to {self.inbox / 'processed'}: {error.strerror}"
+            return
+        self._left.pop(path, None)
+        with suppress(OSError):  # the reason of an earlier refusal
+            path.with_name(f"{path.name}{REASON}").unlink()
 
     def _report(self, result: Result) -> JobReport:
         """What a result says of its request."""
@@ -172,7 +205,7 @@ class FileDropLab:
         if result.outcome == "failed":
             return JobReport(state=JobState.FAILED, text=result.note)
         hashes = {name: sha256_of(self._raw_path(name)) for name in result.raw_files}
-        request = ExperimentRequest.model_validate_json(order.read_text(encoding="utf-8"))
+        request = self._order(result.request_id)
         measurement = to_measurement(result, request.candidate_id, hashes, listing_sha256(hashes))
         return JobReport(state=JobState.DONE, measurement=measurement, text=result.note)
 
@@ -184,14 +217,30 @@ class FileDropLab:
         return path
 
     def _check_first(self, request_id: str, report: JobReport) -> None:
-        with suppress(FileNotFoundError):
-            known = JobReport.model_validate_json(self._result_path(request_id).read_text(encoding="utf-8"))
-            if known != report:
-                raise ResultError(f"request '{request_id}' has another result already; correct it by a new request")
+        known = self._known(request_id)
+        if known is not None and known != report:
+            raise ResultError(f"request '{request_id}' has another result already; correct it by a new request")
 
-    def _reject(self, path: Path, reason: str) -> None:
-        moved = _move(path, self.inbox / "rejected")
-        write_atomic(moved.with_name(f"{moved.name}{REASON}"), f"{reason}\n")
+    def _known(self, request_id: str) -> JobReport | None:
+        """What was taken for a request."""
+        path = self._result_path(request_id)
+        try:
+            return JobReport.model_validate_json(read_plain(path, MAX_STATE_BYTES))
+        except FileNotFoundError:
+            return None
+        except (ValidationError, DriverError) as error:
+            raise DriverError(f"{path} was damaged: {_first_line(error)}. Put it back from a backup") from None
+
+    def _order(self, request_id: str) -> ExperimentRequest:
+        """The request as it was handed over."""
+        path = self._order_path(request_id)
+        try:
+            return ExperimentRequest.model_validate_json(read_plain(path, MAX_STATE_BYTES))
+        except (ValidationError, DriverError) as error:
+            raise DriverError(
+                f"the order {path} was damaged: {_first_line(error)}. Put it back from a backup, then the result into "
+                f"{self.inbox}"
+            ) from None
 
     # -- paths ---------------------------------------------------------------------------------------------------------
 
@@ -202,20 +251,13 @@ class FileDropLab:
         return self.results / f"{safe_name(request_id)}.json"
 
     def _same_or_raise(self, request_id: str, request: ExperimentRequest) -> None:
-        text = self._order_path(request_id).read_text(encoding="utf-8")
-        known = ExperimentRequest.model_validate_json(text)
+        known = self._order(request_id)
         if known.content_hash != request.content_hash:
             raise DriverError(f"{request_id} is taken by another request, for {known.formula}")
 
 
-def _move(path: Path, folder: Path) -> Path:
-    """Move a file into a folder under a name that is free there."""
-    folder.mkdir(parents=True, exist_ok=True)
-    target, n = folder / path.name, 1
-    while target.exists():
-        target, n = folder / f"{path.stem}.{n}{path.suffix}", n + 1
-    os.replace(path, target)
-    return target
+def _first_line(error: ValidationError | DriverError) -> str:
+    return str(error.errors()[0]["msg"] if isinstance(error, ValidationError) else error)
 
 
 def _template(request_id: str) -> str:

@@ -14,14 +14,17 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from data.errors import DriverError
 from data.lab import Measurement, Outcome
 from data.records import Estimate
+from robotics.files import read_plain
 
 ASSUMED_RSD = 0.02
 """Relative uncertainty of a value that came without one (ODACell, doi:10.1039/D3DD00058C)."""
@@ -86,6 +89,8 @@ class Result(BaseModel):
                 "values are given with outcome 'success', and only then; without any, the outcome is "
                 "target_not_formed, cell_failure or failed"
             )
+        if any(ord(letter) < 32 and letter not in "\n\t" for letter in self.note):
+            raise ValueError("the note holds control characters; write it as plain text")
         if self.outcome == "failed" and not self.note:
             raise ValueError("outcome 'failed' needs a note that says why")
         for name, value in self.values.items():
@@ -106,20 +111,47 @@ def read_results(path: Path) -> list[Result]:
     Raises:
         ResultError: with the first thing that is wrong, for the person who wrote it.
     """
-    if path.stat().st_size > MAX_BYTES:
-        raise ResultError(f"larger than {MAX_BYTES} bytes: cycler data belong in raw/, named under raw_files")
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_plain(path, MAX_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ResultError("not a text file in UTF-8") from None
+    except DriverError as error:
+        hint = ": cycler data belong in raw/, named under raw_files" if "larger" in str(error) else ""
+        raise ResultError(f"{error}{hint}") from None
+    if not text.strip():
+        raise ResultError("empty: Invalid JSON" if is_json(path) else "empty: missing columns, and holds no results")
     try:
-        return [Result.model_validate_json(text)] if path.suffix.lower() == ".json" else _from_csv(text)
+        return [_from_json(text)] if is_json(path) else _from_csv(text)
     except csv.Error as error:
         raise ResultError(f"not a CSV file: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ResultError(f"{where}: {first['msg']}" if where else str(first["msg"])) from None
+
+
+def is_json(path: Path) -> bool:
+    """Whether a result file is JSON by its name; CSV otherwise."""
+    return path.suffix.lower() == ".json"
+
+
+def _from_json(text: str) -> Result:
+    # Pydantic first: it bounds the depth. Of a name that is given twice it would take the last, so that is looked for.
+    result = Result.model_validate_json(text)
+    try:
+        json.loads(text, object_pairs_hook=_once)
+    except (RecursionError, ValueError) as error:
+        raise ResultError(f"Invalid JSON: {error}") from None
+    return result
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    seen: set[str] = set()
+    for name, _ in pairs:
+        if name in seen:
+            raise ResultError(f"'{name}' is given twice; which of the two is meant?")
+        seen.add(name)
+    return dict(pairs)
 
 
 def to_measurement(result: Result, candidate_id: str, raw_files: dict[str, str], raw_sha256: str) -> Measurement:
