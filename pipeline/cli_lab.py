@@ -25,6 +25,7 @@ from robotics.queue import LabQueue
 
 if TYPE_CHECKING:
     from robotics.base import Rejects
+    from robotics.stop_mark import Mark
 
 By = Annotated[str, Parameter(name="--by", help="who decides; goes into the audit trail")]
 Why = Annotated[str, Parameter(name="--why", help="the reason; goes into the audit trail")]
@@ -187,13 +188,17 @@ def _decide(
     queue = open_queue(store)
     rows = []
     for request_id in [_whole(queue, start) for start in given]:
-        act(queue, request_id, by=by or f"person:{getpass.getuser()}", why=why)
+        act(queue, request_id, by=by or _user(), why=why)
         rows.append(queue.get(request_id))
         if as_json:
             emit("request", **_told(rows[-1]))
         else:
             say(f"{request_id} {done}")
     return rows
+
+
+def _user() -> str:
+    return f"person:{getpass.getuser()}"
 
 
 def _work(store: str, rows: Sequence[QueueItem]) -> str:
@@ -215,10 +220,14 @@ def _whole(queue: LabQueue, given: str) -> str:
 
 @lab_app.command
 def status(*, store: Store = DEFAULT_STORE, as_json: Json = False) -> None:
-    """Count the requests by state."""
+    """Count the requests by state, and say whether the laboratory is stopped."""
+    from robotics.stop_mark import stop_reason
+
+    if (stopped := stop_reason()) and not as_json:
+        say(stopped)
     counts = Counter(row.state.value for row in open_queue(store).list())
     if as_json:
-        emit("laboratory", requests=counts)
+        emit("laboratory", requests=counts, stopped=bool(stopped))
     else:
         say(", ".join(f"{n} {state}" for state, n in sorted(counts.items())) or "the queue is empty")
 
@@ -263,21 +272,91 @@ def _looked_at(laboratory: Rejects) -> tuple[list[str], list[str]]:
 
 
 @lab_app.command
-def stop(campaign: str, *, store: Store = DEFAULT_STORE, as_json: Json = False) -> None:
-    """Stop everything the campaign's laboratory has running. Safe to call twice.
+def stop(
+    campaign: str | None = None,
+    *,
+    by: By = "",
+    why: Why = "stopped on the command line",
+    store: Store = DEFAULT_STORE,
+    as_json: Json = False,
+) -> None:
+    """Stop the laboratory: from now on no worker sends anything, until `redoxa lab resume`. It needs no store.
+
+    Writes a mark, laboratory.stop beside the laboratory file or in this folder, or where REDOXA_STOP says. Safe to call
+    twice.
 
     Args:
-        campaign: name, id or file.
+        campaign: name, id or file; its laboratory is told too, and stops what it has running.
     """
+    from robotics.stop_mark import write_mark
+
+    mark, made = write_mark(by or _user(), why)
+    campaign_id, trouble = _stop_driver(store, campaign) if campaign else (None, "")
+    if as_json:
+        emit("laboratory", stopped=True, file=str(mark.path), told=mark.text, campaign_id=campaign_id, trouble=trouble)
+        return
+    say(f"{'stopped' if made else 'stopped already'}: {mark.text} ({mark.path})")
+    if campaign_id:
+        say("the laboratory was told to stop")
+    elif campaign:
+        say(f"the laboratory of '{campaign}' could not be told, the mark holds all the same: {trouble}")
+    note("next: redoxa lab resume --by NAME --why REASON")
+
+
+def _stop_driver(store: str, campaign: str) -> tuple[str | None, str]:
+    """Id of the campaign whose laboratory was told to stop, or why it could not be told."""
     from pipeline.lookup import find_campaign
     from pipeline.session import session_for
 
-    session = session_for(store, find_campaign(store, campaign))
-    session.driver.stop()
+    try:
+        session = session_for(store, find_campaign(store, campaign))
+        session.driver.stop()
+    except (RedoxaError, OSError) as error:
+        return None, str(error)
+    return session.campaign_id, ""
+
+
+@lab_app.command
+def resume(*, by: By, why: Why, store: Store = DEFAULT_STORE, as_json: Json = False) -> None:
+    """Let a stopped laboratory go on. The mark is kept as laboratory.stop.DATE, and the audit trail tells of it."""
+    from robotics.people import ensure_person
+    from robotics.stop_mark import lift_marks, not_audited
+
+    ensure_person(by, "resume")
+    earlier = not_audited()
+    try:
+        lifted = lift_marks()
+    except InputError:
+        if not earlier:
+            raise
+        lifted = []
+    trouble = _audit(store, [*earlier, *lifted], f"resumed by {by}: {why}", by)
     if as_json:
-        emit("laboratory", campaign_id=session.campaign_id, stopped=True)
+        emit("laboratory", stopped=False, file=[str(mark.path) for mark in lifted], trouble=trouble)
+        return
+    for mark in lifted:
+        say(f"no longer stopped {mark.text}")
+    if trouble:
+        note(f"not on the audit trail yet, as the store is away: {trouble}")
+        note("next: the same once more when it is there")
     else:
-        say("the laboratory was told to stop")
+        note("next: redoxa lab work CAMPAIGN; where a laboratory put STOP.txt beside its work lists, remove it first")
+
+
+def _audit(store: str, marks: Sequence[Mark], then: str, by: str) -> str:
+    """Write a line on each request that is running, of each mark; why it could not be written."""
+    from robotics.stop_mark import audited
+
+    try:
+        queue = open_queue(store)
+        running = queue.list(state=RequestState.RUNNING)
+        for mark in marks:
+            for row in running:
+                queue.note(row.request_id, by, f"the laboratory was stopped {mark.text}; {then}")
+            audited(mark)
+    except (RedoxaError, OSError) as error:
+        return str(error)
+    return ""
 
 
 @lab_app.command

@@ -80,7 +80,12 @@ class FileDropLab:
         self._left: dict[Path, str] = {}
 
     def check(self, request: ExperimentRequest) -> list[str]:
-        """Obstacles: what the recipe needs and the laboratory has not got."""
+        """Obstacles: what the recipe needs and the laboratory has not got.
+
+        Raises:
+            DriverError: the laboratory is stopped; what waits for it goes on waiting.
+        """
+        self._go_or_raise()
         return lacking(request, self.station)
 
     def submit(self, request_id: str, request: ExperimentRequest) -> None:
@@ -94,8 +99,7 @@ class FileDropLab:
             if order.exists():
                 self._same_or_raise(request_id, request)
                 return
-            if (self.outbox / STOP_FILE).exists():
-                raise DriverError(f"the laboratory is stopped; remove {self.outbox / STOP_FILE} to go on")
+            self._go_or_raise()
             for name in ("raw", "processed", "rejected"):
                 (self.inbox / name).mkdir(parents=True, exist_ok=True)
             pattern = predicted_pattern(request.crystal)
@@ -249,6 +253,10 @@ class FileDropLab:
 
     def _result_path(self, request_id: str) -> Path:
         return self.results / f"{safe_name(request_id)}.json"
+
+    def _go_or_raise(self) -> None:
+        if os.path.lexists(self.outbox / STOP_FILE):
+            raise DriverError(f"the laboratory is stopped; remove {self.outbox / STOP_FILE} to go on")
 
     def _same_or_raise(self, request_id: str, request: ExperimentRequest) -> None:
         known = self._order(request_id)

@@ -20,6 +20,7 @@ from robotics.base import Driver, JobReport, JobState
 from robotics.errors import CHANGED, ConflictError, LeaseError
 from robotics.overrides import carried
 from robotics.safety import check, is_allowed, refusals, rules_version
+from robotics.stop_mark import stop_reason
 
 if TYPE_CHECKING:
     from robotics.queue import LabQueue
@@ -42,6 +43,7 @@ class ServiceOptions:
         slots: requests that may be with the laboratory at once.
         clock: seconds, monotonic.
         sleep: waits for seconds.
+        stop_reason: why nothing may be sent now; empty to go on. Asked before each claim, start and send.
     """
 
     lease_s: float = 60.0
@@ -50,6 +52,7 @@ class ServiceOptions:
     slots: int = 256
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    stop_reason: Callable[[], str] = stop_reason
 
 
 @dataclass
@@ -62,6 +65,8 @@ class ServiceReport:
     lost: list[str] = field(default_factory=list)
     """Taken over by another worker meanwhile."""
     troubles: list[str] = field(default_factory=list)
+    stopped: bool = False
+    """Whether a stop mark ended the run; `troubles` holds its words."""
 
 
 def run_queue(
@@ -121,9 +126,10 @@ class _Run:
         self.beats: dict[str, float] = {}
         self.report = ServiceReport()
         self.reachable = True
+        self.stop_reason = ""
 
     def work(self, on_progress: OnProgress) -> ServiceReport:
-        """Run until nothing is left, the laboratory cannot be reached, or the time is up."""
+        """Run until nothing is left, the laboratory is stopped or cannot be reached, or the time is up."""
         patience_s = self.driver.patience_s if self.options.deadline_s is None else self.options.deadline_s
         end = self.options.clock() + patience_s
         self.queue.expire(has_died)
@@ -136,15 +142,30 @@ class _Run:
                     self._ask(item)
                     done = len(self.report.measured) + len(self.report.failed)
                     on_progress("laboratory", done, done + len(self.active))
-                if not self.active or self.options.clock() >= end:
+                if not self.active or self._is_stopped() or self.options.clock() >= end:
                     break
                 self.options.sleep(self.options.poll_s)
         finally:
             self._park()
         return self.report
 
+    def _is_stopped(self) -> bool:
+        """Whether the laboratory is stopped; once it is, the driver is told, and this run ends."""
+        if not self.stop_reason and (reason := self.options.stop_reason()):
+            self.stop_reason = reason
+            self.report.stopped = True
+            self.report.troubles.append(reason)
+            if self.active:  # the laboratory first: the store may be what is on fire
+                try:
+                    self.driver.stop()
+                except (DriverError, OSError) as error:
+                    self.report.troubles.append(f"the laboratory could not be told to stop: {error}")
+            for request_id in self.active:
+                self._trouble(request_id, reason)
+        return bool(self.stop_reason)
+
     def _take(self) -> None:
-        while self.reachable and len(self.active) < self.options.slots:
+        while self.reachable and len(self.active) < self.options.slots and not self._is_stopped():
             item = self.queue.claim(self.worker, self.options.lease_s, self.campaign)
             if item is None:
                 return
@@ -170,6 +191,8 @@ class _Run:
             self._trouble(item.request_id, f"held: {refusals(findings)}")
         elif obstacles:
             self._fail(item, f"the laboratory cannot: {'; '.join(obstacles)}")
+        elif self._is_stopped():
+            self.queue.give_back(item.request_id, self.worker, self.stop_reason)
         else:
             self.queue.start(item.request_id, self.worker, self.options.lease_s)
             self.active[item.request_id] = item
@@ -211,6 +234,8 @@ class _Run:
         """Send a request that the laboratory does not know; False when that has been tried too often."""
         if not self.queue.get(item.request_id).is_intact:
             self._fail(item, f"not sent: {CHANGED}")
+            return False
+        if self._is_stopped():
             return False
         sent = self.sends.get(item.request_id, 0)
         if sent >= MAX_SENDS:

@@ -61,3 +61,52 @@ def test_a_result_that_is_too_young_is_told(redoxa: Run) -> None:
     inbox.mkdir(parents=True)
     (inbox / "a.json").write_text("{")
     assert "still be being written: a.json" in redoxa("lab", "work", "bench")[1]
+
+
+def test_stop_needs_no_store_and_resume_says_so_on_the_audit_trail(redoxa: Run, tmp_path: Path) -> None:
+    assert redoxa("lab", "resume", "--by", "Ada", "--why", "x")[0] == 2  # nothing is stopped
+    code, out, err = redoxa("lab", "stop", "--by", "Ada", "--why", "smoke")
+    assert (code, "stopped: by Ada at" in out, "redoxa lab resume" in err) == (0, True, True)
+    assert "stopped already: by Ada" in redoxa("lab", "stop")[1]
+    assert not Path("runs").exists()
+
+    code, out, _ = redoxa("lab", "stop", "nobody")  # a slip of the pen does not keep the laboratory running
+    assert (code, "the mark holds all the same" in out) == (0, True)
+    key = approved(campaign_of("file_drop"))
+    code, out, _ = redoxa("lab", "work", "bench")
+    assert (code, "trouble: stopped: by Ada" in out, "stopped: by Ada" in redoxa("lab", "status")[1]) == (0, True, True)
+    (told,) = lines(redoxa("lab", "work", "bench", "--json")[1])
+    assert (told["stopped"], told["requests"]) == (True, {"approved": 1})
+    assert redoxa("lab", "resume", "--by", "Ada")[0] == 2  # no reason
+    assert redoxa("lab", "resume", "--by", " ", "--why", "x")[0] == 2  # nobody
+    assert Path("laboratory.stop").exists()
+    assert redoxa("lab", "resume", "--by", "Ada", "--why", "aired")[0] == 0
+    assert redoxa("lab", "work", "bench")[0] == 0
+
+    code, out, _ = redoxa("lab", "stop", "bench", "--by", "Bob", "--why", "fire")
+    assert "the laboratory was told to stop" in out
+    assert Path("runs/bench/lab/outbox/STOP.txt").exists()
+    (told,) = lines(redoxa("lab", "resume", "--by", "Ada", "--why", "out", "--json")[1])
+    assert (told["stopped"], told["trouble"]) == (False, "")
+    last = open_queue(STORE).events(key)[-1]
+    assert (last.actor, "stopped by Bob" in last.why, "resumed by Ada: out" in last.why) == ("Ada", True, True)
+    assert len(list(tmp_path.glob("laboratory.stop.*"))) == 2
+
+
+def test_stop_works_with_an_unreadable_store_and_is_audited_when_it_is_back(redoxa: Run, tmp_path: Path) -> None:
+    key = approved(campaign_of("file_drop"))
+    redoxa("lab", "work", "bench")
+    session_for.cache_clear()
+    kept = [(path, path.rename(tmp_path / path.name)) for path in Path("runs").glob("redoxa.db*")]
+    Path(STORE).write_bytes(b"not a database" * 1000)
+    (told,) = lines(redoxa("lab", "stop", "bench", "--by", "Ada", "--why", "smoke", "--json")[1])
+    assert (told["stopped"], told["campaign_id"]) == (True, None)
+    assert told["trouble"]
+    code, _, err = redoxa("lab", "resume", "--by", "Ada", "--why", "aired")
+    assert (code, "not on the audit trail yet" in err) == (0, True)
+    assert not Path("laboratory.stop").exists()
+    for path, aside in kept:
+        aside.replace(path)
+    assert redoxa("lab", "resume", "--by", "Ada", "--why", "aired")[0] == 0
+    assert "stopped by Ada" in open_queue(STORE).events(key)[-1].why
+    assert not list(tmp_path.glob("*.not-audited"))
