@@ -49,8 +49,9 @@ def list_requests(*, state: RequestState | None = None, store: Store = DEFAULT_S
     """
     found = [row for row in open_queue(store).list() if state is None or row.state is state]
     if as_json:
+        held = _why_held(store, found)
         for row in found:
-            emit("request", **_told(row))
+            emit("request", **_told(row), why_held=held.get(row.request_id))
     elif found:
         rows = [
             {
@@ -64,6 +65,8 @@ def list_requests(*, state: RequestState | None = None, store: Store = DEFAULT_S
             for row in found
         ]
         table(f"Queue of {store_name(store)}", rows, list(rows[0]))
+        for request_id, why in _why_held(store, found).items():
+            say(f"held: {request_id}: {why}")
         for line in _rejected(store):
             say(f"rejected: {line}")
         if waiting := [row for row in found if row.state is RequestState.PROPOSED and row.is_safe]:
@@ -88,6 +91,16 @@ def _told(row: QueueItem) -> dict[str, object]:
         "priority": row.request.priority,
         "why": row.request.why,
     }
+
+
+def _why_held(store: str, rows: Sequence[QueueItem]) -> dict[str, str]:
+    """Why each held request is held, by its id."""
+    held = {row.request_id: "" for row in rows if row.state is RequestState.HELD}
+    queue = open_queue(store) if held else None
+    for request_id in held:
+        events = queue.events(request_id) if queue else []
+        held[request_id] = next((e.why for e in reversed(events) if e.from_state is not e.to_state), "")
+    return held
 
 
 def _rejected(store: str) -> list[str]:
@@ -174,6 +187,20 @@ def release(*request_ids: str, by: By = "", why: Why, store: Store = DEFAULT_STO
 
 
 @queue_app.command
+def retry(
+    *request_ids: str,
+    by: By = "",
+    why: Why = "to be handed over again",
+    store: Store = DEFAULT_STORE,
+    as_json: Json = False,
+) -> None:
+    """Let requests that could not be handed over go on; each has to be approved again."""
+    released = _decide(LabQueue.release, "released", request_ids, store, by, why, as_json)
+    if not as_json:
+        note(f"next: {', '.join(f'redoxa queue approve {row.request_id[:8]}' for row in released)}")
+
+
+@queue_app.command
 def cancel(*request_ids: str, by: By = "", why: Why, store: Store = DEFAULT_STORE, as_json: Json = False) -> None:
     """Cancel requests for good."""
     _decide(LabQueue.cancel, "cancelled", request_ids, store, by, why, as_json)
@@ -225,10 +252,13 @@ def status(*, store: Store = DEFAULT_STORE, as_json: Json = False) -> None:
 
     if (stopped := stop_reason()) and not as_json:
         say(stopped)
-    counts = Counter(row.state.value for row in open_queue(store).list())
+    rows = open_queue(store).list()
+    counts, held = Counter(row.state.value for row in rows), _why_held(store, rows)
     if as_json:
-        emit("laboratory", requests=counts, stopped=bool(stopped))
+        emit("laboratory", requests=counts, stopped=bool(stopped), why_held=held)
     else:
+        for request_id, reason in held.items():
+            say(f"held: {request_id}: {reason}")
         say(", ".join(f"{n} {state}" for state, n in sorted(counts.items())) or "the queue is empty")
 
 

@@ -96,10 +96,12 @@ class FileDropLab:
         """
         order = self._order_path(request_id)
         try:
-            if order.exists():
+            if os.path.lexists(order):
                 self._same_or_raise(request_id, request)
                 return
+            self._there_or_raise()
             self._go_or_raise()
+            self.outbox.mkdir(parents=True, exist_ok=True)
             for name in ("raw", "processed", "rejected"):
                 (self.inbox / name).mkdir(parents=True, exist_ok=True)
             pattern = predicted_pattern(request.crystal)
@@ -115,7 +117,8 @@ class FileDropLab:
 
     def poll(self, request_id: str) -> JobReport:
         """Take what has come in, then say how this request stands."""
-        if not self._order_path(request_id).exists():
+        if not os.path.lexists(self._order_path(request_id)):
+            self._there_or_raise()
             return JobReport(state=JobState.UNKNOWN)
         try:
             self.take_in()
@@ -253,6 +256,12 @@ class FileDropLab:
 
     def _result_path(self, request_id: str) -> Path:
         return self.results / f"{safe_name(request_id)}.json"
+
+    def _there_or_raise(self) -> None:
+        """A share that is away has forgotten nothing: what it holds is not sent again into an empty folder."""
+        was_there = os.path.lexists(self.inbox / "raw") or os.path.lexists(self.results)
+        if was_there and not self.outbox.is_dir():
+            raise DriverError(f"{self.outbox} is away; connect it again, or put it back from a backup")
 
     def _go_or_raise(self) -> None:
         if os.path.lexists(self.outbox / STOP_FILE):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
 import stat
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,25 +36,70 @@ def write_atomic(path: Path, text: str) -> None:
 
 
 def create_atomic(path: Path, text: str) -> bool:
-    """Write a file unless it exists; True when this call made it. Of two at once, one wins."""
+    """Write a file unless it exists; True when this call made it. Of two at once, one wins.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     temporary = _write_beside(path, text)
     try:
         os.link(temporary, path)
     except FileExistsError:
         return False
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        return _create_locked(temporary, path)
     finally:
-        os.unlink(temporary)
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
     return True
+
+
+_NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+"""What file systems without hard links (FAT, many network shares) answer."""
+LOCK_STALE_S = 10.0
+LOCK_WAIT_S = 2.0
+
+
+def _create_locked(temporary: str, path: Path) -> bool:
+    """Rename a file to a name that is free, under a lock beside it; the content is whole all the same."""
+    lock = path.with_name(f".{path.name}.lock")
+    end = time.monotonic() + LOCK_WAIT_S
+    while True:
+        try:
+            os.close(os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
+            break
+        except FileExistsError:
+            with suppress(FileNotFoundError):
+                if time.time() - os.lstat(lock).st_mtime > LOCK_STALE_S:  # its maker died within an instant's work
+                    os.unlink(lock)
+            if time.monotonic() > end:
+                raise OSError(errno.EAGAIN, "somebody else is writing it", str(path)) from None
+            time.sleep(0.01)
+    try:
+        if os.path.lexists(path):
+            return False
+        os.rename(temporary, path)
+        return True
+    finally:
+        os.unlink(lock)
 
 
 def _write_beside(path: Path, text: str) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.chmod(temporary, 0o644)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+    with suppress(OSError):  # file systems without rights refuse it
+        os.chmod(temporary, 0o644)
     return temporary
 
 

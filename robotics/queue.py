@@ -275,6 +275,10 @@ class LabQueue:
         """Close a request that gave no measurement, with the reason."""
         self._act("fail", request_id, worker, why, holder=worker)
 
+    def shelve(self, request_id: str, worker: str, why: str) -> None:
+        """Hold a started request that could not be handed over, until a person releases it."""
+        self._act("shelve", request_id, worker, why, holder=worker)
+
     def note(self, request_id: str, by: str, why: str) -> None:
         """Write a line to the audit trail without changing anything."""
         with self._writing() as rows:

@@ -32,12 +32,14 @@ TRANSITIONS: Final[Mapping[str, Transition]] = {
     "start": Transition(frozenset({State.CLAIMED}), State.RUNNING),
     "adopt": Transition(frozenset({State.RUNNING}), State.RUNNING),
     "finish": Transition(frozenset({State.RUNNING}), State.DONE),
+    "shelve": Transition(frozenset({State.RUNNING}), State.HELD),
     "fail": Transition(frozenset({State.CLAIMED, State.RUNNING}), State.FAILED),
 }
 """Actions by name. `running` means that something may have been sent to the laboratory: it never goes back to
 `approved`, so that nothing is sent twice. A released request has to be approved again, and so has one whose approval
 lapsed: the safety rules have changed since it was given. `override` takes up what the safety rules refused, and only
-that (`robotics.overrides`); it has to be approved all the same."""
+that (`robotics.overrides`); it has to be approved all the same. `shelve` is for what could not be handed over: should
+it have arrived after all, it goes on under the same key, and the laboratory is asked before anything is sent."""
 
 FINAL: Final = frozenset({State.DONE, State.FAILED, State.CANCELLED})
 """States that nothing leaves but an override, which takes a refused request up again."""

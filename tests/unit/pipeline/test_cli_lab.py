@@ -110,3 +110,21 @@ def test_stop_works_with_an_unreadable_store_and_is_audited_when_it_is_back(redo
     assert redoxa("lab", "resume", "--by", "Ada", "--why", "aired")[0] == 0
     assert "stopped by Ada" in open_queue(STORE).events(key)[-1].why
     assert not list(tmp_path.glob("*.not-audited"))
+
+
+def test_what_could_not_be_handed_over_is_shown_and_retried(redoxa: Run) -> None:
+    key = approved(campaign_of("file_drop"))
+    queue = open_queue(STORE)
+    assert queue.claim("worker", 60) is not None
+    queue.start(key, "worker", 60)
+    queue.shelve(key, "worker", "could not be handed over: the outbox is away (5 tries)")
+    for args in (("queue", "list"), ("lab", "status")):
+        assert f"held: {key}: could not be handed over: the outbox is away" in redoxa(*args)[1]
+    assert lines(redoxa("queue", "list", "--json")[1])[0]["why_held"].startswith("could not be")
+    assert lines(redoxa("lab", "status", "--json")[1])[0]["why_held"][key].startswith("could not be")
+    code, out, err = redoxa("queue", "retry", key[:8])
+    assert (code, out, f"next: redoxa queue approve {key[:8]}" in err) == (0, f"{key} released\n", True)
+    assert redoxa("queue", "retry", key[:8])[0] == 1  # it is no longer held
+    assert redoxa("queue", "approve", key[:8])[0] == 0
+    (told,) = lines(redoxa("lab", "work", "bench", "--json")[1])
+    assert (told["waiting"], told["held"]) == ([key], [])
