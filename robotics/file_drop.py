@@ -17,6 +17,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import ClassVar
 
@@ -28,6 +29,7 @@ from data.station import Station
 from robotics.base import JobReport, JobState
 from robotics.equipment import lacking
 from robotics.files import create_atomic, listing_sha256, read_plain, safe_name, sha256_of, what_else, write_atomic
+from robotics.judge import flagged, why_refused
 from robotics.pattern import pattern_csv, predicted_pattern, target_cif
 from robotics.result_files import Result, ResultError, read_results, to_measurement
 from robotics.set_aside import REASON, plain_text, put_away, refused, set_aside
@@ -35,6 +37,7 @@ from robotics.work_order import work_list_csv
 
 MAX_STATE_BYTES = 1 << 26
 """More than any order or answer of ours holds."""
+DAY = timedelta(days=1)
 STOP_FILE = "STOP.txt"
 STOP_TEXT = "STOP. Stop all work on the requests in this folder. Remove this file to let new work begin.\n"
 
@@ -209,12 +212,28 @@ class FileDropLab:
         order = self._order_path(result.request_id)
         if not order.exists():
             raise ResultError(f"request '{result.request_id}' was never handed over here")
+        self._check_day(result)
         if result.outcome == "failed":
             return JobReport(state=JobState.FAILED, text=result.note)
         hashes = {name: sha256_of(self._raw_path(name)) for name in result.raw_files}
         request = self._order(result.request_id)
         measurement = to_measurement(result, request.candidate_id, hashes, listing_sha256(hashes))
-        return JobReport(state=JobState.DONE, measurement=measurement, text=result.note)
+        if why := why_refused(measurement, request):
+            raise ResultError(why)
+        return JobReport(state=JobState.DONE, measurement=flagged(measurement, request), text=result.note)
+
+    def _check_day(self, result: Result) -> None:
+        """A day too much or too little is no more than another time zone."""
+        if (day := result.measured_on) is None:
+            return
+        today = datetime.fromtimestamp(self._clock(), UTC).date()
+        if day > today + DAY:
+            raise ResultError(f"measured_on {day} is in the future: today is {today}")
+        # The oldest of the files: a backup may have given one of them a new date.
+        paths = [self.outbox / f"{result.request_id}.{ending}" for ending in ("json", "csv", "cif")]
+        handed_s = min(os.lstat(path).st_mtime for path in paths if os.path.lexists(path))
+        if day < (handed_over := datetime.fromtimestamp(handed_s, UTC).date()) - DAY:
+            raise ResultError(f"measured_on {day} is before the request was handed over, on {handed_over}")
 
     def _raw_path(self, name: str) -> Path:
         """Path of a raw file, which must lie in ``inbox/raw`` itself."""
@@ -287,6 +306,7 @@ def _template(request_id: str) -> str:
         '            "capacity_grav": {"value": null, "sigma": null}},\n'
         ' "phase_purity": {"value": null, "sigma": null},\n'
         ' "raw_files": [],\n'
+        ' "measured_on": null,\n'
         ' "note": ""\n'
         "}\n"
     )

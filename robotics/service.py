@@ -22,6 +22,7 @@ from data.errors import DriverError
 from data.lab import QueueItem
 from robotics.base import Driver, JobReport, JobState
 from robotics.errors import CHANGED, ConflictError, LeaseError
+from robotics.judge import flagged, surprises, why_refused
 from robotics.overrides import carried
 from robotics.safety import check, is_allowed, refusals, rules_version
 from robotics.stop_mark import stop_reason
@@ -297,11 +298,20 @@ class _Run:
         if report.measurement is None:
             self._fail(item, "the laboratory says it is done, and gave no measurement")
             return
+        # A simulated laboratory makes no slips of the pen, and its notes are its own.
+        measurement, is_real = report.measurement, not report.measurement.simulated
+        if is_real and (why := why_refused(measurement, item.request)):
+            self._fail(item, f"the measurement cannot be taken: {why}")
+            return
         try:
-            self.queue.finish(item.request_id, self.worker, report.measurement)
+            self.queue.finish(
+                item.request_id, self.worker, flagged(measurement, item.request) if is_real else measurement
+            )
         except ConflictError as error:
             self._fail(item, f"the measurement cannot be taken: {error}")
             return
+        for line in surprises(measurement, item.request):
+            self._trouble(item.request_id, line)
         self.report.measured.append(item.request_id)
         self.active.pop(item.request_id, None)
 
