@@ -10,22 +10,19 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import App, Parameter
 
 from data.database import store_name
-from data.errors import DriverError, InputError, RedoxaError
+from data.errors import InputError, RedoxaError
 from data.lab import QueueItem, RequestState
 from data.store import Store as DataStore
 from pipeline.cli import DEFAULT_STORE, Json, Store
 from pipeline.console import emit, note, say, table
+from pipeline.lab_calls import audit, looked_at, stop_driver, tell_laboratory, why_held
 from pipeline.station_file import DEFAULT_FILE, EXAMPLE, LABORATORY, current_station, read_station, station_file
 from robotics.queue import LabQueue
-
-if TYPE_CHECKING:
-    from robotics.base import Rejects
-    from robotics.stop_mark import Mark
 
 By = Annotated[str, Parameter(name="--by", help="who decides; goes into the audit trail")]
 Why = Annotated[str, Parameter(name="--why", help="the reason; goes into the audit trail")]
@@ -47,9 +44,10 @@ def list_requests(*, state: RequestState | None = None, store: Store = DEFAULT_S
     Args:
         state: only those that stand here.
     """
-    found = [row for row in open_queue(store).list() if state is None or row.state is state]
+    queue = open_queue(store)
+    found = [row for row in queue.list() if state is None or row.state is state]
     if as_json:
-        held = _why_held(store, found)
+        held = why_held(queue, found)
         for row in found:
             emit("request", **_told(row), why_held=held.get(row.request_id))
     elif found:
@@ -65,7 +63,7 @@ def list_requests(*, state: RequestState | None = None, store: Store = DEFAULT_S
             for row in found
         ]
         table(f"Queue of {store_name(store)}", rows, list(rows[0]))
-        for request_id, why in _why_held(store, found).items():
+        for request_id, why in why_held(queue, found).items():
             say(f"held: {request_id}: {why}")
         for line in _rejected(store):
             say(f"rejected: {line}")
@@ -91,16 +89,6 @@ def _told(row: QueueItem) -> dict[str, object]:
         "priority": row.request.priority,
         "why": row.request.why,
     }
-
-
-def _why_held(store: str, rows: Sequence[QueueItem]) -> dict[str, str]:
-    """Why each held request is held, by its id."""
-    held = {row.request_id: "" for row in rows if row.state is RequestState.HELD}
-    queue = open_queue(store) if held else None
-    for request_id in held:
-        events = queue.events(request_id) if queue else []
-        held[request_id] = next((e.why for e in reversed(events) if e.from_state is not e.to_state), "")
-    return held
 
 
 def _rejected(store: str) -> list[str]:
@@ -202,8 +190,36 @@ def retry(
 
 @queue_app.command
 def cancel(*request_ids: str, by: By = "", why: Why, store: Store = DEFAULT_STORE, as_json: Json = False) -> None:
-    """Cancel requests for good."""
-    _decide(LabQueue.cancel, "cancelled", request_ids, store, by, why, as_json)
+    """Cancel requests for good. What is with the laboratory is called back, and held until `redoxa queue settle`."""
+    rows = _decide(_cancel_or_withdraw, "cancelled", request_ids, store, by, why, as_json)
+    for row in rows:
+        if row.state is not RequestState.HELD:
+            continue
+        told = tell_laboratory(store, open_queue(store), row)
+        if not as_json:
+            say(f"{row.request_id}: {told}")
+            note(f"next: redoxa queue settle {row.request_id[:8]} --sample 'where it is now' --by NAME")
+
+
+def _cancel_or_withdraw(queue: LabQueue, request_id: str, by: str, why: str) -> None:
+    running = queue.get(request_id).state is RequestState.RUNNING
+    (queue.withdraw if running else queue.cancel)(request_id, by=by, why=why)
+
+
+@queue_app.command
+def settle(
+    *request_ids: str,
+    sample: Annotated[str, Parameter(name="--sample", help="where the sample is now; goes into the audit trail")],
+    by: By,
+    store: Store = DEFAULT_STORE,
+    as_json: Json = False,
+) -> None:
+    """Close requests that were called back from the laboratory, once it is known where the sample is."""
+
+    def act(queue: LabQueue, request_id: str, by: str, why: str) -> None:
+        queue.settle(request_id, by=by, sample=why)
+
+    _decide(act, "cancelled", request_ids, store, by, sample, as_json)
 
 
 def _decide(
@@ -220,12 +236,16 @@ def _decide(
         if as_json:
             emit("request", **_told(rows[-1]))
         else:
-            say(f"{request_id} {done}")
+            held = rows[-1].state is RequestState.HELD
+            say(f"{request_id} {'held' if held else done}")
     return rows
 
 
 def _user() -> str:
-    return f"person:{getpass.getuser()}"
+    try:
+        return f"person:{getpass.getuser()}"
+    except (KeyError, OSError, ImportError):  # a user without a name, as in some containers
+        return f"person:{os.getuid()}"
 
 
 def _work(store: str, rows: Sequence[QueueItem]) -> str:
@@ -253,7 +273,7 @@ def status(*, store: Store = DEFAULT_STORE, as_json: Json = False) -> None:
     if (stopped := stop_reason()) and not as_json:
         say(stopped)
     rows = open_queue(store).list()
-    counts, held = Counter(row.state.value for row in rows), _why_held(store, rows)
+    counts, held = Counter(row.state.value for row in rows), why_held(open_queue(store), rows)
     if as_json:
         emit("laboratory", requests=counts, stopped=bool(stopped), why_held=held)
     else:
@@ -276,7 +296,7 @@ def work(campaign: str, *, store: Store = DEFAULT_STORE, as_json: Json = False) 
 
     session = session_for(store, find_campaign(store, campaign))
     done = run_queue(session.queue, session.driver, campaign=session.campaign_id)
-    rejected, young = _looked_at(session.driver) if isinstance(session.driver, Rejects) else ([], [])
+    rejected, young = looked_at(session.driver) if isinstance(session.driver, Rejects) else ([], [])
     if as_json:
         counts = Counter(row.state.value for row in session.queue.list(campaign=session.campaign_id))
         emit("laboratory", requests=counts, campaign_id=session.campaign_id, rejected=rejected, **asdict(done))
@@ -290,15 +310,6 @@ def work(campaign: str, *, store: Store = DEFAULT_STORE, as_json: Json = False) 
     for line in done.troubles:
         say(f"trouble: {line}")
     status(store=store)
-
-
-def _looked_at(laboratory: Rejects) -> tuple[list[str], list[str]]:
-    """Answers that are refused, and those that are left for the next time; also where no request waits for one."""
-    try:
-        young = laboratory.take_in()
-    except DriverError as error:
-        return [*laboratory.rejected(), str(error)], []
-    return laboratory.rejected(), young
 
 
 @lab_app.command
@@ -321,7 +332,7 @@ def stop(
     from robotics.stop_mark import write_mark
 
     mark, made = write_mark(by or _user(), why)
-    campaign_id, trouble = _stop_driver(store, campaign) if campaign else (None, "")
+    campaign_id, trouble = stop_driver(store, campaign) if campaign else (None, "")
     if as_json:
         emit("laboratory", stopped=True, file=str(mark.path), told=mark.text, campaign_id=campaign_id, trouble=trouble)
         return
@@ -331,19 +342,6 @@ def stop(
     elif campaign:
         say(f"the laboratory of '{campaign}' could not be told, the mark holds all the same: {trouble}")
     note("next: redoxa lab resume --by NAME --why REASON")
-
-
-def _stop_driver(store: str, campaign: str) -> tuple[str | None, str]:
-    """Id of the campaign whose laboratory was told to stop, or why it could not be told."""
-    from pipeline.lookup import find_campaign
-    from pipeline.session import session_for
-
-    try:
-        session = session_for(store, find_campaign(store, campaign))
-        session.driver.stop()
-    except (RedoxaError, OSError) as error:
-        return None, str(error)
-    return session.campaign_id, ""
 
 
 @lab_app.command
@@ -360,7 +358,7 @@ def resume(*, by: By, why: Why, store: Store = DEFAULT_STORE, as_json: Json = Fa
         if not earlier:
             raise
         lifted = []
-    trouble = _audit(store, [*earlier, *lifted], f"resumed by {by}: {why}", by)
+    trouble = audit(lambda: open_queue(store), [*earlier, *lifted], f"resumed by {by}: {why}", by)
     if as_json:
         emit("laboratory", stopped=False, file=[str(mark.path) for mark in lifted], trouble=trouble)
         return
@@ -371,22 +369,6 @@ def resume(*, by: By, why: Why, store: Store = DEFAULT_STORE, as_json: Json = Fa
         note("next: the same once more when it is there")
     else:
         note("next: redoxa lab work CAMPAIGN; where a laboratory put STOP.txt beside its work lists, remove it first")
-
-
-def _audit(store: str, marks: Sequence[Mark], then: str, by: str) -> str:
-    """Write a line on each request that is running, of each mark; why it could not be written."""
-    from robotics.stop_mark import audited
-
-    try:
-        queue = open_queue(store)
-        running = queue.list(state=RequestState.RUNNING)
-        for mark in marks:
-            for row in running:
-                queue.note(row.request_id, by, f"the laboratory was stopped {mark.text}; {then}")
-            audited(mark)
-    except (RedoxaError, OSError) as error:
-        return str(error)
-    return ""
 
 
 @lab_app.command

@@ -31,7 +31,7 @@ class Driver(Protocol):
     """A laboratory, seen from the queue.
 
     `check` moves nothing. `submit` is idempotent: the same request again changes nothing, so a lost reply is answered
-    by asking. `stop` may be called at any time and twice. A laboratory that cannot be reached raises
+    by asking. `stop` and `cancel` may be called at any time and twice. A laboratory that cannot be reached raises
     `data.errors.DriverError`.
 
     `patience_s` is how long a run waits for the jobs of this laboratory before it goes on and comes back another time:
@@ -58,6 +58,10 @@ class Driver(Protocol):
 
     def stop(self) -> None:
         """Stop everything this driver has running."""
+        ...
+
+    def cancel(self, request_id: str) -> bool:
+        """Ask that no more be done for a request; whether the laboratory knows it. What was finished is kept."""
         ...
 
 

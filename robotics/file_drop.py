@@ -4,6 +4,7 @@
 - ``outbox/ID.csv``: the work list, for people
 - ``outbox/ID.cif``: the crystal of the target, as computed
 - ``outbox/ID.xrd.csv``: the X-ray powder pattern that it should give
+- ``outbox/ID.cancelled.txt``: that no more is to be done for it
 - ``outbox/ID.template.json``: the answer, to be filled in and put into ``inbox/``
 - ``inbox/*.json, *.csv``: results (see `robotics.result_files`); raw data under ``inbox/raw/``
 - ``inbox/processed/``: results that were taken
@@ -38,6 +39,11 @@ from robotics.work_order import work_list_csv
 MAX_STATE_BYTES = 1 << 26
 """More than any order or answer of ours holds."""
 DAY = timedelta(days=1)
+CANCELLED = ".cancelled.txt"
+CANCELLED_TEXT = (
+    "CANCELLED. Do no more for {request_id}: heat nothing, build no cell. Make safe what was begun, and tell where the "
+    "sample is now: redoxa queue settle {request_id} --sample WHERE --by NAME\n"
+)
 STOP_FILE = "STOP.txt"
 STOP_TEXT = "STOP. Stop all work on the requests in this folder. Remove this file to let new work begin.\n"
 
@@ -130,11 +136,30 @@ class FileDropLab:
             if (known := self._known(request_id)) is not None:
                 return known
             raise
-        return self._known(request_id) or JobReport(state=JobState.WAITING, text=f"no result in {self.inbox} yet")
+        if (known := self._known(request_id)) is not None:
+            return known
+        cancelled = os.path.lexists(self.outbox / f"{request_id}{CANCELLED}")
+        text = "cancelled" if cancelled else f"no result in {self.inbox} yet"
+        return JobReport(state=JobState.WAITING, text=text)
 
     def stop(self) -> None:
         """Put a stop notice into the outbox; nothing new is handed over until a person removes it."""
         write_atomic(self.outbox / STOP_FILE, STOP_TEXT)
+
+    def cancel(self, request_id: str) -> bool:
+        """Put a note beside the work list, for people to see; whether it was handed over here.
+
+        Raises:
+            DriverError: the folder is away, or cannot be written.
+        """
+        if not os.path.lexists(self._order_path(request_id)):
+            self._there_or_raise()
+            return False
+        try:
+            create_atomic(self.outbox / f"{request_id}{CANCELLED}", CANCELLED_TEXT.format(request_id=request_id))
+        except OSError as error:
+            raise DriverError(f"{self.outbox} cannot be written: {error}") from error
+        return True
 
     def folders(self) -> list[str]:
         """Where work lists lie, and where results go."""

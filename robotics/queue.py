@@ -34,7 +34,7 @@ from robotics.overrides import carried, decide, ensure_may_be_overridden, overri
 from robotics.people import ensure_may, ensure_not_proposer, ensure_person
 from robotics.queue_rows import NO_LEASE, Rows, is_intact, items_query, read_request, stored_findings, to_event, to_item
 from robotics.safety import check, ensure_allowed, is_allowed, refusals, rules_version
-from robotics.transitions import target_of
+from robotics.transitions import WITHDRAWN, ensure_sample_is_known, target_of
 
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """What an idempotency key may look like: drivers use it in file names."""
@@ -176,6 +176,22 @@ class LabQueue:
     def cancel(self, request_id: str, by: str, why: str) -> None:
         """Take a request that is not with a worker out of the queue."""
         self._act("cancel", request_id, by, why)
+
+    def withdraw(self, request_id: str, by: str, why: str) -> None:
+        """Call back a request that is with the laboratory: held until somebody says where the sample is (`settle`)."""
+        self._act("withdraw", request_id, by, f"{WITHDRAWN} ({why})")
+
+    def settle(self, request_id: str, by: str, sample: str) -> None:
+        """Close a withdrawn request, once it is known where the sample is.
+
+        Raises:
+            InputError: `by` is no person, or nothing is said of the sample.
+            TransitionError: it was not withdrawn.
+        """
+        ensure_person(by, "settle")
+        if not sample.strip():
+            raise InputError("say where the sample is now, e.g. --sample 'in the furnace, cold, thrown away'")
+        self._act("settle", request_id, by, f"the sample: {sample.strip()}")
 
     # -- workers -------------------------------------------------------------------------------------------------------
 
@@ -364,7 +380,10 @@ class LabQueue:
     def _act(self, action: str, request_id: str, by: str, why: str, holder: str | None = None) -> None:
         """One transition that ends the lease; `holder` must hold the row."""
         with self._writing() as rows:
-            rows.move(rows.get(request_id, holder), action, by, why, NO_LEASE)
+            row = rows.get(request_id, holder)
+            if row["state"] == RequestState.HELD.value:
+                ensure_sample_is_known(action, rows.events(request_id))
+            rows.move(row, action, by, why, NO_LEASE)
 
     def _safety_columns(self, findings: tuple[SafetyFinding, ...]) -> dict[str, Any]:
         return {

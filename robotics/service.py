@@ -266,7 +266,10 @@ class _Run:
         key = item.request_id
         if not is_asked and key not in self.sending:
             return None
-        if not self.queue.get(key).is_intact:
+        row = self.queue.get(key)
+        if row.worker != self.worker:  # withdrawn, or taken over: nothing is sent any more
+            raise LeaseError(f"request {key} is {row.state.value} and held by {row.worker or 'nobody'}")
+        if not row.is_intact:
             self._fail(item, f"not sent: {CHANGED}")
             return None
         sending = self.sending.setdefault(key, _Sending())

@@ -128,3 +128,36 @@ def test_what_could_not_be_handed_over_is_shown_and_retried(redoxa: Run) -> None
     assert redoxa("queue", "approve", key[:8])[0] == 0
     (told,) = lines(redoxa("lab", "work", "bench", "--json")[1])
     assert (told["waiting"], told["held"]) == ([key], [])
+
+
+def test_a_request_is_called_back_from_the_laboratory(redoxa: Run) -> None:
+    key = approved(campaign_of("file_drop"))
+    redoxa("lab", "work", "bench")
+    assert redoxa("queue", "cancel", key[:8], "--by", "Ada")[0] == 2  # no reason
+    code, out, err = redoxa("queue", "cancel", key[:8], "--by", "Ada", "--why", "the furnace leaks")
+    assert code == 0
+    assert out == f"{key} held\n{key}: the laboratory was told to do no more\n"
+    assert f"next: redoxa queue settle {key[:8]} --sample" in err
+    assert Path(f"runs/bench/lab/outbox/{key}.cancelled.txt").exists()
+    assert f"held: {key}: withdrawn; where is the sample? (the furnace leaks)" in redoxa("lab", "status")[1]
+    for verb in ("release", "retry", "cancel"):
+        code, _, err = redoxa("queue", verb, key[:8], "--why", "x")
+        assert (code, "queue settle" in err) == (1, True)
+    assert redoxa("queue", "settle", key[:8], "--by", "Ada")[0] == 2  # where is it?
+    assert redoxa("queue", "settle", key[:8], "--sample", "thrown away")[0] == 2  # who says so?
+    (told,) = lines(redoxa("queue", "settle", key[:8], "--sample", "thrown away", "--by", "Ada", "--json")[1])
+    assert told["request_state"] == "cancelled"
+    assert [event.action for event in open_queue(STORE).events(key)][-3:] == ["withdraw", "note", "settle"]
+
+
+def test_a_laboratory_that_cannot_be_told_is_said(redoxa: Run) -> None:
+    key = approved(campaign_of("file_drop"))
+    redoxa("lab", "work", "bench")
+    Path("runs/bench/lab/outbox").rename("away")
+    out = redoxa("queue", "cancel", key, "--why", "x")[1]
+    assert "could not be told, tell the people there:" in out
+    other = approved(campaign_of("simulated", "other", delay_s=1000), "b")
+    open_queue(STORE).claim("worker", 60)
+    open_queue(STORE).start(other, "worker", 60)
+    out = redoxa("queue", "cancel", other, "--why", "x")[1]
+    assert "it never reached the laboratory" in out

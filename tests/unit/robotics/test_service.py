@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from data.errors import DriverError, SafetyError
+from data.errors import DriverError, InputError, SafetyError, TransitionError
 from data.lab import ExperimentRequest, RequestState, SafetyFinding
 from robotics.base import JobReport, JobState
 from robotics.file_drop import FileDropLab
@@ -377,3 +377,48 @@ def test_a_request_that_was_changed_in_the_store_never_reaches_the_laboratory(qu
     assert queue.get(key).state is (RequestState.FAILED if started else RequestState.HELD)
     assert "is not what was proposed" in queue.events(key)[-1 if started else -2].why
     assert lab.arrivals == {}
+
+
+def test_a_request_withdrawn_before_it_is_sent_is_not_sent(queue: LabQueue) -> None:
+    first, second = fill(queue, 2)
+    lab, polling = CountingLab(), CountingLab.poll
+
+    def poll(key: str) -> JobReport:
+        if queue.get(key).state is RequestState.RUNNING and key == second:
+            queue.withdraw(second, by="Ada", why="the target is toxic")
+        return polling(lab, key)
+
+    lab.poll = poll  # type: ignore[method-assign]
+    report = run_queue(queue, lab, options=AT_ONCE)
+    assert (report.measured, report.lost) == ([first], [second])
+    assert dict(lab.arrivals) == {first: 1}
+    assert queue.get(second).state is RequestState.HELD
+    assert queue.events(second)[-1].why == "withdrawn; where is the sample? (the target is toxic)"
+
+
+def test_a_withdrawn_request_waits_until_somebody_knows_where_the_sample_is(queue: LabQueue) -> None:
+    (key,), lab = fill(queue, 1), CountingLab()
+    lab.polls_until_done = 10**9
+    with pytest.raises(TransitionError):
+        queue.withdraw(key, by="Ada", why="it is not with the laboratory")
+    with pytest.raises(TransitionError, match="'settle' needs"):
+        queue.settle(key, by="Ada", sample="nowhere")
+    run_queue(queue, lab, options=replace(AT_ONCE, deadline_s=0))
+    queue.withdraw(key, by="Ada", why="the furnace leaks")
+    queue.note(key, "laboratory", "told")
+    for act in (queue.release, queue.cancel, queue.hold):
+        with pytest.raises(TransitionError, match="queue settle"):
+            act(key, by="Ada", why="x")
+    for by, sample in (("", "in the furnace"), ("policy:auto", "in the furnace"), ("Ada", " ")):
+        with pytest.raises(InputError):
+            queue.settle(key, by=by, sample=sample)
+    assert run_queue(queue, lab, options=AT_ONCE).measured == []
+    queue.settle(key, by="Ada", sample=" in the furnace, cold, thrown away ")
+    assert queue.get(key).state is RequestState.CANCELLED
+    last = queue.events(key)[-1]
+    assert (last.actor, last.action, last.why) == ("Ada", "settle", "the sample: in the furnace, cold, thrown away")
+    held = fill(queue, 1, "held")[0]
+    queue.hold(held, by="Ada", why="later")
+    with pytest.raises(TransitionError, match="only a request that was withdrawn"):
+        queue.settle(held, by="Ada", sample="nowhere")
+    queue.cancel(held, by="Ada", why="no")
