@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,9 +18,10 @@ from robotics import stop_mark
 from robotics.file_drop import FileDropLab
 from robotics.queue import LabQueue
 from robotics.service import ServiceOptions, run_queue
+from robotics.simulated import SimulatedLab
 from robotics.stop_mark import NAME, audited, find_mark, lift_marks, not_audited, stop_paths, stop_reason, write_mark
 from tests.unit.robotics.labs import CountingLab
-from tests.unit.robotics.samples import make_request
+from tests.unit.robotics.samples import make_request, new_engine
 from tests.unit.robotics.test_service import AT_ONCE, fill, states
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -204,3 +208,30 @@ def test_people_find_the_stop_beside_their_work_lists_and_waiting_work_is_not_lo
     assert queue.get(late).state is RequestState.APPROVED
     (lab.outbox / "STOP.txt").unlink()
     assert run_queue(queue, lab, options=AT_ONCE).waiting == [key, late]
+
+
+WORKER = """
+import sys
+from pathlib import Path
+from data.database import open_engine
+from robotics.queue import LabQueue
+from robotics.service import run_queue
+from robotics.simulated import SimulatedLab
+folder = Path(sys.argv[1])
+lab = SimulatedLab(SimulatedLab.Config(delay_s=100000), folder / "lab")
+print(run_queue(LabQueue(open_engine(folder / "redoxa.db")), lab).troubles[0], flush=True)
+"""
+
+
+def test_a_worker_in_another_process_obeys(tmp_path: Path) -> None:
+    queue = LabQueue(new_engine(tmp_path))
+    keys = fill(queue, 2)
+    process = subprocess.Popen([sys.executable, "-c", WORKER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    while [queue.get(key).state for key in keys] != [RequestState.RUNNING] * 2:
+        assert process.poll() is None
+        time.sleep(0.05)
+    write_mark("Ada", "smoke")
+    assert "smoke" in process.communicate(timeout=20)[0]
+    assert all(item.worker is None for item in queue.list())
+    lab = SimulatedLab(SimulatedLab.Config(delay_s=100000), tmp_path / "lab")
+    assert [lab.poll(key).text for key in keys] == ["stopped before it was finished (simulated)"] * 2
