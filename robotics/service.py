@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from data.errors import DriverError
-from data.lab import QueueItem
+from data.lab import QueueItem, RequestState
 from robotics.base import Driver, JobReport, JobState
 from robotics.errors import CHANGED, ConflictError, LeaseError
 from robotics.judge import flagged, surprises, why_refused
@@ -290,12 +290,26 @@ class _Run:
             # The reply may be lost while the request arrived: the poll tells.
             sending.why = str(error)
             self._trouble(key, f"sending: {error}")
+            self._call_back(key)
             return self._poll(key)
+        self._call_back(key)
         sending.why = "the laboratory took it, and does not know it"
         report = self._poll(key)
         if report is None:
             del self.sending[key]  # it has it; that it gives no answer is another matter
         return report
+
+    def _call_back(self, request_id: str) -> None:
+        """Cancel what was withdrawn in the moment in which it was sent: whoever withdrew it found nothing to cancel."""
+        if (state := self.queue.get(request_id).state) is not RequestState.HELD:
+            return
+        try:
+            self.driver.cancel(request_id)
+            told = "withdrawn while it was sent: the laboratory was told to do no more"
+        except (DriverError, OSError) as error:
+            told = f"withdrawn while it was sent, and the laboratory could not be told: {error}"
+        self._trouble(request_id, told)
+        raise LeaseError(f"request {request_id} is {state.value}")
 
     def _finish(self, item: QueueItem, report: JobReport) -> None:
         if report.measurement is None:

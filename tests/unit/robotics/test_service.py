@@ -422,3 +422,26 @@ def test_a_withdrawn_request_waits_until_somebody_knows_where_the_sample_is(queu
     with pytest.raises(TransitionError, match="only a request that was withdrawn"):
         queue.settle(held, by="Ada", sample="nowhere")
     queue.cancel(held, by="Ada", why="no")
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+def test_a_request_withdrawn_while_it_is_sent_is_cancelled_in_the_laboratory(queue: LabQueue, is_away: bool) -> None:
+    (key,), lab = fill(queue, 1), CountingLab()
+    cancelled = []
+
+    def submit(key: str, request: ExperimentRequest) -> None:
+        queue.withdraw(key, by="Ada", why="toxic")
+        CountingLab.submit(lab, key, request)
+
+    def cancel(key: str) -> bool:
+        if is_away:
+            raise DriverError("no route to host")
+        cancelled.append(key)
+        return True
+
+    lab.submit, lab.cancel = submit, cancel  # type: ignore[method-assign]
+    report = run_queue(queue, lab, options=AT_ONCE)
+    assert report.lost == [key]
+    assert cancelled == ([] if is_away else [key])
+    assert ("could not be told: no route to host" if is_away else "told to do no more") in report.troubles[0]
+    assert "withdrawn while it was sent" in queue.events(key)[-1].why
