@@ -20,6 +20,7 @@ from data.lab import QueueItem, RequestState
 from data.store import Store as DataStore
 from pipeline.cli import DEFAULT_STORE, Json, Store
 from pipeline.console import emit, note, say, table
+from pipeline.lab_calls import audit, looked_at, stop_driver, tell_laboratory, why_held
 from pipeline.station_file import DEFAULT_FILE, EXAMPLE, LABORATORY, current_station, read_station, station_file
 from robotics.queue import LabQueue
 
@@ -43,10 +44,12 @@ def list_requests(*, state: RequestState | None = None, store: Store = DEFAULT_S
     Args:
         state: only those that stand here.
     """
-    found = [row for row in open_queue(store).list() if state is None or row.state is state]
+    queue = open_queue(store)
+    found = [row for row in queue.list() if state is None or row.state is state]
     if as_json:
+        held = why_held(queue, found)
         for row in found:
-            emit("request", **_told(row))
+            emit("request", **_told(row), why_held=held.get(row.request_id))
     elif found:
         rows = [
             {
@@ -60,6 +63,8 @@ def list_requests(*, state: RequestState | None = None, store: Store = DEFAULT_S
             for row in found
         ]
         table(f"Queue of {store_name(store)}", rows, list(rows[0]))
+        for request_id, why in why_held(queue, found).items():
+            say(f"held: {request_id}: {why}")
         for line in _rejected(store):
             say(f"rejected: {line}")
         if waiting := [row for row in found if row.state is RequestState.PROPOSED and row.is_safe]:
@@ -170,9 +175,51 @@ def release(*request_ids: str, by: By = "", why: Why, store: Store = DEFAULT_STO
 
 
 @queue_app.command
+def retry(
+    *request_ids: str,
+    by: By = "",
+    why: Why = "to be handed over again",
+    store: Store = DEFAULT_STORE,
+    as_json: Json = False,
+) -> None:
+    """Let requests that could not be handed over go on; each has to be approved again."""
+    released = _decide(LabQueue.release, "released", request_ids, store, by, why, as_json)
+    if not as_json:
+        note(f"next: {', '.join(f'redoxa queue approve {row.request_id[:8]}' for row in released)}")
+
+
+@queue_app.command
 def cancel(*request_ids: str, by: By = "", why: Why, store: Store = DEFAULT_STORE, as_json: Json = False) -> None:
-    """Cancel requests for good."""
-    _decide(LabQueue.cancel, "cancelled", request_ids, store, by, why, as_json)
+    """Cancel requests for good. What is with the laboratory is called back, and held until `redoxa queue settle`."""
+    rows = _decide(_cancel_or_withdraw, "cancelled", request_ids, store, by, why, as_json)
+    for row in rows:
+        if row.state is not RequestState.HELD:
+            continue
+        told = tell_laboratory(store, open_queue(store), row)
+        if not as_json:
+            say(f"{row.request_id}: {told}")
+            note(f"next: redoxa queue settle {row.request_id[:8]} --sample 'where it is now' --by NAME")
+
+
+def _cancel_or_withdraw(queue: LabQueue, request_id: str, by: str, why: str) -> None:
+    running = queue.get(request_id).state is RequestState.RUNNING
+    (queue.withdraw if running else queue.cancel)(request_id, by=by, why=why)
+
+
+@queue_app.command
+def settle(
+    *request_ids: str,
+    sample: Annotated[str, Parameter(name="--sample", help="where the sample is now; goes into the audit trail")],
+    by: By,
+    store: Store = DEFAULT_STORE,
+    as_json: Json = False,
+) -> None:
+    """Close requests that were called back from the laboratory, once it is known where the sample is."""
+
+    def act(queue: LabQueue, request_id: str, by: str, why: str) -> None:
+        queue.settle(request_id, by=by, sample=why)
+
+    _decide(act, "cancelled", request_ids, store, by, sample, as_json)
 
 
 def _decide(
@@ -184,13 +231,21 @@ def _decide(
     queue = open_queue(store)
     rows = []
     for request_id in [_whole(queue, start) for start in given]:
-        act(queue, request_id, by=by or f"person:{getpass.getuser()}", why=why)
+        act(queue, request_id, by=by or _user(), why=why)
         rows.append(queue.get(request_id))
         if as_json:
             emit("request", **_told(rows[-1]))
         else:
-            say(f"{request_id} {done}")
+            held = rows[-1].state is RequestState.HELD
+            say(f"{request_id} {'held' if held else done}")
     return rows
+
+
+def _user() -> str:
+    try:
+        return f"person:{getpass.getuser()}"
+    except (KeyError, OSError, ImportError):  # a user without a name, as in some containers
+        return f"person:{os.getuid()}"
 
 
 def _work(store: str, rows: Sequence[QueueItem]) -> str:
@@ -212,11 +267,18 @@ def _whole(queue: LabQueue, given: str) -> str:
 
 @lab_app.command
 def status(*, store: Store = DEFAULT_STORE, as_json: Json = False) -> None:
-    """Count the requests by state."""
-    counts = Counter(row.state.value for row in open_queue(store).list())
+    """Count the requests by state, and say whether the laboratory is stopped."""
+    from robotics.stop_mark import stop_reason
+
+    if (stopped := stop_reason()) and not as_json:
+        say(stopped)
+    rows = open_queue(store).list()
+    counts, held = Counter(row.state.value for row in rows), why_held(open_queue(store), rows)
     if as_json:
-        emit("laboratory", requests=counts)
+        emit("laboratory", requests=counts, stopped=bool(stopped), why_held=held)
     else:
+        for request_id, reason in held.items():
+            say(f"held: {request_id}: {reason}")
         say(", ".join(f"{n} {state}" for state, n in sorted(counts.items())) or "the queue is empty")
 
 
@@ -234,7 +296,7 @@ def work(campaign: str, *, store: Store = DEFAULT_STORE, as_json: Json = False) 
 
     session = session_for(store, find_campaign(store, campaign))
     done = run_queue(session.queue, session.driver, campaign=session.campaign_id)
-    rejected = session.driver.rejected() if isinstance(session.driver, Rejects) else []
+    rejected, young = looked_at(session.driver) if isinstance(session.driver, Rejects) else ([], [])
     if as_json:
         counts = Counter(row.state.value for row in session.queue.list(campaign=session.campaign_id))
         emit("laboratory", requests=counts, campaign_id=session.campaign_id, rejected=rejected, **asdict(done))
@@ -243,25 +305,70 @@ def work(campaign: str, *, store: Store = DEFAULT_STORE, as_json: Json = False) 
         say(line)
     for line in rejected:
         say(f"rejected: {line}")
+    for name in young:
+        say(f"not taken yet, it may still be being written: {name}")
+    for line in done.troubles:
+        say(f"trouble: {line}")
     status(store=store)
 
 
 @lab_app.command
-def stop(campaign: str, *, store: Store = DEFAULT_STORE, as_json: Json = False) -> None:
-    """Stop everything the campaign's laboratory has running. Safe to call twice.
+def stop(
+    campaign: str | None = None,
+    *,
+    by: By = "",
+    why: Why = "stopped on the command line",
+    store: Store = DEFAULT_STORE,
+    as_json: Json = False,
+) -> None:
+    """Stop the laboratory: from now on no worker sends anything, until `redoxa lab resume`. It needs no store.
+
+    Writes a mark, laboratory.stop beside the laboratory file or in this folder, or where REDOXA_STOP says. Safe to call
+    twice.
 
     Args:
-        campaign: name, id or file.
+        campaign: name, id or file; its laboratory is told too, and stops what it has running.
     """
-    from pipeline.lookup import find_campaign
-    from pipeline.session import session_for
+    from robotics.stop_mark import write_mark
 
-    session = session_for(store, find_campaign(store, campaign))
-    session.driver.stop()
+    mark, made = write_mark(by or _user(), why)
+    campaign_id, trouble = stop_driver(store, campaign) if campaign else (None, "")
     if as_json:
-        emit("laboratory", campaign_id=session.campaign_id, stopped=True)
-    else:
+        emit("laboratory", stopped=True, file=str(mark.path), told=mark.text, campaign_id=campaign_id, trouble=trouble)
+        return
+    say(f"{'stopped' if made else 'stopped already'}: {mark.text} ({mark.path})")
+    if campaign_id:
         say("the laboratory was told to stop")
+    elif campaign:
+        say(f"the laboratory of '{campaign}' could not be told, the mark holds all the same: {trouble}")
+    note("next: redoxa lab resume --by NAME --why REASON")
+
+
+@lab_app.command
+def resume(*, by: By, why: Why, store: Store = DEFAULT_STORE, as_json: Json = False) -> None:
+    """Let a stopped laboratory go on. The mark is kept as laboratory.stop.DATE, and the audit trail tells of it."""
+    from robotics.people import ensure_person
+    from robotics.stop_mark import lift_marks, not_audited
+
+    ensure_person(by, "resume")
+    earlier = not_audited()
+    try:
+        lifted = lift_marks()
+    except InputError:
+        if not earlier:
+            raise
+        lifted = []
+    trouble = audit(lambda: open_queue(store), [*earlier, *lifted], f"resumed by {by}: {why}", by)
+    if as_json:
+        emit("laboratory", stopped=False, file=[str(mark.path) for mark in lifted], trouble=trouble)
+        return
+    for mark in lifted:
+        say(f"no longer stopped {mark.text}")
+    if trouble:
+        note(f"not on the audit trail yet, as the store is away: {trouble}")
+        note("next: the same once more when it is there")
+    else:
+        note("next: redoxa lab work CAMPAIGN; where a laboratory put STOP.txt beside its work lists, remove it first")
 
 
 @lab_app.command

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipeline import stages
 from pipeline.session import Session
-from robotics.queue_rows import aware
+from robotics.audit import aware
 
 
 def complete_rounds(session: Session) -> list[bool]:

@@ -31,7 +31,7 @@ class Driver(Protocol):
     """A laboratory, seen from the queue.
 
     `check` moves nothing. `submit` is idempotent: the same request again changes nothing, so a lost reply is answered
-    by asking. `stop` may be called at any time and twice. A laboratory that cannot be reached raises
+    by asking. `stop` and `cancel` may be called at any time and twice. A laboratory that cannot be reached raises
     `data.errors.DriverError`.
 
     `patience_s` is how long a run waits for the jobs of this laboratory before it goes on and comes back another time:
@@ -60,6 +60,10 @@ class Driver(Protocol):
         """Stop everything this driver has running."""
         ...
 
+    def cancel(self, request_id: str) -> bool:
+        """Ask that no more be done for a request; whether the laboratory knows it. What was finished is kept."""
+        ...
+
 
 @runtime_checkable
 class Rejects(Protocol):
@@ -67,6 +71,10 @@ class Rejects(Protocol):
 
     def folders(self) -> list[str]:
         """Where its work lists lie and where its results go, a line each."""
+        ...
+
+    def take_in(self) -> list[str]:
+        """Take what has come in; names of what may still be being written, and is left for the next time."""
         ...
 
     def rejected(self) -> list[str]:

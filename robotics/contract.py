@@ -34,6 +34,9 @@ def check_driver(
     _check_words(driver)
     _expect(driver.poll(request_id).state is JobState.UNKNOWN, "a request that was never sent must be unknown")
     before = observe()
+    _expect(_cancel(driver, request_id) is False, "a request that was never sent cannot be cancelled: that is False")
+    _expect(observe() == before, "cancelling what is unknown must change nothing")
+    _expect(driver.poll(request_id).state is JobState.UNKNOWN, "cancelling what is unknown must not make it known")
     obstacles = driver.check(request)
     _expect(obstacles == [], f"the laboratory should be able to do the request, but says {obstacles}")
     _expect(observe() == before, "check must not move anything")
@@ -55,6 +58,7 @@ def check_driver(
     report = make().poll(request_id)
     _expect(report.state is not JobState.UNKNOWN, "stop must not forget what was sent")
     _check_report(driver, request, request_id, report)
+    _check_cancel(make, request, request_id, observe)
     return report
 
 
@@ -62,6 +66,30 @@ def _check_words(driver: Driver) -> None:
     _expect(bool(driver.name) and bool(driver.summary), "a driver has a name and a summary")
     _expect(isinstance(driver.simulated, bool), "a driver says whether it is simulated")
     _expect(driver.patience_s >= 0, "patience_s is a time")
+
+
+def _check_cancel(
+    make: Callable[[], Driver], request: ExperimentRequest, request_id: str, observe: Callable[[], object]
+) -> None:
+    driver = make()
+    done = driver.poll(request_id).state is JobState.DONE
+    _expect(_cancel(driver, request_id) is True, "a request that was sent can be cancelled: that is True")
+    after = observe()
+    _expect(_cancel(make(), request_id) is True, "cancelling twice is the same as once, also after a restart")
+    _expect(observe() == after, "cancelling twice must change nothing more")
+    _submit(make(), request_id, request)
+    report = make().poll(request_id)
+    _expect(report.state is not JobState.UNKNOWN, "cancel must not forget what was sent")
+    _expect(observe() == after, "a request that was cancelled must not be begun again")
+    _expect(not done or report.state is JobState.DONE, "cancel must keep what was finished")
+    _check_report(driver, request, request_id, report)
+
+
+def _cancel(driver: Driver, request_id: str) -> bool:
+    try:
+        return driver.cancel(request_id)
+    except Exception as error:
+        raise ContractError(f"cancel answers, and does not raise {type(error).__name__}: {error}") from error
 
 
 def _check_report(driver: Driver, request: ExperimentRequest, request_id: str, report: JobReport) -> None:

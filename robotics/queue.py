@@ -50,7 +50,7 @@ from robotics.queue_rows import (
     to_item,
 )
 from robotics.safety import check, ensure_allowed, is_allowed, refusals, rules_version
-from robotics.transitions import target_of
+from robotics.transitions import WITHDRAWN, ensure_sample_is_known, target_of
 
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """What an idempotency key may look like: drivers use it in file names."""
@@ -204,6 +204,22 @@ class LabQueue:
         """Take a request that is not with a worker out of the queue."""
         self._act("cancel", request_id, by, why)
 
+    def withdraw(self, request_id: str, by: str, why: str) -> None:
+        """Call back a request that is with the laboratory: held until somebody says where the sample is (`settle`)."""
+        self._act("withdraw", request_id, by, f"{WITHDRAWN} ({why})")
+
+    def settle(self, request_id: str, by: str, sample: str) -> None:
+        """Close a withdrawn request, once it is known where the sample is.
+
+        Raises:
+            InputError: `by` is no person, or nothing is said of the sample.
+            TransitionError: it was not withdrawn.
+        """
+        ensure_person(by, "settle")
+        if not sample.strip():
+            raise InputError("say where the sample is now, e.g. --sample 'in the furnace, cold, thrown away'")
+        self._act("settle", request_id, by, f"the sample: {sample.strip()}")
+
     # -- workers -------------------------------------------------------------------------------------------------------
 
     def claim(self, worker: str, lease_s: float, campaign: str | None = None) -> QueueItem | None:
@@ -337,6 +353,10 @@ class LabQueue:
         """Close a request that gave no measurement, with the reason."""
         self._end("fail", request_id, token, why)
 
+    def shelve(self, request_id: str, token: str | None, why: str) -> None:
+        """Hold a started request that could not be handed over, until a person releases it."""
+        self._end("shelve", request_id, token, why)
+
     def note(self, request_id: str, by: str, why: str) -> None:
         """Write a line to the audit trail without changing anything."""
         self._write(lambda rows: rows.note(rows.get(request_id), by, why))
@@ -436,7 +456,14 @@ class LabQueue:
 
     def _act(self, action: str, request_id: str, by: str, why: str) -> None:
         """One transition that ends the lease, whoever holds it."""
-        self._write(lambda rows: rows.move(rows.get(request_id), action, by, why, NO_LEASE))
+
+        def work(rows: Rows) -> None:
+            row = rows.get(request_id)
+            if row["state"] == RequestState.HELD.value:
+                ensure_sample_is_known(action, rows.events(request_id))
+            rows.move(row, action, by, why, NO_LEASE)
+
+        self._write(work)
 
     def _end(self, action: str, request_id: str, token: str | None, why: str) -> None:
         """One transition by the holder of the lease, which ends it."""

@@ -3,10 +3,14 @@
 Before anything is sent the intent is recorded (`LabQueue.start`), and the laboratory is asked whether it knows the
 request already. So an interrupted run never sends twice: on the next run the request is adopted and the laboratory is
 asked first; only what it has never heard of is sent, under the same key.
+
+What cannot be handed over is tried again, each time after a longer pause, and then held with the reason for a person to
+look at: a share that was away for a while costs no request.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import time
@@ -15,11 +19,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from data.errors import DriverError, TransitionError
-from data.lab import QueueItem
+from data.lab import QueueItem, RequestState
 from robotics.base import Driver, JobReport, JobState
 from robotics.errors import CHANGED, ConflictError, LeaseError
+from robotics.judge import flagged, surprises, why_refused
 from robotics.overrides import carried
 from robotics.safety import check, is_allowed, refusals, rules_version
+from robotics.stop_mark import stop_reason
 
 if TYPE_CHECKING:
     from robotics.queue import LabQueue
@@ -27,8 +33,9 @@ if TYPE_CHECKING:
 OnProgress = Callable[[str, int, int], None]
 """Called with (what, done, total)."""
 
-MAX_SENDS = 3
-"""Times a request is sent in one run while the laboratory keeps saying that it does not know it."""
+MAX_SENDS = 5
+"""Times a request is sent in one run while the laboratory does not know it; then it is held."""
+NOT_HANDED_OVER = "could not be handed over"
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,8 @@ class ServiceOptions:
         slots: requests that may be with the laboratory at once.
         clock: seconds, monotonic.
         sleep: waits for seconds.
+        send_wait_s: pause before a request is sent the second time; each further pause is twice as long.
+        stop_reason: why nothing may be sent now; empty to go on. Asked before each claim, start and send.
     """
 
     lease_s: float = 60.0
@@ -50,6 +59,8 @@ class ServiceOptions:
     slots: int = 256
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    send_wait_s: float = 2.0
+    stop_reason: Callable[[], str] = stop_reason
 
 
 @dataclass
@@ -58,10 +69,14 @@ class ServiceReport:
 
     measured: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    held: list[str] = field(default_factory=list)
+    """Could not be handed over."""
     waiting: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     """Taken over by another worker meanwhile."""
     troubles: list[str] = field(default_factory=list)
+    stopped: bool = False
+    """Whether a stop mark ended the run; `troubles` holds its words."""
 
 
 def run_queue(
@@ -109,6 +124,15 @@ def has_died(worker: str) -> bool:
     return False
 
 
+@dataclass
+class _Sending:
+    """How the handing over of a request goes: how often it was tried, what went wrong, when it may be tried again."""
+
+    tries: int = 0
+    why: str = "the laboratory does not know it"
+    next_s: float = -math.inf
+
+
 class _Run:
     """One run over the queue."""
 
@@ -117,13 +141,16 @@ class _Run:
     ) -> None:
         self.queue, self.driver, self.campaign, self.worker, self.options = queue, driver, campaign, worker, options
         self.active: dict[str, QueueItem] = {}
-        self.sends: dict[str, int] = {}
+        self.sending: dict[str, _Sending] = {}
+        """Requests that the laboratory has not got yet, as far as is known."""
+        self.no_answer: dict[str, str] = {}
         self.beats: dict[str, float] = {}
         self.report = ServiceReport()
         self.reachable = True
+        self.stop_reason = ""
 
     def work(self, on_progress: OnProgress) -> ServiceReport:
-        """Run until nothing is left, the laboratory cannot be reached, or the time is up."""
+        """Run until nothing is left, the laboratory is stopped or cannot be reached, or the time is up."""
         patience_s = self.driver.patience_s if self.options.deadline_s is None else self.options.deadline_s
         end = self.options.clock() + patience_s
         self.queue.expire(has_died)
@@ -134,17 +161,34 @@ class _Run:
                 self._take()
                 for item in list(self.active.values()):
                     self._ask(item)
-                    done = len(self.report.measured) + len(self.report.failed)
+                    done = len(self.report.measured) + len(self.report.failed) + len(self.report.held)
                     on_progress("laboratory", done, done + len(self.active))
-                if not self.active or self.options.clock() >= end:
+                if not self.active or self._is_stopped():
+                    break
+                if self.options.clock() >= end and not self.sending.keys() & self.active.keys():
                     break
                 self.options.sleep(self.options.poll_s)
         finally:
             self._park()
         return self.report
 
+    def _is_stopped(self) -> bool:
+        """Whether the laboratory is stopped; once it is, the driver is told, and this run ends."""
+        if not self.stop_reason and (reason := self.options.stop_reason()):
+            self.stop_reason = reason
+            self.report.stopped = True
+            self.report.troubles.append(reason)
+            if self.active:  # the laboratory first: the store may be what is on fire
+                try:
+                    self.driver.stop()
+                except (DriverError, OSError) as error:
+                    self.report.troubles.append(f"the laboratory could not be told to stop: {error}")
+            for request_id in self.active:
+                self._trouble(request_id, reason)
+        return bool(self.stop_reason)
+
     def _take(self) -> None:
-        while self.reachable and len(self.active) < self.options.slots:
+        while self.reachable and len(self.active) < self.options.slots and not self._is_stopped():
             item = self.queue.claim(self.worker, self.options.lease_s, self.campaign)
             if item is None:
                 return
@@ -174,19 +218,22 @@ class _Run:
             self._trouble(item.request_id, f"held: {refusals(findings)}")
         elif obstacles:
             self._fail(item, f"the laboratory cannot: {'; '.join(obstacles)}")
+        elif self._is_stopped():
+            self.queue.give_back(item.request_id, item.lease_token, self.stop_reason)
         else:
             self.queue.start(item.request_id, item.lease_token, self.options.lease_s)
             self.active[item.request_id] = item
+            self.sending[item.request_id] = _Sending()
 
     def _ask(self, item: QueueItem) -> None:
         """Ask how one request goes, and act on the answer."""
         try:
             self._beat(item.request_id)
             report = self._poll(item.request_id)
-            if report is None:
-                return
-            if report.state is JobState.UNKNOWN:
-                report = self._poll(item.request_id) if self._send(item) else None
+            if report is None or report.state is JobState.UNKNOWN:
+                report = self._hand_over(item, is_asked=report is not None)
+            if report is not None and report.state is not JobState.UNKNOWN:
+                self.sending.pop(item.request_id, None)
             if report is not None and report.state is JobState.DONE:
                 self._finish(item, report)
             elif report is not None and report.state is JobState.FAILED:
@@ -208,41 +255,96 @@ class _Run:
         try:
             return self.driver.poll(request_id)
         except Exception as error:  # noqa: BLE001 - one bad answer must not lose the others; the reason is kept
-            self._trouble(request_id, f"no answer: {type(error).__name__}: {error}")
+            self.no_answer[request_id] = f"no answer: {type(error).__name__}: {error}"
+            self._trouble(request_id, self.no_answer[request_id])
             return None
 
-    def _send(self, item: QueueItem) -> bool:
-        """Send a request that the laboratory does not know; False when that has been tried too often."""
-        if not self.queue.get(item.request_id).is_intact:
+    def _hand_over(self, item: QueueItem, is_asked: bool) -> JobReport | None:
+        """Send a request that the laboratory does not know, when it is time to; its answer then.
+
+        Args:
+            item: the request.
+            is_asked: whether the laboratory has said that it does not know it. Where it gives no answer nothing is
+                sent; of a request that this run has begun, that counts as a try.
+        """
+        key = item.request_id
+        if not is_asked and key not in self.sending:
+            return None
+        row = self.queue.get(key)
+        if row.lease_token != item.lease_token:  # withdrawn, or taken over: nothing is sent any more
+            raise LeaseError(f"request {key} is {row.state.value} and held by {row.worker or 'nobody'}")
+        if not row.is_intact:
             self._fail(item, f"not sent: {CHANGED}")
-            return False
-        sent = self.sends.get(item.request_id, 0)
-        if sent >= MAX_SENDS:
-            self._fail(item, f"sent {sent} times, and the laboratory still does not know it")
-            return False
-        self.sends[item.request_id] = sent + 1
+            return None
+        sending = self.sending.setdefault(key, _Sending())
+        if self._is_stopped() or self.options.clock() < sending.next_s:
+            return None
+        if sending.tries >= MAX_SENDS:
+            self._shelve(item, f"{NOT_HANDED_OVER}: {sending.why} ({sending.tries} tries)")
+            return None
+        sending.tries += 1
+        if sending.tries < MAX_SENDS:
+            sending.next_s = self.options.clock() + self.options.send_wait_s * 2 ** (sending.tries - 1)
+        if not is_asked:
+            sending.why = self.no_answer.get(key, sending.why)
+            return None
         try:
-            self.driver.submit(item.request_id, item.request)
-        except DriverError as error:
-            # The reply may be lost while the request arrived: the next poll tells.
-            self._trouble(item.request_id, f"sending: {error}")
-        return True
+            self.driver.submit(key, item.request)
+        except (DriverError, OSError) as error:
+            # The reply may be lost while the request arrived: the poll tells.
+            sending.why = str(error)
+            self._trouble(key, f"sending: {error}")
+            self._call_back(key)
+            return self._poll(key)
+        self._call_back(key)
+        sending.why = "the laboratory took it, and does not know it"
+        report = self._poll(key)
+        if report is None:
+            del self.sending[key]  # it has it; that it gives no answer is another matter
+        return report
+
+    def _call_back(self, request_id: str) -> None:
+        """Cancel what was withdrawn in the moment in which it was sent: whoever withdrew it found nothing to cancel."""
+        if (state := self.queue.get(request_id).state) is not RequestState.HELD:
+            return
+        try:
+            self.driver.cancel(request_id)
+            told = "withdrawn while it was sent: the laboratory was told to do no more"
+        except (DriverError, OSError) as error:
+            told = f"withdrawn while it was sent, and the laboratory could not be told: {error}"
+        self._trouble(request_id, told)
+        raise LeaseError(f"request {request_id} is {state.value}")
 
     def _finish(self, item: QueueItem, report: JobReport) -> None:
         if report.measurement is None:
             self._fail(item, "the laboratory says it is done, and gave no measurement")
             return
+        # A simulated laboratory makes no slips of the pen, and its notes are its own.
+        measurement, is_real = report.measurement, not report.measurement.simulated
+        if is_real and (why := why_refused(measurement, item.request)):
+            self._fail(item, f"the measurement cannot be taken: {why}")
+            return
         try:
-            self.queue.finish(item.request_id, item.lease_token, report.measurement)
+            self.queue.finish(
+                item.request_id, item.lease_token, flagged(measurement, item.request) if is_real else measurement
+            )
         except ConflictError as error:
             self._fail(item, f"the measurement cannot be taken: {error}")
             return
+        for line in surprises(measurement, item.request):
+            self._trouble(item.request_id, line)
         self.report.measured.append(item.request_id)
         self.active.pop(item.request_id, None)
 
     def _fail(self, item: QueueItem, why: str) -> None:
         self.queue.fail(item.request_id, item.lease_token, why)
         self.report.failed.append(item.request_id)
+        self.active.pop(item.request_id, None)
+
+    def _shelve(self, item: QueueItem, why: str) -> None:
+        self.queue.shelve(item.request_id, item.lease_token, why)
+        self._trouble(item.request_id, f"held: {why}", write=False)
+        self.report.held.append(item.request_id)
         self.active.pop(item.request_id, None)
 
     def _park(self) -> None:

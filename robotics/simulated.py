@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
@@ -104,11 +105,11 @@ class SimulatedLab:
         job = self._job(request_id)
         if job is None:
             return JobReport(state=JobState.UNKNOWN)
-        stopped_s = self._stopped_s(request_id)
-        end_s = self._clock() if stopped_s is None else stopped_s
+        ended = self._ended(request_id)
+        end_s = self._clock() if ended is None else ended[0]
         if job.stuck or end_s < job.due_s:
-            if stopped_s is not None:
-                return JobReport(state=JobState.FAILED, text="stopped before it was finished (simulated)")
+            if ended is not None:
+                return JobReport(state=JobState.FAILED, text=f"{ended[1]} before it was finished (simulated)")
             return JobReport(state=JobState.RUNNING, text="simulated")
         model = CellModel(self.config.noise_rsd, self.config.cell_failure)
         known = self.config.truth.get(job.request.candidate_id)
@@ -123,6 +124,13 @@ class SimulatedLab:
             if self.poll(request_id).state is JobState.RUNNING:
                 create_atomic(self._path(request_id, "stopped"), json.dumps({"stopped_s": self._clock()}))
 
+    def cancel(self, request_id: str) -> bool:
+        """End one job, if it is known and not finished."""
+        if self._job(request_id) is None:
+            return False
+        create_atomic(self._path(request_id, "cancelled"), json.dumps({"cancelled_s": self._clock()}))
+        return True
+
     def _path(self, request_id: str, suffix: str) -> Path:
         return self.folder / "jobs" / f"{safe_name(request_id)}.{suffix}"
 
@@ -133,9 +141,11 @@ class SimulatedLab:
             return None
         return _Job.model_validate_json(text)
 
-    def _stopped_s(self, request_id: str) -> float | None:
-        try:
-            text = self._path(request_id, "stopped").read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return None
-        return float(json.loads(text)["stopped_s"])
+    def _ended(self, request_id: str) -> tuple[float, str] | None:
+        """When a job was ended before its time, and how; None where it was not."""
+        found = []
+        for how in ("stopped", "cancelled"):
+            with suppress(FileNotFoundError):
+                text = self._path(request_id, how).read_text(encoding="utf-8")
+                found.append((float(json.loads(text)[f"{how}_s"]), how))
+        return min(found, default=None)

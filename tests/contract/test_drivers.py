@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from data.errors import UnknownKindError
+from data.errors import DriverError, UnknownKindError
 from data.lab import ExperimentRequest
 from data.registry import load
 from robotics import DRIVERS
@@ -42,6 +42,12 @@ def test_the_simulated_laboratory_keeps_it_with_its_faults(config: dict[str, Any
 def test_an_unknown_driver_suggests_the_nearest() -> None:
     with pytest.raises(UnknownKindError, match="Did you mean 'simulated'"):
         load(DRIVERS, "driver", "simulatd")
+
+
+def test_a_driver_that_cannot_cancel_at_all_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(SimulatedLab, "cancel")
+    with pytest.raises(ContractError, match="does not raise AttributeError"):
+        check_driver(lambda: SimulatedLab(SimulatedLab.Config(), tmp_path), REQUEST, "key-1")
 
 
 class Forgetful(SimulatedLab):
@@ -89,6 +95,80 @@ class Stumbling(SimulatedLab):
             path.unlink()
 
 
+class Agreeable(SimulatedLab):
+    """Says that it cancelled what it has never heard of."""
+
+    def cancel(self, request_id: str) -> bool:
+        return True
+
+
+class Deaf(SimulatedLab):
+    """Cannot cancel."""
+
+    def cancel(self, request_id: str) -> bool:
+        return False
+
+
+class Touchy(SimulatedLab):
+    """Raises where it should say that it knows nothing."""
+
+    def cancel(self, request_id: str) -> bool:
+        if not super().cancel(request_id):
+            raise DriverError("no such request")
+        return True
+
+
+class Once(SimulatedLab):
+    """Takes a second cancellation for an error."""
+
+    def cancel(self, request_id: str) -> bool:
+        return not self._path(request_id, "cancelled").exists() and super().cancel(request_id)
+
+
+class Eager(SimulatedLab):
+    """Writes down every cancellation."""
+
+    def cancel(self, request_id: str) -> bool:
+        known = super().cancel(request_id)
+        if known:
+            with (self.folder / "log").open("a") as log:
+                log.write(request_id)
+        return known
+
+
+class Shredder(SimulatedLab):
+    """Throws away what is cancelled."""
+
+    def cancel(self, request_id: str) -> bool:
+        known = super().cancel(request_id)
+        if known and self._path(request_id, "gone").exists():
+            return True
+        if known:
+            self._path(request_id, "gone").touch()
+        return known
+
+    def poll(self, request_id: str) -> JobReport:
+        gone = self._path(request_id, "gone").exists()
+        return JobReport(state=JobState.UNKNOWN) if gone else super().poll(request_id)
+
+
+class Wasteful(SimulatedLab):
+    """Throws away what was finished."""
+
+    def poll(self, request_id: str) -> JobReport:
+        if self._path(request_id, "cancelled").exists():
+            return JobReport(state=JobState.FAILED, text="cancelled")
+        return super().poll(request_id)
+
+
+class Restless(SimulatedLab):
+    """Begins again when a cancelled request is sent again."""
+
+    def submit(self, request_id: str, request: ExperimentRequest) -> None:
+        super().submit(request_id, request)
+        self._path(request_id, "cancelled").unlink(missing_ok=True)
+
+
 @pytest.mark.parametrize(
     ("kind", "clause"),
     [
@@ -97,6 +177,14 @@ class Stumbling(SimulatedLab):
         (Careless, "another request under the same key"),
         (Boastful, "says whether it is simulated"),
         (Stumbling, "stop must not forget"),
+        (Agreeable, "never sent cannot be cancelled"),
+        (Touchy, "does not raise DriverError"),
+        (Deaf, "was sent can be cancelled"),
+        (Once, "twice is the same as once"),
+        (Eager, "twice must change nothing more"),
+        (Shredder, "cancel must not forget"),
+        (Wasteful, "keep what was finished"),
+        (Restless, "must not be begun again"),
     ],
 )
 def test_the_contract_finds_what_is_broken(kind: type[SimulatedLab], clause: str, tmp_path: Path) -> None:

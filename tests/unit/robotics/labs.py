@@ -60,6 +60,9 @@ class CountingLab:
     def stop(self) -> None:
         self.polls_until_done = 10**9
 
+    def cancel(self, request_id: str) -> bool:
+        return request_id in self.requests
+
 
 class Killed(BaseException):
     """The process dies here. Not an Exception: nothing may catch it."""

@@ -283,3 +283,20 @@ def test_what_was_rejected_is_told_until_it_is_cleared_away(lab: FileDropLab) ->
     (lab.inbox / "rejected" / "bad.json").unlink()
     assert lab.rejected() == []
     assert str(lab.outbox) in lab.folders()[0]
+
+
+def test_people_find_beside_the_work_list_that_it_is_cancelled(lab: FileDropLab) -> None:
+    assert lab.cancel("nobody") is False
+    assert lab.cancel("key") is True
+    note = lab.outbox / "key.cancelled.txt"
+    assert "Do no more for key" in note.read_text()
+    assert "redoxa queue settle key" in note.read_text()
+    note.write_text("seen, Bob")
+    assert lab.cancel("key") is True
+    assert note.read_text() == "seen, Bob"
+    assert lab.poll("key") == JobReport(state=JobState.WAITING, text="cancelled")
+    drop(lab, "a.json", GOOD)  # it was finished all the same
+    assert lab.poll("key").state is JobState.DONE
+    lab.outbox.rename(lab.folder / "away")
+    with pytest.raises(DriverError, match="is away"):
+        lab.cancel("key")

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -51,3 +53,49 @@ def test_hashes(tmp_path: Path) -> None:
     assert listing_sha256({"a": digest}) == digest
     both = {"b": digest, "a": digest}
     assert listing_sha256(both) == hashlib.sha256(f"{digest}  a\n{digest}  b\n".encode()).hexdigest()
+
+
+@pytest.fixture(params=[errno.EPERM, errno.ENOTSUP, errno.EMLINK])
+def without_links(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system that knows no hard links."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(request.param, os.strerror(request.param))
+
+    monkeypatch.setattr("robotics.files.os.link", refuse)
+
+
+@pytest.mark.usefixtures("without_links")
+def test_without_hard_links_one_creates_too(tmp_path: Path) -> None:
+    path = tmp_path / "job.json"
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda i: create_atomic(path, str(i)), range(40)))
+    assert made.count(True) == 1
+    assert path.read_text() == str(made.index(True))
+    assert os.listdir(tmp_path) == ["job.json"]
+
+
+@pytest.mark.usefixtures("without_links")
+def test_the_lock_of_a_dead_process_is_taken_away_and_that_of_a_living_one_respected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = tmp_path / ".job.json.lock"
+    lock.touch()
+    monkeypatch.setattr("robotics.files.LOCK_WAIT_S", 0.05)
+    with pytest.raises(OSError, match="somebody else"):
+        create_atomic(tmp_path / "job.json", "x")
+    os.utime(lock, (0, 0))
+    assert create_atomic(tmp_path / "job.json", "x")
+    assert os.listdir(tmp_path) == ["job.json"]
+
+
+def test_a_broken_disk_is_an_error_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    for call in ("link", "fsync"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"robotics.files.os.{call}", broken)
+            with pytest.raises(OSError, match="Input/output"):
+                create_atomic(tmp_path / "job.json", "x")
+        assert os.listdir(tmp_path) == []

@@ -274,7 +274,9 @@ def test_lists_and_trails_of_one_campaign(queue: LabQueue) -> None:
 def test_the_table_has_no_way_out_of_a_final_state_nor_back_from_running() -> None:
     for action, transition in TRANSITIONS.items():
         assert transition.sources & FINAL == ({RequestState.CANCELLED} if action == "override" else set())
-        if RequestState.RUNNING in transition.sources:
+        if action in ("shelve", "withdraw"):  # nothing leaves it without a new approval, nor without the sample
+            assert transition.target is RequestState.HELD
+        elif RequestState.RUNNING in transition.sources:
             assert transition.target in {RequestState.RUNNING, RequestState.DONE, RequestState.FAILED}
     reachable = {RequestState.PROPOSED} | {t.target for t in TRANSITIONS.values()}
     assert reachable == set(RequestState)

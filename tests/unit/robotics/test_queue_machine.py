@@ -55,6 +55,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.token: dict[tuple[str, str], str | None] = {}
         """The last one that a worker was given for a request: it may be an old one."""
         self.until: dict[str, float] = {}
+        self.withdrawn: set[str] = set()
         self.time_s = 0.0
         self.expired: dict[str, int] = {}
 
@@ -67,7 +68,7 @@ class QueueMachine(RuleBasedStateMachine):
             self.worker[key] = None
 
     @precondition(lambda self: self.state)
-    @rule(data=st.data(), action=st.sampled_from(["approve", "hold", "release", "cancel"]))
+    @rule(data=st.data(), action=st.sampled_from(["approve", "hold", "release", "cancel", "withdraw", "settle"]))
     def person(self, data: st.DataObject, action: str) -> None:
         self._person(data.draw(st.sampled_from(sorted(self.state))), action)
 
@@ -87,13 +88,18 @@ class QueueMachine(RuleBasedStateMachine):
             self._work(key, holder, "finish")
 
     def _person(self, key: str, action: str) -> None:
-        act = getattr(self.queue, action)
-        if self.state[key] in TRANSITIONS[action].sources:
+        def act(key: str, by: str, why: str) -> None:
+            getattr(self.queue, action)(key, by, why)
+
+        lost = key in self.withdrawn and self.state[key] is State.HELD
+        if self.state[key] in TRANSITIONS[action].sources and (action == "settle") == lost:
             act(key, by="Ada", why="because")
             if action == "release":
                 self.expired[key] = 0
             self.state[key] = TRANSITIONS[action].target
             self.worker[key] = None
+            if action == "withdraw":
+                self.withdrawn.add(key)
         else:
             with pytest.raises(TransitionError):
                 act(key, by="Ada", why="because")
@@ -118,7 +124,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(
         data=st.data(),
         worker=st.sampled_from(WORKERS),
-        action=st.sampled_from(["start", "give_back", "finish", "fail", "park", "heartbeat"]),
+        action=st.sampled_from(["start", "give_back", "finish", "fail", "shelve", "park", "heartbeat"]),
     )
     def work(self, data: st.DataObject, worker: str, action: str) -> None:
         self._work(data.draw(st.sampled_from(sorted(self.state))), worker, action)
@@ -136,6 +142,7 @@ class QueueMachine(RuleBasedStateMachine):
             "give_back": lambda: self.queue.give_back(key, token, "cannot"),
             "finish": lambda: self.queue.finish(key, token, measurement),
             "fail": lambda: self.queue.fail(key, token, "broke"),
+            "shelve": lambda: self.queue.shelve(key, token, "the share is away"),
             "park": lambda: self.queue.park(key, token),
             "heartbeat": lambda: self.queue.heartbeat(key, token, LEASE_S),
         }

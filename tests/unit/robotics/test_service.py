@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from data.errors import DriverError, SafetyError
-from data.lab import RequestState, SafetyFinding
+from data.errors import DriverError, InputError, SafetyError, TransitionError
+from data.lab import ExperimentRequest, RequestState, SafetyFinding
 from robotics.base import JobReport, JobState
+from robotics.file_drop import FileDropLab
 from robotics.queue import LabQueue
 from robotics.service import MAX_SENDS, ServiceOptions, has_died, run_queue, this_worker
 from robotics.simulated import SimulatedLab
@@ -94,12 +98,99 @@ def test_a_lost_reply_is_answered_by_asking(queue: LabQueue) -> None:
     assert any("connection reset" in e.why for e in queue.events(keys[0]) if e.action == "note")
 
 
-def test_what_never_arrives_is_given_up(queue: LabQueue) -> None:
-    (key,), lab = fill(queue, 1), CountingLab()
+class Waits:
+    """A clock that moves only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.at: dict[float, Callable[[], None]] = {}
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+        for due in [due for due in self.at if due <= self.now_s]:
+            self.at.pop(due)()
+
+    def options(self, **fields: Any) -> ServiceOptions:
+        return ServiceOptions(clock=self, sleep=self.sleep, poll_s=0.125, **fields)
+
+
+def test_what_never_arrives_is_held_for_a_person_and_can_be_retried(queue: LabQueue) -> None:
+    (key,), lab, waits = fill(queue, 1), CountingLab(), Waits()
     lab.drop = True
-    report = run_queue(queue, lab, options=AT_ONCE)
-    assert report.failed == [key]
-    assert f"sent {MAX_SENDS} times" in queue.events(key)[-1].why
+    tried = []
+    sending = lab.submit
+    lab.submit = lambda *args: (tried.append(round(waits.now_s)), sending(*args))  # type: ignore[method-assign,assignment]
+    report = run_queue(queue, lab, options=waits.options(deadline_s=0))
+    assert (report.held, report.failed, report.waiting) == ([key], [], [])
+    assert tried == [0, 2, 6, 14, 30]
+    assert queue.get(key).state is RequestState.HELD
+    assert queue.get(key).worker is None
+    assert queue.events(key)[-1].why == f"could not be handed over: connection reset ({MAX_SENDS} tries)"
+    assert "held: could not be handed over" in report.troubles[-1]
+    lab.drop = False
+    queue.release(key, by="Ada", why="the share is back")
+    queue.approve(key, by="Ada", why="good")
+    assert run_queue(queue, lab, options=waits.options()).measured == [key]
+    assert lab.arrivals == {key: 1}
+
+
+def test_what_arrived_unseen_is_not_sent_again_after_a_retry(queue: LabQueue) -> None:
+    (key,), lab, waits = fill(queue, 1), CountingLab(), Waits()
+    lab.lose_reply, polling = True, lab.poll
+    lab.poll = lambda _key: JobReport(state=JobState.UNKNOWN)  # type: ignore[method-assign,assignment]
+    run_queue(queue, lab, options=waits.options())
+    assert queue.get(key).state is RequestState.HELD
+    before = dict(lab.arrivals)
+    lab.poll = polling  # type: ignore[method-assign]
+    queue.release(key, by="Ada", why="again")
+    queue.approve(key, by="Ada", why="good")
+    assert run_queue(queue, lab, options=waits.options()).measured == [key]
+    assert dict(lab.arrivals) == before
+
+
+def test_one_that_cannot_be_handed_over_holds_up_no_other(queue: LabQueue) -> None:
+    keys, lab, waits = fill(queue, 3), CountingLab(), Waits()
+    sending = lab.submit
+
+    def submit(key: str, request: ExperimentRequest) -> None:
+        if key == keys[1]:
+            raise OSError(errno.EIO, "Input/output error")
+        sending(key, request)
+
+    lab.submit = submit  # type: ignore[method-assign]
+    report = run_queue(queue, lab, options=waits.options())
+    assert (report.measured, report.held) == ([keys[0], keys[2]], [keys[1]])
+    assert "Input/output error" in queue.events(keys[1])[-1].why
+
+
+@pytest.mark.parametrize("back_after_s", [1, 29, 10**9])
+def test_an_outbox_that_is_away_for_a_while_costs_no_request(
+    queue: LabQueue, tmp_path: Path, back_after_s: float
+) -> None:
+    first, second = fill(queue, 2)
+    lab, waits = FileDropLab(FileDropLab.Config(), tmp_path / "lab"), Waits()
+    run_queue(queue, lab, options=waits.options(slots=1))
+    lab.outbox.rename(tmp_path / "away")
+    waits.at[waits.now_s + back_after_s] = lambda: (tmp_path / "away").rename(lab.outbox) and None
+    report = run_queue(queue, lab, options=waits.options())
+    assert report.waiting == ([first, second] if back_after_s < 30 else [first])
+    assert report.held == ([] if back_after_s < 30 else [second])
+    if back_after_s > 30:
+        assert "is away; connect it again" in queue.events(second)[-1].why
+        assert not lab.outbox.exists()  # nothing was written into the place where the share belongs
+
+
+def test_a_stop_ends_the_pauses_between_tries(queue: LabQueue) -> None:
+    (key,), lab, waits = fill(queue, 1), CountingLab(), Waits()
+    lab.drop = True
+    pressed: list[str] = []
+    waits.at[5.0] = lambda: pressed.append("stopped: by Ada")
+    report = run_queue(queue, lab, options=waits.options(stop_reason=lambda: "".join(pressed)))
+    assert (report.stopped, report.waiting) == (True, [key])
+    assert waits.now_s < 5.5
 
 
 def test_obstacles_close_the_request_with_their_reason(queue: LabQueue) -> None:
@@ -287,3 +378,71 @@ def test_a_request_that_was_changed_in_the_store_never_reaches_the_laboratory(qu
     assert queue.get(key).state is (RequestState.FAILED if started else RequestState.HELD)
     assert "is not what was proposed" in queue.events(key)[-1 if started else -2].why
     assert lab.arrivals == {}
+
+
+def test_a_request_withdrawn_before_it_is_sent_is_not_sent(queue: LabQueue) -> None:
+    first, second = fill(queue, 2)
+    lab, polling = CountingLab(), CountingLab.poll
+
+    def poll(key: str) -> JobReport:
+        if queue.get(key).state is RequestState.RUNNING and key == second:
+            queue.withdraw(second, by="Ada", why="the target is toxic")
+        return polling(lab, key)
+
+    lab.poll = poll  # type: ignore[method-assign]
+    report = run_queue(queue, lab, options=AT_ONCE)
+    assert (report.measured, report.lost) == ([first], [second])
+    assert dict(lab.arrivals) == {first: 1}
+    assert queue.get(second).state is RequestState.HELD
+    assert queue.events(second)[-1].why == "withdrawn; where is the sample? (the target is toxic)"
+
+
+def test_a_withdrawn_request_waits_until_somebody_knows_where_the_sample_is(queue: LabQueue) -> None:
+    (key,), lab = fill(queue, 1), CountingLab()
+    lab.polls_until_done = 10**9
+    with pytest.raises(TransitionError):
+        queue.withdraw(key, by="Ada", why="it is not with the laboratory")
+    with pytest.raises(TransitionError, match="'settle' needs"):
+        queue.settle(key, by="Ada", sample="nowhere")
+    run_queue(queue, lab, options=replace(AT_ONCE, deadline_s=0))
+    queue.withdraw(key, by="Ada", why="the furnace leaks")
+    queue.note(key, "laboratory", "told")
+    for act in (queue.release, queue.cancel, queue.hold):
+        with pytest.raises(TransitionError, match="queue settle"):
+            act(key, by="Ada", why="x")
+    for by, sample in (("", "in the furnace"), ("policy:auto", "in the furnace"), ("Ada", " ")):
+        with pytest.raises(InputError):
+            queue.settle(key, by=by, sample=sample)
+    assert run_queue(queue, lab, options=AT_ONCE).measured == []
+    queue.settle(key, by="Ada", sample=" in the furnace, cold, thrown away ")
+    assert queue.get(key).state is RequestState.CANCELLED
+    last = queue.events(key)[-1]
+    assert (last.actor, last.action, last.why) == ("Ada", "settle", "the sample: in the furnace, cold, thrown away")
+    held = fill(queue, 1, "held")[0]
+    queue.hold(held, by="Ada", why="later")
+    with pytest.raises(TransitionError, match="only a request that was withdrawn"):
+        queue.settle(held, by="Ada", sample="nowhere")
+    queue.cancel(held, by="Ada", why="no")
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+def test_a_request_withdrawn_while_it_is_sent_is_cancelled_in_the_laboratory(queue: LabQueue, is_away: bool) -> None:
+    (key,), lab = fill(queue, 1), CountingLab()
+    cancelled = []
+
+    def submit(key: str, request: ExperimentRequest) -> None:
+        queue.withdraw(key, by="Ada", why="toxic")
+        CountingLab.submit(lab, key, request)
+
+    def cancel(key: str) -> bool:
+        if is_away:
+            raise DriverError("no route to host")
+        cancelled.append(key)
+        return True
+
+    lab.submit, lab.cancel = submit, cancel  # type: ignore[method-assign]
+    report = run_queue(queue, lab, options=AT_ONCE)
+    assert report.lost == [key]
+    assert cancelled == ([] if is_away else [key])
+    assert ("could not be told: no route to host" if is_away else "told to do no more") in report.troubles[0]
+    assert "withdrawn while it was sent" in queue.events(key)[-1].why

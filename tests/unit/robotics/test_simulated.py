@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from data.errors import DriverError
 from data.lab import ExperimentRequest, Measurement, Outcome
 from data.records import Estimate
-from robotics.base import JobState
+from robotics.base import JobReport, JobState
 from robotics.simulated import SimulatedLab
 from robotics.simulated_truth import CellModel, draw_truth, formation_probability, simulate
 from tests.unit.robotics.samples import estimate, make_request, with_furnace
@@ -227,3 +227,16 @@ def test_check_names_what_the_laboratory_lacks(tmp_path: Path) -> None:
 def test_a_senseless_configuration_is_refused(config: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
         SimulatedLab.Config.model_validate(config)
+
+
+def test_a_cancelled_job_ends_and_a_finished_one_stays(tmp_path: Path) -> None:
+    now = [0.0]
+    lab = SimulatedLab(SimulatedLab.Config(delay_s=100), tmp_path, clock=lambda: now[0])
+    for key in ("a", "b"):
+        lab.submit(key, make_request("LiFePO4"))
+    assert lab.cancel("none") is False
+    assert lab.cancel("a") is True
+    now[0] = 1000.0
+    assert lab.poll("a") == JobReport(state=JobState.FAILED, text="cancelled before it was finished (simulated)")
+    assert lab.cancel("b") is True
+    assert lab.poll("b").state is JobState.DONE

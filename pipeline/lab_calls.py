@@ -1,0 +1,75 @@
+"""What `redoxa lab` and `redoxa queue` ask of laboratories and stores that may be away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from data.errors import DriverError, RedoxaError
+from data.lab import QueueItem, RequestState
+
+if TYPE_CHECKING:
+    from robotics.base import Rejects
+    from robotics.queue import LabQueue
+    from robotics.stop_mark import Mark
+
+
+def why_held(queue: LabQueue, rows: Sequence[QueueItem]) -> dict[str, str]:
+    """Why each held request is held, by its id."""
+    told = {}
+    for row in rows:
+        if row.state is RequestState.HELD:
+            moves = [event for event in queue.events(row.request_id) if event.from_state is not event.to_state]
+            told[row.request_id] = moves[-1].why
+    return told
+
+
+def looked_at(laboratory: Rejects) -> tuple[list[str], list[str]]:
+    """Answers that are refused, and those that are left for the next time; also where no request waits for one."""
+    try:
+        young = laboratory.take_in()
+    except DriverError as error:
+        return [*laboratory.rejected(), str(error)], []
+    return laboratory.rejected(), young
+
+
+def stop_driver(store: str, campaign: str) -> tuple[str | None, str]:
+    """Id of the campaign whose laboratory was told to stop, or why it could not be told."""
+    from pipeline.lookup import find_campaign
+    from pipeline.session import session_for
+
+    try:
+        session = session_for(store, find_campaign(store, campaign))
+        session.driver.stop()
+    except (RedoxaError, OSError) as error:
+        return None, str(error)
+    return session.campaign_id, ""
+
+
+def tell_laboratory(store: str, queue: LabQueue, row: QueueItem) -> str:
+    """Ask the laboratory to do no more for a request; what came of it, which the audit trail keeps."""
+    from pipeline.session import session_for
+
+    try:
+        known = session_for(store, row.request.campaign).driver.cancel(row.request_id)
+        told = "the laboratory was told to do no more" if known else "it never reached the laboratory"
+    except (RedoxaError, OSError) as error:
+        told = f"the laboratory could not be told, tell the people there: {error}"
+    queue.note(row.request_id, "laboratory", told)
+    return told
+
+
+def audit(opened: Callable[[], LabQueue], marks: Sequence[Mark], then: str, by: str) -> str:
+    """Write a line on each request that is running, of each mark; why it could not be written."""
+    from robotics.stop_mark import audited
+
+    try:
+        queue = opened()
+        running = queue.list(state=RequestState.RUNNING)
+        for mark in marks:
+            for row in running:
+                queue.note(row.request_id, by, f"the laboratory was stopped {mark.text}; {then}")
+            audited(mark)
+    except (RedoxaError, OSError) as error:
+        return str(error)
+    return ""
