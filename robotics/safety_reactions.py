@@ -159,24 +159,23 @@ def _ampoule_pressure(subject: Subject) -> list[str]:
     """
     steps = subject.synthesis.steps
     limit_bar = subject.furnace.max_ampoule_bar
-    volatile = [(p, n) for p, n in subject.powders if p.boils_C is not None]
+    volatile = [(p.formula, p.boils_C, n) for p, n in subject.powders if p.boils_C is not None]
     first_C = steps[0].temperature_C if steps else 0.0
     bound = bool(steps) and steps[0].dwell_h >= WARM_UP_H
     pressure_bar = 0.0
-    for powder, moles in volatile:
-        is_bound = bound and powder.formula in ("S", "Se", "P") and _vapour_bar(powder, first_C) <= limit_bar
+    for formula, boils_C, moles in volatile:
+        is_bound = bound and formula in ("S", "Se", "P") and _vapour_bar(boils_C, first_C) <= limit_bar
         hottest_C = first_C if is_bound else subject.synthesis.hottest_C
         all_bar = moles * R_BAR_ML * (hottest_C + KELVIN) / subject.furnace.ampoule_mL
-        pressure_bar += min(_vapour_bar(powder, hottest_C), all_bar)
+        pressure_bar += min(_vapour_bar(boils_C, hottest_C), all_bar)
     if pressure_bar <= limit_bar:
         return []
-    names = ", ".join(p.formula for p, _ in volatile)
+    names = ", ".join(formula for formula, _, _ in volatile)
     return [f"vapour of {names} may reach {pressure_bar:.3g} bar in the ampoule, limit {limit_bar:g} bar"]
 
 
-def _vapour_bar(powder: CataloguePrecursor, temperature_C: float) -> float:
-    assert powder.boils_C is not None
-    return exp(TROUTON * (1 - (powder.boils_C + KELVIN) / (temperature_C + KELVIN)))
+def _vapour_bar(boils_C: float, temperature_C: float) -> float:
+    return exp(TROUTON * (1 - (boils_C + KELVIN) / (temperature_C + KELVIN)))
 
 
 def named_hazards(powders: Powders) -> list[str]:
