@@ -16,6 +16,8 @@ from pipeline.report_file import write_report
 from pipeline.rounds import all_complete, budget_spent, complete_rounds, ended, report_is_current, told
 from pipeline.session import Session, session_for
 
+LEFT = "candidates over which worker processes died again and again are left; run again to take them up"
+
 Call = Callable[..., Any]
 """``call(stage, *ids)`` runs a stage function and returns what it returns."""
 
@@ -69,7 +71,7 @@ def _rounds(session: Session, call: Call, most: int | None) -> str:
         if nth == most:
             return said
         call(write_report, *key, said)
-    return all_complete(session)
+    return all_complete(session) if all(complete_rounds(session)) else LEFT
 
 
 def _round(session: Session, call: Call, round_: int) -> str:

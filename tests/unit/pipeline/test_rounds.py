@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from data.errors import InputError
+from data.records import Candidate, Origin
 from data.store import Chunk
 from pipeline import stages
 from pipeline.campaign import CampaignSpec
 from pipeline.lookup import shown_as
 from pipeline.report_file import write_report
 from pipeline.rounds import complete_rounds, ended
-from pipeline.run import run_campaign
+from pipeline.run import LEFT, run_campaign
 from pipeline.session import Session, register, session_for
 from tests.unit.pipeline.test_cli import run as command
 from tests.unit.robotics.samples import make_request
@@ -154,3 +155,19 @@ def test_what_cannot_be_served_together(calls: Calls, capsys: pytest.CaptureFixt
     code, _, err = command(capsys, "serve", "a.yaml", "b.yaml")
     assert (code, "b.yaml: another of these campaigns is named 'same' too" in err) == (2, True)
     assert command(capsys, "serve")[0] == 2
+
+
+def test_what_lost_its_worker_is_left_and_taken_up_by_the_next_run(
+    calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = make_request()
+    lost = Candidate(
+        crystal=request.crystal, working_ion="Li", origin=Origin(generator="flow", seed=0, campaign="small", round=2)
+    )
+    calls.run()
+    calls.session.store.add_chunk(Chunk(calls.session.campaign_id, 2, "substitution", 1, 1), [lost], 0.0)
+    asked: list[list[str]] = []
+    monkeypatch.setattr(stages, "screen_batch", lambda *args: asked.append(list(args[3])) or {"undetermined": 1})
+    assert calls.run() == LEFT
+    assert calls.run() == LEFT
+    assert asked == [[lost.id], [lost.id]]
