@@ -259,6 +259,37 @@ def status(campaign: str | None = None, *, store: Store = DEFAULT_STORE, as_json
 
 
 @app.command
+def digest(*, hours: float = 24, store: Store = DEFAULT_STORE, as_json: Json = False) -> int:
+    """Say what happened in the last hours: rounds, choices, measurements, what waits for you, and what went wrong.
+
+    Ends with 1 where somebody should look: a tick that was missed, a request that is held, a stopped laboratory.
+
+    Args:
+        hours: how far to look back.
+    """
+    from datetime import UTC, datetime, timedelta
+
+    from pipeline.console import emit, note, say
+    from pipeline.digest import digest as of_store
+    from pipeline.digest import lines
+    from robotics.stop_mark import find_mark
+
+    if not 0 < hours <= 24 * 366:
+        raise InputError(f"--hours {hours:g}: a time above 0 and at most a year")
+    now = datetime.now(UTC)
+    found = of_store(store, now - timedelta(hours=hours), now)
+    if as_json:
+        for campaign in found:
+            emit("digest", **campaign.values())
+    else:
+        for line in lines(store, found, now - timedelta(hours=hours)):
+            say(line)
+        if any(x.waiting for x in found):
+            note("next: redoxa queue list, then redoxa queue approve ID")
+    return int(find_mark() is not None or any(x.trouble or x.held for x in found))
+
+
+@app.command
 def report(campaign: str, *, store: Store = DEFAULT_STORE, out: Path | None = None, as_json: Json = False) -> None:
     """Write a campaign's report again.
 

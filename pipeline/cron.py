@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import ModuleType
+from typing import cast
 
 NAME = "redoxa_croniter"
 
@@ -37,3 +39,8 @@ def check_cron(text: str) -> str:
             "at two, or every_minutes: 60"
         )
     return text
+
+
+def last_due(text: str, before: datetime) -> datetime:
+    """The last moment at or before one at which a cron line was due."""
+    return cast(datetime, _croniter().croniter(text, before + timedelta(seconds=1)).get_prev(datetime))

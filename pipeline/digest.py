@@ -1,0 +1,147 @@
+"""What happened since a moment: for the morning after, in a few lines or as JSON."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from data.database import store_name
+from data.lab import QueueItem, RequestState
+from data.store import Store
+from pipeline.campaign import Schedule
+from pipeline.cron import last_due
+from pipeline.rounds import complete_rounds, ended
+from pipeline.session import Session, session_for
+from robotics.audit import aware
+from robotics.stop_mark import find_mark
+
+GRACE = timedelta(minutes=10)
+"""How long after its time a tick may still begin without being missed."""
+
+
+@dataclass(frozen=True)
+class CampaignDigest:
+    """One campaign since a moment.
+
+    Attributes:
+        campaign: its name.
+        campaign_id: its id.
+        rounds: complete ones, and how many it is to have.
+        completed: rounds that were completed since.
+        screened: results of all rounds, and how many passed.
+        chosen: formulas chosen for the laboratory since, best first.
+        measured: requests that came back since, in a line each.
+        waiting: requests that wait for a person.
+        held: requests that are held, with why.
+        with_laboratory: requests that the laboratory has.
+        last_progress: when something was last written; None for a campaign that has not begun.
+        ended: why it is at its end; empty while there is something to do.
+        trouble: what somebody should look at; empty where all is well.
+    """
+
+    campaign: str
+    campaign_id: str
+    rounds: tuple[int, int]
+    completed: tuple[int, ...]
+    screened: tuple[int, int]
+    chosen: tuple[str, ...]
+    measured: tuple[str, ...]
+    waiting: tuple[str, ...]
+    held: tuple[str, ...]
+    with_laboratory: int
+    last_progress: datetime | None
+    ended: str
+    trouble: str
+
+    def values(self) -> dict[str, Any]:
+        """For machines."""
+        return asdict(self)
+
+
+def digest(where: str, since: datetime, now: datetime) -> list[CampaignDigest]:
+    """Every campaign of a store since a moment, oldest first.
+
+    Args:
+        where: the store.
+        since: with its time zone.
+        now: against which a missed tick is judged.
+    """
+    store = Store.open(where, create=False)
+    ids = [row["id"] for row in store.campaigns()]
+    store.close()
+    return [_of_campaign(session_for(where, campaign_id), since, now) for campaign_id in ids]
+
+
+def _of_campaign(session: Session, since: datetime, now: datetime) -> CampaignDigest:
+    store, spec, key = session.store, session.spec, session.campaign_id
+    results = store.results(key, spec.screening.settings_hash)
+    stages_done = store.completed_stages(key)
+    rows = session.queue.list(campaign=key)
+    events = session.queue.events(campaign=key)
+    written = [aware(row["created_at"]) for row in stages_done] + [event.at for event in events]
+    last = max(written, default=None)
+    new = {row["round"] for row in stages_done if row["stage"] == "select" and aware(row["created_at"]) >= since}
+    formulas = {r.candidate_id: r.formula for r in results}
+    end = ended(session)
+    by_state = Counter(row.state for row in rows)
+    return CampaignDigest(
+        campaign=spec.name,
+        campaign_id=key,
+        rounds=(sum(complete_rounds(session)), spec.stop.rounds),
+        completed=tuple(sorted(x + 1 for x in new)),
+        screened=(len(results), sum(r.verdict.value == "pass" for r in results)),
+        chosen=tuple(formulas.get(x.candidate_id, "?") for r in sorted(new) for x in store.selections(key, r)),
+        measured=tuple(_measured(row) for row in rows if row.measurement is not None and row.updated_at >= since),
+        waiting=tuple(f"{row.request.formula} {row.request_id}" for row in rows if row.state is RequestState.PROPOSED),
+        held=tuple(_held(row, session) for row in rows if row.state is RequestState.HELD),
+        with_laboratory=by_state[RequestState.RUNNING] + by_state[RequestState.CLAIMED],
+        last_progress=last,
+        ended=end,
+        trouble="" if end else _missed(spec.schedule, last, now),
+    )
+
+
+def _missed(schedule: Schedule | None, last: datetime | None, now: datetime) -> str:
+    """That a tick of the schedule has passed without anything being written; empty where none has."""
+    if schedule is None:
+        return ""
+    if schedule.every_minutes is not None:
+        due = now - timedelta(minutes=schedule.every_minutes)
+    else:
+        due = last_due(str(schedule.cron), now - GRACE)
+    if last is not None and last >= due - GRACE:
+        return ""
+    seen = "nothing was ever written" if last is None else f"nothing was written since {last:%Y-%m-%d %H:%M} UTC"
+    return f"a tick was missed: {seen}, and it goes {schedule.words}. Is `redoxa serve` running?"
+
+
+def _measured(row: QueueItem) -> str:
+    return f"{row.request.formula}: {row.measurement.summary if row.measurement else ''}"
+
+
+def _held(row: QueueItem, session: Session) -> str:
+    why = next((e.why for e in reversed(session.queue.events(row.request_id)) if e.to_state is RequestState.HELD), "")
+    return f"{row.request.formula} {row.request_id}: {why}"
+
+
+def lines(where: str, found: list[CampaignDigest], since: datetime) -> Iterator[str]:
+    """The digest for people."""
+    yield f"{store_name(where)} since {since:%Y-%m-%d %H:%M} UTC"
+    if mark := find_mark():
+        yield f"! the laboratory is stopped: {mark.text}"
+    for x in found:
+        news = f"rounds {', '.join(map(str, x.completed))} completed" if x.completed else "no round completed"
+        yield f"{x.campaign}: {news} ({x.rounds[0]} of {x.rounds[1]}); {x.screened[1]} of {x.screened[0]} passed"
+        if x.trouble:
+            yield f"  ! {x.trouble}"
+        told = {"chosen": x.chosen, "measured": x.measured, "waits for you": x.waiting, "held": x.held}
+        for what, items in told.items():
+            if items:
+                yield f"  {what}: {'; '.join(items)}"
+        if x.with_laboratory:
+            yield f"  with the laboratory: {x.with_laboratory}"
+        if x.ended:
+            yield f"  {x.ended}"
