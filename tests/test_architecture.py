@@ -53,6 +53,8 @@ LIGHT = [
     "screening.settings",
     "pipeline.cli",
     "pipeline.cli_lab",
+    "pipeline.cli_queue",
+    "pipeline.cli_results",
     "pipeline.campaign",
     "pipeline.generate",
     "pipeline.report.build",

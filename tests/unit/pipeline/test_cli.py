@@ -19,7 +19,7 @@ import pytest
 from data.errors import InputError, RedoxaError, SafetyError
 from pipeline import cli
 from pipeline.campaign import CampaignSpec
-from pipeline.cli_lab import open_queue
+from pipeline.cli_queue import open_queue
 from pipeline.cli_science import generate
 from pipeline.lookup import find_spec, whole_id
 from pipeline.prefect_env import QUIET, faults_told

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.campaign import CampaignSpec
-from pipeline.cli_lab import open_queue
+from pipeline.cli_queue import open_queue
 from pipeline.session import register, session_for
 from tests.unit.pipeline.test_cli import lines, run
 from tests.unit.robotics.samples import make_request

@@ -11,7 +11,7 @@ import yaml
 from data.errors import InputError
 from data.station import Cycler, Furnace, Person, Powder, Station
 from pipeline.campaign import CampaignSpec
-from pipeline.cli_lab import open_queue
+from pipeline.cli_queue import open_queue
 from pipeline.session import register, session_for
 from pipeline.station_file import EXAMPLE, current_station, read_station
 from tests.unit.robotics.samples import make_request

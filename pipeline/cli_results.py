@@ -1,0 +1,137 @@
+"""`redoxa status`, `digest`, `report`, `export` and `diff`: what campaigns have found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from data.errors import InputError
+from pipeline.cli import DEFAULT_STORE, Json, Store
+
+MOST_SHOWN = 60
+"""Differences in a table."""
+
+
+def status(campaign: str | None = None, *, store: Store = DEFAULT_STORE, as_json: Json = False) -> None:
+    """Show the campaigns of a store: rounds, candidates, queue and measurements.
+
+    Args:
+        campaign: only this one: its name, id or file.
+    """
+    from data.database import store_name
+    from data.store import Store as DataStore
+    from pipeline import stages
+    from pipeline.console import emit, say, table
+    from pipeline.lookup import find_campaign
+
+    opened = DataStore.open(store, create=False)
+    ids = [row["id"] for row in opened.campaigns()] if campaign is None else [find_campaign(store, campaign)]
+    summaries = [stages.summary(store, campaign_id) for campaign_id in ids]
+    rows = [
+        {
+            "campaign": x["campaign"],
+            "id": x["campaign_id"],
+            "rounds": x["rounds"],
+            **{k: x["counts"][k] for k in ("candidates", "screened", "verdict_pass", "selected")},
+            **{k: x[k] for k in ("queued", "waiting_for_approval", "measured")},
+        }
+        for x in summaries
+    ]
+    if as_json:
+        for summary in summaries:
+            emit("campaign", **summary)
+    elif rows:
+        table(f"Campaigns in {store_name(store)}", rows, list(rows[0]))
+    else:
+        say(f"{store_name(store)}: no campaigns yet. `redoxa run FILE` starts one.")
+
+
+def digest(*, hours: float = 24, store: Store = DEFAULT_STORE, as_json: Json = False) -> int:
+    """Say what happened in the last hours: rounds, choices, measurements, what waits for you, and what went wrong.
+
+    Ends with 1 where somebody should look: a tick that was missed, a request that is held, a stopped laboratory.
+
+    Args:
+        hours: how far to look back.
+    """
+    from datetime import UTC, datetime, timedelta
+
+    from pipeline.console import emit, note, say
+    from pipeline.digest import digest as of_store
+    from pipeline.digest import lines
+    from robotics.stop_mark import find_mark
+
+    if not 0 < hours <= 24 * 366:
+        raise InputError(f"--hours {hours:g}: a time above 0 and at most a year")
+    now = datetime.now(UTC)
+    found = of_store(store, now - timedelta(hours=hours), now)
+    if as_json:
+        for campaign in found:
+            emit("digest", **campaign.values())
+    else:
+        for line in lines(store, found, now - timedelta(hours=hours)):
+            say(line)
+        if any(x.waiting for x in found):
+            note("next: redoxa queue list, then redoxa queue approve ID")
+    return int(find_mark() is not None or any(x.trouble or x.held for x in found))
+
+
+def report(campaign: str, *, store: Store = DEFAULT_STORE, out: Path | None = None, as_json: Json = False) -> None:
+    """Write a campaign's report again.
+
+    Args:
+        campaign: name, id or file.
+        out: file to write; by default the campaign's own report.html.
+    """
+    from pipeline.console import emit, say
+    from pipeline.lookup import find_campaign
+    from pipeline.report_file import write_report
+
+    path = write_report(store, find_campaign(store, campaign), out=out)
+    if as_json:
+        emit("file", file=path)
+    else:
+        say(path)
+
+
+def export(campaign: str, out: Path, *, store: Store = DEFAULT_STORE, as_json: Json = False) -> None:
+    """Write a campaign's results to a file: .csv, .json, .parquet, .zip (CIF files) or .extxyz.
+
+    Args:
+        campaign: name, id or file.
+        out: file to write; its ending chooses the format.
+    """
+    from pipeline.console import emit, say
+    from pipeline.export import export as write
+    from pipeline.lookup import find_campaign
+    from pipeline.session import session_for
+
+    rows = write(session_for(store, find_campaign(store, campaign)), out)
+    if as_json:
+        emit("file", file=out, rows=rows)
+    else:
+        say(f"{out}: {rows} {'crystals' if out.suffix in ('.zip', '.extxyz') else 'rows'}")
+
+
+def diff(a: str, b: str, *, store: Store = DEFAULT_STORE, as_json: Json = False) -> None:
+    """Say what differs between two campaigns of a store, and why: files, candidates, results, choices.
+
+    Args:
+        a: name, id or file of a campaign.
+        b: of another.
+    """
+    from dataclasses import asdict
+
+    from pipeline.console import emit, note, say, table
+    from pipeline.diff import differences, why
+    from pipeline.lookup import find_campaign
+
+    found = differences(store, find_campaign(store, a), find_campaign(store, b))
+    if as_json:
+        for row in found:
+            emit("difference", **asdict(row))
+        return
+    if found:
+        table(f"{a} and {b}", [asdict(row) for row in found[:MOST_SHOWN]], ["kind", "what", "a", "b"])
+    if len(found) > MOST_SHOWN:
+        note(f"{len(found) - MOST_SHOWN} more; --json gives all")
+    say(f"{len(found)} {'difference' if len(found) == 1 else 'differences'}: {why(found)}")
