@@ -45,16 +45,28 @@ def status(campaign: str | None = None, *, store: Store = DEFAULT_STORE, as_json
         say(f"{store_name(store)}: no campaigns yet. `redoxa run FILE` starts one.")
 
 
-def digest(*, hours: float = 24, store: Store = DEFAULT_STORE, as_json: Json = False) -> int:
+def digest(
+    *,
+    hours: float = 24,
+    webhook: bool = False,
+    mail: list[str] | None = None,
+    only_trouble: bool = False,
+    store: Store = DEFAULT_STORE,
+    as_json: Json = False,
+) -> int:
     """Say what happened in the last hours: rounds, choices, measurements, what waits for you, and what went wrong.
 
     Ends with 1 where somebody should look: a tick that was missed, a request that is held, a stopped laboratory.
 
     Args:
         hours: how far to look back.
+        webhook: send it to the URL in REDOXA_WEBHOOK too.
+        mail: send it to this address too, through the server in REDOXA_SMTP; may be repeated.
+        only_trouble: send only where somebody should look.
     """
     from datetime import UTC, datetime, timedelta
 
+    from pipeline import alert
     from pipeline.console import emit, note, say
     from pipeline.digest import digest as of_store
     from pipeline.digest import lines
@@ -64,15 +76,23 @@ def digest(*, hours: float = 24, store: Store = DEFAULT_STORE, as_json: Json = F
         raise InputError(f"--hours {hours:g}: a time above 0 and at most a year")
     now = datetime.now(UTC)
     found = of_store(store, now - timedelta(hours=hours), now)
+    text = list(lines(store, found, now - timedelta(hours=hours)))
+    is_trouble = find_mark() is not None or any(x.trouble or x.held for x in found)
     if as_json:
         for campaign in found:
             emit("digest", **campaign.values())
     else:
-        for line in lines(store, found, now - timedelta(hours=hours)):
+        for line in text:
             say(line)
         if any(x.waiting for x in found):
             note("next: redoxa queue list, then redoxa queue approve ID")
-    return int(find_mark() is not None or any(x.trouble or x.held for x in found))
+    if is_trouble or not only_trouble:
+        subject = "Redoxa: somebody should look" if is_trouble else "Redoxa: all is well"
+        if webhook:
+            note(f"told {alert.post({'text': chr(10).join([subject, *text])})}")
+        for address in mail or []:
+            note(f"told {address} through {alert.mail(address, subject, chr(10).join(text))}")
+    return int(is_trouble)
 
 
 def report(campaign: str, *, store: Store = DEFAULT_STORE, out: Path | None = None, as_json: Json = False) -> None:
