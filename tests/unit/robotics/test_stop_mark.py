@@ -15,6 +15,7 @@ import pytest
 from data.errors import DriverError, InputError
 from data.lab import RequestState
 from robotics import stop_mark
+from robotics.base import JobState
 from robotics.file_drop import FileDropLab
 from robotics.queue import LabQueue
 from robotics.service import ServiceOptions, run_queue
@@ -226,12 +227,12 @@ print(run_queue(LabQueue(open_engine(folder / "redoxa.db")), lab).troubles[0], f
 def test_a_worker_in_another_process_obeys(tmp_path: Path) -> None:
     queue = LabQueue(new_engine(tmp_path))
     keys = fill(queue, 2)
+    lab = SimulatedLab(SimulatedLab.Config(delay_s=100000), tmp_path / "lab")
     process = subprocess.Popen([sys.executable, "-c", WORKER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-    while [queue.get(key).state for key in keys] != [RequestState.RUNNING] * 2:
+    while any(lab.poll(key).state is JobState.UNKNOWN for key in keys):  # both have reached the laboratory
         assert process.poll() is None
         time.sleep(0.05)
     write_mark("Ada", "smoke")
     assert "smoke" in process.communicate(timeout=20)[0]
     assert all(item.worker is None for item in queue.list())
-    lab = SimulatedLab(SimulatedLab.Config(delay_s=100000), tmp_path / "lab")
     assert [lab.poll(key).text for key in keys] == ["stopped before it was finished (simulated)"] * 2
