@@ -7,6 +7,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,7 +19,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, InterfaceError, NoSuchM
 from data.errors import LostStoreError, StoreError, UnusableStoreError
 from data.patience import Result, persist
 
-HEAD = "0002"
+HEAD = "0003"
 """Newest revision in `data/migrations/versions`; a test holds it against the folder."""
 
 MIGRATION = 7234304
@@ -206,6 +207,11 @@ def writing(engine: Engine) -> Iterator[Connection]:
     """
     with engine.connect().execution_options(write=True) as connection, connection.begin():
         yield connection
+
+
+def aware(value: datetime) -> datetime:
+    """The time with its zone: SQLite keeps none, and everything that is written is UTC."""
+    return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
 
 
 def in_transaction(

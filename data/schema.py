@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, Column, DateTime, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import JSON, Boolean, Column, DateTime, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text
 
 metadata = MetaData()
 
@@ -106,3 +106,16 @@ costs = Table(
 )
 
 Index("ix_costs_campaign", costs.c.campaign_id, costs.c.round)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("campaign_id", String(16), ForeignKey("campaigns.id"), nullable=False),
+    Column("began_at", DateTime(timezone=True), nullable=False),
+    Column("ended_at", DateTime(timezone=True), nullable=True),
+    Column("said", Text, nullable=False, comment="why it came to its end"),
+    Column("failed", Boolean, nullable=False),
+)
+
+Index("ix_runs_campaign", runs.c.campaign_id, runs.c.began_at)

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from sqlalchemy import Connection, Engine, Select, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.schema import Table
 
 from data import schema as s
-from data.database import in_transaction, open_engine, reading
+from data.database import aware, in_transaction, open_engine, reading
 from data.records import Candidate, Crystal, Origin, ScreeningResult, content_hash
 
 
@@ -59,6 +60,23 @@ class Cost:
     entered: int
     passed: int
     seconds: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of a campaign.
+
+    Attributes:
+        began_at: in UTC.
+        ended_at: None while it goes on, and where it ended without a word.
+        said: why it came to its end.
+        failed: whether somebody should look.
+    """
+
+    began_at: datetime
+    ended_at: datetime | None
+    said: str
+    failed: bool
 
 
 class Store:
@@ -109,6 +127,52 @@ class Store:
         """Rows of `rounds` of a campaign in order."""
         c = s.rounds.c
         return self._rows(select(s.rounds).where(c.campaign_id == campaign_id).order_by(c.round, c.created_at))
+
+    def begin_run(self, campaign_id: str) -> str:
+        """Record that a run begins, and that those before it, which ended without a word, are over; returns its id.
+
+        Call it under the campaign's lock.
+        """
+        c, key = s.runs.c, uuid4().hex
+        begun = {"id": key, "campaign_id": campaign_id, "began_at": now(), "said": "", "failed": False}
+        over = {"ended_at": now(), "said": "its process was killed", "failed": True}
+
+        def work(connection: Connection) -> str:
+            left = s.runs.update().where(c.campaign_id == campaign_id, c.ended_at.is_(None), c.id != key)
+            connection.execute(left.values(over))
+            connection.execute(_dialect(connection).insert(s.runs).on_conflict_do_nothing(), [begun])
+            return key
+
+        return in_transaction(self.engine, work)
+
+    def end_run(self, run_id: str, said: str, *, failed: bool) -> None:
+        """Record how a run has ended."""
+        ended = s.runs.update().where(s.runs.c.id == run_id).values(ended_at=now(), said=said, failed=failed)
+        in_transaction(self.engine, lambda connection: connection.execute(ended))
+
+    def runs(self, campaign_id: str, since: datetime | None = None) -> list[Run]:
+        """Runs of a campaign that were going on at or after a moment, or all, oldest first."""
+        c = s.runs.c
+        query = select(c.began_at, c.ended_at, c.said, c.failed).where(c.campaign_id == campaign_id)
+        if since is not None:
+            query = query.where(c.ended_at.is_(None) | (c.ended_at >= since))
+        rows = self._rows(query.order_by(c.began_at))
+        return [
+            Run(aware(x["began_at"]), aware(x["ended_at"]) if x["ended_at"] else None, x["said"], x["failed"])
+            for x in rows
+        ]
+
+    def last_written(self, campaign_id: str) -> datetime | None:
+        """When a run of a campaign last wrote anything; None where none has."""
+        times = (
+            s.runs.c.began_at,
+            s.runs.c.ended_at,
+            s.chunks.c.created_at,
+            s.costs.c.created_at,
+            s.rounds.c.created_at,
+        )
+        latest = [select(func.max(x).label("at")).where(x.table.c.campaign_id == campaign_id) for x in times]
+        return max((aware(row["at"]) for query in latest for row in self._rows(query) if row["at"]), default=None)
 
     # -- candidates ----------------------------------------------------------------------------------------------------
 

@@ -8,14 +8,13 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from data.database import store_name
+from data.database import aware, store_name
 from data.lab import QueueItem, RequestState
 from data.store import Store
 from pipeline.campaign import Schedule
 from pipeline.cron import last_due
 from pipeline.rounds import complete_rounds, ended
 from pipeline.session import Session, session_for
-from robotics.audit import aware
 from robotics.stop_mark import find_mark
 
 GRACE = timedelta(minutes=10)

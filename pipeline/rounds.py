@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from data.database import aware
 from pipeline import stages
 from pipeline.session import Session
-from robotics.audit import aware
 
 
 def complete_rounds(session: Session) -> list[bool]:

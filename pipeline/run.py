@@ -6,10 +6,11 @@ task (`pipeline.flows`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from data.errors import InputError
+from data.errors import InputError, StoreError
 from pipeline import stages
 from pipeline.lock import campaign_lock
 from pipeline.report_file import write_report
@@ -50,10 +51,28 @@ def run_campaign(where: str, campaign_id: str, call: Call = direct, rounds: int 
     session = session_for(where, campaign_id)
     if (end := ended(session)) and report_is_current(session):
         return told(session, end)
-    with campaign_lock(session):
-        end = _rounds(session, call, rounds)
+    with campaign_lock(session), _recorded(session) as said:
+        said.append(end := _rounds(session, call, rounds))
         report = call(write_report, where, campaign_id, end)
     return told(session, end, report)
+
+
+@contextmanager
+def _recorded(session: Session) -> Iterator[list[str]]:
+    """Record in the store that a run goes on, and how it ends: by the last line said, or by what went wrong."""
+    store, said = session.store, list[str]()
+    run_id = store.begin_run(session.campaign_id)
+    try:
+        yield said
+    except KeyboardInterrupt:
+        store.end_run(run_id, "it was stopped", failed=False)
+        raise
+    except StoreError:  # the next run finds that this one ended without a word
+        raise
+    except Exception as error:
+        store.end_run(run_id, str(error).partition("\n")[0] or type(error).__name__, failed=True)
+        raise
+    store.end_run(run_id, said[-1], failed=False)
 
 
 def _rounds(session: Session, call: Call, most: int | None) -> str:

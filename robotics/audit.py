@@ -10,12 +10,12 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any
 
 from sqlalchemy import Connection, Engine, RowMapping, func, select
 
-from data.database import reading
+from data.database import aware, reading
 from data.schema_lab import queue_events, requests
 
 AUDIT = 7234306
@@ -66,11 +66,6 @@ def lock_audit(connection: Connection) -> None:
     """Wait for every transaction that has written an audit line; SQLite has one writer at a time anyway."""
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock(AUDIT)))
-
-
-def aware(value: datetime) -> datetime:
-    """The time with its zone: SQLite keeps none, and everything that is written is UTC."""
-    return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
 
 
 def _link(previous: str, line: Mapping[str, Any] | RowMapping) -> str:

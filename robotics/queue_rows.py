@@ -11,11 +11,12 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy import Connection, RowMapping, Select, func, insert, select, update
 
+from data.database import aware
 from data.errors import StoreError
 from data.lab import ExperimentRequest, Measurement, QueueEvent, QueueItem, RequestState, SafetyFinding
 from data.records import content_hash
 from data.schema_lab import measurements, queue_events, requests
-from robotics.audit import append_line, aware, lock_audit
+from robotics.audit import append_line, lock_audit
 from robotics.errors import LeaseError
 from robotics.safety import is_settled
 from robotics.transitions import target_of

@@ -1,0 +1,98 @@
+"""What somebody should look at: runs that failed or hang, and ticks that were missed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data.errors import StoreError
+from data.store import Run
+from pipeline import stages
+from pipeline.run import run_campaign
+from pipeline.session import session_for
+from pipeline.watchdog import trouble
+from tests.unit.pipeline.test_rounds import Calls, started
+
+
+@pytest.fixture
+def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calls]:
+    monkeypatch.chdir(tmp_path)
+    yield started(schedule={"every_minutes": 60})
+    session_for.cache_clear()
+
+
+def after(minutes: float) -> datetime:
+    return datetime.now(UTC) + timedelta(minutes=minutes)
+
+
+def runs(calls: Calls) -> list[Run]:
+    return calls.session.store.runs(calls.session.campaign_id)
+
+
+def broken(calls: Calls, error: BaseException) -> None:
+    """A run that ends with an error, or without a word."""
+
+    def call(stage: Callable[..., Any], *args: Any) -> Any:
+        if stage is stages.select_round:
+            raise error
+        return calls(stage, *args)
+
+    with pytest.raises(type(error)):
+        run_campaign(calls.session.where, calls.session.campaign_id, call)
+
+
+def test_a_run_is_recorded_with_how_it_ended(calls: Calls) -> None:
+    before = datetime.now(UTC)
+    calls.run(1)
+    broken(calls, ValueError("no such element\nat all"))
+    broken(calls, KeyboardInterrupt())
+    broken(calls, StoreError("the database is away"))
+    assert [(run.said, run.failed) for run in runs(calls)[:3]] == [
+        ("round 1 of 3 is complete", False),
+        ("no such element", True),
+        ("it was stopped", False),
+    ]
+    assert runs(calls)[3].ended_at is None
+    calls.run()
+    assert [(run.said, run.failed) for run in runs(calls)[3:]] == [
+        ("its process was killed", True),
+        ("all 3 rounds are complete", False),
+    ]
+    assert all(before <= run.began_at <= run.ended_at for run in runs(calls) if run.ended_at)
+    calls.run()  # nothing to do
+    assert len(runs(calls)) == 5
+    assert calls.session.store.runs(calls.session.campaign_id, since=after(1)) == []
+
+
+def test_a_run_that_failed_is_told_until_one_goes_well(calls: Calls) -> None:
+    broken(calls, ValueError("no such element"))
+    (line,) = trouble(calls.session, after(0))
+    assert line.startswith("the run of 20")
+    assert line.endswith("UTC failed: no such element")
+    calls.run(1)
+    assert trouble(calls.session, after(0)) == []
+
+
+def test_a_run_that_has_fallen_silent_is_told(calls: Calls) -> None:
+    broken(calls, StoreError("the database is away"))
+    assert trouble(calls.session, after(59)) == []
+    (line,) = trouble(calls.session, after(61))
+    assert "has written nothing since" in line
+    (line,) = trouble(calls.session, after(6), timedelta(minutes=5))
+    assert "it hangs, or its process was killed" in line
+
+
+def test_a_missed_tick_is_told(calls: Calls) -> None:
+    (line,) = trouble(calls.session, after(0))
+    assert "none ever has" in line
+    calls.run(1)
+    assert trouble(calls.session, after(69)) == []
+    (line,) = trouble(calls.session, after(71))
+    assert line.startswith("a tick was missed: no run began, the last began 20")
+    assert "every 60 minutes" in line
+    calls.run()
+    assert trouble(calls.session, after(600)) == []  # it is at its end
