@@ -8,13 +8,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import ResourceClosedError
 
 from data.errors import StoreError
 from data.patience import persist
@@ -24,44 +25,56 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def campaign_lock(session: Session) -> Iterator[None]:
+def campaign_lock(session: Session) -> Iterator[Callable[[], None]]:
     """Hold the campaign for this process: a file lock beside an SQLite store, an advisory lock inside PostgreSQL.
 
+    Yields a function that makes sure that it still is held; call it before each piece of work.
+
     Raises:
-        StoreError: another process runs this campaign.
+        StoreError: another process runs this campaign; also from the function.
     """
     hold = _in_database if session.store.engine.dialect.name == "postgresql" else _beside_the_store
-    with hold(session):
-        yield
+    with hold(session) as still_held:
+        yield still_held
 
 
 @contextmanager
-def _beside_the_store(session: Session) -> Iterator[None]:
+def _beside_the_store(session: Session) -> Iterator[Callable[[], None]]:
     lock = FileLock(session.own_folder() / "run.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
         raise _busy(session) from None
     try:
-        yield
+        yield lambda: None  # nothing but the end of this process takes it away
     finally:
         lock.release()
 
 
 @contextmanager
-def _in_database(session: Session) -> Iterator[None]:
+def _in_database(session: Session) -> Iterator[Callable[[], None]]:
     """The lock belongs to one connection, so it holds for every machine that works on this store.
 
-    A server that restarts, or a connection that drops, frees it, and the run goes on: a second run that begins then
-    computes some things twice, and loses nothing, since every row is keyed.
+    A server that restarts, or a connection that drops, frees it: it is taken again before the next piece of work. A
+    second run that begins between the two computes some things twice, and loses nothing, since every row is keyed; the
+    first then finds it gone, and ends.
     """
     key = int.from_bytes(bytes.fromhex(session.campaign_id)[:8], signed=True)
     connection = persist(lambda: _locked(session, key))
+
+    def still_held() -> None:
+        nonlocal connection
+        try:
+            connection.execute(text("select 1"))
+        except StoreError:
+            connection.close()
+            connection = persist(lambda: _locked(session, key))
+
     try:
-        yield
+        yield still_held
     finally:
         # Where the connection has dropped, there is nothing to free, and what the run itself says comes first.
-        with suppress(StoreError), connection:
+        with suppress(StoreError, ResourceClosedError), connection:
             connection.execute(text("select pg_advisory_unlock(:key)"), {"key": key})
 
 

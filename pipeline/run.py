@@ -51,8 +51,13 @@ def run_campaign(where: str, campaign_id: str, call: Call = direct, rounds: int 
     session = session_for(where, campaign_id)
     if (end := ended(session)) and report_is_current(session):
         return told(session, end)
-    with campaign_lock(session), _recorded(session) as said:
-        said.append(end := _rounds(session, call, rounds))
+    with campaign_lock(session) as still_held, _recorded(session) as said:
+
+        def under_lock(stage: Callable[..., Any], *args: Any) -> Any:
+            still_held()
+            return call(stage, *args)
+
+        said.append(end := _rounds(session, under_lock, rounds))
         report = call(write_report, where, campaign_id, end)
     return told(session, end, report)
 

@@ -11,6 +11,7 @@ from pipeline.lock import campaign_lock
 from pipeline.session import Session, register
 from pipeline.spec_file import read_spec
 from tests.campaign.conftest import TINY, Finished, contents, redoxa
+from tests.unit.data.faults import drop
 
 
 def test_a_campaign_on_postgresql_ends_where_one_on_sqlite_does(
@@ -37,5 +38,21 @@ def test_a_campaign_runs_once_at_a_time(kind: str, request: pytest.FixtureReques
         pass
     with campaign_lock(second):
         pass
+    first.close()
+    second.close()
+
+
+def test_a_lock_that_the_server_has_dropped_is_taken_again(postgres: str) -> None:
+    spec = read_spec(TINY)
+    register(postgres, spec)
+    first, second = Session(postgres, spec), Session(postgres, spec)
+    with campaign_lock(first) as still_held:
+        drop(first.store.engine)
+        still_held()
+        with pytest.raises(StoreError, match="already running"), campaign_lock(second):
+            pass
+        drop(first.store.engine)
+        with campaign_lock(second), pytest.raises(StoreError, match="already running"):
+            still_held()
     first.close()
     second.close()
