@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from data.database import store_name
 from data.lab import QueueItem, RequestState
+from data.registry import load
 from data.store import Store
 from pipeline.campaign import Schedule
 from pipeline.cron import last_due
 from pipeline.rounds import complete_rounds, ended
 from pipeline.session import Session, session_for
+from robotics import DRIVERS
 from robotics.audit import aware
 from robotics.stop_mark import find_mark
 
@@ -40,6 +42,8 @@ class CampaignDigest:
         last_progress: when something was last written; None for a campaign that has not begun.
         ended: why it is at its end; empty while there is something to do.
         trouble: what somebody should look at; empty where all is well.
+        simulated: whether its laboratory is a simulator.
+        report: file of its report; None where none was written.
     """
 
     campaign: str
@@ -55,6 +59,8 @@ class CampaignDigest:
     last_progress: datetime | None
     ended: str
     trouble: str
+    simulated: bool
+    report: str | None
 
     def values(self) -> dict[str, Any]:
         """For machines."""
@@ -87,6 +93,7 @@ def _of_campaign(session: Session, since: datetime, now: datetime) -> CampaignDi
     formulas = {r.candidate_id: r.formula for r in results}
     end = ended(session)
     by_state = Counter(row.state for row in rows)
+    report = session.folder / "report.html"
     return CampaignDigest(
         campaign=spec.name,
         campaign_id=key,
@@ -101,6 +108,8 @@ def _of_campaign(session: Session, since: datetime, now: datetime) -> CampaignDi
         last_progress=last,
         ended=end,
         trouble="" if end else _missed(spec.schedule, last, now),
+        simulated=load(DRIVERS, "driver", spec.lab.driver).simulated,
+        report=str(report) if report.exists() else None,
     )
 
 
@@ -127,6 +136,15 @@ def _held(row: QueueItem, session: Session) -> str:
     return f"{row.request.formula} {row.request_id}: {why}"
 
 
+def troubles(found: Sequence[CampaignDigest]) -> list[str]:
+    """What somebody should look at, a line each; none where all is well."""
+    mark = find_mark()
+    stopped = [f"the laboratory is stopped: {mark.text}"] if mark else []
+    return stopped + [
+        f"{x.campaign}: {text}" for x in found for text in (x.trouble, *(f"held: {held}" for held in x.held)) if text
+    ]
+
+
 def lines(where: str, found: list[CampaignDigest], since: datetime) -> Iterator[str]:
     """The digest for people."""
     yield f"{store_name(where)} since {since:%Y-%m-%d %H:%M} UTC"
@@ -142,6 +160,6 @@ def lines(where: str, found: list[CampaignDigest], since: datetime) -> Iterator[
             if items:
                 yield f"  {what}: {'; '.join(items)}"
         if x.with_laboratory:
-            yield f"  with the laboratory: {x.with_laboratory}"
+            yield f"  with the {'simulated ' if x.simulated else ''}laboratory: {x.with_laboratory}"
         if x.ended:
             yield f"  {x.ended}"

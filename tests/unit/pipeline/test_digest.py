@@ -78,3 +78,21 @@ def test_when_a_cron_line_was_last_due() -> None:
     assert last_due("0 2 * * *", noon) == datetime(2026, 11, 29, 2, tzinfo=UTC)
     assert last_due("0 12 * * *", noon) == noon
     assert last_due("0 13 * * 1", noon) == datetime(2026, 11, 23, 13, tzinfo=UTC)
+
+
+def test_the_page_tells_the_trouble_first_and_leads_to_the_reports(
+    calls: Calls, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls.run(1)
+    key = calls.session.queue.propose(make_request(campaign=calls.session.campaign_id))
+    calls.session.queue.hold(key, "Ada", "the <hood> is broken")
+    code, _, err = command(capsys, "digest", "--html", "pages/today & now.html", "--store", STORE)
+    assert (code, "page: pages/today & now.html" in err) == (1, True)
+    page = Path("pages/today & now.html").read_text()
+    held, linked = f"small: held: LiFePO4 {key}: the &lt;hood&gt; is broken", 'href="../runs/small/report.html"'
+    assert page.index("Somebody should look: 1 trouble") < page.index(held) < page.index(linked)
+    assert "completed since: 1; 0 of 3 in all" in page
+    assert [path.name for path in Path("pages").iterdir()] == ["today & now.html"]
+    calls.session.queue.release(key, "Ada", "mended")
+    assert command(capsys, "digest", "--html", "pages/today & now.html", "--store", STORE)[0] == 0
+    assert "All is well" in Path("pages/today & now.html").read_text()
