@@ -328,8 +328,8 @@ class Store:
             is_written=lambda connection: connection.execute(mine).first() is not None,
         )
 
-    def costs(self, campaign_id: str) -> list[Cost]:
-        """Costs summed by round and stage, in order of first appearance."""
+    def costs(self, campaign_id: str, since: datetime | None = None) -> list[Cost]:
+        """Costs summed by round and stage, of all time or since a moment, in order of first appearance."""
         c = s.costs.c
         query = (
             select(
@@ -339,7 +339,7 @@ class Store:
                 func.sum(c.passed).label("passed"),
                 func.sum(c.seconds).label("seconds"),
             )
-            .where(c.campaign_id == campaign_id)
+            .where(c.campaign_id == campaign_id, *([] if since is None else [c.created_at >= since]))
             .group_by(c.round, c.stage)
             .order_by(func.min(c.id))
         )

@@ -12,20 +12,25 @@ MOST_SHOWN = 60
 
 
 def status(campaign: str | None = None, *, store: Store = DEFAULT_STORE, as_json: Json = False) -> None:
-    """Show the campaigns of a store: rounds, candidates, queue and measurements.
+    """Show the campaigns of a store: rounds, candidates, queue, measurements, and what somebody should look at.
 
     Args:
         campaign: only this one: its name, id or file.
     """
+    from datetime import UTC, datetime
+
     from data.database import store_name
     from data.store import Store as DataStore
     from pipeline import stages
-    from pipeline.console import emit, say, table
+    from pipeline.console import emit, note, say, table
     from pipeline.lookup import find_campaign
+    from pipeline.session import session_for
+    from pipeline.watchdog import trouble
 
     opened = DataStore.open(store, create=False)
     ids = [row["id"] for row in opened.campaigns()] if campaign is None else [find_campaign(store, campaign)]
-    summaries = [stages.summary(store, campaign_id) for campaign_id in ids]
+    now = datetime.now(UTC)
+    summaries = [stages.summary(store, i) | {"trouble": trouble(session_for(store, i), now)} for i in ids]
     rows = [
         {
             "campaign": x["campaign"],
@@ -41,6 +46,9 @@ def status(campaign: str | None = None, *, store: Store = DEFAULT_STORE, as_json
             emit("campaign", **summary)
     elif rows:
         table(f"Campaigns in {store_name(store)}", rows, list(rows[0]))
+        for x in summaries:
+            for line in x["trouble"]:
+                note(f"! {x['campaign']}: {line}")
     else:
         say(f"{store_name(store)}: no campaigns yet. `redoxa run FILE` starts one.")
 
@@ -51,6 +59,7 @@ def digest(
     webhook: bool = False,
     mail: list[str] | None = None,
     only_trouble: bool = False,
+    html: Path | None = None,
     store: Store = DEFAULT_STORE,
     as_json: Json = False,
 ) -> int:
@@ -63,21 +72,25 @@ def digest(
         webhook: send it to the URL in REDOXA_WEBHOOK too.
         mail: send it to this address too, through the server in REDOXA_SMTP; may be repeated.
         only_trouble: send only where somebody should look.
+        html: file to write it to as a page too.
     """
     from datetime import UTC, datetime, timedelta
 
     from pipeline import alert
     from pipeline.console import emit, note, say
     from pipeline.digest import digest as of_store
-    from pipeline.digest import lines
-    from robotics.stop_mark import find_mark
+    from pipeline.digest import lines, troubles
+    from pipeline.digest_file import write_page
 
     if not 0 < hours <= 24 * 366:
         raise InputError(f"--hours {hours:g}: a time above 0 and at most a year")
     now = datetime.now(UTC)
-    found = of_store(store, now - timedelta(hours=hours), now)
-    text = list(lines(store, found, now - timedelta(hours=hours)))
-    is_trouble = find_mark() is not None or any(x.trouble or x.held for x in found)
+    since = now - timedelta(hours=hours)
+    found = of_store(store, since, now)
+    text, is_trouble = list(lines(store, found, since)), bool(troubles(found))
+    if html is not None:
+        write_page(html, store, found, since, now)
+        note(f"page: {html}")
     if as_json:
         for campaign in found:
             emit("digest", **campaign.values())

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from data.database import aware, store_name
 from data.lab import QueueItem, RequestState
-from data.store import Store
-from pipeline.campaign import Schedule
-from pipeline.cron import last_due
+from data.registry import load
+from data.store import Run, Store
+from pipeline import stages
 from pipeline.rounds import complete_rounds, ended
 from pipeline.session import Session, session_for
+from pipeline.watchdog import trouble
+from robotics import DRIVERS
 from robotics.stop_mark import find_mark
-
-GRACE = timedelta(minutes=10)
-"""How long after its time a tick may still begin without being missed."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +27,8 @@ class CampaignDigest:
     Attributes:
         campaign: its name.
         campaign_id: its id.
+        runs: that were going on since, in a line each: when, for how long, how each ended.
+        screening_minutes: what the screening took since, of the worker processes.
         rounds: complete ones, and how many it is to have.
         completed: rounds that were completed since.
         screened: results of all rounds, and how many passed.
@@ -38,11 +39,15 @@ class CampaignDigest:
         with_laboratory: requests that the laboratory has.
         last_progress: when something was last written; None for a campaign that has not begun.
         ended: why it is at its end; empty while there is something to do.
-        trouble: what somebody should look at; empty where all is well.
+        trouble: what somebody should look at, a line each; see `pipeline.watchdog`.
+        simulated: whether its laboratory is a simulator.
+        report: file of its report; None where none was written.
     """
 
     campaign: str
     campaign_id: str
+    runs: tuple[str, ...]
+    screening_minutes: float
     rounds: tuple[int, int]
     completed: tuple[int, ...]
     screened: tuple[int, int]
@@ -53,7 +58,9 @@ class CampaignDigest:
     with_laboratory: int
     last_progress: datetime | None
     ended: str
-    trouble: str
+    trouble: tuple[str, ...]
+    simulated: bool
+    report: str | None
 
     def values(self) -> dict[str, Any]:
         """For machines."""
@@ -79,16 +86,16 @@ def _of_campaign(session: Session, since: datetime, now: datetime) -> CampaignDi
     results = store.results(key, spec.screening.settings_hash)
     stages_done = store.completed_stages(key)
     rows = session.queue.list(campaign=key)
-    events = session.queue.events(campaign=key)
-    written = [aware(row["created_at"]) for row in stages_done] + [event.at for event in events]
-    last = max(written, default=None)
+    written = [event.at for event in session.queue.events(campaign=key)]
     new = {row["round"] for row in stages_done if row["stage"] == "select" and aware(row["created_at"]) >= since}
     formulas = {r.candidate_id: r.formula for r in results}
-    end = ended(session)
     by_state = Counter(row.state for row in rows)
+    report = session.folder / "report.html"
     return CampaignDigest(
         campaign=spec.name,
         campaign_id=key,
+        runs=tuple(_run(run, now) for run in store.runs(key, since)),
+        screening_minutes=round(stages.minutes_of(store.costs(key, since)), 1),
         rounds=(sum(complete_rounds(session)), spec.stop.rounds),
         completed=tuple(sorted(x + 1 for x in new)),
         screened=(len(results), sum(r.verdict.value == "pass" for r in results)),
@@ -97,24 +104,18 @@ def _of_campaign(session: Session, since: datetime, now: datetime) -> CampaignDi
         waiting=tuple(f"{row.request.formula} {row.request_id}" for row in rows if row.state is RequestState.PROPOSED),
         held=tuple(_held(row, session) for row in rows if row.state is RequestState.HELD),
         with_laboratory=by_state[RequestState.RUNNING] + by_state[RequestState.CLAIMED],
-        last_progress=last,
-        ended=end,
-        trouble="" if end else _missed(spec.schedule, last, now),
+        last_progress=max(filter(None, (*written, store.last_written(key))), default=None),
+        ended=ended(session),
+        trouble=tuple(trouble(session, now)),
+        simulated=load(DRIVERS, "driver", spec.lab.driver).simulated,
+        report=str(report) if report.exists() else None,
     )
 
 
-def _missed(schedule: Schedule | None, last: datetime | None, now: datetime) -> str:
-    """That a tick of the schedule has passed without anything being written; empty where none has."""
-    if schedule is None:
-        return ""
-    if schedule.every_minutes is not None:
-        due = now - timedelta(minutes=schedule.every_minutes)
-    else:
-        due = last_due(str(schedule.cron), now - GRACE)
-    if last is not None and last >= due - GRACE:
-        return ""
-    seen = "nothing was ever written" if last is None else f"nothing was written since {last:%Y-%m-%d %H:%M} UTC"
-    return f"a tick was missed: {seen}, and it goes {schedule.words}. Is `redoxa serve` running?"
+def _run(run: Run, now: datetime) -> str:
+    minutes = ((run.ended_at or now) - run.began_at).total_seconds() / 60
+    said = "failed: " * run.failed + run.said if run.ended_at else "goes on"
+    return f"{run.began_at:%Y-%m-%d %H:%M} UTC, {minutes:.0f} min: {said}"
 
 
 def _measured(row: QueueItem) -> str:
@@ -126,6 +127,15 @@ def _held(row: QueueItem, session: Session) -> str:
     return f"{row.request.formula} {row.request_id}: {why}"
 
 
+def troubles(found: Sequence[CampaignDigest]) -> list[str]:
+    """What somebody should look at, a line each; none where all is well."""
+    mark = find_mark()
+    stopped = [f"the laboratory is stopped: {mark.text}"] if mark else []
+    return stopped + [
+        f"{x.campaign}: {text}" for x in found for text in (*x.trouble, *(f"held: {held}" for held in x.held))
+    ]
+
+
 def lines(where: str, found: list[CampaignDigest], since: datetime) -> Iterator[str]:
     """The digest for people."""
     yield f"{store_name(where)} since {since:%Y-%m-%d %H:%M} UTC"
@@ -134,13 +144,14 @@ def lines(where: str, found: list[CampaignDigest], since: datetime) -> Iterator[
     for x in found:
         news = f"rounds {', '.join(map(str, x.completed))} completed" if x.completed else "no round completed"
         yield f"{x.campaign}: {news} ({x.rounds[0]} of {x.rounds[1]}); {x.screened[1]} of {x.screened[0]} passed"
-        if x.trouble:
-            yield f"  ! {x.trouble}"
-        told = {"chosen": x.chosen, "measured": x.measured, "waits for you": x.waiting, "held": x.held}
+        if x.screening_minutes:
+            yield f"  screening: {x.screening_minutes:g} min of the worker processes"
+        yield from (f"  ! {text}" for text in x.trouble)
+        told = {"runs": x.runs, "chosen": x.chosen, "measured": x.measured, "waits for you": x.waiting, "held": x.held}
         for what, items in told.items():
             if items:
                 yield f"  {what}: {'; '.join(items)}"
         if x.with_laboratory:
-            yield f"  with the laboratory: {x.with_laboratory}"
+            yield f"  with the {'simulated ' if x.simulated else ''}laboratory: {x.with_laboratory}"
         if x.ended:
             yield f"  {x.ended}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -280,7 +280,12 @@ def open_requests(session: Session) -> list[QueueItem]:
 
 def screening_minutes(session: Session) -> float:
     """Time the screening has taken so far."""
-    return sum(c.seconds for c in session.store.costs(session.campaign_id) if not c.stage.startswith("generate")) / 60
+    return minutes_of(session.store.costs(session.campaign_id))
+
+
+def minutes_of(costs: Iterable[Cost]) -> float:
+    """What the screening took of these costs."""
+    return sum(c.seconds for c in costs if not c.stage.startswith("generate")) / 60
 
 
 def summary(where: str, campaign_id: str) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from typing import Final
 
 from data.errors import RecipeError
 from data.lab import ExperimentRequest, Measurement
-from data.records import Estimate
-from data.synthesis.formula import parse_formula
+from data.records import Crystal, Estimate
+from data.synthesis.formula import molar_mass_g_mol, parse_formula
+from data.units import G_PER_CM3_PER_AMU_PER_A3
 from robotics.window import theoretical_capacity_mAh_g
 
 PURITY: Final = "phase_purity"
@@ -75,7 +76,13 @@ def why_beyond_theory(values: Mapping[str, float], request: ExperimentRequest) -
     if not amounts.get(request.working_ion):
         return ""
     theory = theoretical_capacity_mAh_g(amounts, request.working_ion)
-    for name, factor, unit in ((CAPACITY, 1.0, "mAh/g"), ("energy_grav", MAX_VOLTAGE_V, "Wh/kg")):
+    density = _density_g_cm3(request.crystal)
+    for name, factor, unit in (
+        (CAPACITY, 1.0, "mAh/g"),
+        ("capacity_vol", density, "mAh/cm3"),
+        ("energy_grav", MAX_VOLTAGE_V, "Wh/kg"),
+        ("energy_vol", MAX_VOLTAGE_V * density, "Wh/l"),
+    ):
         most = CAPACITY_MARGIN * theory * factor
         if values.get(name, 0) > most:
             return (
@@ -83,6 +90,11 @@ def why_beyond_theory(values: Mapping[str, float], request: ExperimentRequest) -
                 f"{request.working_ion} of {request.formula} can give"
             )
     return ""
+
+
+def _density_g_cm3(crystal: Crystal) -> float:
+    """Density of the discharged crystal."""
+    return molar_mass_g_mol(crystal.composition) / crystal.volume_A3 * G_PER_CM3_PER_AMU_PER_A3
 
 
 def why_refused(measurement: Measurement, request: ExperimentRequest) -> str:

@@ -34,7 +34,7 @@ def test_a_night_with_a_round_and_a_request_that_waits(calls: Calls) -> None:
     (found,) = digest(STORE, now - timedelta(hours=1), now)
     assert (found.completed, found.rounds) == ((1,), (0, 3))  # the request of round 1 waits
     assert found.waiting == (f"LiFePO4 {key}",)
-    assert (found.held, found.trouble, found.ended) == ((), "", "")
+    assert (found.held, found.trouble, found.ended) == ((), (), "")
     text = "\n".join(lines(STORE, [found], now))
     assert "rounds 1 completed (0 of 3)" in text
     assert f"waits for you: LiFePO4 {key}" in text
@@ -45,10 +45,9 @@ def test_a_night_with_a_round_and_a_request_that_waits(calls: Calls) -> None:
 def test_a_missed_tick_and_a_held_request_are_trouble(calls: Calls) -> None:
     calls.run(1)
     now = datetime.now(UTC)
-    assert digest(STORE, now, now + timedelta(minutes=65))[0].trouble == ""
+    assert digest(STORE, now, now + timedelta(minutes=65))[0].trouble == ()
     (found,) = digest(STORE, now, now + timedelta(minutes=75))
-    assert found.trouble.startswith("a tick was missed: nothing was written since")
-    assert "every 60 minutes" in found.trouble
+    assert found.trouble[0].startswith("a tick was missed: no run began, the last began")
     key = calls.session.queue.propose(make_request(campaign=calls.session.campaign_id))
     calls.session.queue.hold(key, "Ada", "the hood is broken")
     (found,) = digest(STORE, now, now)
@@ -58,7 +57,7 @@ def test_a_missed_tick_and_a_held_request_are_trouble(calls: Calls) -> None:
 def test_a_campaign_at_its_end_misses_nothing(calls: Calls) -> None:
     calls.run()
     (found,) = digest(STORE, datetime.now(UTC), datetime.now(UTC) + timedelta(days=30))
-    assert (found.trouble, found.ended) == ("", "all 3 rounds are complete")
+    assert (found.trouble, found.ended) == ((), "all 3 rounds are complete")
 
 
 def test_the_command_says_by_its_exit_code_whether_to_look(calls: Calls, capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,3 +77,21 @@ def test_when_a_cron_line_was_last_due() -> None:
     assert last_due("0 2 * * *", noon) == datetime(2026, 11, 29, 2, tzinfo=UTC)
     assert last_due("0 12 * * *", noon) == noon
     assert last_due("0 13 * * 1", noon) == datetime(2026, 11, 23, 13, tzinfo=UTC)
+
+
+def test_the_page_tells_the_trouble_first_and_leads_to_the_reports(
+    calls: Calls, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls.run(1)
+    key = calls.session.queue.propose(make_request(campaign=calls.session.campaign_id))
+    calls.session.queue.hold(key, "Ada", "the <hood> is broken")
+    code, _, err = command(capsys, "digest", "--html", "pages/today & now.html", "--store", STORE)
+    assert (code, "page: pages/today & now.html" in err) == (1, True)
+    page = Path("pages/today & now.html").read_text()
+    held, linked = f"small: held: LiFePO4 {key}: the &lt;hood&gt; is broken", 'href="../runs/small/report.html"'
+    assert page.index("Somebody should look: 1 trouble") < page.index(held) < page.index(linked)
+    assert "completed since: 1; 0 of 3 in all" in page
+    assert [path.name for path in Path("pages").iterdir()] == ["today & now.html"]
+    calls.session.queue.release(key, "Ada", "mended")
+    assert command(capsys, "digest", "--html", "pages/today & now.html", "--store", STORE)[0] == 0
+    assert "All is well" in Path("pages/today & now.html").read_text()

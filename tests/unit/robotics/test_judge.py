@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from data.lab import Measurement, Outcome, RequestState
+from data.lab import ExperimentRequest, Measurement, Outcome, RequestState
 from data.records import Estimate
+from data.synthesis.formula import molar_mass_g_mol
+from data.units import G_PER_CM3_PER_AMU_PER_A3
 from robotics.base import JobReport, JobState
 from robotics.file_drop import FileDropLab
 from robotics.judge import flagged, surprises, why_impossible, why_refused
@@ -18,7 +20,7 @@ from robotics.queue import LabQueue
 from robotics.service import run_queue
 from robotics.simulated import SimulatedLab
 from tests.unit.robotics.labs import CountingLab
-from tests.unit.robotics.samples import VOLTAGE_V, estimate, make_request
+from tests.unit.robotics.samples import VOLTAGE_V, crystal_of, estimate, make_request
 from tests.unit.robotics.test_file_drop import HEADER, drop, make, reason
 from tests.unit.robotics.test_service import AT_ONCE
 
@@ -68,6 +70,43 @@ def test_what_cannot_be_true_is_refused(lab: FileDropLab, name: str, fields: dic
     drop(lab, "a.json", answer(name, **fields))
     assert words in reason(lab, "a.json")
     assert not lab.results.exists()
+
+
+PUBLISHED = {
+    # formula of the discharged phase: its density in g/cm3, mAh/g and average V
+    "LiCoO2": (5.05, 274, 3.9),  # theory; Mizushima et al., doi:10.1016/0025-5408(80)90012-4
+    "LiFePO4": (3.60, 170, 3.45),  # theory; Padhi et al., doi:10.1149/1.1837571
+    "LiMn2O4": (4.28, 148, 4.0),
+    "LiC6": (2.20, 339, 0.1),  # of graphite 372 mAh/g, here by the mass with lithium
+    "Li15Si4": (1.18, 1857, 0.4),  # of silicon 3579 mAh/g; Obrovac & Christensen, doi:10.1149/1.1652421
+    "Li22Sn5": (2.56, 790, 0.5),  # of tin 993 mAh/g
+    "NaMnO2": (4.29, 244, 2.7),
+}
+
+
+def published(formula: str) -> tuple[ExperimentRequest, float]:
+    """A request for a compound whose crystal has the density that was published, and its theoretical mAh/cm3."""
+    density, capacity, _ = PUBLISHED[formula]
+    crystal = crystal_of(formula)
+    mass = molar_mass_g_mol(crystal.composition)
+    edge = (mass / density * G_PER_CM3_PER_AMU_PER_A3) ** (1 / 3)
+    crystal = crystal.model_copy(update={"lattice_A": ((edge, 0, 0), (0, edge, 0), (0, 0, edge))})
+    ion = "Na" if formula.startswith("Na") else "Li"
+    return BASE.model_copy(update={"formula": formula, "crystal": crystal, "working_ion": ion}), capacity * density
+
+
+@pytest.mark.parametrize("formula", PUBLISHED)
+def test_volumetric_values_are_bounded_by_theory_and_density(formula: str) -> None:
+    request, capacity_vol = published(formula)
+    voltage = PUBLISHED[formula][2]
+
+    def why(name: str, value: float, unit: str) -> str:
+        return why_refused(measured("key", **{name: estimate(value, 1, unit)}), request)
+
+    assert why("capacity_vol", capacity_vol, "mAh/cm3") == ""
+    assert why("energy_vol", capacity_vol * voltage, "Wh/l") == ""
+    assert "1.2 times what all" in why("capacity_vol", capacity_vol * 1.3, "mAh/cm3")
+    assert "1.2 times what all" in why("energy_vol", capacity_vol * 6 * 1.3, "Wh/l")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,23 @@
+"""The digest as a page in a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import quote
+
+from data.database import store_name
+from data.whole import whole
+from pipeline.digest import CampaignDigest, troubles
+from pipeline.report.digest_page import build_digest_page
+
+
+def write_page(path: Path, where: str, found: Sequence[CampaignDigest], since: datetime, now: datetime) -> None:
+    """Write the page, whole or not at all; reports are linked from where it lies."""
+    folder = path.absolute().parent
+    links = {x.campaign_id: quote(os.path.relpath(x.report, folder)) for x in found if x.report}
+    page = build_digest_page(store_name(where), found, troubles(found), links, since, now)
+    with whole(path) as draft:
+        draft.write_text(page, encoding="utf-8")
