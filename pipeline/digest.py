@@ -106,7 +106,7 @@ def _of_campaign(session: Session, since: datetime, now: datetime) -> CampaignDi
 
 def _missed(schedule: Schedule | None, last: datetime | None, now: datetime) -> str:
     """That a tick of the schedule has passed without anything being written; empty where none has."""
-    if schedule is None:
+    if schedule is None or schedule.on_measurements:
         return ""
     if schedule.every_minutes is not None:
         due = now - timedelta(minutes=schedule.every_minutes)
