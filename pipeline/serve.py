@@ -62,7 +62,7 @@ TAKEN = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
 def serve(where: str, specs: Sequence[CampaignSpec]) -> None:
     """Register the campaigns, all of them in the store, as scheduled deployments, and run them until interrupted."""
     runner = Runner()
-    ids = [runner.add_flow(discovery_campaign, **_deployment(where, spec)) for spec in specs]
+    ids = [runner.add_flow(discovery_campaign, **deployment_of(where, spec)) for spec in specs]
     found = [x for x in ids if isinstance(x, UUID)]  # outside a loop they all are
     watch = Watch(
         found,
@@ -86,7 +86,7 @@ def serve(where: str, specs: Sequence[CampaignSpec]) -> None:
         last.join(3)
 
 
-def _deployment(where: str, spec: CampaignSpec) -> dict[str, Any]:
+def deployment_of(where: str, spec: CampaignSpec) -> dict[str, Any]:
     """What Prefect is told of a campaign."""
     schedule: dict[str, Any] = {}
     rounds = None

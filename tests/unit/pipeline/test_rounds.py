@@ -214,6 +214,19 @@ def test_what_cannot_be_served_together(calls: Calls, capsys: pytest.CaptureFixt
     assert command(capsys, "serve")[0] == 2
 
 
+@pytest.mark.parametrize(
+    ("schedule", "told"),
+    [("on_measurements: true", "nobody watches the laboratory"), ("every_minutes: 60", "names no Prefect server")],
+)
+def test_what_cannot_be_deployed(
+    schedule: str, told: str, calls: Calls, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    Path("a.yaml").write_text(f"schedule: {{{schedule}}}\n")
+    code, _, err = command(capsys, "deploy", "a.yaml", "--pool", "night", "--store", "runs/s.db")
+    assert (code, told in err, len(err.splitlines())) == (2, True, 1)
+
+
 def test_what_lost_its_worker_is_left_and_taken_up_by_the_next_run(
     calls: Calls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
