@@ -253,18 +253,18 @@ class Store:
     def unscreened(self, campaign_id: str, round_: int, settings_hash: str) -> list[str]:
         """Ids of the round's candidates without a result under these settings, in the campaign's order."""
         r = s.results.c
-        scope = _scope(campaign_id, settings_hash)
-        done = {row["candidate_id"] for row in self._rows(select(r.candidate_id).where(r.settings_hash == scope))}
-        return [i for i in self._members(campaign_id, round_) if i not in done]
+        members = self._members(campaign_id, round_)
+        query = select(r.candidate_id).where(r.settings_hash == _scope(campaign_id, settings_hash))
+        query = query.where(r.candidate_id.in_(_round_members(campaign_id, round_)))
+        done = {row["candidate_id"] for row in self._rows(query)}
+        return [i for i in members if i not in done]
 
     def results(self, campaign_id: str, settings_hash: str, round_: int | None = None) -> list[ScreeningResult]:
         """Results of a campaign's candidates under these settings, in the campaign's order."""
         r = s.results.c
         query = select(r.candidate_id, r.record).where(r.settings_hash == _scope(campaign_id, settings_hash))
         if round_ is not None:
-            p = s.proposals.c
-            members = select(p.candidate_id).where(p.campaign_id == campaign_id, p.round == round_)
-            query = query.where(r.candidate_id.in_(members))
+            query = query.where(r.candidate_id.in_(_round_members(campaign_id, round_)))
         records = {row["candidate_id"]: row["record"] for row in self._rows(query)}
         order = self._members(campaign_id, round_)
         return [ScreeningResult.model_validate(records[i]) for i in order if i in records]
@@ -383,6 +383,12 @@ def candidate_row(candidate: Candidate, stamp: datetime) -> dict[str, Any]:
 def _scope(campaign_id: str, settings_hash: str) -> str:
     """Key of a campaign's results: what counts as a duplicate hangs on the campaign, so its results are its own."""
     return content_hash([campaign_id, settings_hash])
+
+
+def _round_members(campaign_id: str, round_: int) -> Select[Any]:
+    """Ids of the candidates of a round."""
+    p = s.proposals.c
+    return select(p.candidate_id).where(p.campaign_id == campaign_id, p.round == round_)
 
 
 def _proposed() -> Select[Any]:

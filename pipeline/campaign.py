@@ -160,21 +160,26 @@ class Stop(Section):
 
 
 class Schedule(Section):
-    """When `redoxa serve` runs the campaign: exactly one of the two."""
+    """When `redoxa serve` runs the campaign: exactly one of the three."""
 
     cron: Annotated[str, AfterValidator(check_cron)] | None = None
     every_minutes: float | None = Field(default=None, ge=1)
+    on_measurements: bool = Field(
+        default=False, description="whenever it can go on: at first, on an approval, on what the laboratory gives back"
+    )
     rounds_per_run: int = Field(default=1, ge=1, le=10_000, description="rounds that are completed each time")
 
     @model_validator(mode="after")
     def _one(self) -> Schedule:
-        if (self.cron is None) == (self.every_minutes is None):
-            raise ValueError("give either cron or every_minutes")
+        if [self.cron is not None, self.every_minutes is not None, self.on_measurements].count(True) != 1:
+            raise ValueError("give one of cron, every_minutes and on_measurements: true")
         return self
 
     @property
     def words(self) -> str:
         """The schedule as people say it."""
+        if self.on_measurements:
+            return "when the laboratory has something new"
         return f"cron {self.cron}" if self.cron is not None else f"every {self.every_minutes:g} minutes"
 
 

@@ -38,6 +38,8 @@ app = App(
 app.register_install_completion_command(help="Let the shell complete commands and options with the tab key.")
 # Named by text, so that `--help` loads none of them.
 for _target, _name, _help in (
+    ("pipeline.cli_serve:serve", "serve", "Run campaigns by their schedules on a Prefect server, until interrupted."),
+    ("pipeline.cli_serve:deploy", "deploy", "Let workers of a Prefect work pool run campaigns by their schedules."),
     ("pipeline.cli_science:generate", "generate", "Sample crystals into a folder of CIF files."),
     ("pipeline.cli_science:screen", "screen", "Assess structure files as electrodes."),
     ("pipeline.cli_evaluate:evaluate", "evaluate", "Judge generators or structure files side by side."),
@@ -228,42 +230,6 @@ def _run(session: Session, rounds: int | None, *, prefect: bool) -> dict[str, An
         from pipeline.flows import discovery_campaign, store_shown
 
         return dict(discovery_campaign(shown_as(store, session.spec), store_shown(store), rounds))
-
-
-@app.command
-def serve(*campaigns: str, store: Store = DEFAULT_STORE) -> None:
-    """Run campaigns by their schedules on a Prefect server, until interrupted or ended.
-
-    The server is the one of PREFECT_API_URL; without it, one is started on 127.0.0.1 for as long as this runs.
-
-    Args:
-        campaigns: campaign files with a `schedule` section; or names or ids of such campaigns in the store.
-    """
-    from pipeline.console import note
-    from pipeline.lookup import find_spec
-    from pipeline.prefect_env import ended_in_order, faults_told, quiet_environment, server
-    from pipeline.session import register, runs_folder
-
-    if not campaigns:
-        raise InputError("name at least one campaign file")
-    specs = {}
-    for campaign in campaigns:
-        spec = find_spec(store, campaign)
-        if spec.schedule is None:
-            raise InputError(f"{campaign}: has no schedule section. Add for example `schedule: {{cron: '0 2 * * *'}}`.")
-        if spec.name in specs:
-            raise InputError(f"{campaign}: another of these campaigns is named '{spec.name}' too. Rename one of them.")
-        specs[spec.name] = spec
-    for spec in specs.values():
-        register(store, spec)
-    quiet_environment(runs_folder(store) / ".prefect")
-    with ended_in_order(), faults_told(), server() as url:
-        from pipeline.serve import serve as serve_all
-
-        for spec in specs.values():
-            note(f"Serving '{spec.name}' on {url.removesuffix('/api')} ({spec.schedule and spec.schedule.words})")
-        note("Ctrl-C ends it")
-        serve_all(store, list(specs.values()))
 
 
 @app.command(name="list")

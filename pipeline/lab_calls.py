@@ -65,7 +65,7 @@ def audit(opened: Callable[[], LabQueue], marks: Sequence[Mark], then: str, by: 
 
     try:
         queue = opened()
-        running = queue.list(state=RequestState.RUNNING)
+        running = queue.list(None, RequestState.RUNNING)
         for mark in marks:
             for row in running:
                 queue.note(row.request_id, by, f"the laboratory was stopped {mark.text}; {then}")

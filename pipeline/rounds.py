@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from data.database import aware
+from data.errors import DriverError
+from data.lab import QueueItem, RequestState
 from pipeline import stages
 from pipeline.session import Session
+from robotics.base import JobState
+from robotics.stop_mark import stop_reason
 
 
 def complete_rounds(session: Session) -> list[bool]:
     """Of each round the campaign is to have, whether nothing is missing in it and none of its requests waits."""
+    return list(_complete(session))
+
+
+def _complete(session: Session) -> Iterator[bool]:
     waiting = {row.request.round for row in stages.open_requests(session)}
-    return [round_ not in waiting and _is_worked_off(session, round_) for round_ in range(session.spec.stop.rounds)]
+    return (round_ not in waiting and _is_worked_off(session, round_) for round_ in range(session.spec.stop.rounds))
+
+
+def _first_missing(session: Session) -> int | None:
+    """The first round that is not complete; None where all are."""
+    return next((round_ for round_, complete in enumerate(_complete(session)) if not complete), None)
 
 
 def _is_worked_off(session: Session, round_: int) -> bool:
@@ -26,10 +40,8 @@ def _is_worked_off(session: Session, round_: int) -> bool:
 
 def ended(session: Session) -> str:
     """Why the campaign is at its end, or an empty string while there is something to do or to wait for."""
-    complete = complete_rounds(session)
-    if all(complete):
-        return all_complete(session)
-    return budget_spent(session, complete.index(False))
+    round_ = _first_missing(session)
+    return all_complete(session) if round_ is None else budget_spent(session, round_)
 
 
 def all_complete(session: Session) -> str:
@@ -44,6 +56,37 @@ def budget_spent(session: Session, round_: int) -> str:
     if budget is None or round_ == 0 or stages.screening_minutes(session) < budget:
         return ""
     return f"the budget of {budget:g} minutes is spent"
+
+
+def ahead(session: Session) -> frozenset[str]:
+    """What a run would find to do now, in words that change as it does it; empty where it could only wait.
+
+    The laboratory is asked how the requests go that it has: an answer that is ready waits for a run.
+    """
+    round_ = _first_missing(session)
+    if round_ is None or budget_spent(session, round_):
+        return frozenset() if report_is_current(session) else frozenset({"report"})
+    open_ = stages.open_requests(session)
+    found = {f"request {row.request_id}: {row.state.value}" for row in open_ if _may_go_on(session, row)}
+    if not _is_worked_off(session, round_):
+        key = (session.where, session.campaign_id, round_)
+        chunks, batches = stages.pending_chunks(*key), stages.pending_batches(*key)
+        found.add(f"round {round_ + 1}: {len(chunks)} chunks, {sum(map(len, batches))} candidates")
+    return frozenset(found)
+
+
+def _may_go_on(session: Session, row: QueueItem) -> bool:
+    """Whether a run can do something for a request that is open."""
+    if row.state is RequestState.PROPOSED:
+        return session.spec.lab.approval == "auto" and row.is_safe and not row.overridden
+    if row.state in (RequestState.APPROVED, RequestState.CLAIMED):
+        return not stop_reason()
+    if row.state is RequestState.HELD:
+        return False
+    try:
+        return session.driver.poll(row.request_id).state not in (JobState.WAITING, JobState.RUNNING)
+    except (DriverError, OSError):  # it is asked again
+        return False
 
 
 def report_is_current(session: Session) -> bool:

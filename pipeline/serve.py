@@ -1,7 +1,8 @@
 """`redoxa serve`: campaigns as deployments of a Prefect server, one tick of a schedule after the other.
 
-A tick that comes due while a run is going waits; one that finds another waiting already is skipped. Runs whose process
-is gone are marked and give their place back, since Prefect alone would let them stand as running, and the next wait.
+A tick that comes due while a run is going waits; one that finds another waiting already is skipped. With the schedule
+`on_measurements` a look at the store and the laboratory, every `LOOK_S`, makes the runs. Runs whose process is gone are
+marked and give their place back, since Prefect alone would let them stand as running, and the next wait.
 Importing this module imports Prefect; call `pipeline.prefect_env.quiet_environment` first.
 """
 
@@ -13,8 +14,9 @@ import multiprocessing
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -38,12 +40,17 @@ from pipeline.campaign import CampaignSpec
 from pipeline.flows import description, discovery_campaign, store_shown
 from pipeline.lock import forget_runs, is_alive
 from pipeline.lookup import shown_as
+from pipeline.rounds import ahead
+from pipeline.session import session_for
 
 LOOK_S = 10.0
 """Time between two looks at what runs and waits."""
 
 BEGUN_S = 60.0
 """A run that has been pending for so long, without a process, will not begin any more."""
+
+AGAIN_S = 900.0
+"""After so long a run is made again for what the last one has left as it was (a share that was away, a fault)."""
 
 PATIENCE = 6
 """Looks in vain after which the server is given up."""
@@ -55,8 +62,16 @@ TAKEN = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
 def serve(where: str, specs: Sequence[CampaignSpec]) -> None:
     """Register the campaigns, all of them in the store, as scheduled deployments, and run them until interrupted."""
     runner = Runner()
-    ids = [runner.add_flow(discovery_campaign, **_deployment(where, spec)) for spec in specs]
-    watch = Watch([x for x in ids if isinstance(x, UUID)])  # outside a loop they all are
+    ids = [runner.add_flow(discovery_campaign, **deployment_of(where, spec)) for spec in specs]
+    found = [x for x in ids if isinstance(x, UUID)]  # outside a loop they all are
+    watch = Watch(
+        found,
+        {
+            deployment: partial(_ahead, where, spec.id)
+            for deployment, spec in zip(found, specs, strict=True)
+            if spec.schedule is not None and spec.schedule.on_measurements
+        },
+    )
     watch.look()
     over = threading.Event()
     threading.Thread(target=watch.keep_looking, args=(over,), daemon=True).start()
@@ -64,13 +79,14 @@ def serve(where: str, specs: Sequence[CampaignSpec]) -> None:
         asyncio.run(_until_told(runner, watch))
     finally:
         over.set()
+        watch.to_do.clear()
         end_flows(0)
         last = threading.Thread(target=watch.look, daemon=True)  # a server that is gone must not hold us up
         last.start()
         last.join(3)
 
 
-def _deployment(where: str, spec: CampaignSpec) -> dict[str, Any]:
+def deployment_of(where: str, spec: CampaignSpec) -> dict[str, Any]:
     """What Prefect is told of a campaign."""
     schedule: dict[str, Any] = {}
     rounds = None
@@ -90,6 +106,16 @@ def _deployment(where: str, spec: CampaignSpec) -> dict[str, Any]:
         "paused": False,  # an earlier `redoxa serve` has paused it at its end
         **schedule,
     }
+
+
+def _ahead(where: str, campaign_id: str) -> frozenset[str]:
+    """What a run of a campaign would find to do (see `rounds.ahead`), as its store says now."""
+    session = session_for(where, campaign_id)
+    try:
+        return ahead(session)
+    finally:
+        session.close()
+        session_for.cache_clear()
 
 
 async def _until_told(runner: Runner, watch: Watch) -> None:
@@ -135,11 +161,17 @@ class Watch:
 
     Attributes:
         deployments: whose runs.
+        to_do: of each deployment whose runs are due when there is something to do: tells what that is.
         in_vain: looks in turn that the server has not answered.
     """
 
-    def __init__(self, deployments: Sequence[UUID]) -> None:
+    def __init__(
+        self, deployments: Sequence[UUID], to_do: Mapping[UUID, Callable[[], frozenset[str]]] | None = None
+    ) -> None:
         self.deployments = list(deployments)
+        self.to_do = dict(to_do or {})
+        self._begun: dict[UUID, tuple[frozenset[str], float]] = {}
+        """For what, and when, the last run of such a deployment was made."""
         self._idle: set[UUID] = set(deployments)
         """Deployments that had no run at the last look; at the first, nothing of ours has begun yet."""
         self.in_vain = 0
@@ -150,7 +182,7 @@ class Watch:
             self.look()
 
     def look(self) -> None:
-        """Mark runs whose process is gone, free the places they held, skip what waits in vain.
+        """Mark runs whose process is gone, free the places they held, skip what waits in vain, begin what is due.
 
         A server that does not answer now is asked at the next look.
         """
@@ -164,11 +196,29 @@ class Watch:
     def _look(self) -> None:
         with get_client(sync_client=True) as client:
             taken = [run for run in self._runs(client, TAKEN) if not _mark_if_gone(client, run)]
-            self._free_places(client, {run.deployment_id for run in taken if run.deployment_id is not None})
+            busy = {run.deployment_id for run in taken if run.deployment_id is not None}
+            self._free_places(client, busy)
             forget_runs({str(run.id) for run in taken})
-            for run in superfluous(self._runs(client, [StateType.SCHEDULED]), datetime.now(UTC)):
+            now, scheduled = datetime.now(UTC), self._runs(client, [StateType.SCHEDULED])
+            for run in superfluous(scheduled, now):
                 why = "nothing to do: another run was waiting already"
                 client.set_flow_run_state(run.id, Completed(name="Skipped", message=why), force=True)
+            for deployment in self.to_do.keys() - busy - {run.deployment_id for run in scheduled if _is_due(run, now)}:
+                self._begin(client, deployment)
+
+    def _begin(self, client: SyncPrefectClient, deployment: UUID) -> None:
+        """Make a run where it would find something to do: something else than the last, or the same after a while."""
+        try:
+            found = self.to_do[deployment]()
+        except (RedoxaError, OSError):  # the store is away; it is asked at the next look
+            return
+        before, at = self._begun.get(deployment, (frozenset(), 0.0))
+        is_new = found != before or time.monotonic() - at > AGAIN_S
+        if found and is_new and not client.read_deployment(deployment).paused:
+            client.create_flow_run_from_deployment(deployment)
+            self._begun[deployment] = found, time.monotonic()
+        elif not found:
+            self._begun.pop(deployment, None)
 
     def _runs(self, client: SyncPrefectClient, states: list[StateType]) -> list[FlowRun]:
         wanted = FlowRunFilter(

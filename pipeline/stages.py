@@ -33,7 +33,8 @@ CHUNK = 64
 BATCH = 64
 """Candidates that are screened in one task."""
 
-FINAL = frozenset({RequestState.DONE, RequestState.FAILED, RequestState.CANCELLED})
+OPEN = tuple(x for x in RequestState if x not in (RequestState.DONE, RequestState.FAILED, RequestState.CANCELLED))
+"""States of a request that waits for a person or for the laboratory."""
 
 
 # -- generate ----------------------------------------------------------------------------------------------------------
@@ -275,7 +276,7 @@ def round_is_open(where: str, campaign_id: str, round_: int) -> bool:
 
 def open_requests(session: Session) -> list[QueueItem]:
     """Requests of the campaign that wait for a person or for the laboratory."""
-    return [row for row in session.queue.list(campaign=session.campaign_id) if row.state not in FINAL]
+    return session.queue.list(session.campaign_id, *OPEN)
 
 
 def screening_minutes(session: Session) -> float:

@@ -46,6 +46,8 @@ def _of_the_run(run: Run, written: datetime | None, now: datetime, silence: time
 
 def _of_the_schedule(schedule: Schedule, last: Run | None, now: datetime) -> Iterator[str]:
     """A tick has passed without a run; what comes due during a run waits."""
+    if schedule.on_measurements:
+        return
     if schedule.every_minutes is not None:
         due = now - timedelta(minutes=schedule.every_minutes)
     else:

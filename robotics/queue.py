@@ -375,11 +375,11 @@ class LabQueue:
             raise StoreError(f"there is no request '{request_id}' in the queue")
         return to_item(row)
 
-    def list(self, campaign: str | None = None, state: RequestState | None = None) -> builtins.list[QueueItem]:
-        """Rows of a campaign, or all, in the order in which they are taken."""
+    def list(self, campaign: str | None = None, *states: RequestState) -> builtins.list[QueueItem]:
+        """Rows of a campaign, or all, in the order in which they are taken; with states, those in one of them."""
         query = items_query(campaign)
-        if state is not None:
-            query = query.where(requests.c.state == state.value)
+        if states:
+            query = query.where(requests.c.state.in_(states))
         rows = reading(self.engine, lambda connection: connection.execute(query).mappings().all())
         return [to_item(row) for row in rows]
 

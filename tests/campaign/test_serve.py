@@ -7,7 +7,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,39 @@ def until(what: str, seconds: float, check: Callable[[], Any]) -> Any:
     raise AssertionError(f"{what}: not within {seconds} s")
 
 
+@contextmanager
+def ended(args: list[str], folder: Path, env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that is ended as by Ctrl-C."""
+    sink = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "stdin": subprocess.DEVNULL}
+    process = subprocess.Popen(args, cwd=folder, env=env, **sink)
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+@contextmanager
+def real_server(folder: Path) -> Iterator[tuple[dict[str, str], httpx.Client]]:
+    """A Prefect server of its own: the environment of what uses it, and a client."""
+    port = _free_port()
+    api = f"http://127.0.0.1:{port}/api"
+    env = {
+        **os.environ,
+        "PREFECT_HOME": str(folder / "prefect"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+    }
+    start = [command()[0], "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    client = httpx.Client(base_url=api, timeout=30.0, event_hooks={"response": [_raise_for_status]})
+    with ended(start, folder, env):
+        until("server", 120, lambda: client.get("/health"))
+        yield {**env, "PREFECT_API_URL": api}, client
+
+
 def test_a_served_campaign_runs_on_a_real_server(tmp_path: Path) -> None:
     spec = yaml.safe_load(TINY.read_text())
     spec |= {
@@ -47,25 +81,7 @@ def test_a_served_campaign_runs_on_a_real_server(tmp_path: Path) -> None:
         "generate": [{"kind": "substitution", "count": 3}],
     }
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(spec))
-    port = _free_port()
-    api = f"http://127.0.0.1:{port}/api"
-    quiet = {
-        "PREFECT_HOME": str(tmp_path / "prefect"),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-    }
-    env = {**os.environ, **quiet}
-    client = httpx.Client(base_url=api, timeout=30.0, event_hooks={"response": [_raise_for_status]})
-    sink = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "stdin": subprocess.DEVNULL}
-    server = subprocess.Popen(
-        [command()[0], "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)], env=env, **sink
-    )
-    served = None
-    try:
-        until("server", 120, lambda: client.get("/health"))
-        served = subprocess.Popen(
-            command("serve", "tiny.yaml"), cwd=tmp_path, env={**env, "PREFECT_API_URL": api}, **sink
-        )
+    with real_server(tmp_path) as (env, client), ended(command("serve", "tiny.yaml"), tmp_path, env):
         deployment = until("deployment", 90, lambda: client.get("/deployments/name/discovery-campaign/tiny").json())
         assert deployment["schedules"][0]["schedule"]["interval"] == 36_000
         assert deployment["global_concurrency_limit"]["limit"] == 1
@@ -88,14 +104,6 @@ def test_a_served_campaign_runs_on_a_real_server(tmp_path: Path) -> None:
         until("flow run", 120, lambda: final_state(client.get(f"/flow_runs/{late['id']}").json()))
         said = client.get(f"/flow_runs/{late['id']}").json()["state"]["message"]
         assert said == "nothing to do: the round is complete"
-    finally:
-        for process in (served, server):
-            if process is not None:
-                process.send_signal(signal.SIGINT)
-                try:
-                    process.wait(20)
-                except subprocess.TimeoutExpired:
-                    process.kill()
     status = redoxa("status", "--json", cwd=tmp_path)
     assert status.summary["counts"]["screened"] == 3, status.err
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -14,6 +15,7 @@ import httpx
 import pytest
 import yaml
 
+from pipeline.serve import LOOK_S
 from tests.campaign.conftest import TINY, command, contents, redoxa
 from tests.campaign.test_kill import no_orphans, rows_of
 from tests.campaign.test_serve import final_state, until
@@ -53,6 +55,17 @@ class Served:
         until(run, seconds, lambda: final_state({"state_type": self.state(run)["type"]}))
         state = self.state(run)
         return state["type"], state["message"]
+
+    def ended_runs(self, least: int, seconds: float = 200) -> list[str]:
+        """What is said of all runs, oldest first, once at least so many have ended."""
+        wanted = {"sort": "START_TIME_ASC", "flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}
+
+        def said() -> list[str]:
+            runs = self.client.post("/flow_runs/filter", json=wanted).raise_for_status().json()
+            return [run["state"]["message"] for run in runs]
+
+        until(f"{least} runs", seconds, lambda: len(said()) >= least)
+        return said()
 
     def flow(self) -> int:
         """Process of the flow that runs."""
@@ -121,3 +134,36 @@ def test_three_ticks_are_three_rounds_whatever_is_killed(tmp_path: Path) -> None
     assert (code, time.monotonic() - began < 10) == (0, True)
     assert no_orphans(ticked)
     assert contents(ticked / STORE) == contents(undisturbed / STORE)
+
+
+def test_a_round_begins_by_itself_when_a_person_gives_a_result(tmp_path: Path) -> None:
+    spec = yaml.safe_load(TINY.read_text())
+    spec |= {
+        "generate": [{"kind": "substitution", "count": 4}],
+        "select": {"batch_size": 1, "min_probability": 0},
+        "lab": {"driver": "file_drop", "approval": "person", "options": {"settle_s": 0}},
+        "stop": {"rounds": 2},
+        "schedule": {"on_measurements": True},
+    }
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(spec))
+    served = Served(tmp_path)
+    try:
+        (first,) = served.ended_runs(1)
+        assert first.startswith("requests wait for a person")
+        request = until("request", 10, lambda: redoxa("queue", "list", "--json", cwd=tmp_path).summary)["request_id"]
+        assert redoxa("queue", "approve", request, "--by", "Ada", cwd=tmp_path).code == 0
+        lab = tmp_path / "runs" / "tiny" / "lab"
+        until("handed over", 90, (lab / "outbox" / f"{request}.json").exists)
+        assert _rounds(tmp_path) == 1
+        served.ended_runs(2)
+        failed = {"request_id": request, "outcome": "failed", "note": "the crucible broke"}
+        (lab / "inbox" / "result.json").write_text(json.dumps(failed))
+        said = served.ended_runs(4)
+        assert said[2] == "round 1 of 2 is complete"
+        assert _rounds(tmp_path) == 2
+        time.sleep(2 * LOOK_S)
+        assert served.ended_runs(4) == said  # it waits for a person, and no more runs are made
+    finally:
+        served.process.terminate()
+        served.process.wait(30)
+    assert no_orphans(tmp_path)

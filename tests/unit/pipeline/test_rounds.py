@@ -17,9 +17,10 @@ from pipeline import stages
 from pipeline.campaign import CampaignSpec
 from pipeline.lookup import shown_as
 from pipeline.report_file import write_report
-from pipeline.rounds import complete_rounds, ended
+from pipeline.rounds import ahead, complete_rounds, ended
 from pipeline.run import LEFT, run_campaign
 from pipeline.session import Session, register, session_for
+from robotics.stop_mark import lift_marks, write_mark
 from tests.unit.pipeline.test_cli import run as command
 from tests.unit.robotics.samples import make_request
 
@@ -82,6 +83,62 @@ def test_all_that_are_missing(calls: Calls) -> None:
     calls.run(1)
     assert calls.run() == "all 3 rounds are complete"
     assert calls.done.count("generate_chunk") == calls.done.count("write_report") == 2
+
+
+def test_what_is_ahead_until_the_end(calls: Calls) -> None:
+    assert ahead(calls.session) == {"round 1: 1 chunks, 0 candidates"}
+    calls.run(1)
+    assert ahead(calls.session) == {"round 2: 1 chunks, 0 candidates"}
+    calls.run()
+    assert not ahead(calls.session)
+    (calls.session.folder / "report.html").unlink()
+    assert ahead(calls.session) == {"report"}
+
+
+def test_a_run_is_ahead_on_an_approval_and_on_a_result_and_not_meanwhile(calls: Calls) -> None:
+    lab = {"driver": "file_drop", "approval": "person", "options": {"settle_s": 0}}
+    people = started(lab=lab, stop={"rounds": 1})
+    session, queue = people.session, people.session.queue
+    people.run()
+    key = queue.propose(make_request(campaign=session.campaign_id))
+    assert not ahead(session)
+    queue.hold(key, "Ada", "let me look")
+    assert not ahead(session)
+    queue.release(key, "Ada", "good")
+    queue.approve(key, "Ada", "good")
+    assert ahead(session) == {f"request {key}: approved"}
+    write_mark("Ada", "a leak")
+    assert not ahead(session)
+    lift_marks()
+    people.run()
+    assert not ahead(session)
+    inbox = session.folder / "lab" / "inbox"
+    (inbox / "no.json").write_text("{}")
+    assert not ahead(session)
+    (inbox / "yes.json").write_text(f'{{"request_id": "{key}", "outcome": "failed", "note": "broken"}}')
+    assert ahead(session) == {f"request {key}: running"}
+    people.run()
+    assert not ahead(session)
+    assert ended(session) == "the round is complete"
+
+
+@pytest.mark.parametrize(("approval", "is_ahead"), [("auto", True), ("person", False)])
+def test_what_the_policy_may_approve_is_ahead(calls: Calls, approval: str, is_ahead: bool) -> None:
+    waits = started(lab={"approval": approval}, stop={"rounds": 1})
+    waits.run()
+    waits.session.queue.propose(make_request(campaign=waits.session.campaign_id))
+    assert bool(ahead(waits.session)) is is_ahead
+
+
+def test_a_laboratory_that_is_away_is_asked_again(calls: Calls) -> None:
+    away = started(lab={"driver": "file_drop"}, stop={"rounds": 1})
+    away.run()
+    key = away.session.queue.propose(make_request(campaign=away.session.campaign_id))
+    away.session.queue.approve(key, "Ada", "good")
+    away.run()
+    outbox = away.session.folder / "lab" / "outbox"
+    outbox.rename(outbox.with_name("away"))
+    assert not ahead(away.session)
 
 
 def test_two_at_once_and_more_than_there_are(calls: Calls) -> None:
@@ -155,6 +212,19 @@ def test_what_cannot_be_served_together(calls: Calls, capsys: pytest.CaptureFixt
     code, _, err = command(capsys, "serve", "a.yaml", "b.yaml")
     assert (code, "b.yaml: another of these campaigns is named 'same' too" in err) == (2, True)
     assert command(capsys, "serve")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("schedule", "told"),
+    [("on_measurements: true", "nobody watches the laboratory"), ("every_minutes: 60", "names no Prefect server")],
+)
+def test_what_cannot_be_deployed(
+    schedule: str, told: str, calls: Calls, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    Path("a.yaml").write_text(f"schedule: {{{schedule}}}\n")
+    code, _, err = command(capsys, "deploy", "a.yaml", "--pool", "night", "--store", "runs/s.db")
+    assert (code, told in err, len(err.splitlines())) == (2, True, 1)
 
 
 def test_what_lost_its_worker_is_left_and_taken_up_by_the_next_run(

@@ -14,6 +14,8 @@ import httpx
 import pytest
 from prefect.client.schemas.objects import FlowRun, State, StateType
 
+from data.errors import StoreError
+from pipeline import serve
 from pipeline.campaign import CampaignSpec
 from pipeline.flows import description
 from pipeline.lock import forget_runs, is_alive, live_with_parent, run_lock
@@ -126,7 +128,54 @@ def test_looks_in_vain_are_counted_until_one_is_answered(monkeypatch: pytest.Mon
     assert watch.in_vain == 1
 
 
+class Page:
+    """Stands for Prefect's client: deployments that may be paused, of which runs are made."""
+
+    def __init__(self) -> None:
+        self.paused = False
+        self.made = 0
+
+    def read_deployment(self, _id: UUID) -> Page:
+        return self
+
+    def create_flow_run_from_deployment(self, _id: UUID) -> None:
+        self.made += 1
+
+
+def test_a_run_is_made_for_what_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    page: Any = Page()
+    a, found = uuid4(), [frozenset({"round 1"})]
+    watch = Watch([a], {a: lambda: found[0]})
+
+    def made(*words: str) -> int:
+        found[0] = frozenset(words)
+        watch._begin(page, a)
+        return int(page.made)
+
+    assert made() == 0
+    assert [made("round 1"), made("round 1")] == [1, 1]  # the same again would find nothing again
+    assert made("round 2") == 2
+    assert [made(), made("round 2")] == [2, 3]
+    page.paused = True
+    assert made("round 3") == 3
+    page.paused = False
+    assert made("round 3") == 4
+    monkeypatch.setattr(serve, "AGAIN_S", 0.0)
+    assert made("round 3") == 5
+
+
+def test_a_store_that_is_away_is_asked_at_the_next_look() -> None:
+    page: Any = Page()
+    a = uuid4()
+    watch = Watch([a], {a: Mock(side_effect=[StoreError("away"), OSError("gone"), frozenset({"round 1"})])})
+    for made in (0, 0, 1):
+        watch._begin(page, a)
+        assert page.made == made
+
+
 def test_the_page_tells_the_schedule() -> None:
     said = description(CampaignSpec.model_validate({"name": "a", "schedule": {"every_minutes": 60}}))
     assert "- Schedule: every 60 minutes, 1 round each time" in said
+    said = description(CampaignSpec.model_validate({"name": "a", "schedule": {"on_measurements": True}}))
+    assert "- Schedule: when the laboratory has something new, 1 round each time" in said
     assert "Schedule" not in description(CampaignSpec(name="a"))

@@ -62,7 +62,11 @@ BAD: dict[str, tuple[str, str]] = {
         r"lies outside the project folder",
     ),
     "unknown driver": ("lab: {driver: robot}\n", r":1:15: lab\.driver: 'robot' is not a driver"),
-    "two schedules": ("schedule: {cron: '* * * * *', every_minutes: 3}\n", r"give either cron or every_minutes"),
+    "two schedules": ("schedule: {cron: '* * * * *', every_minutes: 3}\n", r"give one of cron, every_minutes and on_"),
+    "no schedule": (
+        "schedule: {on_measurements: false}\n",
+        r"give one of cron, every_minutes and on_measurements: true",
+    ),
     "cron in words": (
         "schedule: {cron: every day}\n",
         r":1:18: schedule\.cron: 'every day' is no cron line\. Write minute",

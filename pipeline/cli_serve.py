@@ -1,0 +1,93 @@
+"""`redoxa serve` and `redoxa deploy`: campaigns that run by their schedules, here or on the workers of a pool."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from data.database import store_file
+from data.errors import InputError
+from pipeline.campaign import CampaignSpec
+from pipeline.cli import DEFAULT_STORE, Json, Store
+from pipeline.console import emit, note, say
+from pipeline.lookup import find_spec
+from pipeline.prefect_env import ended_in_order, faults_told, quiet_environment, server
+from pipeline.session import register, runs_folder
+
+
+def serve(*campaigns: str, store: Store = DEFAULT_STORE) -> None:
+    """Run campaigns by their schedules on a Prefect server, until interrupted or ended.
+
+    The server is the one of PREFECT_API_URL; without it, one is started on 127.0.0.1 for as long as this runs.
+
+    Args:
+        campaigns: campaign files with a `schedule` section; or names or ids of such campaigns in the store.
+    """
+    specs = _scheduled(campaigns, store)
+    _prepare(specs, store)
+    with ended_in_order(), faults_told(), server() as url:
+        from pipeline.serve import serve as serve_all
+
+        for spec in specs:
+            note(f"Serving '{spec.name}' on {url.removesuffix('/api')} ({spec.schedule and spec.schedule.words})")
+        note("Ctrl-C ends it")
+        serve_all(store, specs)
+
+
+def deploy(*campaigns: str, pool: str, store: Store = DEFAULT_STORE, as_json: Json = False) -> None:
+    """Let the workers of a work pool run campaigns by their schedules, on any machine where Redoxa is installed.
+
+    The server is the one of PREFECT_API_URL. A worker runs them in the folder that is the current one now.
+
+    Args:
+        campaigns: campaign files with a `schedule` section; or names or ids of such campaigns in the store.
+        pool: name of a work pool of type process; it is made where there is none.
+    """
+    specs = _scheduled(campaigns, store)
+    for spec in specs:
+        if spec.schedule is not None and spec.schedule.on_measurements:
+            raise InputError(
+                f"{spec.name}: nobody watches the laboratory for a pool. Give cron or every_minutes instead of "
+                "on_measurements, or use `redoxa serve`."
+            )
+    if not os.environ.get("PREFECT_API_URL"):
+        raise InputError(
+            "PREFECT_API_URL: names no Prefect server. `prefect server start` starts one and says its URL."
+        )
+    _prepare(specs, store)
+    with faults_told():
+        from pipeline.deploy import deploy as deploy_all
+
+        is_new = deploy_all(store, specs, pool)
+    if is_new:
+        note(f"The work pool '{pool}' was made")
+    for spec in specs:
+        words = spec.schedule and spec.schedule.words
+        if as_json:
+            emit("deployment", campaign=spec.name, campaign_id=spec.id, pool=pool, new_pool=is_new, schedule=words)
+        else:
+            say(f"'{spec.name}' is deployed to '{pool}' ({words})")
+    note(f"next, on each machine that is to work: prefect worker start --pool {pool}")
+    if store_file(store) is None:
+        note("Prefect is not told the user and the password of the store: give each worker REDOXA_STORE")
+
+
+def _scheduled(campaigns: Sequence[str], store: str) -> list[CampaignSpec]:
+    """The campaigns, each with a schedule and a name of its own."""
+    if not campaigns:
+        raise InputError("name at least one campaign file")
+    specs: dict[str, CampaignSpec] = {}
+    for campaign in campaigns:
+        spec = find_spec(store, campaign)
+        if spec.schedule is None:
+            raise InputError(f"{campaign}: has no schedule section. Add for example `schedule: {{cron: '0 2 * * *'}}`.")
+        if spec.name in specs:
+            raise InputError(f"{campaign}: another of these campaigns is named '{spec.name}' too. Rename one of them.")
+        specs[spec.name] = spec
+    return list(specs.values())
+
+
+def _prepare(specs: Sequence[CampaignSpec], store: str) -> None:
+    for spec in specs:
+        register(store, spec)
+    quiet_environment(runs_folder(store) / ".prefect")
