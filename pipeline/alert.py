@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import smtplib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from email.message import EmailMessage
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import httpx
 
@@ -25,6 +25,31 @@ SMTP = "REDOXA_SMTP"
 TIMEOUT_s = 20.0
 
 
+def ensure_set(*, webhook: bool, mail: Sequence[str]) -> None:
+    """Look, without sending anything, whether what is to be told has an address.
+
+    Raises:
+        InputError: it has none.
+    """
+    if webhook:
+        _webhook()
+    if mail:
+        _mail_server()
+    for to in mail:
+        _ensure_address(to)
+
+
+def send(subject: str, lines: Sequence[str], *, webhook: bool, mail_to: Sequence[str]) -> list[str]:
+    """Tell the webhook and some people; returns whom, for people.
+
+    Raises:
+        InputError, RedoxaError: as `post` and `mail`.
+    """
+    subject = f"Redoxa: {subject}"
+    told = [post({"text": "\n".join([subject, *lines])})] if webhook else []
+    return told + [f"{to} through {mail(to, subject, chr(10).join(lines))}" for to in mail_to]
+
+
 def post(values: Mapping[str, Any]) -> str:
     """Send JSON to the webhook; returns its host.
 
@@ -32,18 +57,15 @@ def post(values: Mapping[str, Any]) -> str:
         InputError: no webhook is set, or it is no URL.
         RedoxaError: it did not take the message.
     """
-    url = os.environ.get(WEBHOOK, "")
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise InputError(f"{WEBHOOK} names no webhook: set it to a URL that begins with https://")
+    url, host = _webhook()
     try:
         answer = httpx.post(url, json=dict(values), timeout=TIMEOUT_s)
         answer.raise_for_status()
     except httpx.HTTPStatusError as error:
-        raise RedoxaError(f"the webhook at {parts.hostname} answered {error.response.status_code}") from None
+        raise RedoxaError(f"the webhook at {host} answered {error.response.status_code}") from None
     except httpx.HTTPError as error:
-        raise RedoxaError(f"the webhook at {parts.hostname} cannot be reached: {type(error).__name__}") from None
-    return parts.hostname
+        raise RedoxaError(f"the webhook at {host} cannot be reached: {type(error).__name__}") from None
+    return host
 
 
 def mail(to: str, subject: str, text: str) -> str:
@@ -53,17 +75,14 @@ def mail(to: str, subject: str, text: str) -> str:
         InputError: no mail server is set, or an address is none.
         RedoxaError: the server did not take it.
     """
-    parts = urlsplit(os.environ.get(SMTP, ""))
-    if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
-        raise InputError(f"{SMTP} names no mail server: set it to smtp://user:password@host:587 or smtps://host:465")
-    if "@" not in to or any(c in to for c in "\r\n"):
-        raise InputError(f"'{to}' is no mail address")
+    parts, host = _mail_server()
+    _ensure_address(to)
     message = EmailMessage()
-    message["From"], message["To"], message["Subject"] = f"redoxa@{parts.hostname}", to, subject
+    message["From"], message["To"], message["Subject"] = f"redoxa@{host}", to, subject
     message.set_content(text)
     kind = smtplib.SMTP_SSL if parts.scheme == "smtps" else smtplib.SMTP
     try:
-        with kind(parts.hostname, parts.port or 0, timeout=TIMEOUT_s) as server:
+        with kind(host, parts.port or 0, timeout=TIMEOUT_s) as server:
             if parts.scheme == "smtp" and parts.username:
                 server.starttls()
             if parts.username:
@@ -72,5 +91,27 @@ def mail(to: str, subject: str, text: str) -> str:
     except (smtplib.SMTPException, OSError) as error:
         code = getattr(error, "smtp_code", None)
         said = f"answered {code}" if code else f"cannot be reached: {type(error).__name__}"
-        raise RedoxaError(f"the mail server at {parts.hostname} {said}") from None
-    return parts.hostname
+        raise RedoxaError(f"the mail server at {host} {said}") from None
+    return host
+
+
+def _webhook() -> tuple[str, str]:
+    """URL and host."""
+    url = os.environ.get(WEBHOOK, "")
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise InputError(f"{WEBHOOK} names no webhook: set it to a URL that begins with https://")
+    return url, parts.hostname
+
+
+def _mail_server() -> tuple[SplitResult, str]:
+    """URL in its parts, and host."""
+    parts = urlsplit(os.environ.get(SMTP, ""))
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+        raise InputError(f"{SMTP} names no mail server: set it to smtp://user:password@host:587 or smtps://host:465")
+    return parts, parts.hostname
+
+
+def _ensure_address(to: str) -> None:
+    if "@" not in to or any(c in to for c in "\r\n"):
+        raise InputError(f"'{to}' is no mail address")

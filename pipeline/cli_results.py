@@ -100,11 +100,9 @@ def digest(
         if any(x.waiting for x in found):
             note("next: redoxa queue list, then redoxa queue approve ID")
     if is_trouble or not only_trouble:
-        subject = "Redoxa: somebody should look" if is_trouble else "Redoxa: all is well"
-        if webhook:
-            note(f"told {alert.post({'text': chr(10).join([subject, *text])})}")
-        for address in mail or []:
-            note(f"told {address} through {alert.mail(address, subject, chr(10).join(text))}")
+        subject = "somebody should look" if is_trouble else "all is well"
+        for told in alert.send(subject, text, webhook=webhook, mail_to=mail or []):
+            note(f"told {told}")
     return int(is_trouble)
 
 

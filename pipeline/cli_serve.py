@@ -6,7 +6,8 @@ import os
 from collections.abc import Sequence
 
 from data.database import store_file
-from data.errors import InputError
+from data.errors import InputError, RedoxaError
+from pipeline import alert
 from pipeline.campaign import CampaignSpec
 from pipeline.cli import DEFAULT_STORE, Json, Store
 from pipeline.console import emit, note, say
@@ -15,23 +16,36 @@ from pipeline.prefect_env import ended_in_order, faults_told, quiet_environment,
 from pipeline.session import register, runs_folder
 
 
-def serve(*campaigns: str, store: Store = DEFAULT_STORE) -> None:
+def serve(*campaigns: str, webhook: bool = False, mail: list[str] | None = None, store: Store = DEFAULT_STORE) -> None:
     """Run campaigns by their schedules on a Prefect server, until interrupted or ended.
 
     The server is the one of PREFECT_API_URL; without it, one is started on 127.0.0.1 for as long as this runs.
 
     Args:
         campaigns: campaign files with a `schedule` section; or names or ids of such campaigns in the store.
+        webhook: tell the URL in REDOXA_WEBHOOK what somebody should look at.
+        mail: tell this address, through the server in REDOXA_SMTP; may be repeated.
     """
+    alert.ensure_set(webhook=webhook, mail=mail or [])
     specs = _scheduled(campaigns, store)
     _prepare(specs, store)
+
+    def tell(subject: str, lines: Sequence[str]) -> None:
+        for line in lines:
+            note(f"{subject}: {line}")
+        try:
+            alert.send(subject, lines, webhook=webhook, mail_to=mail or [])
+        except RedoxaError as error:
+            note(f"not told: {error}")
+            raise
+
     with ended_in_order(), faults_told(), server() as url:
         from pipeline.serve import serve as serve_all
 
         for spec in specs:
             note(f"Serving '{spec.name}' on {url.removesuffix('/api')} ({spec.schedule and spec.schedule.words})")
         note("Ctrl-C ends it")
-        serve_all(store, specs)
+        serve_all(store, specs, tell)
 
 
 def deploy(*campaigns: str, pool: str, store: Store = DEFAULT_STORE, as_json: Json = False) -> None:

@@ -15,9 +15,8 @@ from data.store import Run, Store
 from pipeline import stages
 from pipeline.rounds import complete_rounds, ended
 from pipeline.session import Session, session_for
-from pipeline.watchdog import trouble
+from pipeline.watchdog import held, of_campaign, stopped, trouble
 from robotics import DRIVERS
-from robotics.stop_mark import find_mark
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ def _of_campaign(session: Session, since: datetime, now: datetime) -> CampaignDi
         chosen=tuple(formulas.get(x.candidate_id, "?") for r in sorted(new) for x in store.selections(key, r)),
         measured=tuple(_measured(row) for row in rows if row.measurement is not None and row.updated_at >= since),
         waiting=tuple(f"{row.request.formula} {row.request_id}" for row in rows if row.state is RequestState.PROPOSED),
-        held=tuple(_held(row, session) for row in rows if row.state is RequestState.HELD),
+        held=tuple(held(session)),
         with_laboratory=by_state[RequestState.RUNNING] + by_state[RequestState.CLAIMED],
         last_progress=max(filter(None, (*written, store.last_written(key))), default=None),
         ended=ended(session),
@@ -122,25 +121,15 @@ def _measured(row: QueueItem) -> str:
     return f"{row.request.formula}: {row.measurement.summary if row.measurement else ''}"
 
 
-def _held(row: QueueItem, session: Session) -> str:
-    why = next((e.why for e in reversed(session.queue.events(row.request_id)) if e.to_state is RequestState.HELD), "")
-    return f"{row.request.formula} {row.request_id}: {why}"
-
-
 def troubles(found: Sequence[CampaignDigest]) -> list[str]:
     """What somebody should look at, a line each; none where all is well."""
-    mark = find_mark()
-    stopped = [f"the laboratory is stopped: {mark.text}"] if mark else []
-    return stopped + [
-        f"{x.campaign}: {text}" for x in found for text in (*x.trouble, *(f"held: {held}" for held in x.held))
-    ]
+    return stopped() + [line for x in found for line in of_campaign(x.campaign, x.trouble, x.held)]
 
 
 def lines(where: str, found: list[CampaignDigest], since: datetime) -> Iterator[str]:
     """The digest for people."""
     yield f"{store_name(where)} since {since:%Y-%m-%d %H:%M} UTC"
-    if mark := find_mark():
-        yield f"! the laboratory is stopped: {mark.text}"
+    yield from (f"! {line}" for line in stopped())
     for x in found:
         news = f"rounds {', '.join(map(str, x.completed))} completed" if x.completed else "no round completed"
         yield f"{x.campaign}: {news} ({x.rounds[0]} of {x.rounds[1]}); {x.screened[1]} of {x.screened[0]} passed"

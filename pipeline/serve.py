@@ -41,10 +41,14 @@ from pipeline.flows import description, discovery_campaign, store_shown
 from pipeline.lock import forget_runs, is_alive
 from pipeline.lookup import shown_as
 from pipeline.rounds import ahead
-from pipeline.session import session_for
+from pipeline.session import Session, session_for
+from pipeline.watchdog import Watchdog, everything
 
 LOOK_S = 10.0
 """Time between two looks at what runs and waits."""
+
+WATCHDOG_S = 60.0
+"""Time between two looks at what is wrong."""
 
 BEGUN_S = 60.0
 """A run that has been pending for so long, without a process, will not begin any more."""
@@ -59,8 +63,14 @@ WAITING = frozenset({"AwaitingConcurrencySlot", "Late"})
 TAKEN = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
 
 
-def serve(where: str, specs: Sequence[CampaignSpec]) -> None:
-    """Register the campaigns, all of them in the store, as scheduled deployments, and run them until interrupted."""
+def serve(where: str, specs: Sequence[CampaignSpec], tell: Callable[[str, Sequence[str]], None]) -> None:
+    """Register the campaigns, all of them in the store, as scheduled deployments, and run them until interrupted.
+
+    Args:
+        where: the store.
+        specs: the campaigns, each with a schedule.
+        tell: passes on what somebody should look at; see `watchdog.Watchdog`.
+    """
     runner = Runner()
     ids = [runner.add_flow(discovery_campaign, **deployment_of(where, spec)) for spec in specs]
     found = [x for x in ids if isinstance(x, UUID)]  # outside a loop they all are
@@ -74,7 +84,9 @@ def serve(where: str, specs: Sequence[CampaignSpec]) -> None:
     )
     watch.look()
     over = threading.Event()
-    threading.Thread(target=watch.keep_looking, args=(over,), daemon=True).start()
+    watchdog = Watchdog(partial(_trouble, where, specs), tell)
+    for look, every_s in ((watch.look, LOOK_S), (watchdog.look, WATCHDOG_S)):
+        threading.Thread(target=_again, args=(look, every_s, over), daemon=True).start()
     try:
         asyncio.run(_until_told(runner, watch))
     finally:
@@ -106,6 +118,21 @@ def deployment_of(where: str, spec: CampaignSpec) -> dict[str, Any]:
         "paused": False,  # an earlier `redoxa serve` has paused it at its end
         **schedule,
     }
+
+
+def _again(look: Callable[[], None], every_s: float, over: threading.Event) -> None:
+    while not over.wait(every_s):
+        look()
+
+
+def _trouble(where: str, specs: Sequence[CampaignSpec]) -> list[str]:
+    """What somebody should look at, as the store says now."""
+    sessions = [Session(where, spec) for spec in specs]
+    try:
+        return everything(sessions, datetime.now(UTC))
+    finally:
+        for session in sessions:
+            session.close()
 
 
 def _ahead(where: str, campaign_id: str) -> frozenset[str]:
@@ -175,11 +202,6 @@ class Watch:
         self._idle: set[UUID] = set(deployments)
         """Deployments that had no run at the last look; at the first, nothing of ours has begun yet."""
         self.in_vain = 0
-
-    def keep_looking(self, over: threading.Event) -> None:
-        """Look again and again."""
-        while not over.wait(LOOK_S):
-            self.look()
 
     def look(self) -> None:
         """Mark runs whose process is gone, free the places they held, skip what waits in vain, begin what is due.

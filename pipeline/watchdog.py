@@ -1,21 +1,77 @@
-"""What somebody should look at: a run that failed or has fallen silent, a tick that was missed."""
+"""What somebody should look at: a run that failed or has fallen silent, a missed tick, held requests, a stop."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 
+from data.database import aware
+from data.errors import RedoxaError
+from data.lab import RequestState
 from data.store import Run
 from pipeline.campaign import Schedule
 from pipeline.cron import last_due
+from pipeline.lab_calls import why_held
 from pipeline.rounds import ended
 from pipeline.session import Session
+from robotics.stop_mark import find_mark
 
 GRACE = timedelta(minutes=10)
 """How long after its time a tick may still begin without being missed."""
 
 SILENCE = timedelta(minutes=60)
 """How long a run may go on without writing anything; one relaxation of a large cell takes minutes."""
+
+
+class Watchdog:
+    """Tells what somebody should look at when it begins, and when all is well again.
+
+    Args:
+        look: what somebody should look at now, a line each.
+        tell: passes a subject and lines on; a RedoxaError from it means that they are told again at the next look.
+    """
+
+    def __init__(self, look: Callable[[], list[str]], tell: Callable[[str, Sequence[str]], None]) -> None:
+        self._look, self._tell = look, tell
+        self._told: list[str] = []
+
+    def look(self) -> None:
+        """Look once."""
+        try:
+            found = self._look()
+        except (RedoxaError, OSError) as error:
+            found = [f"nobody can look: {error}"]
+        try:
+            if new := [line for line in found if line not in self._told]:
+                self._tell("somebody should look", new)
+            elif self._told and not found:
+                self._tell("all is well again", self._told)
+        except RedoxaError:
+            return
+        self._told = found
+
+
+def everything(sessions: Sequence[Session], now: datetime) -> list[str]:
+    """What somebody should look at in some campaigns and in the laboratory."""
+    return stopped() + [line for x in sessions for line in of_campaign(x.spec.name, trouble(x, now), held(x))]
+
+
+def stopped() -> list[str]:
+    """That the laboratory is stopped, where it is."""
+    mark = find_mark()
+    return [f"the laboratory is stopped: {mark.text}"] if mark else []
+
+
+def of_campaign(name: str, trouble: Sequence[str], held: Sequence[str]) -> list[str]:
+    """The lines of one campaign, under its name."""
+    return [f"{name}: {line}" for line in (*trouble, *(f"held: {x}" for x in held))]
+
+
+def held(session: Session) -> list[str]:
+    """Requests of a campaign that are held, with why."""
+    rows = session.queue.list(session.campaign_id, RequestState.HELD)
+    why = why_held(session.queue, rows)
+    return [f"{row.request.formula} {row.request_id}: {why[row.request_id]}" for row in rows]
 
 
 def trouble(session: Session, now: datetime, silence: timedelta = SILENCE) -> list[str]:
@@ -30,7 +86,8 @@ def trouble(session: Session, now: datetime, silence: timedelta = SILENCE) -> li
     last = next(reversed(store.runs(key)), None)
     found = [] if last is None else list(_of_the_run(last, store.last_written(key), now, silence))
     if session.spec.schedule is not None and not ended(session):
-        found += _of_the_schedule(session.spec.schedule, last, now)
+        (own,) = [row for row in store.campaigns() if row["id"] == key]
+        found += _of_the_schedule(session.spec.schedule, last, aware(own["created_at"]), now)
     return found
 
 
@@ -44,15 +101,15 @@ def _of_the_run(run: Run, written: datetime | None, now: datetime, silence: time
         )
 
 
-def _of_the_schedule(schedule: Schedule, last: Run | None, now: datetime) -> Iterator[str]:
-    """A tick has passed without a run; what comes due during a run waits."""
-    if schedule.on_measurements:
+def _of_the_schedule(schedule: Schedule, last: Run | None, known: datetime, now: datetime) -> Iterator[str]:
+    """A tick has passed without a run since the campaign is known; what comes due during a run waits."""
+    if schedule.on_measurements or (last is not None and last.ended_at is None):
         return
     if schedule.every_minutes is not None:
         due = now - timedelta(minutes=schedule.every_minutes)
     else:
         due = last_due(str(schedule.cron), now - GRACE)
-    if last is not None and (last.ended_at is None or last.ended_at >= due - GRACE):
+    if (last.ended_at if last is not None and last.ended_at else known) >= due - GRACE:
         return
     seen = "none ever has" if last is None else f"the last began {last.began_at:%Y-%m-%d %H:%M} UTC"
     yield f"a tick was missed: no run began, {seen}, and it goes {schedule.words}. Is `redoxa serve` running?"

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from data.errors import StoreError
+from data.errors import RedoxaError, StoreError
 from data.store import Run
 from pipeline import stages
 from pipeline.run import run_campaign
 from pipeline.session import session_for
-from pipeline.watchdog import trouble
+from pipeline.watchdog import Watchdog, everything, trouble
+from robotics.stop_mark import write_mark
+from tests.unit.pipeline.test_cli import run as command
 from tests.unit.pipeline.test_rounds import Calls, started
+from tests.unit.robotics.samples import make_request
 
 
 @pytest.fixture
@@ -87,7 +90,8 @@ def test_a_run_that_has_fallen_silent_is_told(calls: Calls) -> None:
 
 
 def test_a_missed_tick_is_told(calls: Calls) -> None:
-    (line,) = trouble(calls.session, after(0))
+    assert trouble(calls.session, after(69)) == []  # it is new
+    (line,) = trouble(calls.session, after(71))
     assert "none ever has" in line
     calls.run(1)
     assert trouble(calls.session, after(69)) == []
@@ -96,3 +100,59 @@ def test_a_missed_tick_is_told(calls: Calls) -> None:
     assert "every 60 minutes" in line
     calls.run()
     assert trouble(calls.session, after(600)) == []  # it is at its end
+
+
+def test_held_requests_and_a_stop_are_told_under_the_campaigns_name(calls: Calls) -> None:
+    queue = calls.session.queue
+    key = queue.propose(make_request(campaign=calls.session.campaign_id))
+    assert everything([calls.session], after(0)) == []
+    queue.hold(key, "Ada", "the hood is broken")
+    assert everything([calls.session], after(0)) == [f"small: held: LiFePO4 {key}: the hood is broken"]
+    write_mark("Ada", "smoke")
+    assert everything([calls.session], after(0))[0].startswith("the laboratory is stopped: by Ada at 20")
+
+
+def test_a_watchdog_tells_each_thing_once_and_when_all_is_well_again() -> None:
+    told = list[tuple[str, list[str]]]()
+    found: list[str] | Exception = ["a"]
+
+    def look() -> list[str]:
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    watchdog = Watchdog(look, lambda subject, lines: told.append((subject, list(lines))))
+    watchdog.look()
+    watchdog.look()
+    assert told == [("somebody should look", ["a"])]
+    found = ["a", "b"]
+    watchdog.look()
+    assert told[1:] == [("somebody should look", ["b"])]
+    found = StoreError("it is away")
+    watchdog.look()
+    assert told[2:] == [("somebody should look", ["nobody can look: it is away"])]
+    found = []
+    watchdog.look()
+    watchdog.look()
+    assert told[3:] == [("all is well again", ["nobody can look: it is away"])]
+
+
+def test_what_could_not_be_told_is_told_at_the_next_look() -> None:
+    told = list[list[str]]()
+
+    def tell(_subject: str, lines: Sequence[str]) -> None:
+        told.append(list(lines))
+        if len(told) == 1:
+            raise RedoxaError("the webhook does not answer")
+
+    watchdog = Watchdog(lambda: ["a"], tell)
+    for _ in range(3):
+        watchdog.look()
+    assert told == [["a"], ["a"]]
+
+
+def test_serve_refuses_to_tell_nobody(calls: Calls, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = command(capsys, "serve", "small", "--store", "runs/s.db", "--webhook")
+    assert (code, "REDOXA_WEBHOOK names no webhook" in err) == (2, True)
+    code, _, err = command(capsys, "serve", "small", "--store", "runs/s.db", "--mail", "ada@example.org")
+    assert (code, "REDOXA_SMTP names no mail server" in err) == (2, True)
