@@ -27,6 +27,7 @@ QUIET = {
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_SERVER_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_TO_API_ENABLED": "false",
+    "PREFECT_CLIENT_MAX_RETRIES": "6",  # each waits twice as long: a flow outlives a server away for two minutes
     "PYTHONSAFEPATH": "1",  # the server and its workers import nothing from the user's folder
 }
 """Settings a user may override in the environment. They must stand before Prefect is first imported."""
@@ -122,24 +123,42 @@ def _usual_port() -> Iterator[int]:
 
 def _own_server(port: int, timeout_s: float) -> Iterator[str]:
     url = f"http://127.0.0.1:{port}/api"
-    process = subprocess.Popen(
+    process, over = _started(port), threading.Event()
+
+    def keep_up() -> None:
+        """Start it again where it was killed: what it had to do is in its database, and those who ask ask again."""
+        nonlocal process
+        while not over.is_set():
+            if process.poll() is not None:
+                process = _started(port)
+            over.wait(2)
+
+    keeper = threading.Thread(target=keep_up, daemon=True)
+    try:
+        _wait_for(url, process, timeout_s)
+        os.environ["PREFECT_API_URL"] = url
+        keeper.start()
+        yield url
+    finally:
+        os.environ.pop("PREFECT_API_URL", None)
+        over.set()
+        if keeper.ident is not None:
+            keeper.join()  # no server is started behind our back
+        process.terminate()
+        try:
+            process.wait(3)  # its database is whole whenever it is killed
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def _started(port: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
         [sys.executable, "-m", "pipeline.prefect_env", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    try:
-        _wait_for(url, process, timeout_s)
-        os.environ["PREFECT_API_URL"] = url
-        yield url
-    finally:
-        os.environ.pop("PREFECT_API_URL", None)
-        process.terminate()
-        try:
-            process.wait(3)  # its database is whole whenever it is killed
-        except subprocess.TimeoutExpired:
-            process.kill()
 
 
 def _free_port(wanted: int) -> int:

@@ -56,8 +56,8 @@ BEGUN_S = 60.0
 AGAIN_S = 900.0
 """After so long a run is made again for what the last one has left as it was (a share that was away, a fault)."""
 
-PATIENCE = 6
-"""Looks in vain after which the server is given up."""
+PATIENCE = 30
+"""Looks in vain after which the server is given up: five minutes."""
 
 WAITING = frozenset({"AwaitingConcurrencySlot", "Late"})
 TAKEN = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]

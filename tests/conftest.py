@@ -10,10 +10,13 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 SOCKET_PORT = 54329
+OWNER = "postgres" if os.name == "posix" and os.getuid() == 0 else None
+"""Who runs PostgreSQL, which refuses to run as root."""
 
 
 def pytest_configure() -> None:
@@ -46,24 +49,28 @@ def postgres_server() -> Iterator[str]:
 
     Not pytest's: the path of a socket must be short, and a pytest that starts meanwhile clears old folders of its own.
     """
-    programs = _programs()
-    if programs is None:
+    if _programs() is None:
         pytest.skip("PostgreSQL is not installed here (apt-get install postgresql)")
     folder = Path(tempfile.mkdtemp(prefix="redoxa-"))
-    user = "postgres" if os.name == "posix" and os.getuid() == 0 else None  # it refuses to run as root
-    if user is not None:
-        shutil.chown(folder, user)
-
-    def run(program: str, *args: str) -> None:
-        command = [str(programs / program), *args]
-        subprocess.run(command, user=user, cwd=folder, check=True, stdout=subprocess.DEVNULL, timeout=120)
-
-    data = str(folder / "data")
-    run("initdb", "-D", data, "-U", "redoxa", "--auth=trust", "--no-sync")
-    options = f"-k {folder} -p {SOCKET_PORT} -c listen_addresses='' -c fsync=off"
-    run("pg_ctl", "-D", data, "-o", options, "-l", str(folder / "log"), "-w", "start")
+    if OWNER is not None:
+        shutil.chown(folder, OWNER)
+    _run_there(folder, "initdb", "-D", str(folder / "data"), "-U", "redoxa", "--auth=trust", "--no-sync")
+    url = f"postgresql://redoxa@/postgres?host={folder}&port={SOCKET_PORT}"
+    pg_ctl(url, "start")
     try:
-        yield f"postgresql://redoxa@/postgres?host={folder}&port={SOCKET_PORT}"
+        yield url
     finally:
-        run("pg_ctl", "-D", data, "-m", "immediate", "stop")
+        pg_ctl(url, "stop", "-m", "immediate")
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def pg_ctl(url: str, *args: str) -> None:
+    """Start, stop or restart the server of `postgres_server`, and wait for it."""
+    folder = parse_qs(urlsplit(url).query)["host"][0]
+    options = f"-k {folder} -p {SOCKET_PORT} -c listen_addresses='' -c fsync=off"
+    _run_there(Path(folder), "pg_ctl", "-D", f"{folder}/data", "-o", options, "-l", f"{folder}/log", "-w", *args)
+
+
+def _run_there(folder: Path, program: str, *args: str) -> None:
+    command = [str((_programs() or folder) / program), *args]
+    subprocess.run(command, user=OWNER, cwd=folder, check=True, stdout=subprocess.DEVNULL, timeout=120)

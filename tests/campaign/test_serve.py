@@ -18,7 +18,7 @@ import yaml
 from tests.campaign.conftest import TINY, command, redoxa
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -58,7 +58,7 @@ def ended(args: list[str], folder: Path, env: dict[str, str]) -> Iterator[subpro
 @contextmanager
 def real_server(folder: Path) -> Iterator[tuple[dict[str, str], httpx.Client]]:
     """A Prefect server of its own: the environment of what uses it, and a client."""
-    port = _free_port()
+    port = free_port()
     api = f"http://127.0.0.1:{port}/api"
     env = {
         **os.environ,

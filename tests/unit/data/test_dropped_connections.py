@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from sqlalchemy import text
@@ -19,7 +16,7 @@ from data.errors import LostStoreError, StoreError
 from data.patience import persist
 from data.schema import campaigns
 from data.store import Cost, Store, now
-from tests.conftest import SOCKET_PORT, _programs
+from tests.conftest import pg_ctl
 from tests.unit.data.faults import Time, cut, drop
 from tests.unit.data.faults import quick as quick
 
@@ -148,16 +145,6 @@ def test_two_writers_that_block_one_another_both_write(store: Store, quick: Time
         thread.join()
     assert len(tries) == 3
     assert {row["name"] for row in store.campaigns()} == {"c1", "c2"}
-
-
-def pg_ctl(server: str, *args: str) -> None:
-    folder = parse_qs(urlsplit(server).query)["host"][0]
-    user = "postgres" if os.getuid() == 0 else None
-    options = f"-k {folder} -p {SOCKET_PORT} -c listen_addresses='' -c fsync=off"
-    programs = _programs()
-    assert programs is not None
-    command = [str(programs / "pg_ctl"), "-D", f"{folder}/data", "-o", options, "-l", f"{folder}/log", "-w", *args]
-    subprocess.run(command, user=user, cwd=folder, check=True, stdout=subprocess.DEVNULL, timeout=120)
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
