@@ -19,6 +19,7 @@ from pipeline.session import Session, session_for
 from robotics import DRIVERS
 from robotics.audit import aware
 from robotics.stop_mark import find_mark
+from robotics.transitions import LATE
 
 GRACE = timedelta(minutes=10)
 """How long after its time a tick may still begin without being missed."""
@@ -128,7 +129,8 @@ def _missed(schedule: Schedule | None, last: datetime | None, now: datetime) -> 
 
 
 def _measured(row: QueueItem) -> str:
-    return f"{row.request.formula}: {row.measurement.summary if row.measurement else ''}"
+    late = "" if row.state is RequestState.DONE else f" ({LATE})"
+    return f"{row.request.formula}: {row.measurement.summary if row.measurement else ''}{late}"
 
 
 def _held(row: QueueItem, session: Session) -> str:

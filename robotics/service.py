@@ -26,6 +26,7 @@ from robotics.judge import flagged, surprises, why_refused
 from robotics.overrides import carried
 from robotics.safety import check, is_allowed, refusals, rules_version
 from robotics.stop_mark import stop_reason
+from robotics.transitions import LATE
 
 if TYPE_CHECKING:
     from robotics.queue import LabQueue
@@ -74,6 +75,8 @@ class ServiceReport:
     waiting: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     """Taken over by another worker meanwhile."""
+    late: list[str] = field(default_factory=list)
+    """Results of requests that were called back, in a line each."""
     troubles: list[str] = field(default_factory=list)
     stopped: bool = False
     """Whether a stop mark ended the run; `troubles` holds its words."""
@@ -170,6 +173,8 @@ class _Run:
                 self.options.sleep(self.options.poll_s)
         finally:
             self._park()
+        for item in self.queue.called_back(self.campaign):
+            self._keep_late(item)
         return self.report
 
     def _is_stopped(self) -> bool:
@@ -335,6 +340,23 @@ class _Run:
             self._trouble(item.request_id, line)
         self.report.measured.append(item.request_id)
         self.active.pop(item.request_id, None)
+
+    def _keep_late(self, item: QueueItem) -> None:
+        """What the laboratory says after all of a request that was called back: kept, and said once."""
+        key, known = item.request_id, {event.why for event in self.queue.events(item.request_id)}
+        try:
+            report = self.driver.poll(key)
+        except (DriverError, OSError) as error:
+            self._trouble(key, f"no answer: {error}", write=False)
+            return
+        measurement, why = report.measurement, report.text if report.state is JobState.FAILED else ""
+        if measurement is not None and not measurement.simulated:
+            why, measurement = why_refused(measurement, item.request), flagged(measurement, item.request)
+        if measurement is not None and not why:
+            self.queue.keep_late(key, measurement)
+            self.report.late.append(f"{key}: {LATE}: {measurement.summary}")
+        elif why and (text := f"late, and not taken: {why}") not in known:
+            self._trouble(key, text)
 
     def _fail(self, item: QueueItem, why: str) -> None:
         self.queue.fail(item.request_id, item.lease_token, why)
