@@ -255,13 +255,13 @@ class _Run:
             self.queue.heartbeat(request_id, self.active[request_id].lease_token, self.options.lease_s)
             self.beats[request_id] = now
 
-    def _poll(self, request_id: str) -> JobReport | None:
+    def _poll(self, request_id: str, write: bool = True) -> JobReport | None:
         """The laboratory's answer; None when it gave none that can be used, with the reason on the audit trail."""
         try:
             return self.driver.poll(request_id)
         except Exception as error:  # noqa: BLE001 - one bad answer must not lose the others; the reason is kept
             self.no_answer[request_id] = f"no answer: {type(error).__name__}: {error}"
-            self._trouble(request_id, self.no_answer[request_id])
+            self._trouble(request_id, self.no_answer[request_id], write)
             return None
 
     def _hand_over(self, item: QueueItem, is_asked: bool) -> JobReport | None:
@@ -343,19 +343,22 @@ class _Run:
 
     def _keep_late(self, item: QueueItem) -> None:
         """What the laboratory says after all of a request that was called back: kept, and said once."""
-        key, known = item.request_id, {event.why for event in self.queue.events(item.request_id)}
-        try:
-            report = self.driver.poll(key)
-        except (DriverError, OSError) as error:
-            self._trouble(key, f"no answer: {error}", write=False)
+        key, report = item.request_id, self._poll(item.request_id, write=False)
+        if report is None or report.state not in (JobState.DONE, JobState.FAILED):
             return
-        measurement, why = report.measurement, report.text if report.state is JobState.FAILED else ""
-        if measurement is not None and not measurement.simulated:
-            why, measurement = why_refused(measurement, item.request), flagged(measurement, item.request)
-        if measurement is not None and not why:
-            self.queue.keep_late(key, measurement)
-            self.report.late.append(f"{key}: {LATE}: {measurement.summary}")
-        elif why and (text := f"late, and not taken: {why}") not in known:
+        measurement, text = report.measurement, f"late: {report.text}"
+        if measurement is not None:
+            is_real = not measurement.simulated
+            try:
+                if is_real and (why := why_refused(measurement, item.request)):
+                    raise ConflictError(why)
+                self.queue.keep_late(key, flagged(measurement, item.request) if is_real else measurement)
+            except ConflictError as error:
+                text = f"late, and not taken: {error}"
+            else:
+                self.report.late.append(f"{key}: {LATE}: {measurement.summary}")
+                return
+        if text not in {event.why for event in self.queue.events(key)}:
             self._trouble(key, text)
 
     def _fail(self, item: QueueItem, why: str) -> None:

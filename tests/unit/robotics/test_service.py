@@ -465,12 +465,19 @@ def test_what_a_laboratory_says_too_late_of_a_failure_is_said_once(queue: LabQue
     run_queue(queue, lab, options=replace(AT_ONCE, deadline_s=0))
     queue.withdraw(key, by="Ada", why="the furnace leaks")
     lab.answer = lambda _key: JobReport(state=JobState.FAILED, text="the crucible broke")
-    assert run_queue(queue, lab, options=AT_ONCE).troubles == [f"{key}: late, and not taken: the crucible broke"]
-    assert queue.events(key)[-1].why == "late, and not taken: the crucible broke"
+    assert run_queue(queue, lab, options=AT_ONCE).troubles == [f"{key}: late: the crucible broke"]
+    assert queue.events(key)[-1].why == "late: the crucible broke"
     assert run_queue(queue, lab, options=AT_ONCE).troubles == []
     slip = estimate(3400.0)
     lab.answer = lambda key: JobReport(state=JobState.DONE, measurement=measured(key, slip))
     assert "not plausible" in run_queue(queue, lab, options=AT_ONCE).troubles[0]
+    alien = measured(key, estimate(3.8)).model_copy(update={"candidate_id": "another"})
+    lab.answer = lambda _key: JobReport(state=JobState.DONE, measurement=alien)
+    assert "late, and not taken: the measurement is of" in run_queue(queue, lab, options=AT_ONCE).troubles[0]
+    before = queue.events(key)
+    lab.answer = lambda _key: 1 / 0  # type: ignore[assignment,return-value]
+    assert "no answer: ZeroDivisionError" in run_queue(queue, lab, options=AT_ONCE).troubles[0]
+    assert queue.events(key) == before
     assert (queue.get(key).measurement, queue.get(key).state) == (None, RequestState.HELD)
 
 
