@@ -62,6 +62,8 @@ def work(campaign: str, *, store: Store = DEFAULT_STORE, as_json: Json = False) 
         say(f"rejected: {line}")
     for name in young:
         say(f"not taken yet, it may still be being written: {name}")
+    for line in done.late:
+        say(line)
     for line in done.troubles:
         say(f"trouble: {line}")
     status(store=store)

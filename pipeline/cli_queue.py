@@ -103,12 +103,13 @@ def _rejected(store: str) -> list[str]:
 
 @queue_app.command
 def show(request_id: str, *, store: Store = DEFAULT_STORE, as_json: Json = False) -> None:
-    """Print one request as JSON: recipe, safety findings, predictions and history. With --json, on one line."""
+    """Print one request as JSON: recipe, safety findings, predictions, result and history. With --json, on one line."""
     queue = open_queue(store)
     row = queue.get(_whole(queue, request_id))
     whole = {
         **_told(row),
         "request": row.request.model_dump(mode="json") | {"round": row.request.round + 1},
+        "measurement": row.measurement and row.measurement.model_dump(mode="json"),
         "safety": [finding.model_dump(mode="json") for finding in row.safety],
         "history": [event.model_dump(mode="json") for event in queue.events(row.request_id)],
     }

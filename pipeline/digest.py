@@ -17,6 +17,7 @@ from pipeline.rounds import complete_rounds, ended
 from pipeline.session import Session, session_for
 from pipeline.watchdog import held, of_campaign, stopped, trouble
 from robotics import DRIVERS
+from robotics.transitions import LATE
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,8 @@ def _run(run: Run, now: datetime) -> str:
 
 
 def _measured(row: QueueItem) -> str:
-    return f"{row.request.formula}: {row.measurement.summary if row.measurement else ''}"
+    late = "" if row.state is RequestState.DONE else f" ({LATE})"
+    return f"{row.request.formula}: {row.measurement.summary if row.measurement else ''}{late}"
 
 
 def troubles(found: Sequence[CampaignDigest]) -> list[str]:

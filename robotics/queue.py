@@ -33,7 +33,7 @@ from data.database import in_transaction, reading
 from data.errors import InputError, SafetyError, StoreError
 from data.lab import ExperimentRequest, Measurement, QueueEvent, QueueItem, RequestState, SafetyFinding
 from data.patience import Result
-from data.schema_lab import queue_events, requests
+from data.schema_lab import measurements, queue_events, requests
 from data.station import Station
 from robotics.errors import CHANGED, ConflictError
 from robotics.overrides import carried, decide, ensure_may_be_overridden, overridden
@@ -41,6 +41,7 @@ from robotics.people import ensure_may, ensure_not_proposer, ensure_person
 from robotics.queue_rows import (
     NO_LEASE,
     Rows,
+    ensure_its_own,
     is_intact,
     items_query,
     new_mark,
@@ -50,7 +51,7 @@ from robotics.queue_rows import (
     to_item,
 )
 from robotics.safety import check, ensure_allowed, is_allowed, refusals, rules_version
-from robotics.transitions import WITHDRAWN, ensure_sample_is_known, target_of
+from robotics.transitions import LATE, WITHDRAWN, ensure_sample_is_known, target_of
 
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """What an idempotency key may look like: drivers use it in file names."""
@@ -334,11 +335,7 @@ class LabQueue:
 
         def work(rows: Rows) -> None:
             row = rows.get(request_id)
-            if (measurement.request_id, measurement.candidate_id) != (request_id, row["candidate_id"]):
-                raise ConflictError(
-                    f"the measurement is of request {measurement.request_id} and candidate {measurement.candidate_id}, "
-                    f"not of {request_id} and {row['candidate_id']}"
-                )
+            ensure_its_own(measurement, row)
             if row["state"] == RequestState.DONE.value:
                 if rows.measurement_hash(request_id) != measurement.content_hash:
                     raise ConflictError(f"request {request_id} has another measurement already")
@@ -346,6 +343,23 @@ class LabQueue:
             row = rows.held(request_id, token)
             rows.move(row, "finish", row["worker"], measurement.summary, NO_LEASE)
             rows.add_measurement(row, measurement)
+
+        self._write(work)
+
+    def keep_late(self, request_id: str, measurement: Measurement) -> None:
+        """Keep what came back after the request was called back, as evidence; its state stays.
+
+        Raises:
+            ConflictError: it is of another request or candidate.
+        """
+
+        def work(rows: Rows) -> None:
+            row = rows.get(request_id)
+            ensure_its_own(measurement, row)
+            if not rows.is_measured(request_id):
+                rows.add_measurement(row, measurement)
+                rows.change(row, {"updated_at": rows.now})
+                rows.note(row, "laboratory", f"{LATE}: {measurement.summary}")
 
         self._write(work)
 
@@ -393,6 +407,13 @@ class LabQueue:
             query = query.where(e.request_id.in_(select(requests.c.id).where(requests.c.campaign == campaign)))
         rows = reading(self.engine, lambda connection: connection.execute(query).mappings().all())
         return [to_event(row) for row in rows]
+
+    def called_back(self, campaign: str | None = None) -> builtins.list[QueueItem]:
+        """Requests that were withdrawn from the laboratory, and of which it has given no measurement."""
+        withdrawn = select(queue_events.c.request_id).where(queue_events.c.action == "withdraw")
+        query = items_query(campaign).where(requests.c.id.in_(withdrawn), measurements.c.request_id.is_(None))
+        rows = reading(self.engine, lambda connection: connection.execute(query).mappings().all())
+        return [to_item(row) for row in rows]
 
     def measured(self, campaign: str | None = None) -> builtins.list[tuple[ExperimentRequest, Measurement]]:
         """Requests that came back, with their measurements, in the order in which they were proposed."""

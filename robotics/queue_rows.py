@@ -17,7 +17,7 @@ from data.lab import ExperimentRequest, Measurement, QueueEvent, QueueItem, Requ
 from data.records import content_hash
 from data.schema_lab import measurements, queue_events, requests
 from robotics.audit import append_line, lock_audit
-from robotics.errors import LeaseError
+from robotics.errors import ConflictError, LeaseError
 from robotics.safety import is_settled
 from robotics.transitions import target_of
 
@@ -186,6 +186,11 @@ class Rows:
         query = select(measurements.c.payload_hash).where(measurements.c.request_id == request_id)
         return str(self.connection.execute(query).scalar_one())
 
+    def is_measured(self, request_id: str) -> bool:
+        """Whether a measurement of a request is written."""
+        query = select(measurements.c.request_id).where(measurements.c.request_id == request_id)
+        return self.connection.execute(query).first() is not None
+
     def lease(self, worker: str, lease_s: float) -> dict[str, Any]:
         """Columns of a lease that begins now, held by the mark of this transaction."""
         return {"worker": worker, "lease_token": self.mark, **self.longer(lease_s)}
@@ -206,6 +211,19 @@ class Rows:
             "operation": self.mark,
         }
         append_line(self.connection, values)
+
+
+def ensure_its_own(measurement: Measurement, row: RowMapping) -> None:
+    """Raise where a measurement is of another request or candidate.
+
+    Raises:
+        ConflictError: it says of which.
+    """
+    if (measurement.request_id, measurement.candidate_id) != (row["id"], row["candidate_id"]):
+        raise ConflictError(
+            f"the measurement is of request {measurement.request_id} and candidate {measurement.candidate_id}, "
+            f"not of {row['id']} and {row['candidate_id']}"
+        )
 
 
 def by_turn(query: Select[Any], campaign: str | None) -> Select[Any]:

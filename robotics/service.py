@@ -26,6 +26,7 @@ from robotics.judge import flagged, surprises, why_refused
 from robotics.overrides import carried
 from robotics.safety import check, is_allowed, refusals, rules_version
 from robotics.stop_mark import stop_reason
+from robotics.transitions import LATE
 
 if TYPE_CHECKING:
     from robotics.queue import LabQueue
@@ -74,6 +75,8 @@ class ServiceReport:
     waiting: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     """Taken over by another worker meanwhile."""
+    late: list[str] = field(default_factory=list)
+    """Results of requests that were called back, in a line each."""
     troubles: list[str] = field(default_factory=list)
     stopped: bool = False
     """Whether a stop mark ended the run; `troubles` holds its words."""
@@ -170,6 +173,8 @@ class _Run:
                 self.options.sleep(self.options.poll_s)
         finally:
             self._park()
+        for item in self.queue.called_back(self.campaign):
+            self._keep_late(item)
         return self.report
 
     def _is_stopped(self) -> bool:
@@ -250,13 +255,13 @@ class _Run:
             self.queue.heartbeat(request_id, self.active[request_id].lease_token, self.options.lease_s)
             self.beats[request_id] = now
 
-    def _poll(self, request_id: str) -> JobReport | None:
+    def _poll(self, request_id: str, write: bool = True) -> JobReport | None:
         """The laboratory's answer; None when it gave none that can be used, with the reason on the audit trail."""
         try:
             return self.driver.poll(request_id)
         except Exception as error:  # noqa: BLE001 - one bad answer must not lose the others; the reason is kept
             self.no_answer[request_id] = f"no answer: {type(error).__name__}: {error}"
-            self._trouble(request_id, self.no_answer[request_id])
+            self._trouble(request_id, self.no_answer[request_id], write)
             return None
 
     def _hand_over(self, item: QueueItem, is_asked: bool) -> JobReport | None:
@@ -335,6 +340,26 @@ class _Run:
             self._trouble(item.request_id, line)
         self.report.measured.append(item.request_id)
         self.active.pop(item.request_id, None)
+
+    def _keep_late(self, item: QueueItem) -> None:
+        """What the laboratory says after all of a request that was called back: kept, and said once."""
+        key, report = item.request_id, self._poll(item.request_id, write=False)
+        if report is None or report.state not in (JobState.DONE, JobState.FAILED):
+            return
+        measurement, text = report.measurement, f"late: {report.text}"
+        if measurement is not None:
+            is_real = not measurement.simulated
+            try:
+                if is_real and (why := why_refused(measurement, item.request)):
+                    raise ConflictError(why)
+                self.queue.keep_late(key, flagged(measurement, item.request) if is_real else measurement)
+            except ConflictError as error:
+                text = f"late, and not taken: {error}"
+            else:
+                self.report.late.append(f"{key}: {LATE}: {measurement.summary}")
+                return
+        if text not in {event.why for event in self.queue.events(key)}:
+            self._trouble(key, text)
 
     def _fail(self, item: QueueItem, why: str) -> None:
         self.queue.fail(item.request_id, item.lease_token, why)

@@ -52,6 +52,8 @@ FINAL: Final = frozenset({State.DONE, State.FAILED, State.CANCELLED})
 
 WITHDRAWN: Final = "withdrawn; where is the sample?"
 
+LATE: Final = "late, after it was called back; kept as evidence, and nothing is learned from it"
+
 
 def ensure_sample_is_known(action: str, events: Sequence[QueueEvent]) -> None:
     """Raise where a held request was withdrawn and is to go elsewhere than to `settle`, or the other way round.

@@ -8,8 +8,10 @@ import re
 import signal
 import subprocess
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -29,22 +31,28 @@ STORE = Path("runs", "redoxa.db")
 class Served:
     """`redoxa serve` in a folder, with the server that it starts."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        name: str = "tiny",
+        words: Sequence[str] = tuple(command("serve", "tiny.yaml")),
+        env: Mapping[str, str] = os.environ,
+    ) -> None:
         self.folder = folder
         self.said = folder / "said.txt"
         with self.said.open("w") as said:
-            self.process = subprocess.Popen(
-                command("serve", "tiny.yaml"), cwd=folder, env={**os.environ, **QUICK}, stdout=said, stderr=said
-            )
+            self.process = subprocess.Popen(words, cwd=folder, env={**env, **QUICK}, stdout=said, stderr=said)
         address = until("server", 120, lambda: re.search(r"on (http://\S+)", self.said.read_text()))
         self.client = httpx.Client(base_url=f"{address[1]}/api", timeout=30.0)
-        found = until("deployment", 60, lambda: self._get("/deployments/name/discovery-campaign/tiny"))
+        found = until("deployment", 60, lambda: self._get(f"/deployments/name/discovery-campaign/{name}"))
         self.deployment = found["id"]
 
     def tick(self) -> str:
         """Let a run be due now; returns its id."""
-        made = self.client.post(f"/deployments/{self.deployment}/create_flow_run", json={})
-        return str(made.raise_for_status().json()["id"])
+        path, key = f"/deployments/{self.deployment}/create_flow_run", {"idempotency_key": uuid4().hex}
+        # A server on SQLite answers 503 while its database is locked, and expects the client to ask again.
+        made = until("tick", 60, lambda: self.client.post(path, json=key).raise_for_status().json())
+        return str(made["id"])
 
     def state(self, run: str) -> dict[str, Any]:
         state: dict[str, Any] = self._get(f"/flow_runs/{run}")["state"]

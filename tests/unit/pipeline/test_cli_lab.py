@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -149,6 +150,20 @@ def test_a_request_is_called_back_from_the_laboratory(redoxa: Run) -> None:
     (told,) = lines(redoxa("queue", "settle", key[:8], "--sample", "thrown away", "--by", "Ada", "--json")[1])
     assert told["request_state"] == "cancelled"
     assert [event.action for event in open_queue(STORE).events(key)][-3:] == ["withdraw", "note", "settle"]
+
+
+def test_a_result_after_all_is_said_and_shown(redoxa: Run) -> None:
+    key = approved(campaign_of("file_drop", settle_s=0))
+    redoxa("lab", "work", "bench")
+    redoxa("queue", "cancel", key, "--why", "the furnace leaks")
+    redoxa("queue", "settle", key, "--sample", "thrown away", "--by", "Ada")
+    answer = {"request_id": key, "outcome": "success", "values": {"average_voltage": {"value": 3.4, "sigma": 0.1}}}
+    Path("runs/bench/lab/inbox/late.json").write_text(json.dumps(answer))
+    assert f"{key}: late, after it was called back; kept as evidence" in redoxa("lab", "work", "bench")[1]
+    (told,) = lines(redoxa("queue", "show", key, "--json")[1])
+    assert (told["request_state"], told["measurement"]["outcome"]) == ("cancelled", "success")
+    assert "average voltage 3.4 V (late, after it was called back" in redoxa("digest")[1]
+    assert lines(redoxa("status", "--json")[1])[0]["measured"] == 0
 
 
 def test_a_laboratory_that_cannot_be_told_is_said(redoxa: Run) -> None:

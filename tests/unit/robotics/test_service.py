@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import socket
 import subprocess
@@ -13,15 +14,18 @@ from typing import Any
 import pytest
 
 from data.errors import DriverError, InputError, SafetyError, TransitionError
-from data.lab import ExperimentRequest, RequestState, SafetyFinding
+from data.lab import ExperimentRequest, Measurement, Outcome, RequestState, SafetyFinding
+from data.records import Estimate
 from robotics.base import JobReport, JobState
+from robotics.errors import ConflictError
 from robotics.file_drop import FileDropLab
 from robotics.queue import LabQueue
 from robotics.service import MAX_SENDS, ServiceOptions, has_died, run_queue, this_worker
 from robotics.simulated import SimulatedLab
+from robotics.transitions import LATE
 from tests.unit.robotics.conftest import Clock
 from tests.unit.robotics.labs import CountingLab, Fate, Killed, Mortal
-from tests.unit.robotics.samples import make_request, new_engine, swap, with_furnace
+from tests.unit.robotics.samples import estimate, make_request, new_engine, swap, with_furnace
 
 AT_ONCE = ServiceOptions(sleep=lambda _s: None)
 GONE = f"{socket.gethostname()}:{2**22 + 1}"
@@ -423,6 +427,68 @@ def test_a_withdrawn_request_waits_until_somebody_knows_where_the_sample_is(queu
     with pytest.raises(TransitionError, match="only a request that was withdrawn"):
         queue.settle(held, by="Ada", sample="nowhere")
     queue.cancel(held, by="Ada", why="no")
+
+
+@pytest.mark.parametrize("is_settled", [False, True])
+def test_a_result_that_comes_after_the_withdrawal_is_kept_and_changes_nothing(
+    queue: LabQueue, tmp_path: Path, is_settled: bool
+) -> None:
+    (key,), lab = fill(queue, 1), FileDropLab(FileDropLab.Config(settle_s=0), tmp_path)
+    run_queue(queue, lab, options=AT_ONCE)
+    queue.withdraw(key, by="Ada", why="the furnace leaks")
+    if is_settled:
+        queue.settle(key, by="Ada", sample="in the furnace")
+    state = queue.get(key).state
+    assert run_queue(queue, lab, options=AT_ONCE).late == []
+    answer = {"request_id": key, "outcome": "success", "values": {"average_voltage": {"value": 3.8, "sigma": 0.1}}}
+    (lab.inbox / "late.json").write_text(json.dumps(answer))
+    (line,) = run_queue(queue, lab, options=AT_ONCE).late
+    assert line == f"{key}: {LATE}: success: average voltage 3.8 V"
+    row, before = queue.get(key), queue.events(key)
+    assert row.measurement is not None
+    assert row.measurement.values["average_voltage"].value == 3.8
+    assert (row.state, queue.measured()) == (state, [])
+    assert (before[-1].actor, before[-1].why) == ("laboratory", f"{LATE}: success: average voltage 3.8 V")
+    again = run_queue(queue, lab, options=AT_ONCE)
+    assert (again.late, again.troubles, queue.events(key)) == ([], [], before)
+    queue.keep_late(key, row.measurement)
+    with pytest.raises(ConflictError):
+        queue.keep_late(key, row.measurement.model_copy(update={"candidate_id": "another"}))
+    assert queue.events(key) == before
+    if not is_settled:
+        queue.settle(key, by="Ada", sample="in the furnace")
+
+
+def test_what_a_laboratory_says_too_late_of_a_failure_is_said_once(queue: LabQueue) -> None:
+    (key,), lab = fill(queue, 1), CountingLab()
+    lab.polls_until_done = 10**9
+    run_queue(queue, lab, options=replace(AT_ONCE, deadline_s=0))
+    queue.withdraw(key, by="Ada", why="the furnace leaks")
+    lab.answer = lambda _key: JobReport(state=JobState.FAILED, text="the crucible broke")
+    assert run_queue(queue, lab, options=AT_ONCE).troubles == [f"{key}: late: the crucible broke"]
+    assert queue.events(key)[-1].why == "late: the crucible broke"
+    assert run_queue(queue, lab, options=AT_ONCE).troubles == []
+    slip = estimate(3400.0)
+    lab.answer = lambda key: JobReport(state=JobState.DONE, measurement=measured(key, slip))
+    assert "not plausible" in run_queue(queue, lab, options=AT_ONCE).troubles[0]
+    alien = measured(key, estimate(3.8)).model_copy(update={"candidate_id": "another"})
+    lab.answer = lambda _key: JobReport(state=JobState.DONE, measurement=alien)
+    assert "late, and not taken: the measurement is of" in run_queue(queue, lab, options=AT_ONCE).troubles[0]
+    before = queue.events(key)
+    lab.answer = lambda _key: 1 / 0  # type: ignore[assignment,return-value]
+    assert "no answer: ZeroDivisionError" in run_queue(queue, lab, options=AT_ONCE).troubles[0]
+    assert queue.events(key) == before
+    assert (queue.get(key).measurement, queue.get(key).state) == (None, RequestState.HELD)
+
+
+def measured(key: str, voltage: Estimate) -> Measurement:
+    return Measurement(
+        request_id=key,
+        candidate_id="c-0",
+        outcome=Outcome.SUCCESS,
+        values={"average_voltage": voltage},
+        simulated=False,
+    )
 
 
 @pytest.mark.parametrize("is_away", [False, True])
