@@ -98,7 +98,7 @@ def test_a_served_campaign_runs_on_a_real_server(tmp_path: Path) -> None:
         final = until("flow run", 240, lambda: final_state(client.get(f"/flow_runs/{run['id']}").json()))
         assert final == "COMPLETED"
         artifacts = until("artifacts", 60, lambda: client.post("/artifacts/latest/filter", json={}).json())
-        assert {a["key"] for a in artifacts} >= {"tiny-funnel", "tiny-report"}
+        assert {a["key"] for a in artifacts} >= {"tiny-funnel", "tiny-pareto", "tiny-report"}
         # A tick after the end says so, and costs next to nothing.
         late = until("run", 60, lambda: client.post(create, json={"idempotency_key": "twice"}).json())
         until("flow run", 120, lambda: final_state(client.get(f"/flow_runs/{late['id']}").json()))
