@@ -127,6 +127,7 @@ def _own_server(port: int, timeout_s: float) -> Iterator[str]:
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        env={"PREFECT_UI_API_URL": url, **os.environ},  # else its page asks the server of the usual port
         start_new_session=True,
     )
     try:

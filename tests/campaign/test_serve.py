@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import yaml
 
+from pipeline.prefect_env import _own_server
 from tests.campaign.conftest import TINY, command, redoxa
 
 
@@ -110,3 +112,9 @@ def test_a_served_campaign_runs_on_a_real_server(tmp_path: Path) -> None:
 
 def final_state(run: dict[str, object]) -> object:
     return run["state_type"] if run["state_type"] in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"} else None
+
+
+def test_the_page_of_a_server_on_any_port_asks_that_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    for url in _own_server(_free_port(), 120):
+        assert httpx.get(f"{url.removesuffix('/api')}/ui-settings").json()["api_url"] == url
