@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow, task
-from prefect.artifacts import create_link_artifact, create_table_artifact
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run, task_run
@@ -23,6 +23,7 @@ from pipeline import stages
 from pipeline.campaign import CampaignSpec
 from pipeline.lock import live_with_parent
 from pipeline.lookup import find_campaign
+from pipeline.report.picture import pareto_url
 from pipeline.report.strips import target_text
 from pipeline.report.text import label
 from pipeline.report_file import write_report
@@ -104,14 +105,18 @@ def _reached(shown: str) -> str:
 
 
 def publish_artifacts(where: str, result: dict[str, Any]) -> None:
-    """Funnel, chosen candidates and report link as Prefect artifacts, under keys that keep their latest version."""
+    """Funnel, chosen candidates, Pareto plot and report link as artifacts, under keys that keep the latest version."""
     name, campaign_id = result["campaign"], result["campaign_id"]
     key = "".join(c if c.isalnum() else "-" for c in name.lower()).strip("-")
     funnel, chosen = funnel_rows(where, campaign_id), top_rows(where, campaign_id, 20)
     create_table_artifact(funnel, key=f"{key}-funnel", description=f"Screening funnel of {name}")
     create_table_artifact(chosen, key=f"{key}-top", description=f"Candidates chosen for the laboratory by {name}")
+    report = Path(result["report"])
+    if (plot := pareto_url(report.read_text(encoding="utf-8"))) is not None:
+        text = f"![Pareto front of {name}]({plot})\n\nNumbers are those of the cards in the report."
+        create_markdown_artifact(text, key=f"{key}-pareto", description=f"Pareto front of {name}")
     create_link_artifact(
-        Path(result["report"]).resolve().as_uri(),
+        report.resolve().as_uri(),
         link_text=f"Report of {name}",
         key=f"{key}-report",
         description=f"{result['ended']}; {result['measured']} measured, {result['simulated']} of them simulated",

@@ -157,6 +157,7 @@ def _started(port: int) -> subprocess.Popen[bytes]:
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        env={"PREFECT_UI_API_URL": url, **os.environ},  # else its page asks the server of the usual port
         start_new_session=True,
     )
 

@@ -87,6 +87,8 @@ def _may_go_on(session: Session, row: QueueItem) -> bool:
         return session.driver.poll(row.request_id).state not in (JobState.WAITING, JobState.RUNNING)
     except (DriverError, OSError):  # it is asked again
         return False
+    except Exception:  # noqa: BLE001 - a fault of the driver: a run asks too, and writes it down
+        return True
 
 
 def report_is_current(session: Session) -> bool:

@@ -91,7 +91,7 @@ def serve(where: str, specs: Sequence[CampaignSpec], tell: Callable[[str, Sequen
         asyncio.run(_until_told(runner, watch))
     finally:
         over.set()
-        watch.to_do.clear()
+        watch.to_do = {}
         end_flows(0)
         last = threading.Thread(target=watch.look, daemon=True)  # a server that is gone must not hold us up
         last.start()
@@ -225,13 +225,15 @@ class Watch:
             for run in superfluous(scheduled, now):
                 why = "nothing to do: another run was waiting already"
                 client.set_flow_run_state(run.id, Completed(name="Skipped", message=why), force=True)
-            for deployment in self.to_do.keys() - busy - {run.deployment_id for run in scheduled if _is_due(run, now)}:
-                self._begin(client, deployment)
+            waiting = {run.deployment_id for run in scheduled if _is_due(run, now)}
+            for deployment, to_do in self.to_do.items():
+                if deployment not in busy | waiting:
+                    self._begin(client, deployment, to_do)
 
-    def _begin(self, client: SyncPrefectClient, deployment: UUID) -> None:
+    def _begin(self, client: SyncPrefectClient, deployment: UUID, to_do: Callable[[], frozenset[str]]) -> None:
         """Make a run where it would find something to do: something else than the last, or the same after a while."""
         try:
-            found = self.to_do[deployment]()
+            found = to_do()
         except (RedoxaError, OSError):  # the store is away; it is asked at the next look
             return
         before, at = self._begun.get(deployment, (frozenset(), 0.0))

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import yaml
 
+from pipeline.prefect_env import _own_server
 from tests.campaign.conftest import TINY, command, redoxa
 
 
@@ -98,7 +100,7 @@ def test_a_served_campaign_runs_on_a_real_server(tmp_path: Path) -> None:
         final = until("flow run", 240, lambda: final_state(client.get(f"/flow_runs/{run['id']}").json()))
         assert final == "COMPLETED"
         artifacts = until("artifacts", 60, lambda: client.post("/artifacts/latest/filter", json={}).json())
-        assert {a["key"] for a in artifacts} >= {"tiny-funnel", "tiny-report"}
+        assert {a["key"] for a in artifacts} >= {"tiny-funnel", "tiny-pareto", "tiny-report"}
         # A tick after the end says so, and costs next to nothing.
         late = until("run", 60, lambda: client.post(create, json={"idempotency_key": "twice"}).json())
         until("flow run", 120, lambda: final_state(client.get(f"/flow_runs/{late['id']}").json()))
@@ -110,3 +112,9 @@ def test_a_served_campaign_runs_on_a_real_server(tmp_path: Path) -> None:
 
 def final_state(run: dict[str, object]) -> object:
     return run["state_type"] if run["state_type"] in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"} else None
+
+
+def test_the_page_of_a_server_on_any_port_asks_that_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    for url in _own_server(_free_port(), 120):
+        assert httpx.get(f"{url.removesuffix('/api')}/ui-settings").json()["api_url"] == url

@@ -223,7 +223,7 @@ def test_a_folder_that_can_only_be_read(mounted: Callable[[str], Path], capsys: 
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/api", "http://localhost:port/api", "nonsense"])
-@pytest.mark.parametrize("verb", ["run", "serve"])
+@pytest.mark.parametrize("verb", ["run", "serve", "deploy --pool night"])
 def test_a_prefect_server_that_does_not_answer(
     verb: str, url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,7 +232,7 @@ def test_a_prefect_server_that_does_not_answer(
     monkeypatch.setenv("PREFECT_HOME", str(Path.cwd()))
     monkeypatch.setenv("PREFECT_API_URL", url)
     Path("c.yaml").write_text("schedule: {every_minutes: 60}\n")
-    code, _, err = run(capsys, verb, "c.yaml")
+    code, _, err = run(capsys, *verb.split(), "c.yaml")
     assert code == 2
     assert f"redoxa: PREFECT_API_URL={url}: no Prefect server answers there (" in err
     assert "Traceback" not in err

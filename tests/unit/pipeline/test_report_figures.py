@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
+from xml.etree import ElementTree
 
 import pytest
 
 from data.lab import FurnaceStep
 from data.records import Estimate
+from pipeline.report import build_report
 from pipeline.report.figures import LEFT, RIGHT, TOP, WIDTH, Axis, PlotPoint, axis_of, pareto_plot, parity_plot
 from pipeline.report.model import CalibrationRow, Objective
 from pipeline.report.periodic_table import ElementCount, heat, periodic_table, positions
+from pipeline.report.picture import pareto_url
 from pipeline.report.strips import furnace_plot, range_strip, target_text
 from pipeline.report.svg import Scale, polyline, span, tag, tick_text
 from pipeline.report.text import shown
+from tests.web import sample
 
 
 def test_tag_escapes_attributes_and_texts() -> None:
@@ -174,3 +179,17 @@ def test_periodic_table_tells_seen_from_allowed() -> None:
     assert 'class="el h5 ion"' in svg
     assert "in 4 candidates\n1 of them passed" in svg
     assert 'aria-label="Candidates by element: Li 4, O 4"' in svg
+
+
+def test_the_pareto_plot_is_a_picture_of_its_own() -> None:
+    page = build_report(sample.full())
+    url = pareto_url(page) or ""
+    head, _, packed = url.partition(",")
+    assert head == "data:image/svg+xml;base64"
+    picture = b64decode(packed).decode()
+    root = ElementTree.fromstring(picture)
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert circles(picture, "front")
+    first_plot = page[: page.index("</svg>", page.index('class="plot pareto"'))]
+    assert circles(picture, "front") == circles(first_plot, "front")
+    assert pareto_url("<html></html>") is None

@@ -130,7 +130,9 @@ def test_what_the_policy_may_approve_is_ahead(calls: Calls, approval: str, is_ah
     assert bool(ahead(waits.session)) is is_ahead
 
 
-def test_a_laboratory_that_is_away_is_asked_again(calls: Calls) -> None:
+def test_a_laboratory_that_is_away_is_asked_again_and_of_a_fault_a_run_tells(
+    calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
     away = started(lab={"driver": "file_drop"}, stop={"rounds": 1})
     away.run()
     key = away.session.queue.propose(make_request(campaign=away.session.campaign_id))
@@ -139,6 +141,8 @@ def test_a_laboratory_that_is_away_is_asked_again(calls: Calls) -> None:
     outbox = away.session.folder / "lab" / "outbox"
     outbox.rename(outbox.with_name("away"))
     assert not ahead(away.session)
+    monkeypatch.setattr(away.session.driver, "poll", lambda _id: {}["fault"])
+    assert ahead(away.session) == {f"request {key}: running"}
 
 
 def test_two_at_once_and_more_than_there_are(calls: Calls) -> None:

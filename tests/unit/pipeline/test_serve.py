@@ -144,12 +144,11 @@ class Page:
 
 def test_a_run_is_made_for_what_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
     page: Any = Page()
-    a, found = uuid4(), [frozenset({"round 1"})]
-    watch = Watch([a], {a: lambda: found[0]})
+    a = uuid4()
+    watch = Watch([a])
 
     def made(*words: str) -> int:
-        found[0] = frozenset(words)
-        watch._begin(page, a)
+        watch._begin(page, a, lambda: frozenset(words))
         return int(page.made)
 
     assert made() == 0
@@ -167,9 +166,10 @@ def test_a_run_is_made_for_what_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_store_that_is_away_is_asked_at_the_next_look() -> None:
     page: Any = Page()
     a = uuid4()
-    watch = Watch([a], {a: Mock(side_effect=[StoreError("away"), OSError("gone"), frozenset({"round 1"})])})
+    watch = Watch([a])
+    to_do = Mock(side_effect=[StoreError("away"), OSError("gone"), frozenset({"round 1"})])
     for made in (0, 0, 1):
-        watch._begin(page, a)
+        watch._begin(page, a, to_do)
         assert page.made == made
 
 
