@@ -44,17 +44,20 @@ def quiet_environment(home: Path) -> None:
 
 @contextmanager
 def ended_in_order() -> Iterator[None]:
-    """Let SIGTERM do what Ctrl-C does, and both end the block without a fault."""
+    """Let SIGTERM do what Ctrl-C does, and both end the block without a fault, in their own time."""
 
     def interrupt(_signal: int, _frame: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    watched = signal.set_wakeup_fd(-1)
     try:
         with suppress(KeyboardInterrupt):
             yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.set_wakeup_fd(watched)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
