@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, Engine, Select, func, select
+from sqlalchemy import Connection, Engine, Select, and_, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.schema import Table
 
@@ -268,6 +268,15 @@ class Store:
         records = {row["candidate_id"]: row["record"] for row in self._rows(query)}
         order = self._members(campaign_id, round_)
         return [ScreeningResult.model_validate(records[i]) for i in order if i in records]
+
+    def tally(self, campaign_id: str, settings_hash: str) -> tuple[int, int]:
+        """How many candidates a campaign has, and how many of them have a result under these settings; reads none."""
+        p, r = s.proposals.c, s.results.c
+        has = and_(r.candidate_id == p.candidate_id, r.settings_hash == _scope(campaign_id, settings_hash))
+        counts = func.count(p.candidate_id.distinct()), func.count(r.candidate_id.distinct())
+        query = select(*counts).select_from(s.proposals).outerjoin(s.results, has).where(p.campaign_id == campaign_id)
+        candidates, screened = self._rows(query)[0].values()
+        return candidates, screened
 
     def _members(self, campaign_id: str, round_: int | None = None) -> list[str]:
         """Ids of a campaign's candidates in its own order."""

@@ -1,6 +1,6 @@
 """The `redoxa` command. Results go to stdout, progress and notes to stderr.
 
-Exit codes: 0 done; 1 some of the work ended in error; 2 the input cannot be used; 130 interrupted.
+Exit codes: 0 done; 1 some of the work ended in error; 2 the input cannot be used; 130 interrupted, 143 by SIGTERM.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from cyclopts import App, CycloptsError, Parameter
 from cyclopts.validators import Number
 
 from data.errors import InputError, RedoxaError
+from pipeline import interrupt
 
 if TYPE_CHECKING:
     from pipeline.session import Session
@@ -71,7 +72,7 @@ def main() -> None:
     except RedoxaError as error:
         _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
-        _fail("interrupted; what was finished is in the store, run again to go on", 130)
+        _fail(interrupt.words(), interrupt.code())
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
@@ -104,12 +105,8 @@ def _full_disk() -> str:
 
 
 def _fail(message: str, code: int) -> None:
-    """Say it to people on stderr, to machines on stdout too, and end."""
-    if "--json" in sys.argv:
-        from pipeline.console import emit
-
-        emit("error", error=message, exit_code=code)
-    sys.stderr.write(f"redoxa: {message}\n")
+    """Say it and end."""
+    interrupt.complain(message, code)
     raise SystemExit(code)
 
 
@@ -186,9 +183,11 @@ def run(
     from pipeline.lookup import find_spec
     from pipeline.rounds import ended, report_is_current, told
     from pipeline.session import register, session_for
+    from pipeline.summary import kept
 
     spec = find_spec(store, campaign)
     campaign_id = register(store, spec)
+    interrupt.keeps(lambda: kept(store, spec))
     session = session_for(store, campaign_id)
     session.spec = spec
     try:

@@ -16,6 +16,7 @@ from data.shipped import shipped
 from generators import DEFAULT_GENERATOR
 from generators.base import BUDGET_s
 from pipeline.cli import DEFAULT_STORE, Json, Store
+from pipeline.interrupt import keeps
 
 Count = Annotated[int, Parameter(name=["-n", "--count"], validator=Number(gte=1, lte=1_000_000))]
 
@@ -147,6 +148,7 @@ def screen(
     if not files:
         raise StructureError("name at least one structure file")
     options = ScreenOptions(ion, campaign, workers, store, profile, orderings, barriers, exchange, trust_sites)
+    keeps(lambda: f"relaxations are kept in {store}" if store else "without --store nothing is kept")
     on_row = (lambda row: emit("screening", **json_row(row, options.ion))) if as_json else None
     rows = assess(structure_files(files), options, on_row)
     if not as_json:

@@ -45,17 +45,20 @@ def quiet_environment(home: Path) -> None:
 
 @contextmanager
 def ended_in_order() -> Iterator[None]:
-    """Let SIGTERM do what Ctrl-C does, and both end the block without a fault."""
+    """Let SIGTERM do what Ctrl-C does, and both end the block without a fault, in their own time."""
 
     def interrupt(_signal: int, _frame: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    watched = signal.set_wakeup_fd(-1)
     try:
         with suppress(KeyboardInterrupt):
             yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.set_wakeup_fd(watched)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -123,14 +126,14 @@ def _usual_port() -> Iterator[int]:
 
 def _own_server(port: int, timeout_s: float) -> Iterator[str]:
     url = f"http://127.0.0.1:{port}/api"
-    process, over = _started(port), threading.Event()
+    process, over = _started(url, port), threading.Event()
 
     def keep_up() -> None:
         """Start it again where it was killed: what it had to do is in its database, and those who ask ask again."""
         nonlocal process
         while not over.is_set():
             if process.poll() is not None:
-                process = _started(port)
+                process = _started(url, port)
             over.wait(2)
 
     keeper = threading.Thread(target=keep_up, daemon=True)
@@ -151,7 +154,7 @@ def _own_server(port: int, timeout_s: float) -> Iterator[str]:
             process.kill()
 
 
-def _started(port: int) -> subprocess.Popen[bytes]:
+def _started(url: str, port: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-m", "pipeline.prefect_env", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
         stdin=subprocess.PIPE,

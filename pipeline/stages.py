@@ -21,6 +21,7 @@ from data.store import Chunk, Cost, Selection
 from generators import GENERATORS
 from generators.base import Condition, Target
 from pipeline.campaign import CampaignSpec
+from pipeline.costs import Meter
 from pipeline.feedback import Calibration, calibrate, calibrated, compare, noted
 from pipeline.select import Choice, choose, score
 from pipeline.session import Session, session_for
@@ -54,15 +55,15 @@ def generate_chunk(where: str, campaign_id: str, round_: int, kind: str, chunk: 
     spec = session.spec
     step = next(step for step in spec.generate if step.kind == kind)
     size = min(CHUNK, step.count - chunk * CHUNK)
-    start = time.perf_counter()
+    meter, stage, start = Meter(session.store, campaign_id, round_), f"generate {kind}", time.perf_counter()
+
+    def on_step(done: int, total: int) -> None:
+        meter.so_far({stage: time.perf_counter() - start})
+        session.on_progress(stage, done, total)
+
     generator = load(GENERATORS, "generator", kind)(Path(step.checkpoint) if step.checkpoint else None)
     rng = np.random.default_rng([spec.seed, round_, zlib.crc32(kind.encode()), chunk])
-    crystals, labels = generator.sample(
-        size,
-        condition_of(spec, generator.aims),
-        rng,
-        lambda done, total: session.on_progress(f"generate {kind}", done, total),
-    )
+    crystals, labels = generator.sample(size, condition_of(spec, generator.aims), rng, on_step)
     candidates = [
         Candidate(
             crystal=crystal,
@@ -80,7 +81,7 @@ def generate_chunk(where: str, campaign_id: str, round_: int, kind: str, chunk: 
     ]
     seconds = time.perf_counter() - start
     session.store.add_chunk(Chunk(campaign_id, round_, kind, chunk, chunk * CHUNK), candidates, seconds)
-    session.store.add_costs(campaign_id, [Cost(round_, f"generate {kind}", size, size, seconds)])
+    meter.end([Cost(round_, stage, size, size, seconds)])
     return size
 
 
@@ -127,8 +128,8 @@ def screen_batch(where: str, campaign_id: str, round_: int, ids: Sequence[str]) 
 
     session = session_for(where, campaign_id)
     known = session.store.by_id(ids, campaign_id)
-    stats = FunnelStats()
-    verdicts: Counter[str] = Counter()
+    meter, verdicts = Meter(session.store, campaign_id, round_), Counter[str]()
+    stats = FunnelStats(on_job=meter.so_far)
 
     def on_progress(_stage: str, done: int, total: int) -> None:
         session.on_progress("screen", done, total)
@@ -145,10 +146,9 @@ def screen_batch(where: str, campaign_id: str, round_: int, ids: Sequence[str]) 
             if not result.is_lost:
                 session.store.add_result(campaign_id, result)
             verdicts[result.verdict.value] += 1
+            meter.so_far(stats.seconds)
     finally:
-        session.store.add_costs(
-            campaign_id, [Cost(round_, c.stage, c.entered, c.passed, c.seconds) for c in stats.stages]
-        )
+        meter.end([Cost(round_, c.stage, c.entered, c.passed, c.seconds) for c in stats.stages])
     return dict(verdicts)
 
 
@@ -226,10 +226,11 @@ def _profiled(session: Session, round_: int, result: ScreeningResult) -> Screeni
     from screening.profile import with_profile
 
     candidate = session.store.by_id([result.candidate_id], session.campaign_id)[result.candidate_id]
-    stats = FunnelStats()
+    meter, stage = Meter(session.store, session.campaign_id, round_), "relax_between"
+    stats = FunnelStats(on_job=lambda seconds: meter.so_far({stage: sum(seconds.values())}))
     found = with_profile(candidate, result, session.spec.screening, session.context, stats)
-    if (seconds := sum(c.seconds for c in stats.stages)) > 0:
-        session.store.add_costs(session.campaign_id, [Cost(round_, "relax_between", 1, 1, seconds)])
+    if (seconds := sum(stats.seconds.values())) > 0:
+        meter.end([Cost(round_, stage, 1, 1, seconds)])
     return found
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from data.database import store_name
+from data.store import Store
+from pipeline.campaign import CampaignSpec
 from pipeline.console import say, table
 from pipeline.tables import funnel_rows, in_order, top_rows
 
@@ -28,3 +31,11 @@ def print_summary(where: str, summary: dict[str, Any]) -> None:
     name = summary["campaign"]
     waiting = summary["waiting_for_approval"]
     say(f"Next: {'redoxa queue list, or ' if waiting else ''}redoxa export {name} {name}.zip for crystals and numbers")
+
+
+def kept(where: str, spec: CampaignSpec) -> str:
+    """What of a campaign is in the store by now, in words."""
+    store = Store.open(where, create=False)
+    candidates, screened = store.tally(spec.id, spec.screening.settings_hash)
+    store.close()
+    return f"{store_name(where)} keeps {candidates} candidates, {screened} of them screened"

@@ -45,7 +45,8 @@ def in_order(rows: Sequence[Mapping[str, object]], first: Sequence[str], last: S
 def funnel_rows(where: str, campaign_id: str) -> list[dict[str, Any]]:
     """One row a stage: how many entered and passed, what it took, and the commonest reasons to end there.
 
-    Numbers come from the results, so they add up whatever was interrupted; seconds are of work that was completed.
+    Numbers come from the results, so they add up whatever was interrupted; seconds are of
+    all that was computed, but for the last ones of a process that was killed.
     """
     session = session_for(where, campaign_id)
     entered: Counter[str] = Counter()

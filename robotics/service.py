@@ -11,8 +11,6 @@ look at: a share that was away for a while costs no request.
 from __future__ import annotations
 
 import math
-import os
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,6 +25,7 @@ from robotics.overrides import carried
 from robotics.safety import check, is_allowed, refusals, rules_version
 from robotics.stop_mark import stop_reason
 from robotics.transitions import LATE
+from robotics.worker_name import has_died, this_worker
 
 if TYPE_CHECKING:
     from robotics.queue import LabQueue
@@ -97,7 +96,7 @@ def run_queue(
         queue: where requests come from and measurements go.
         driver: the laboratory.
         campaign: only this campaign's requests; all by default.
-        worker: a name for people, and for `has_died`; host and process id by default.
+        worker: a name for people, and for `has_died`; that of `this_worker` by default.
         on_progress: is told how many requests are finished, of how many.
         options: leases, pauses, deadline.
 
@@ -106,25 +105,6 @@ def run_queue(
     """
     run = _Run(queue, driver, campaign, worker or this_worker(), options or ServiceOptions())
     return run.work(on_progress or (lambda _what, _done, _total: None))
-
-
-def this_worker() -> str:
-    """Name of this process: ``host:pid``."""
-    return f"{socket.gethostname()}:{os.getpid()}"
-
-
-def has_died(worker: str) -> bool:
-    """Whether a worker named by `this_worker` ran on this host and is no longer there (its lease need not run out)."""
-    host, _, pid = worker.rpartition(":")
-    if host != socket.gethostname() or not pid.isdigit() or int(pid) == os.getpid():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
 
 
 @dataclass

@@ -48,6 +48,13 @@ class FunnelStats:
     relaxations: int = 0
     """Relaxations and other jobs computed, not those found in the cache."""
     cached: int = 0
+    on_job: Callable[[dict[str, float]], None] = lambda _seconds: None
+    """Called with the seconds of each stage so far, whenever those of a job have been added."""
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Seconds of each stage so far."""
+        return {name: cost.seconds for name, cost in self.by_stage.items()}
 
     @property
     def stages(self) -> list[StageCost]:
@@ -242,6 +249,7 @@ class _Run:
             self.context.cache.put(finished.job_id, finished.outcome)
             if askers:
                 self.stats.spent(askers[0].request.stage, finished.outcome.seconds)
+                self.stats.on_job(self.stats.seconds)
         for walk, request in askers:
             request.outcome = finished
             if finished.died:

@@ -38,7 +38,7 @@ class Finished:
 
 def command(*args: object) -> list[str]:
     """The `redoxa` command of this interpreter, without relying on the PATH."""
-    return [sys.executable, "-c", "from pipeline.cli import main; main()", *map(str, args)]
+    return [sys.executable, "-c", "from pipeline.main import main; main()", *map(str, args)]
 
 
 def redoxa(*args: object, cwd: Path, env: dict[str, str] | None = None, timeout: float = 900) -> Finished:

@@ -59,7 +59,7 @@ def test_a_terminal_ends_a_run_and_its_prefect_server(by: signal.Signals, code: 
     assert process.returncode == code
     assert "Traceback" not in said
     assert "ERROR" not in said
-    assert code != 130 or said.splitlines()[-1].startswith("redoxa: interrupted; what was finished is in the store")
+    assert code != 130 or said.splitlines()[-1].startswith("redoxa: interrupted; runs/redoxa.db keeps ")
     assert no_orphans(tmp_path)
 
 

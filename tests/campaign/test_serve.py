@@ -116,5 +116,5 @@ def final_state(run: dict[str, object]) -> object:
 
 def test_the_page_of_a_server_on_any_port_asks_that_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
-    for url in _own_server(_free_port(), 120):
+    for url in _own_server(free_port(), 120):
         assert httpx.get(f"{url.removesuffix('/api')}/ui-settings").json()["api_url"] == url

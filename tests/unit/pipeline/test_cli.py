@@ -245,8 +245,9 @@ def test_an_interruption_says_what_it_leaves(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("pipeline.doctor.checks", interrupted)
+    monkeypatch.setattr("pipeline.interrupt._kept", [])
     code, _, err = run(capsys, "doctor")
-    assert (code, err) == (130, "redoxa: interrupted; what was finished is in the store, run again to go on\n")
+    assert (code, err) == (130, "redoxa: interrupted; what was finished is kept; to go on: redoxa doctor\n")
 
 
 @pytest.mark.parametrize(("first", "told"), [(KeyboardInterrupt, KeyboardInterrupt), (ValueError, RedoxaError)])

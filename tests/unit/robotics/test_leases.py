@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -16,6 +20,7 @@ from robotics.audit import verify_audit
 from robotics.errors import LeaseError
 from robotics.queue import MAX_ATTEMPTS, LabQueue
 from robotics.service import ServiceOptions, run_queue
+from robotics.worker_name import has_died, this_worker
 from tests.unit.data.faults import Time, cut
 from tests.unit.data.faults import quick as quick
 from tests.unit.robotics.conftest import Clock
@@ -178,6 +183,34 @@ def test_a_request_that_a_person_holds_at_the_last_look_is_let_go(queue: LabQueu
     assert (report.lost, report.measured) == ([first], [second])
     assert queue.get(first).state is RequestState.HELD
     assert lab.arrivals == {second: 1}
+
+
+def test_workers_know_the_dead_of_their_own_place_only() -> None:
+    host, pid, place, start = this_worker().split(":")
+    gone = str(2**22 + 1)
+    assert has_died(f"{host}:{gone}:{place}:{start}")
+    assert not has_died(this_worker())
+    assert not has_died(f"{host}:{gone}:another:{start}")
+    for untold in (f"{host}:{gone}", f"{host}:{gone}::", "Ada"):
+        assert not has_died(untold)
+    assert has_died(f"{host}:{pid}:{place}:{int(start) - 1}")  # its pid is ours by now
+    assert not has_died(f"{host}:{pid}:{place}:")
+
+
+def test_containers_of_one_host_name_do_not_take_each_other_for_dead() -> None:
+    """Two pid namespaces, as two containers have them."""
+    code = "from robotics.worker_name import this_worker; print(this_worker())"
+    python, other = [sys.executable, "-c"], ["unshare", "--pid", "--fork", "--mount-proc"]
+    if shutil.which("unshare") is None or subprocess.run([*other, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this machine does not let us make a pid namespace")
+    there = subprocess.run([*other, *python, code], capture_output=True, text=True, check=True).stdout.strip()
+    here = subprocess.run([*python, code], capture_output=True, text=True, check=True).stdout.strip()
+    assert there.split(":")[:2] == [socket.gethostname(), "1"]
+    assert not has_died(there)
+    assert has_died(here)
+    ask = f"from robotics.worker_name import has_died; print(has_died({here!r}), has_died({this_worker()!r}))"
+    asked = subprocess.run([*other, *python, ask], capture_output=True, text=True, check=True)
+    assert asked.stdout.split() == ["False", "False"]
 
 
 def life(queue: LabQueue) -> list[tuple[str, str, str]]:

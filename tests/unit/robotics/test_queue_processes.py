@@ -113,7 +113,7 @@ import os, sys, time
 from data.database import open_engine
 from data.lab import Measurement, Outcome
 from robotics.queue import LabQueue
-from robotics.service import has_died, this_worker
+from robotics.worker_name import has_died, this_worker
 from sqlalchemy import func, select
 from data.schema_lab import requests
 queue, worker, laboratory = LabQueue(open_engine(sys.argv[1])), this_worker(), sys.argv[2]

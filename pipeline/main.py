@@ -1,0 +1,13 @@
+"""Where the `redoxa` command begins: it can be interrupted before anything else is imported."""
+
+from __future__ import annotations
+
+from pipeline.interrupt import interruptible
+
+
+def main() -> None:
+    """Run the command."""
+    with interruptible():
+        from pipeline import cli
+
+        cli.main()
