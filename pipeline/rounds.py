@@ -51,9 +51,11 @@ def all_complete(session: Session) -> str:
 
 
 def budget_spent(session: Session, round_: int) -> str:
-    """Why the round may not begin, or an empty string. The first round always may."""
+    """Why the round may not begin, or an empty string. The first round always may, and one that has begun goes on."""
     budget = session.spec.stop.budget_minutes
-    if budget is None or round_ == 0 or stages.screening_minutes(session) < budget:
+    if budget is None or round_ == 0 or session.store.chunks(session.campaign_id, round_):
+        return ""
+    if stages.screening_minutes(session) < budget:
         return ""
     return f"the budget of {budget:g} minutes is spent"
 

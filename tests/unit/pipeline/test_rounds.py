@@ -165,6 +165,10 @@ def test_the_budget_ends_a_campaign(calls: Calls, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(stages, "screening_minutes", lambda _session: 2.0)
     assert spent.run() == ended(spent.session) == "the budget of 1 minutes is spent"
     assert spent.done == []
+    spent.session.store.add_chunk(Chunk(spent.session.campaign_id, 1, "substitution", 0, 0), [], 0.0)
+    assert ended(spent.session) == ""  # what has begun is worked off, and its results are taken back
+    assert spent.run() == "the budget of 1 minutes is spent"
+    assert complete_rounds(spent.session) == [True, True, False]
 
 
 def test_a_round_that_waits_for_a_person_is_not_complete(calls: Calls) -> None:
