@@ -159,6 +159,10 @@ class Stop(Section):
     )
 
 
+SILENCE_MINUTES = 60.0
+"""How long a run may go on without writing anything; one relaxation of a large cell takes minutes."""
+
+
 class Schedule(Section):
     """When `redoxa serve` runs the campaign: exactly one of the three."""
 
@@ -168,6 +172,11 @@ class Schedule(Section):
         default=False, description="whenever it can go on: at first, on an approval, on what the laboratory gives back"
     )
     rounds_per_run: int = Field(default=1, ge=1, le=10_000, description="rounds that are completed each time")
+    silence_minutes: float = Field(
+        default=SILENCE_MINUTES,
+        gt=0,
+        description="a run that has written nothing for so long is told: see `redoxa status`",
+    )
 
     @model_validator(mode="after")
     def _one(self) -> Schedule:

@@ -9,7 +9,7 @@ from data.database import aware
 from data.errors import RedoxaError
 from data.lab import RequestState
 from data.store import Run
-from pipeline.campaign import Schedule
+from pipeline.campaign import SILENCE_MINUTES, Schedule
 from pipeline.cron import last_due
 from pipeline.lab_calls import why_held
 from pipeline.rounds import ended
@@ -18,9 +18,6 @@ from robotics.stop_mark import find_mark
 
 GRACE = timedelta(minutes=10)
 """How long after its time a tick may still begin without being missed."""
-
-SILENCE = timedelta(minutes=60)
-"""How long a run may go on without writing anything; one relaxation of a large cell takes minutes."""
 
 
 class Watchdog:
@@ -74,20 +71,15 @@ def held(session: Session) -> list[str]:
     return [f"{row.request.formula} {row.request_id}: {why[row.request_id]}" for row in rows]
 
 
-def trouble(session: Session, now: datetime, silence: timedelta = SILENCE) -> list[str]:
-    """Everything that is wrong with how a campaign goes on, a line each.
-
-    Args:
-        session: of the campaign.
-        now: against which it is judged.
-        silence: how long a run may go on without writing anything.
-    """
-    store, key = session.store, session.campaign_id
+def trouble(session: Session, now: datetime) -> list[str]:
+    """Everything that is wrong with how a campaign goes on, a line each, as judged now."""
+    store, key, schedule = session.store, session.campaign_id, session.spec.schedule
+    silence = timedelta(minutes=SILENCE_MINUTES if schedule is None else schedule.silence_minutes)
     last = next(reversed(store.runs(key)), None)
     found = [] if last is None else list(_of_the_run(last, store.last_written(key), now, silence))
-    if session.spec.schedule is not None and not ended(session):
+    if schedule is not None and not ended(session):
         (own,) = [row for row in store.campaigns() if row["id"] == key]
-        found += _of_the_schedule(session.spec.schedule, last, aware(own["created_at"]), now)
+        found += _of_the_schedule(schedule, last, aware(own["created_at"]), now)
     return found
 
 

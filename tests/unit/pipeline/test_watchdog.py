@@ -85,7 +85,8 @@ def test_a_run_that_has_fallen_silent_is_told(calls: Calls) -> None:
     assert trouble(calls.session, after(59)) == []
     (line,) = trouble(calls.session, after(61))
     assert "has written nothing since" in line
-    (line,) = trouble(calls.session, after(6), timedelta(minutes=5))
+    sooner = started(schedule={"every_minutes": 60, "silence_minutes": 5})
+    (line,) = trouble(sooner.session, after(6))
     assert "it hangs, or its process was killed" in line
 
 
