@@ -27,16 +27,20 @@ def begun(*args: object, cwd: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(command(*args), cwd=cwd, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
 
 
-def wait_for(table: str, folder: Path, process: subprocess.Popen[str]) -> None:
-    """Until a campaign has written a row of this table."""
+def rows(table: str, folder: Path) -> int:
+    """How many rows a campaign has written; none where there is no store or no table yet."""
     where = f"file:{folder}/runs/redoxa.db?mode=ro"
-    while True:
-        with (
-            contextlib.suppress(sqlite3.OperationalError),  # no store or no table yet
-            contextlib.closing(sqlite3.connect(where, uri=True)) as connection,
-        ):
-            if connection.execute(f"select 1 from {table} limit 1").fetchone():
-                return
+    with (
+        contextlib.suppress(sqlite3.OperationalError),
+        contextlib.closing(sqlite3.connect(where, uri=True)) as connection,
+    ):
+        return int(connection.execute(f"select count(*) from {table}").fetchone()[0])
+    return 0
+
+
+def wait_for(table: str, folder: Path, process: subprocess.Popen[str], before: int = 0) -> None:
+    """Until a process has written a row of this table."""
+    while rows(table, folder) <= before:
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
 
@@ -64,8 +68,9 @@ def test_interrupted_at_every_stage_a_campaign_ends_where_an_undisturbed_one_end
     assert done.code == 0, done.err
     how = [name for _ in range(3) for name in BY]
     for nth, table in enumerate(("campaigns", "chunks", "relaxations", "results", "selections", "measurements")):
+        before = rows(table, tmp_path)
         process = begun("run", TINY, *(["--no-prefect"] if nth % 2 else []), cwd=tmp_path)
-        wait_for(table, tmp_path, process)
+        wait_for(table, tmp_path, process, before)
         last = interrupt(process, how[nth])
         assert last.startswith("redoxa: interrupted; runs/redoxa.db keeps ")
         assert f"of them screened; to go on: redoxa run {TINY}" in last
