@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+TYPES := build/types/redoxa
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: discover test test-slow test-sevennet test-mace lint benchmarks clean
@@ -26,9 +27,12 @@ test-sevennet test-mace: test-%: pyproject.toml constraints.txt
 	@$(VENV)-$*/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[test,$*]"
 	@$(VENV)-$*/bin/python -m pytest tests/unit/screening/test_extra_potentials.py
 
+# Mypy finds the package by its folders' names, as Python does by what is installed.
 lint: $(VENV)/.installed-tests
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@mkdir -p $(TYPES)
+	@cd $(TYPES) && ln -sfn ../../../redoxa/*.py ../../../data ../../../generators ../../../screening ../../../robotics ../../../pipeline .
 	@$(BIN)/mypy
 
 # Torch comes first and with pip: a resolver that sees it late would take a build with gigabytes of CUDA.

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data.whole import whole
-from screening.usable_share import known_capacities, leave_families_out
+from redoxa.data.whole import whole
+from redoxa.screening.usable_share import known_capacities, leave_families_out
 
 FORMER_SIGMA = 0.10
 """Relative, of a theoretical capacity, before shares were learned."""

@@ -24,26 +24,26 @@ import numpy as np
 import torch
 from ase.data import atomic_numbers
 
-from data.chemistry import is_charge_balanced
-from data.datasets import prepare, shared_dir
-from data.fingerprint import fingerprint, spacegroup
-from data.records import Crystal
-from data.reference import load_reference
-from data.registry import load as load_kind
-from data.tables import load_known_materials
-from generators import GENERATORS
-from generators.base import Condition, Generator
-from generators.evaluate.matching import compare, match_values
-from generators.evaluate.table import Sample
-from generators.evaluate.uniqueness import first_equals
-from generators.evaluate.validity import is_valid_structure, sanity_complaint
-from generators.evaluate.values import Value
-from generators.noise.flow import FlowGenerator
-from generators.noise.from_noise import NoiseSettings
-from pipeline.evaluate.relaxation import relax_all
-from pipeline.evaluate.stability import relaxed_rows, stability_values
-from pipeline.evaluate.truths import read_truths
-from screening.stability import Hulls
+from redoxa.data.chemistry import is_charge_balanced
+from redoxa.data.datasets import prepare, shared_dir
+from redoxa.data.fingerprint import fingerprint, spacegroup
+from redoxa.data.records import Crystal
+from redoxa.data.reference import load_reference
+from redoxa.data.registry import load as load_kind
+from redoxa.data.tables import load_known_materials
+from redoxa.generators import GENERATORS
+from redoxa.generators.base import Condition, Generator
+from redoxa.generators.evaluate.matching import compare, match_values
+from redoxa.generators.evaluate.table import Sample
+from redoxa.generators.evaluate.uniqueness import first_equals
+from redoxa.generators.evaluate.validity import is_valid_structure, sanity_complaint
+from redoxa.generators.evaluate.values import Value
+from redoxa.generators.noise.flow import FlowGenerator
+from redoxa.generators.noise.from_noise import NoiseSettings
+from redoxa.pipeline.evaluate.relaxation import relax_all
+from redoxa.pipeline.evaluate.stability import relaxed_rows, stability_values
+from redoxa.pipeline.evaluate.truths import read_truths
+from redoxa.screening.stability import Hulls
 
 METALS = "Fe Mn Co Ni V Ti"
 ANIONS = "P O F S"

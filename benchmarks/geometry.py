@@ -21,20 +21,20 @@ import numpy as np
 import torch
 from cyclopts import App
 
-from data.errors import PotentialError, StructureError
-from data.records import Crystal
-from data.shipped import shipped
-from data.symmetric import SymmetricCrystal, symmetric
-from data.wyckoff import Floats
-from generators.base import Condition
-from generators.geometry.flow import GeometryNetwork, flow, load_geometry
-from generators.geometry.free_space import FreeState, place
-from generators.geometry.training import GeometryTask, displacement_of
-from generators.orbits.generator import OrbitsGenerator
-from generators.training.batches import batches_by_size
-from screening.potential import Potential, load_potential
-from screening.relax import relax
-from screening.symmetric_relax import relax_symmetric
+from redoxa.data.errors import PotentialError, StructureError
+from redoxa.data.records import Crystal
+from redoxa.data.shipped import shipped
+from redoxa.data.symmetric import SymmetricCrystal, symmetric
+from redoxa.data.wyckoff import Floats
+from redoxa.generators.base import Condition
+from redoxa.generators.geometry.flow import GeometryNetwork, flow, load_geometry
+from redoxa.generators.geometry.free_space import FreeState, place
+from redoxa.generators.geometry.training import GeometryTask, displacement_of
+from redoxa.generators.orbits.generator import OrbitsGenerator
+from redoxa.generators.training.batches import batches_by_size
+from redoxa.screening.potential import Potential, load_potential
+from redoxa.screening.relax import relax
+from redoxa.screening.symmetric_relax import relax_symmetric
 
 app = App()
 

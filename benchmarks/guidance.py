@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from data.datasets import LABELS, CrystalData, load
-from generators.base import Condition, Target
-from generators.graph import N_TYPES
-from generators.noise.diffusion import DiffusionGenerator
-from generators.noise.from_noise import NoiseSettings
-from generators.noise.samplers import SamplerSettings
+from redoxa.data.datasets import LABELS, CrystalData, load
+from redoxa.generators.base import Condition, Target
+from redoxa.generators.graph import N_TYPES
+from redoxa.generators.noise.diffusion import DiffusionGenerator
+from redoxa.generators.noise.from_noise import NoiseSettings
+from redoxa.generators.noise.samplers import SamplerSettings
 
 Floats = npt.NDArray[np.float64]
 RANGES = ((1.0, 2.0), (2.0, 3.0), (3.0, 4.0), (4.0, 5.0))

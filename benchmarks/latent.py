@@ -16,21 +16,21 @@ import torch
 from cyclopts import run
 
 from benchmarks.wyckoff import DISCRETE, bare, decorated, template_at
-from data.crystal import CrystalBatch
-from data.sequences import SequenceData, load_sequences
-from generators.base import Condition, Target
-from generators.vae.crystal_graph import graphs_of, joined
-from generators.vae.electrodes import electrodes_for, on_scale
-from generators.vae.generator import VaeGenerator
-from generators.vae.latent import Goal, LatentSpace, goals_for, information_gap, mutual_information
-from generators.vae.network import PROPERTIES, kl_by_dimension
-from generators.vae.training import batch_of, labels_of
-from generators.wyckoff.grammar import Wish
-from generators.wyckoff.network import Context
-from generators.wyckoff.objective import Sequences, log_likelihood
-from generators.wyckoff.sampler import Request
-from generators.wyckoff.sequence import sane_crystal
-from generators.wyckoff.training import sequence_batches
+from redoxa.data.crystal import CrystalBatch
+from redoxa.data.sequences import SequenceData, load_sequences
+from redoxa.generators.base import Condition, Target
+from redoxa.generators.vae.crystal_graph import graphs_of, joined
+from redoxa.generators.vae.electrodes import electrodes_for, on_scale
+from redoxa.generators.vae.generator import VaeGenerator
+from redoxa.generators.vae.latent import Goal, LatentSpace, goals_for, information_gap, mutual_information
+from redoxa.generators.vae.network import PROPERTIES, kl_by_dimension
+from redoxa.generators.vae.training import batch_of, labels_of
+from redoxa.generators.wyckoff.grammar import Wish
+from redoxa.generators.wyckoff.network import Context
+from redoxa.generators.wyckoff.objective import Sequences, log_likelihood
+from redoxa.generators.wyckoff.sampler import Request
+from redoxa.generators.wyckoff.sequence import sane_crystal
+from redoxa.generators.wyckoff.training import sequence_batches
 
 ACTIVE = 0.01
 """Variance of a dimension's mean over crystals from which on it counts as active (arXiv:1509.00519)."""

@@ -17,17 +17,17 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from data.errors import CanBeBoughtError, GenerationError, NoPrecursorError, RedoxaError
-from data.lab import ExperimentRequest
-from data.records import Crystal, Estimate, WorkingIon, reduced_formula
-from data.registry import load
-from data.whole import whole
-from generators import GENERATORS as KINDS
-from pipeline.campaign import Chemistry
-from pipeline.generate import Request
-from pipeline.sampling import drawn
-from robotics.recipe import plan_recipe
-from robotics.safety import check
+from redoxa.data.errors import CanBeBoughtError, GenerationError, NoPrecursorError, RedoxaError
+from redoxa.data.lab import ExperimentRequest
+from redoxa.data.records import Crystal, Estimate, WorkingIon, reduced_formula
+from redoxa.data.registry import load
+from redoxa.data.whole import whole
+from redoxa.generators import GENERATORS as KINDS
+from redoxa.pipeline.campaign import Chemistry
+from redoxa.pipeline.generate import Request
+from redoxa.pipeline.sampling import drawn
+from redoxa.robotics.recipe import plan_recipe
+from redoxa.robotics.safety import check
 
 GENERATORS = ("template", "substitution", "orbits", "vae", "flow")
 IONS: tuple[WorkingIon, ...] = ("Li", "Na", "K", "Mg", "Ca", "Zn")

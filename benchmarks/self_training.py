@@ -15,13 +15,13 @@ import json
 import math
 from pathlib import Path
 
-from generators.evaluate.values import share
-from generators.orbits.self_training import FineTuning
-from pipeline.evaluate.relaxation import relax_all
-from pipeline.generate import Request
-from pipeline.self_training import Outcome, Plan, self_train
-from pipeline.self_training_files import print_rounds, write_outcome
-from pipeline.self_training_rows import Found
+from redoxa.generators.evaluate.values import share
+from redoxa.generators.orbits.self_training import FineTuning
+from redoxa.pipeline.evaluate.relaxation import relax_all
+from redoxa.pipeline.generate import Request
+from redoxa.pipeline.self_training import Outcome, Plan, self_train
+from redoxa.pipeline.self_training_files import print_rounds, write_outcome
+from redoxa.pipeline.self_training_rows import Found
 
 ELEMENTS = "Li,Fe,Mn,Co,Ni,V,Ti,P,O,F,S"
 

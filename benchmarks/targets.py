@@ -14,15 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
-from data.reference import load_reference
-from data.symmetric import symmetric
-from data.tables import load_known_materials
-from generators.evaluate.values import median, share
-from generators.orbits.generator import OrbitsGenerator
-from pipeline.evaluate.relaxation import relax_all
-from pipeline.generate import Request
-from pipeline.self_training_rows import Judge, entropy
-from screening.stability import Hulls
+from redoxa.data.reference import load_reference
+from redoxa.data.symmetric import symmetric
+from redoxa.data.tables import load_known_materials
+from redoxa.generators.evaluate.values import median, share
+from redoxa.generators.orbits.generator import OrbitsGenerator
+from redoxa.pipeline.evaluate.relaxation import relax_all
+from redoxa.pipeline.generate import Request
+from redoxa.pipeline.self_training_rows import Judge, entropy
+from redoxa.screening.stability import Hulls
 
 ELEMENTS = "Li,Fe,Mn,Co,Ni,V,Ti,P,O,F,S"
 

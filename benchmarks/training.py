@@ -22,21 +22,21 @@ import torch
 from generation import condition_for, held_out_file
 from torch.utils.flop_counter import FlopCounterMode
 
-from data.datasets import load
-from data.registry import load as load_kind
-from data.sequences import prepare_sequences
-from data.skeletons import load_templates
-from generators import GENERATORS
-from generators.noise.from_noise import FromNoise
-from generators.noise.training import NoiseTask
-from generators.orbits.decorator_training import DecoratorTask, prepare_graphs
-from generators.orbits.generator import OrbitsGenerator
-from generators.training.loop import Task, TrainConfig, train
-from generators.vae.generator import VaeGenerator
-from generators.vae.training import VaeTask
-from generators.wyckoff.grammar import Wish
-from generators.wyckoff.sequence import WyckoffModel
-from generators.wyckoff.training import WyckoffTask
+from redoxa.data.datasets import load
+from redoxa.data.registry import load as load_kind
+from redoxa.data.sequences import prepare_sequences
+from redoxa.data.skeletons import load_templates
+from redoxa.generators import GENERATORS
+from redoxa.generators.noise.from_noise import FromNoise
+from redoxa.generators.noise.training import NoiseTask
+from redoxa.generators.orbits.decorator_training import DecoratorTask, prepare_graphs
+from redoxa.generators.orbits.generator import OrbitsGenerator
+from redoxa.generators.training.loop import Task, TrainConfig, train
+from redoxa.generators.vae.generator import VaeGenerator
+from redoxa.generators.vae.training import VaeTask
+from redoxa.generators.wyckoff.grammar import Wish
+from redoxa.generators.wyckoff.sequence import WyckoffModel
+from redoxa.generators.wyckoff.training import WyckoffTask
 
 NAMES = ("flow", "diffusion", "orbits", "vae", "wyckoff")
 

@@ -24,21 +24,21 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import spearmanr
 
-from data.chemistry import removable_ions
-from data.datasets import shared_dir
-from data.prototypes import Prototype, load_prototypes
-from data.records import Crystal
-from data.reference import load_reference
-from data.whole import whole
-from screening.calibration import (
+from redoxa.data.chemistry import removable_ions
+from redoxa.data.datasets import shared_dir
+from redoxa.data.prototypes import Prototype, load_prototypes
+from redoxa.data.records import Crystal
+from redoxa.data.reference import load_reference
+from redoxa.data.whole import whole
+from redoxa.screening.calibration import (
     Anchor,
     VoltageCalibration,
     leave_families_out,
     second_metals_eV,
     shipped_calibration,
 )
-from screening.known_electrodes import KnownElectrode, anchor, compute_known, measured_voltages_V
-from screening.topotaxy import same_host
+from redoxa.screening.known_electrodes import KnownElectrode, anchor, compute_known, measured_voltages_V
+from redoxa.screening.topotaxy import same_host
 
 OTHERS = {
     "olivine LiFePO4": (3.43, "Padhi, J. Electrochem. Soc. 144, 1188 (1997)"),

@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from cyclopts import run
 
-from data.sequences import SequenceData, load_sequences
-from data.skeletons import Template, template_of
-from data.symmetric import Orbit, SymmetricCrystal
-from generators.wyckoff.grammar import Draft, Wish
-from generators.wyckoff.objective import Sequences, context_for, log_likelihood
-from generators.wyckoff.sequence import WyckoffModel, sane_crystal
-from generators.wyckoff.training import sequence_batches
+from redoxa.data.sequences import SequenceData, load_sequences
+from redoxa.data.skeletons import Template, template_of
+from redoxa.data.symmetric import Orbit, SymmetricCrystal
+from redoxa.generators.wyckoff.grammar import Draft, Wish
+from redoxa.generators.wyckoff.objective import Sequences, context_for, log_likelihood
+from redoxa.generators.wyckoff.sequence import WyckoffModel, sane_crystal
+from redoxa.generators.wyckoff.training import sequence_batches
 
 DISCRETE = ("group", "element", "position")
 

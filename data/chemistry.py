@@ -15,7 +15,7 @@ from itertools import pairwise
 from math import gcd
 from typing import Literal
 
-from data.units import FARADAY_MAH_PER_MOL, ION_VALENCE
+from redoxa.data.units import FARADAY_MAH_PER_MOL, ION_VALENCE
 
 OXIDATION_STATES: Mapping[str, tuple[int, ...]] = {
     "H": (1, -1),

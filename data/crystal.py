@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from data.records import Crystal
+from redoxa.data.records import Crystal
 
 if TYPE_CHECKING:
     from torch_geometric.data import Batch

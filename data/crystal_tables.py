@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
-from data.errors import InputError
+from redoxa.data.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd

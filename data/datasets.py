@@ -17,8 +17,8 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from data.crystal_tables import one_name_each, read_crystal_table
-from data.errors import InputError
+from redoxa.data.crystal_tables import one_name_each, read_crystal_table
+from redoxa.data.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from ase.geometry import minkowski_reduce
 
-from data.errors import StructureError
-from data.records import Crystal
+from redoxa.data.errors import StructureError
+from redoxa.data.records import Crystal
 
 Floats = npt.NDArray[np.float64]
 

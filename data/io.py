@@ -13,10 +13,10 @@ from typing import Final
 
 import numpy as np
 
-from data.errors import StructureError
-from data.formats.found import Outcome, Reading
-from data.records import Crystal
-from data.structures import to_atoms, to_structure
+from redoxa.data.errors import StructureError
+from redoxa.data.formats.found import Outcome, Reading
+from redoxa.data.records import Crystal
+from redoxa.data.structures import to_atoms, to_structure
 
 MAX_BYTES = 20_000_000
 READABLE = "CIF (.cif), POSCAR/CONTCAR (.vasp, .poscar), extended XYZ (.xyz, .extxyz), JSON (.json)"
@@ -64,10 +64,10 @@ def _named(name: str, outcome: Outcome) -> Outcome:
 
 
 def _read_text_of(path: Path, text: str, trust_sites: bool) -> list[Outcome]:
-    from data.formats.cif import read_cif
-    from data.formats.extxyz import read_extxyz
-    from data.formats.json_forms import read_json
-    from data.formats.poscar import read_poscar
+    from redoxa.data.formats.cif import read_cif
+    from redoxa.data.formats.extxyz import read_extxyz
+    from redoxa.data.formats.json_forms import read_json
+    from redoxa.data.formats.poscar import read_poscar
 
     suffix = path.suffix.lower()
     if suffix == ".cif":

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from data.records import Crystal, Estimate, Record, WorkingIon
+from redoxa.data.records import Crystal, Estimate, Record, WorkingIon
 
 
 class Precursor(Record):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from data.errors import LostStoreError
+from redoxa.data.errors import LostStoreError
 
 Result = TypeVar("Result")
 

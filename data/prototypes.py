@@ -17,8 +17,8 @@ import yaml
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
-from data.errors import InputError, UnknownKindError
-from data.records import Crystal, Record, WorkingIon
+from redoxa.data.errors import InputError, UnknownKindError
+from redoxa.data.records import Crystal, Record, WorkingIon
 
 LIBRARIES = ("electrodes",)
 Floats = NDArray[np.float64]
@@ -132,7 +132,7 @@ def prototype(name: str) -> Prototype:
 
 def read_library(library: str) -> list[object]:
     """The raw entries of ``data/library/<library>.yaml``."""
-    text = (files("data") / "library" / f"{library}.yaml").read_text(encoding="utf-8")
+    text = (files("redoxa.data") / "library" / f"{library}.yaml").read_text(encoding="utf-8")
     loader = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader  # the same grammar, ten times faster
     entries = yaml.load(text, Loader=loader)  # noqa: S506
     if not isinstance(entries, list):

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from pydantic import Field, JsonValue
 
-from data.errors import InputError
-from data.records import Record
+from redoxa.data.errors import InputError
+from redoxa.data.records import Record
 
 
 class Source(Record):

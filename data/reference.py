@@ -13,8 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from data.errors import InputError
-from data.shipped import shipped
+from redoxa.data.errors import InputError
+from redoxa.data.shipped import shipped
 
 if TYPE_CHECKING:
     import pyarrow as pa

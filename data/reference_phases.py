@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import ConfigDict, Field
 
-from data.chemistry import radius_scale
-from data.errors import InputError
-from data.prototypes import Site, build_crystal, primitive_lattice, read_library
-from data.records import Crystal, Record
+from redoxa.data.chemistry import radius_scale
+from redoxa.data.errors import InputError
+from redoxa.data.prototypes import Site, build_crystal, primitive_lattice, read_library
+from redoxa.data.records import Crystal, Record
 
 PLACEHOLDERS = ("A", "M", "T", "X", "Z")
 """Site labels that stand for an element; none of them is one."""

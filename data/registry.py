@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from data.errors import UnknownKindError
+from redoxa.data.errors import UnknownKindError
 
 
 def load(registry: Mapping[str, str], what: str, name: str) -> Any:

@@ -19,12 +19,12 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from data.datasets import CrystalData
-from data.errors import InputError, StructureError
-from data.positions import Integers, PositionTable, free_cell, position_table
+from redoxa.data.datasets import CrystalData
+from redoxa.data.errors import InputError, StructureError
+from redoxa.data.positions import Integers, PositionTable, free_cell, position_table
 
 if TYPE_CHECKING:
-    from data.symmetric import SymmetricCrystal
+    from redoxa.data.symmetric import SymmetricCrystal
 
 Floats32 = npt.NDArray[np.float32]
 
@@ -101,9 +101,9 @@ def prepare_sequences(data: CrystalData, out: Path, seed: int = 0, on_step: OnSt
     Raises:
         InputError: none has one.
     """
-    from data.normaliser import canonical, equal_forms
-    from data.records import Crystal
-    from data.symmetric import symmetric
+    from redoxa.data.normaliser import canonical, equal_forms
+    from redoxa.data.records import Crystal
+    from redoxa.data.symmetric import symmetric
 
     rng = np.random.default_rng(seed)
     kept, forms, capacity = np.zeros(len(data), dtype=bool), [], []
@@ -146,7 +146,7 @@ def capacity_of(numbers: Sequence[int]) -> float:
     """Theoretical capacity by the lithium (else the sodium), mAh/g; NaN where there is neither."""
     from ase.data import chemical_symbols
 
-    from data.chemistry import theoretical_capacity_mAh_g
+    from redoxa.data.chemistry import theoretical_capacity_mAh_g
 
     content = Counter(chemical_symbols[z] for z in numbers)
     ion = next((ion for ion in ("Li", "Na") if ion in content), None)

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data.errors import InputError
-from data.normaliser import relabellings
-from data.provenance import sha256_of
-from data.shipped import shipped
-from data.symmetric import (
+from redoxa.data.errors import InputError
+from redoxa.data.normaliser import relabellings
+from redoxa.data.provenance import sha256_of
+from redoxa.data.shipped import shipped
+from redoxa.data.symmetric import (
     LENGTHS,
     Orbit,
     SymmetricCrystal,
@@ -29,7 +29,7 @@ from data.symmetric import (
     crystal_system,
     n_cell_parameters,
 )
-from data.wyckoff import Floats, Integers, centring, space_group
+from redoxa.data.wyckoff import Floats, Integers, centring, space_group
 
 if TYPE_CHECKING:
     from pyarrow import Array

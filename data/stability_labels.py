@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from data.errors import InputError
+from redoxa.data.errors import InputError
 
 
 @dataclass(frozen=True)

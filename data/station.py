@@ -11,7 +11,7 @@ from functools import cached_property
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from data.lab import Atmosphere, Vessel
+from redoxa.data.lab import Atmosphere, Vessel
 
 ATMOSPHERES: frozenset[Atmosphere] = frozenset({"air", "oxygen", "argon", "argon/hydrogen 95/5", "nitrogen"})
 VESSELS: frozenset[Vessel] = frozenset({"alumina crucible", "nickel crucible", "sealed silica ampoule"})

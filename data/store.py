@@ -19,9 +19,9 @@ from sqlalchemy import Connection, Engine, Select, and_, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.schema import Table
 
-from data import schema as s
-from data.database import aware, in_transaction, open_engine, reading
-from data.records import Candidate, Crystal, Origin, ScreeningResult, content_hash
+from redoxa.data import schema as s
+from redoxa.data.database import aware, in_transaction, open_engine, reading
+from redoxa.data.records import Candidate, Crystal, Origin, ScreeningResult, content_hash
 
 
 def now() -> datetime:

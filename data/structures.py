@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ase.data import atomic_masses, atomic_numbers, chemical_symbols
 
-from data.errors import StructureError
-from data.records import Crystal
-from data.units import G_PER_CM3_PER_AMU_PER_A3
+from redoxa.data.errors import StructureError
+from redoxa.data.records import Crystal
+from redoxa.data.units import G_PER_CM3_PER_AMU_PER_A3
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -14,9 +14,9 @@ from itertools import product
 
 import numpy as np
 
-from data.errors import StructureError
-from data.records import Crystal
-from data.wyckoff import GENERIC, Floats, SpaceGroup, WyckoffPosition, distinct, first_distinct, space_group
+from redoxa.data.errors import StructureError
+from redoxa.data.records import Crystal
+from redoxa.data.wyckoff import GENERIC, Floats, SpaceGroup, WyckoffPosition, distinct, first_distinct, space_group
 
 SITE_TOLERANCE_A = 0.02
 """How far an idealised atom may lie from the position it is assigned to (rounding, not distortion)."""

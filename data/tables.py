@@ -8,11 +8,11 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from data.errors import InputError
-from data.fingerprint import SAME, Fingerprint, distance, fingerprint
-from data.records import Crystal
-from data.reference import formula_elements
-from data.shipped import shipped
+from redoxa.data.errors import InputError
+from redoxa.data.fingerprint import SAME, Fingerprint, distance, fingerprint
+from redoxa.data.records import Crystal
+from redoxa.data.reference import formula_elements
+from redoxa.data.shipped import shipped
 
 SHIPPED = "known_materials.parquet"
 """The table in `data/assets` that ships with the project."""

@@ -18,7 +18,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from data.errors import InputError
+from redoxa.data.errors import InputError
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 GENERATORS: Final = {
-    "diffusion": "generators.noise.diffusion:DiffusionGenerator",
-    "flow": "generators.noise.flow:FlowGenerator",
-    "orbits": "generators.orbits.generator:OrbitsGenerator",
-    "substitution": "generators.exchange.substitution:SubstitutionGenerator",
-    "template": "generators.exchange.template:TemplateGenerator",
-    "vae": "generators.vae.generator:VaeGenerator",
+    "diffusion": "redoxa.generators.noise.diffusion:DiffusionGenerator",
+    "flow": "redoxa.generators.noise.flow:FlowGenerator",
+    "orbits": "redoxa.generators.orbits.generator:OrbitsGenerator",
+    "substitution": "redoxa.generators.exchange.substitution:SubstitutionGenerator",
+    "template": "redoxa.generators.exchange.template:TemplateGenerator",
+    "vae": "redoxa.generators.vae.generator:VaeGenerator",
 }
 
 DEFAULT_GENERATOR: Final = "orbits"

@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
-from data.errors import GenerationError
+from redoxa.data.errors import GenerationError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from data.crystal import CrystalBatch
-    from data.records import Crystal
-    from data.symmetric import SymmetricCrystal
+    from redoxa.data.crystal import CrystalBatch
+    from redoxa.data.records import Crystal
+    from redoxa.data.symmetric import SymmetricCrystal
 
 CellContent = dict[int, int]
 """Exact content of a cell: atomic number -> count, e.g. ``{3: 4, 26: 4, 15: 4, 8: 16}``."""

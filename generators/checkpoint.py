@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from data.errors import InputError
+from redoxa.data.errors import InputError
 
 N = TypeVar("N", bound=nn.Module)
 

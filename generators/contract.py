@@ -7,14 +7,14 @@ from collections.abc import Set as AbstractSet
 
 import numpy as np
 
-from data.chemistry import is_charge_balanced
-from data.crystal import CrystalBatch
-from data.errors import StructureError
-from data.fingerprint import distance, fingerprint, spacegroup
-from data.records import Crystal
-from data.skeletons import template_of
-from data.symmetric import symmetric
-from generators.base import Condition, Generator
+from redoxa.data.chemistry import is_charge_balanced
+from redoxa.data.crystal import CrystalBatch
+from redoxa.data.errors import StructureError
+from redoxa.data.fingerprint import distance, fingerprint, spacegroup
+from redoxa.data.records import Crystal
+from redoxa.data.skeletons import template_of
+from redoxa.data.symmetric import symmetric
+from redoxa.generators.base import Condition, Generator
 
 OTHER, MOVED = 0.2, 0.3
 """Distances of fingerprints beyond which a skeleton is another one, and beyond which what was kept has moved. New

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from ase.data import atomic_numbers
 
-from data.chemistry import removable_ions
-from data.errors import GenerationError
-from data.records import Crystal
-from data.units import ION_VALENCE
-from generators.base import Condition
+from redoxa.data.chemistry import removable_ions
+from redoxa.data.errors import GenerationError
+from redoxa.data.records import Crystal
+from redoxa.data.units import ION_VALENCE
+from redoxa.generators.base import Condition
 
 IONS = frozenset(atomic_numbers[symbol] for symbol in ION_VALENCE)
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import torch
 
-from generators.base import OnStep
+from redoxa.generators.base import OnStep
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from functools import cache
 
 import torch
 
-from generators.graph import pair_distances
+from redoxa.generators.graph import pair_distances
 
 
 @dataclass(frozen=True)

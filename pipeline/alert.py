@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 import httpx
 
-from data.errors import InputError, RedoxaError
+from redoxa.data.errors import InputError, RedoxaError
 
 WEBHOOK = "REDOXA_WEBHOOK"
 """Environment variable with a URL that takes JSON by POST, as chat programs give them."""

@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal
 from ase.data import atomic_numbers, chemical_symbols
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from data.errors import suggest
-from data.records import WorkingIon, content_hash
-from generators import DEFAULT_GENERATOR, GENERATORS
-from pipeline.cron import check_cron
-from robotics import DRIVERS
-from screening.settings import PROPERTY_NAMES, AnyRange, Range, ScreenSettings
+from redoxa.data.errors import suggest
+from redoxa.data.records import WorkingIon, content_hash
+from redoxa.generators import DEFAULT_GENERATOR, GENERATORS
+from redoxa.pipeline.cron import check_cron
+from redoxa.robotics import DRIVERS
+from redoxa.screening.settings import PROPERTY_NAMES, AnyRange, Range, ScreenSettings
 
 
 class Section(BaseModel):

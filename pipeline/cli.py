@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.validators import Number
 
-from data.errors import InputError, RedoxaError
-from pipeline import interrupt
+from redoxa.data.errors import InputError, RedoxaError
+from redoxa.pipeline import interrupt
 
 if TYPE_CHECKING:
-    from pipeline.session import Session
+    from redoxa.pipeline.session import Session
 
 Store = Annotated[str, Parameter(name="--store", env_var="REDOXA_STORE", help="path or URL of the store")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="print lines of JSON for machines")]
@@ -39,27 +39,47 @@ app = App(
 app.register_install_completion_command(help="Let the shell complete commands and options with the tab key.")
 # Named by text, so that `--help` loads none of them.
 for _target, _name, _help in (
-    ("pipeline.cli_serve:serve", "serve", "Run campaigns by their schedules on a Prefect server, until interrupted."),
-    ("pipeline.cli_serve:deploy", "deploy", "Let workers of a Prefect work pool run campaigns by their schedules."),
-    ("pipeline.cli_science:generate", "generate", "Sample crystals into a folder of CIF files."),
-    ("pipeline.cli_science:screen", "screen", "Assess structure files as electrodes."),
-    ("pipeline.cli_evaluate:evaluate", "evaluate", "Judge generators or structure files side by side."),
-    ("pipeline.cli_self_train:self_train", "self-train", "Fine-tune orbits on its own crystals that screen well."),
-    ("pipeline.cli_science:train", "train", "Train a generator; goes on where it stopped."),
-    ("pipeline.cli_science:reference_app", "reference", "Reference energies and known materials: build, add, show."),
     (
-        "pipeline.cli_results:status",
+        "cli_serve:serve",
+        "serve",
+        "Run campaigns by their schedules on a Prefect server, until interrupted.",
+    ),
+    (
+        "cli_serve:deploy",
+        "deploy",
+        "Let workers of a Prefect work pool run campaigns by their schedules.",
+    ),
+    ("cli_science:generate", "generate", "Sample crystals into a folder of CIF files."),
+    ("cli_science:screen", "screen", "Assess structure files as electrodes."),
+    ("cli_evaluate:evaluate", "evaluate", "Judge generators or structure files side by side."),
+    (
+        "cli_self_train:self_train",
+        "self-train",
+        "Fine-tune orbits on its own crystals that screen well.",
+    ),
+    ("cli_science:train", "train", "Train a generator; goes on where it stopped."),
+    (
+        "cli_science:reference_app",
+        "reference",
+        "Reference energies and known materials: build, add, show.",
+    ),
+    (
+        "cli_results:status",
         "status",
         "Show the campaigns of a store: rounds, candidates, queue, measurements.",
     ),
-    ("pipeline.cli_results:digest", "digest", "Say what happened in the last hours, what waits, and what went wrong."),
-    ("pipeline.cli_results:report", "report", "Write a campaign's report again."),
-    ("pipeline.cli_results:export", "export", "Write a campaign's results to a file."),
-    ("pipeline.cli_results:diff", "diff", "Say what differs between two campaigns of a store, and why."),
-    ("pipeline.cli_queue:queue_app", "queue", "Look at the laboratory queue; approve, hold, release, cancel."),
-    ("pipeline.cli_lab:lab_app", "lab", "Say what the laboratory has; work the queue through it, or stop it."),
+    (
+        "cli_results:digest",
+        "digest",
+        "Say what happened in the last hours, what waits, and what went wrong.",
+    ),
+    ("cli_results:report", "report", "Write a campaign's report again."),
+    ("cli_results:export", "export", "Write a campaign's results to a file."),
+    ("cli_results:diff", "diff", "Say what differs between two campaigns of a store, and why."),
+    ("cli_queue:queue_app", "queue", "Look at the laboratory queue; approve, hold, release, cancel."),
+    ("cli_lab:lab_app", "lab", "Say what the laboratory has; work the queue through it, or stop it."),
 ):
-    app.command(_target, name=_name, help=_help)
+    app.command(f"redoxa.pipeline.{_target}", name=_name, help=_help)
 
 
 def main() -> None:
@@ -118,7 +138,7 @@ def init(path: Path = Path("campaign.yaml"), *, force: bool = False, as_json: Js
         path: file to write.
         force: replace it if it exists.
     """
-    from pipeline.console import emit, say
+    from redoxa.pipeline.console import emit, say
 
     if path.exists() and not force:
         raise InputError(f"{path}: exists already. Give another name, or --force to replace it.")
@@ -137,9 +157,9 @@ def validate(*files: Path, as_json: Json = False) -> int:
     Args:
         files: campaign files.
     """
-    from pipeline.console import emit, note, say
-    from pipeline.spec_file import read_spec
-    from pipeline.yaml_file import name_after
+    from redoxa.pipeline.console import emit, note, say
+    from redoxa.pipeline.spec_file import read_spec
+    from redoxa.pipeline.yaml_file import name_after
 
     if not files:
         raise InputError("name at least one campaign file")
@@ -179,11 +199,11 @@ def run(
         rounds: complete at most so many more rounds; by default all that the campaign is to have.
         prefect: run the stages as Prefect tasks; --no-prefect runs the plain functions.
     """
-    from pipeline.console import emit, note, progress_bars, say
-    from pipeline.lookup import find_spec
-    from pipeline.rounds import ended, report_is_current, told
-    from pipeline.session import register, session_for
-    from pipeline.summary import kept
+    from redoxa.pipeline.console import emit, note, progress_bars, say
+    from redoxa.pipeline.lookup import find_spec
+    from redoxa.pipeline.rounds import ended, report_is_current, told
+    from redoxa.pipeline.session import register, session_for
+    from redoxa.pipeline.summary import kept
 
     spec = find_spec(store, campaign)
     campaign_id = register(store, spec)
@@ -206,7 +226,7 @@ def run(
     elif nothing_to_do:
         say(f"Nothing to do for '{spec.name}': {end}. Report: {summary['report']}")
     else:
-        from pipeline.summary import print_summary
+        from redoxa.pipeline.summary import print_summary
 
         print_summary(store, summary)
         note(f"Report: {Path(summary['report']).resolve().as_uri()}")
@@ -217,16 +237,16 @@ def _run(session: Session, rounds: int | None, *, prefect: bool) -> dict[str, An
     """Run the campaign of a session, through Prefect or directly; returns its summary."""
     store, campaign_id = session.where, session.campaign_id
     if not prefect:
-        from pipeline.run import run_campaign
+        from redoxa.pipeline.run import run_campaign
 
         return run_campaign(store, campaign_id, rounds=rounds)
-    from pipeline.lookup import shown_as
-    from pipeline.prefect_env import faults_told, quiet_environment, server
-    from pipeline.session import runs_folder
+    from redoxa.pipeline.lookup import shown_as
+    from redoxa.pipeline.prefect_env import faults_told, quiet_environment, server
+    from redoxa.pipeline.session import runs_folder
 
     quiet_environment(runs_folder(store) / ".prefect")
     with faults_told(), server():
-        from pipeline.flows import discovery_campaign, store_shown
+        from redoxa.pipeline.flows import discovery_campaign, store_shown
 
         return dict(discovery_campaign(shown_as(store, session.spec), store_shown(store), rounds))
 
@@ -238,8 +258,8 @@ def list_kinds(what: str, *, as_json: Json = False) -> None:
     Args:
         what: generators, properties or drivers.
     """
-    from pipeline.console import emit, table
-    from pipeline.lookup import kinds
+    from redoxa.pipeline.console import emit, table
+    from redoxa.pipeline.lookup import kinds
 
     rows = kinds(what)
     if as_json:
@@ -252,8 +272,8 @@ def list_kinds(what: str, *, as_json: Json = False) -> None:
 @app.command
 def schema() -> None:
     """Print the JSON schema of campaign files, for editors."""
-    from pipeline.campaign import CampaignSpec
-    from pipeline.console import say
+    from redoxa.pipeline.campaign import CampaignSpec
+    from redoxa.pipeline.console import say
 
     say(json.dumps(CampaignSpec.model_json_schema(), indent=1))
 
@@ -261,8 +281,8 @@ def schema() -> None:
 @app.command
 def doctor(*, store: Store = DEFAULT_STORE, as_json: Json = False) -> int:
     """Check this machine and installation: versions, shipped files, potential, store, cores."""
-    from pipeline.console import emit, table
-    from pipeline.doctor import checks
+    from redoxa.pipeline.console import emit, table
+    from redoxa.pipeline.doctor import checks
 
     rows = checks(store)
     if as_json:

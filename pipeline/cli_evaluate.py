@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from data.errors import InputError
-from pipeline.cli import Json
-from pipeline.cli_science import Count
+from redoxa.data.errors import InputError
+from redoxa.pipeline.cli import Json
+from redoxa.pipeline.cli_science import Count
 
 if TYPE_CHECKING:
-    from generators.base import Condition
-    from pipeline.evaluate.scorecard import Scorecard
+    from redoxa.generators.base import Condition
+    from redoxa.pipeline.evaluate.scorecard import Scorecard
 
 Positive = Annotated[int, Parameter(validator=Number(gte=1))]
 
@@ -55,8 +55,8 @@ def evaluate(
         seed: of sampling and of every draw.
         workers: processes that relax; 0 means one for each core.
     """
-    from pipeline.console import emit, note, progress_bars
-    from pipeline.evaluate.run import Task, evaluate
+    from redoxa.pipeline.console import emit, note, progress_bars
+    from redoxa.pipeline.evaluate.run import Task, evaluate
 
     if not sources:
         raise InputError("name at least one generator, file or folder; `redoxa list generators` names generators")
@@ -73,7 +73,7 @@ def evaluate(
 
 
 def _condition(ion: str | None, elements: str | None, max_atoms: int, charge_neutral: bool) -> Condition:
-    from pipeline.generate import Request
+    from redoxa.pipeline.generate import Request
 
     return Request.read(
         n=1, elements=elements, require=ion, formula=None, compositions=None, max_atoms=max_atoms,
@@ -83,9 +83,9 @@ def _condition(ion: str | None, elements: str | None, max_atoms: int, charge_neu
 
 def _print(card: Scorecard) -> None:
     """The scorecard on stdout, sources as columns."""
-    from generators.evaluate.catalogue import metrics
-    from pipeline.console import table
-    from pipeline.evaluate.scorecard import interval_text, value_text
+    from redoxa.generators.evaluate.catalogue import metrics
+    from redoxa.pipeline.console import table
+    from redoxa.pipeline.evaluate.scorecard import interval_text, value_text
 
     rows = []
     for _, metric in metrics(card.k):

@@ -10,12 +10,12 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from data.errors import InputError
-from pipeline.cli import DEFAULT_STORE, Json, Store
-from pipeline.cli_queue import By, Why, open_queue, this_user
-from pipeline.console import emit, note, say
-from pipeline.lab_calls import audit, looked_at, stop_driver, why_held
-from pipeline.station_file import DEFAULT_FILE, EXAMPLE, LABORATORY, current_station, read_station, station_file
+from redoxa.data.errors import InputError
+from redoxa.pipeline.cli import DEFAULT_STORE, Json, Store
+from redoxa.pipeline.cli_queue import By, Why, open_queue, this_user
+from redoxa.pipeline.console import emit, note, say
+from redoxa.pipeline.lab_calls import audit, looked_at, stop_driver, why_held
+from redoxa.pipeline.station_file import DEFAULT_FILE, EXAMPLE, LABORATORY, current_station, read_station, station_file
 
 lab_app = App(name="lab", help="Say what the laboratory has; work the queue through it, or stop it.")
 
@@ -23,7 +23,7 @@ lab_app = App(name="lab", help="Say what the laboratory has; work the queue thro
 @lab_app.command
 def status(*, store: Store = DEFAULT_STORE, as_json: Json = False) -> None:
     """Count the requests by state, and say whether the laboratory is stopped."""
-    from robotics.stop_mark import stop_reason
+    from redoxa.robotics.stop_mark import stop_reason
 
     if (stopped := stop_reason()) and not as_json:
         say(stopped)
@@ -44,10 +44,10 @@ def work(campaign: str, *, store: Store = DEFAULT_STORE, as_json: Json = False) 
     Args:
         campaign: name, id or file.
     """
-    from pipeline.lookup import find_campaign
-    from pipeline.session import session_for
-    from robotics.base import Rejects
-    from robotics.service import run_queue
+    from redoxa.pipeline.lookup import find_campaign
+    from redoxa.pipeline.session import session_for
+    from redoxa.robotics.base import Rejects
+    from redoxa.robotics.service import run_queue
 
     session = session_for(store, find_campaign(store, campaign))
     done = run_queue(session.queue, session.driver, campaign=session.campaign_id)
@@ -86,7 +86,7 @@ def stop(
     Args:
         campaign: name, id or file; its laboratory is told too, and stops what it has running.
     """
-    from robotics.stop_mark import write_mark
+    from redoxa.robotics.stop_mark import write_mark
 
     mark, made = write_mark(by or this_user(), why)
     campaign_id, trouble = stop_driver(store, campaign) if campaign else (None, "")
@@ -104,8 +104,8 @@ def stop(
 @lab_app.command
 def resume(*, by: By, why: Why, store: Store = DEFAULT_STORE, as_json: Json = False) -> None:
     """Let a stopped laboratory go on. The mark is kept as laboratory.stop.DATE, and the audit trail tells of it."""
-    from robotics.people import ensure_person
-    from robotics.stop_mark import lift_marks, not_audited
+    from redoxa.robotics.people import ensure_person
+    from redoxa.robotics.stop_mark import lift_marks, not_audited
 
     ensure_person(by, "resume")
     earlier = not_audited()
@@ -135,7 +135,7 @@ def check(file: Path | None = None, *, as_json: Json = False) -> None:
     Args:
         file: a laboratory file; by default the one in use: that of REDOXA_LABORATORY, or laboratory.yaml here.
     """
-    from pipeline.station_view import station_lines, station_values
+    from redoxa.pipeline.station_view import station_lines, station_values
 
     in_use = None if file and not _is_in_use(file) else station_file()
     shown = file or in_use
@@ -169,8 +169,8 @@ def example() -> None:
 @lab_app.command
 def rules(*, as_json: Json = False) -> None:
     """Print the safety rules: what each asks, why, its source, and whether it can be overridden."""
-    from pipeline.safety_page import rules_page
-    from robotics.safety import rule_texts, rules_version
+    from redoxa.pipeline.safety_page import rules_page
+    from redoxa.robotics.safety import rule_texts, rules_version
 
     station = current_station()
     if not as_json:
@@ -189,8 +189,8 @@ def plan(formula: str, *, mass_g: Annotated[float, Parameter(name="--mass")] = 2
         formula: of the compound as made, e.g. LiMnO2 or Na3V2(PO4)3.
         mass_g: how much of it, in grams.
     """
-    from robotics.synthesis import plan_synthesis
-    from robotics.wording import synthesis_lines
+    from redoxa.robotics.synthesis import plan_synthesis
+    from redoxa.robotics.wording import synthesis_lines
 
     if not 0 < mass_g <= 1000:
         raise InputError(f"--mass {mass_g:g}: a mass in grams, above 0 and at most 1000")

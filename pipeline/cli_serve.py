@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from data.database import store_file
-from data.errors import InputError, RedoxaError
-from pipeline import alert
-from pipeline.campaign import CampaignSpec
-from pipeline.cli import DEFAULT_STORE, Json, Store
-from pipeline.console import emit, note, say
-from pipeline.lookup import find_spec
-from pipeline.prefect_env import ended_in_order, faults_told, quiet_environment, server
-from pipeline.session import register, runs_folder
+from redoxa.data.database import store_file
+from redoxa.data.errors import InputError, RedoxaError
+from redoxa.pipeline import alert
+from redoxa.pipeline.campaign import CampaignSpec
+from redoxa.pipeline.cli import DEFAULT_STORE, Json, Store
+from redoxa.pipeline.console import emit, note, say
+from redoxa.pipeline.lookup import find_spec
+from redoxa.pipeline.prefect_env import ended_in_order, faults_told, quiet_environment, server
+from redoxa.pipeline.session import register, runs_folder
 
 
 def serve(*campaigns: str, webhook: bool = False, mail: list[str] | None = None, store: Store = DEFAULT_STORE) -> None:
@@ -40,7 +40,7 @@ def serve(*campaigns: str, webhook: bool = False, mail: list[str] | None = None,
             raise
 
     with ended_in_order(), faults_told(), server() as url:
-        from pipeline.serve import serve as serve_all
+        from redoxa.pipeline.serve import serve as serve_all
 
         for spec in specs:
             note(f"Serving '{spec.name}' on {url.removesuffix('/api')} ({spec.schedule and spec.schedule.words})")
@@ -70,7 +70,7 @@ def deploy(*campaigns: str, pool: str, store: Store = DEFAULT_STORE, as_json: Js
         )
     _prepare(specs, store)
     with faults_told():
-        from pipeline.deploy import deploy as deploy_all
+        from redoxa.pipeline.deploy import deploy as deploy_all
 
         is_new = deploy_all(store, specs, pool)
     if is_new:

@@ -11,11 +11,11 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from data.chemistry import NONMETALS, REDOX_ACTIVE
-from data.registry import load
-from pipeline.campaign import CampaignSpec
-from robotics import DRIVERS
-from screening.settings import Range
+from redoxa.data.chemistry import NONMETALS, REDOX_ACTIVE
+from redoxa.data.registry import load
+from redoxa.pipeline.campaign import CampaignSpec
+from redoxa.robotics import DRIVERS
+from redoxa.screening.settings import Range
 
 Where = tuple[str | int, ...]
 Found = Iterator[tuple[Where, str]]

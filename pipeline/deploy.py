@@ -14,10 +14,10 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
 from prefect.types.entrypoint import EntrypointType
 
-from data.errors import InputError
-from pipeline.campaign import CampaignSpec
-from pipeline.flows import discovery_campaign
-from pipeline.serve import deployment_of
+from redoxa.data.errors import InputError
+from redoxa.pipeline.campaign import CampaignSpec
+from redoxa.pipeline.flows import discovery_campaign
+from redoxa.pipeline.serve import deployment_of
 
 TYPE = "process"
 """Of the pool: its workers start the installed Redoxa in a process of its own."""

@@ -8,16 +8,16 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from data.database import aware, store_name
-from data.lab import QueueItem, RequestState
-from data.registry import load
-from data.store import Run, Store
-from pipeline import stages
-from pipeline.rounds import complete_rounds, ended
-from pipeline.session import Session, session_for
-from pipeline.watchdog import held, of_campaign, stopped, trouble
-from robotics import DRIVERS
-from robotics.transitions import LATE
+from redoxa.data.database import aware, store_name
+from redoxa.data.lab import QueueItem, RequestState
+from redoxa.data.registry import load
+from redoxa.data.store import Run, Store
+from redoxa.pipeline import stages
+from redoxa.pipeline.rounds import complete_rounds, ended
+from redoxa.pipeline.session import Session, session_for
+from redoxa.pipeline.watchdog import held, of_campaign, stopped, trouble
+from redoxa.robotics import DRIVERS
+from redoxa.robotics.transitions import LATE
 
 
 @dataclass(frozen=True)

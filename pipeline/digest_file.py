@@ -8,10 +8,10 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote
 
-from data.database import store_name
-from data.whole import whole
-from pipeline.digest import CampaignDigest, troubles
-from pipeline.report.digest_page import build_digest_page
+from redoxa.data.database import store_name
+from redoxa.data.whole import whole
+from redoxa.pipeline.digest import CampaignDigest, troubles
+from redoxa.pipeline.report.digest_page import build_digest_page
 
 
 def write_page(path: Path, where: str, found: Sequence[CampaignDigest], since: datetime, now: datetime) -> None:

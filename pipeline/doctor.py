@@ -9,13 +9,11 @@ import platform
 import shutil
 from pathlib import Path
 
-import data
-from data.database import store_name
-from data.errors import RedoxaError
-from data.store import Store
-from robotics.audit import AuditTrail, audit_trail
-
-ASSETS = Path(data.__file__).parent / "assets"
+from redoxa.data.database import store_name
+from redoxa.data.errors import RedoxaError
+from redoxa.data.shipped import ASSETS
+from redoxa.data.store import Store
+from redoxa.robotics.audit import AuditTrail, audit_trail
 
 SHIPPED = (
     "orbits.safetensors",

@@ -12,14 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from data.errors import InputError, suggest
-from data.io import cif_text, write_extxyz
-from data.records import flat_formula
-from data.whole import whole
-from pipeline.report.downloads import SCHEMA, csv_text, json_text, records, said_of
-from pipeline.report.model import ReportData
-from pipeline.report_file import report_data
-from pipeline.session import Session
+from redoxa.data.errors import InputError, suggest
+from redoxa.data.io import cif_text, write_extxyz
+from redoxa.data.records import flat_formula
+from redoxa.data.whole import whole
+from redoxa.pipeline.report.downloads import SCHEMA, csv_text, json_text, records, said_of
+from redoxa.pipeline.report.model import ReportData
+from redoxa.pipeline.report_file import report_data
+from redoxa.pipeline.session import Session
 
 
 def _csv(data: ReportData, path: Path) -> int:

@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from data.lab import ExperimentRequest, Measurement, Outcome
-from data.records import Estimate
+from redoxa.data.lab import ExperimentRequest, Measurement, Outcome
+from redoxa.data.records import Estimate
 
 PRIOR_COUNT = 4.0
 """The uncalibrated prediction counts as much as this many measurements, so that one cell does not overturn it."""

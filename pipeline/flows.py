@@ -17,21 +17,21 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run, task_run
 from prefect.states import Completed
 
-from data.database import store_file, store_name
-from data.registry import load
-from pipeline import stages
-from pipeline.campaign import CampaignSpec
-from pipeline.lock import live_with_parent
-from pipeline.lookup import find_campaign
-from pipeline.report.picture import pareto_url
-from pipeline.report.strips import target_text
-from pipeline.report.text import label
-from pipeline.report_file import write_report
-from pipeline.rounds import ended
-from pipeline.run import run_campaign
-from pipeline.session import session_for
-from pipeline.tables import funnel_rows, top_rows
-from screening import PROPERTIES
+from redoxa.data.database import store_file, store_name
+from redoxa.data.registry import load
+from redoxa.pipeline import stages
+from redoxa.pipeline.campaign import CampaignSpec
+from redoxa.pipeline.lock import live_with_parent
+from redoxa.pipeline.lookup import find_campaign
+from redoxa.pipeline.report.picture import pareto_url
+from redoxa.pipeline.report.strips import target_text
+from redoxa.pipeline.report.text import label
+from redoxa.pipeline.report_file import write_report
+from redoxa.pipeline.rounds import ended
+from redoxa.pipeline.run import run_campaign
+from redoxa.pipeline.session import session_for
+from redoxa.pipeline.tables import funnel_rows, top_rows
+from redoxa.screening import PROPERTIES
 
 RETRIES: dict[Callable[..., Any], int] = {
     stages.generate_chunk: 1,

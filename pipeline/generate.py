@@ -12,16 +12,16 @@ from pathlib import Path
 
 from ase.data import atomic_numbers, chemical_symbols
 
-from data.errors import InputError
-from data.fingerprint import spacegroup
-from data.io import cif_text, read_crystals, write_extxyz
-from data.records import Crystal, flat_formula
-from data.registry import load
-from data.skeletons import HEAVIEST
-from data.structures import density_g_cm3
-from data.symmetric import LAST_GROUP, crystal_system
-from generators import GENERATORS
-from generators.base import (
+from redoxa.data.errors import InputError
+from redoxa.data.fingerprint import spacegroup
+from redoxa.data.io import cif_text, read_crystals, write_extxyz
+from redoxa.data.records import Crystal, flat_formula
+from redoxa.data.registry import load
+from redoxa.data.skeletons import HEAVIEST
+from redoxa.data.structures import density_g_cm3
+from redoxa.data.symmetric import LAST_GROUP, crystal_system
+from redoxa.generators import GENERATORS
+from redoxa.generators.base import (
     TARGETS,
     BUDGET_s,
     CellContent,
@@ -31,9 +31,9 @@ from generators.base import (
     Target,
     cells_of,
 )
-from generators.electrode import IONS
-from pipeline.relaxer import SymmetricRelaxer, lend
-from pipeline.sampling import drawn, formula_answers
+from redoxa.generators.electrode import IONS
+from redoxa.pipeline.relaxer import SymmetricRelaxer, lend
+from redoxa.pipeline.sampling import drawn, formula_answers
 
 MAX_ATOMS, DRAWN_ATOMS = 60, 20
 """Largest cell that can be asked for, and the largest that is drawn where nothing is said."""

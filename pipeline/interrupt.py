@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from data.errors import RedoxaError
+from redoxa.data.errors import RedoxaError
 
 PATIENCE_s = 5.0
 """How long the unwinding may take."""
@@ -57,7 +57,7 @@ def code() -> int:
 def complain(message: str, exit_code: int) -> None:
     """Say what is wrong: to people on stderr, to machines on stdout too."""
     if "--json" in sys.argv:
-        from pipeline.console import emit
+        from redoxa.pipeline.console import emit
 
         emit("error", error=message, exit_code=exit_code)
     sys.stderr.write(f"redoxa: {message}\n")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from data.errors import DriverError, RedoxaError
-from data.lab import QueueItem, RequestState
+from redoxa.data.errors import DriverError, RedoxaError
+from redoxa.data.lab import QueueItem, RequestState
 
 if TYPE_CHECKING:
-    from robotics.base import Rejects
-    from robotics.queue import LabQueue
-    from robotics.stop_mark import Mark
+    from redoxa.robotics.base import Rejects
+    from redoxa.robotics.queue import LabQueue
+    from redoxa.robotics.stop_mark import Mark
 
 
 def why_held(queue: LabQueue, rows: Sequence[QueueItem]) -> dict[str, str]:
@@ -35,8 +35,8 @@ def looked_at(laboratory: Rejects) -> tuple[list[str], list[str]]:
 
 def stop_driver(store: str, campaign: str) -> tuple[str | None, str]:
     """Id of the campaign whose laboratory was told to stop, or why it could not be told."""
-    from pipeline.lookup import find_campaign
-    from pipeline.session import session_for
+    from redoxa.pipeline.lookup import find_campaign
+    from redoxa.pipeline.session import session_for
 
     try:
         session = session_for(store, find_campaign(store, campaign))
@@ -48,7 +48,7 @@ def stop_driver(store: str, campaign: str) -> tuple[str | None, str]:
 
 def tell_laboratory(store: str, queue: LabQueue, row: QueueItem) -> str:
     """Ask the laboratory to do no more for a request; what came of it, which the audit trail keeps."""
-    from pipeline.session import session_for
+    from redoxa.pipeline.session import session_for
 
     try:
         known = session_for(store, row.request.campaign).driver.cancel(row.request_id)
@@ -61,7 +61,7 @@ def tell_laboratory(store: str, queue: LabQueue, row: QueueItem) -> str:
 
 def audit(opened: Callable[[], LabQueue], marks: Sequence[Mark], then: str, by: str) -> str:
     """Write a line on each request that is running, of each mark; why it could not be written."""
-    from robotics.stop_mark import audited
+    from redoxa.robotics.stop_mark import audited
 
     try:
         queue = opened()

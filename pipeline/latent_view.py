@@ -8,12 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from data.errors import RedoxaError
-from data.provenance import sha256_of
-from data.records import Crystal, Verdict
-from data.shipped import shipped
-from data.structures import primitive
-from pipeline.report.model import LatentPoint, LatentView, ResultRow
+from redoxa.data.errors import RedoxaError
+from redoxa.data.provenance import sha256_of
+from redoxa.data.records import Crystal, Verdict
+from redoxa.data.shipped import shipped
+from redoxa.data.structures import primitive
+from redoxa.pipeline.report.model import LatentPoint, LatentView, ResultRow
 
 MOST_PLACED = 300
 """Candidates that are placed; each takes some 60 ms, mostly for its symmetry."""
@@ -43,9 +43,9 @@ def _crystal(row: ResultRow) -> Crystal:
 
 
 def _view(candidates: Sequence[tuple[str, Crystal]]) -> LatentView:
-    from generators.vae.checkpoint import load_vae
-    from generators.vae.latent import OUTSIDE, LatentSpace
-    from generators.vae.latent_map import load_map
+    from redoxa.generators.vae.checkpoint import load_vae
+    from redoxa.generators.vae.latent import OUTSIDE, LatentSpace
+    from redoxa.generators.vae.latent_map import load_map
 
     checkpoint, shown = shipped("vae.safetensors"), load_map(shipped("latent_map.safetensors"))
     if sha256_of(checkpoint) != shown.checkpoint_sha256:

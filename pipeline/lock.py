@@ -17,11 +17,11 @@ from filelock import FileLock, Timeout
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import ResourceClosedError
 
-from data.errors import StoreError
-from data.patience import persist
+from redoxa.data.errors import StoreError
+from redoxa.data.patience import persist
 
 if TYPE_CHECKING:
-    from pipeline.session import Session
+    from redoxa.pipeline.session import Session
 
 
 @contextmanager

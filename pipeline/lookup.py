@@ -6,16 +6,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from data.database import store_file, store_name
-from data.errors import InputError, suggest
-from data.registry import summary
-from data.store import Store
-from generators import GENERATORS
-from pipeline.campaign import CampaignSpec
-from pipeline.session import stored_spec
-from pipeline.spec_file import read_spec
-from robotics import DRIVERS
-from screening import PROPERTIES
+from redoxa.data.database import store_file, store_name
+from redoxa.data.errors import InputError, suggest
+from redoxa.data.registry import summary
+from redoxa.data.store import Store
+from redoxa.generators import GENERATORS
+from redoxa.pipeline.campaign import CampaignSpec
+from redoxa.pipeline.session import stored_spec
+from redoxa.pipeline.spec_file import read_spec
+from redoxa.robotics import DRIVERS
+from redoxa.screening import PROPERTIES
 
 SHORTEST_ID = 4
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pipeline.interrupt import interruptible
+from redoxa.pipeline.interrupt import interruptible
 
 
 def main() -> None:
     """Run the command."""
     with interruptible():
-        from pipeline import cli
+        from redoxa.pipeline import cli
 
         cli.main()

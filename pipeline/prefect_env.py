@@ -19,7 +19,7 @@ from tempfile import gettempdir
 
 from filelock import FileLock, Timeout
 
-from data.errors import InputError, RedoxaError
+from redoxa.data.errors import InputError, RedoxaError
 
 QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -156,7 +156,17 @@ def _own_server(port: int, timeout_s: float) -> Iterator[str]:
 
 def _started(url: str, port: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "pipeline.prefect_env", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
+        [
+            sys.executable,
+            "-m",
+            "redoxa.pipeline.prefect_env",
+            "server",
+            "start",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+        ],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

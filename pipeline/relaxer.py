@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from data.symmetric import SymmetricCrystal
-from generators.base import Generator, OnStep, Relaxed
+from redoxa.data.symmetric import SymmetricCrystal
+from redoxa.generators.base import Generator, OnStep, Relaxed
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class SymmetricRelaxer:
 
     def __call__(self, forms: Sequence[SymmetricCrystal], on_step: OnStep | None = None) -> list[Relaxed | None]:
         """One answer a form, in order; None where the potential finds no crystal."""
-        from screening.pool import relax_many
+        from redoxa.screening.pool import relax_many
 
         answers: list[Relaxed | None] = [None] * len(forms)
         for done, (index, finished) in enumerate(relax_many(forms, None, self.potential, self.workers), 1):

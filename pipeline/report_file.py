@@ -13,16 +13,16 @@ from pathlib import Path
 
 import yaml
 
-from data.provenance import read_provenance
-from data.records import ScreeningResult, Verdict
-from data.store import now
-from data.whole import whole
-from pipeline import stages
-from pipeline.doctor import ASSETS
-from pipeline.feedback import compare
-from pipeline.latent_view import latent_view
-from pipeline.report.build import build_report
-from pipeline.report.model import (
+from redoxa.data.provenance import read_provenance
+from redoxa.data.records import ScreeningResult, Verdict
+from redoxa.data.shipped import ASSETS
+from redoxa.data.store import now
+from redoxa.data.whole import whole
+from redoxa.pipeline import stages
+from redoxa.pipeline.feedback import compare
+from redoxa.pipeline.latent_view import latent_view
+from redoxa.pipeline.report.build import build_report
+from redoxa.pipeline.report.model import (
     CalibrationRow,
     Correction,
     FunnelStage,
@@ -35,9 +35,9 @@ from pipeline.report.model import (
     ResultRow,
     Spend,
 )
-from pipeline.select import Scored, chemical_system, score, why_not
-from pipeline.session import Session, session_for
-from pipeline.tables import ending_reasons, funnel_rows
+from redoxa.pipeline.select import Scored, chemical_system, score, why_not
+from redoxa.pipeline.session import Session, session_for
+from redoxa.pipeline.tables import ending_reasons, funnel_rows
 
 VERSIONS = ("redoxa", "torch", "chgnet", "pymatgen", "ase", "prefect", "numpy")
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from data.database import aware
-from data.errors import DriverError
-from data.lab import QueueItem, RequestState
-from pipeline import stages
-from pipeline.session import Session
-from robotics.base import JobState
-from robotics.stop_mark import stop_reason
+from redoxa.data.database import aware
+from redoxa.data.errors import DriverError
+from redoxa.data.lab import QueueItem, RequestState
+from redoxa.pipeline import stages
+from redoxa.pipeline.session import Session
+from redoxa.robotics.base import JobState
+from redoxa.robotics.stop_mark import stop_reason
 
 
 def complete_rounds(session: Session) -> list[bool]:

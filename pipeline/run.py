@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from data.errors import InputError, StoreError
-from pipeline import stages
-from pipeline.lock import campaign_lock
-from pipeline.report_file import write_report
-from pipeline.rounds import all_complete, budget_spent, complete_rounds, ended, report_is_current, told
-from pipeline.session import Session, session_for
+from redoxa.data.errors import InputError, StoreError
+from redoxa.pipeline import stages
+from redoxa.pipeline.lock import campaign_lock
+from redoxa.pipeline.report_file import write_report
+from redoxa.pipeline.rounds import all_complete, budget_spent, complete_rounds, ended, report_is_current, told
+from redoxa.pipeline.session import Session, session_for
 
 LEFT = "candidates over which worker processes died again and again are left; run again to take them up"
 

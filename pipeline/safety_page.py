@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from data.station import Station
-from robotics.safety import REQUEST_RULES, rule_texts, rules_version
+from redoxa.data.station import Station
+from redoxa.robotics.safety import REQUEST_RULES, rule_texts, rules_version
 
 HEAD = """# Safety rules
 

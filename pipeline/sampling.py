@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from data.errors import GenerationError
-from data.fingerprint import Fingerprint
-from generators.base import (
+from redoxa.data.errors import GenerationError
+from redoxa.data.fingerprint import Fingerprint
+from redoxa.generators.base import (
     CellContent,
     Condition,
     Foresees,
@@ -21,8 +21,8 @@ from generators.base import (
     cells_of,
     listed,
 )
-from generators.electrode import gives_ions
-from generators.exchange.proposals import is_new
+from redoxa.generators.electrode import gives_ions
+from redoxa.generators.exchange.proposals import is_new
 
 CHUNK = 500
 """Samples that are generated and written together; bounds the memory of a large request."""

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from data.errors import InputError, StructureError
-from data.formats.found import Reading
-from data.io import NAMES, SUFFIXES, may_hold_structures, read_each
-from data.records import Candidate, Origin, Reason, ScreeningResult, Verdict, plain_formula, plain_formulas
-from data.structures import primitive
-from data.whole import whole
-from pipeline.console import progress_bars, say, table
-from pipeline.report.model import FileRow, ScreeningData
-from pipeline.session import DEFAULT_STORE, runs_folder
-from pipeline.tables import in_order, short_columns
-from screening.doubts import doubts
-from screening.settings import ScreenSettings
+from redoxa.data.errors import InputError, StructureError
+from redoxa.data.formats.found import Reading
+from redoxa.data.io import NAMES, SUFFIXES, may_hold_structures, read_each
+from redoxa.data.records import Candidate, Origin, Reason, ScreeningResult, Verdict, plain_formula, plain_formulas
+from redoxa.data.structures import primitive
+from redoxa.data.whole import whole
+from redoxa.pipeline.console import progress_bars, say, table
+from redoxa.pipeline.report.model import FileRow, ScreeningData
+from redoxa.pipeline.session import DEFAULT_STORE, runs_folder
+from redoxa.pipeline.tables import in_order, short_columns
+from redoxa.screening.doubts import doubts
+from redoxa.screening.settings import ScreenSettings
 
 MAX_ATOMS: Final = 200
 PROFILE: Final = 3
@@ -60,7 +60,7 @@ class ScreenOptions:
         if self.campaign is None:
             wide = {"max_atoms": MAX_ATOMS, "profile_states": PROFILE, "orderings": ORDERINGS}
             return ScreenSettings.permissive(**{**wide, **changes})
-        from pipeline.lookup import find_spec
+        from redoxa.pipeline.lookup import find_spec
 
         return find_spec(self.store or DEFAULT_STORE, str(self.campaign)).screening.model_copy(update=changes)
 
@@ -129,7 +129,7 @@ def _candidates(
 def _candidate(found: Reading, options: ScreenOptions) -> Candidate:
     cell, detail = primitive(found.crystal), found.name
     if options.exchange is not None:
-        from screening.insertion import exchanged
+        from redoxa.screening.insertion import exchanged
 
         cell = exchanged(cell, options.exchange, options.ion)
         detail = f"{detail}, {options.ion} for {options.exchange}"
@@ -152,9 +152,9 @@ class _InOrder:
 def _screen(
     candidates: Sequence[Candidate], settings: ScreenSettings, store: str | None, *, quiet: bool
 ) -> Iterator[ScreeningResult]:
-    from data.store import Store
-    from pipeline.screening_context import open_context
-    from screening.funnel import FunnelStats, OnProgress, screen
+    from redoxa.data.store import Store
+    from redoxa.pipeline.screening_context import open_context
+    from redoxa.screening.funnel import FunnelStats, OnProgress, screen
 
     opened = Store.open(store) if store is not None else None
     context = open_context(opened, runs_folder(store or DEFAULT_STORE))
@@ -226,7 +226,7 @@ def write_page(path: Path, rows: Sequence[FileRow], options: ScreenOptions) -> N
     """
     from datetime import UTC, datetime
 
-    from pipeline.report.screening_page import build_screening_page
+    from redoxa.pipeline.report.screening_page import build_screening_page
 
     settings = options.settings
     data = ScreeningData(

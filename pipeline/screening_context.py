@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from data.records import Candidate
-from data.reference import Reference, load_reference
-from data.store import Store
-from data.tables import load_known_materials
-from screening.funnel import Context, MemoryCache
-from screening.jobs import AnyOutcome, Outcome
-from screening.novelty import DuplicateIndex
+from redoxa.data.records import Candidate
+from redoxa.data.reference import Reference, load_reference
+from redoxa.data.store import Store
+from redoxa.data.tables import load_known_materials
+from redoxa.screening.funnel import Context, MemoryCache
+from redoxa.screening.jobs import AnyOutcome, Outcome
+from redoxa.screening.novelty import DuplicateIndex
 
 USER_REFERENCE = "reference_user.parquet"
 """File beside the store that `redoxa reference add` writes."""

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from data.fingerprint import SAME, distance, fingerprint
-from data.records import Estimate, ScreeningResult, Verdict
-from pipeline.campaign import Select
-from pipeline.feedback import Calibration, calibrated
-from screening.doubts import doubts
-from screening.settings import Range
+from redoxa.data.fingerprint import SAME, distance, fingerprint
+from redoxa.data.records import Estimate, ScreeningResult, Verdict
+from redoxa.pipeline.campaign import Select
+from redoxa.pipeline.feedback import Calibration, calibrated
+from redoxa.screening.doubts import doubts
+from redoxa.screening.settings import Range
 
 DOUBTED = 0.5
 """What the chance of a candidate in doubt is multiplied by for its place; a declared penalty, not a measured one."""

@@ -15,23 +15,23 @@ from pathlib import Path
 
 import numpy as np
 
-from data.errors import GenerationError, InputError, StructureError
-from data.fingerprint import SAME_UNRELAXED, Fingerprint, distance, fingerprint
-from data.normaliser import canonical
-from data.provenance import sha256_of
-from data.records import Crystal, content_hash
-from data.reference import load_reference
-from data.shipped import shipped
-from data.skeletons import load_templates
-from data.symmetric import SymmetricCrystal, symmetric
-from data.tables import load_known_materials
-from generators.base import Condition
-from generators.orbits.generator import OrbitsGenerator
-from generators.orbits.self_training import FineTuning, fine_tune, prepare_found
-from generators.orbits.training import remember, with_decorator
-from pipeline.evaluate.relaxation import relax_all
-from pipeline.self_training_rows import Found, Judge
-from screening.stability import Hulls
+from redoxa.data.errors import GenerationError, InputError, StructureError
+from redoxa.data.fingerprint import SAME_UNRELAXED, Fingerprint, distance, fingerprint
+from redoxa.data.normaliser import canonical
+from redoxa.data.provenance import sha256_of
+from redoxa.data.records import Crystal, content_hash
+from redoxa.data.reference import load_reference
+from redoxa.data.shipped import shipped
+from redoxa.data.skeletons import load_templates
+from redoxa.data.symmetric import SymmetricCrystal, symmetric
+from redoxa.data.tables import load_known_materials
+from redoxa.generators.base import Condition
+from redoxa.generators.orbits.generator import OrbitsGenerator
+from redoxa.generators.orbits.self_training import FineTuning, fine_tune, prepare_found
+from redoxa.generators.orbits.training import remember, with_decorator
+from redoxa.pipeline.evaluate.relaxation import relax_all
+from redoxa.pipeline.self_training_rows import Found, Judge
+from redoxa.screening.stability import Hulls
 
 OnProgress = Callable[[str, int, int], None]
 

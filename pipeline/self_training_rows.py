@@ -8,15 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from data.errors import StructureError
-from data.fingerprint import SAME, Fingerprint, fingerprint, spacegroup
-from data.records import Crystal
-from data.tables import KnownMaterials
-from generators.evaluate.novelty import novelty
-from generators.evaluate.uniqueness import first_equals
-from generators.evaluate.values import Value, median, share
-from pipeline.evaluate.relaxation import Outcome
-from screening.stability import Hulls
+from redoxa.data.errors import StructureError
+from redoxa.data.fingerprint import SAME, Fingerprint, fingerprint, spacegroup
+from redoxa.data.records import Crystal
+from redoxa.data.tables import KnownMaterials
+from redoxa.generators.evaluate.novelty import novelty
+from redoxa.generators.evaluate.uniqueness import first_equals
+from redoxa.generators.evaluate.values import Value, median, share
+from redoxa.pipeline.evaluate.relaxation import Outcome
+from redoxa.screening.stability import Hulls
 
 if TYPE_CHECKING:
     from pandas import DataFrame

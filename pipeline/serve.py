@@ -35,14 +35,14 @@ from prefect.exceptions import PrefectException
 from prefect.runner import Runner
 from prefect.states import Completed, Crashed
 
-from data.errors import RedoxaError
-from pipeline.campaign import CampaignSpec
-from pipeline.flows import description, discovery_campaign, store_shown
-from pipeline.lock import forget_runs, is_alive
-from pipeline.lookup import shown_as
-from pipeline.rounds import ahead
-from pipeline.session import Session, session_for
-from pipeline.watchdog import Watchdog, everything
+from redoxa.data.errors import RedoxaError
+from redoxa.pipeline.campaign import CampaignSpec
+from redoxa.pipeline.flows import description, discovery_campaign, store_shown
+from redoxa.pipeline.lock import forget_runs, is_alive
+from redoxa.pipeline.lookup import shown_as
+from redoxa.pipeline.rounds import ahead
+from redoxa.pipeline.session import Session, session_for
+from redoxa.pipeline.watchdog import Watchdog, everything
 
 LOOK_S = 10.0
 """Time between two looks at what runs and waits."""

@@ -7,20 +7,20 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.database import store_file, store_name
-from data.errors import InputError, StoreError, suggest
-from data.records import Candidate
-from data.registry import load
-from data.station import Station
-from data.store import Store
-from pipeline.campaign import CampaignSpec
-from pipeline.station_file import current_station
-from robotics import DRIVERS
-from robotics.queue import LabQueue
+from redoxa.data.database import store_file, store_name
+from redoxa.data.errors import InputError, StoreError, suggest
+from redoxa.data.records import Candidate
+from redoxa.data.registry import load
+from redoxa.data.station import Station
+from redoxa.data.store import Store
+from redoxa.pipeline.campaign import CampaignSpec
+from redoxa.pipeline.station_file import current_station
+from redoxa.robotics import DRIVERS
+from redoxa.robotics.queue import LabQueue
 
 if TYPE_CHECKING:
-    from robotics.base import Driver
-    from screening.funnel import Context
+    from redoxa.robotics.base import Driver
+    from redoxa.screening.funnel import Context
 
 DEFAULT_STORE = "runs/redoxa.db"
 
@@ -94,7 +94,7 @@ class Session:
 
     def rejected_results(self) -> tuple[str, ...]:
         """Answers of the laboratory that were refused, each with its reason; looks only where there is a folder."""
-        from robotics.base import Rejects
+        from redoxa.robotics.base import Rejects
 
         if self.folder.exists() and isinstance(self.driver, Rejects):
             return tuple(self.driver.rejected())
@@ -103,7 +103,7 @@ class Session:
     @cached_property
     def context(self) -> Context:
         """Known materials, reference energies, relaxation cache and worker processes of the screening."""
-        from pipeline.screening_context import open_context
+        from redoxa.pipeline.screening_context import open_context
 
         earlier = [*self._excluded(), *self.store.candidates(self.campaign_id)]
         return open_context(self.store, runs_folder(self.where), earlier)

@@ -7,9 +7,9 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from pipeline.campaign import CampaignSpec
-from pipeline.contradictions import contradictions
-from pipeline.yaml_file import Kind, Mistake, mistakes_of, name_after, read_document
+from redoxa.pipeline.campaign import CampaignSpec
+from redoxa.pipeline.contradictions import contradictions
+from redoxa.pipeline.yaml_file import Kind, Mistake, mistakes_of, name_after, read_document
 
 CAMPAIGN: Final = Kind("campaign file", "`redoxa init {path}` writes an example there.")
 

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from data.errors import StructureError
-from data.skeletons import TemplateTable
-from data.symmetric import SymmetricCrystal, symmetric
-from generators.base import Condition
-from generators.orbits.de_novo import DeNovo
-from generators.orbits.generator import OrbitsGenerator
-from pipeline.generate import parse_elements
-from screening.stability_labels import StabilityTask
+from redoxa.data.errors import StructureError
+from redoxa.data.skeletons import TemplateTable
+from redoxa.data.symmetric import SymmetricCrystal, symmetric
+from redoxa.generators.base import Condition
+from redoxa.generators.orbits.de_novo import DeNovo
+from redoxa.generators.orbits.generator import OrbitsGenerator
+from redoxa.pipeline.generate import parse_elements
+from redoxa.screening.stability_labels import StabilityTask
 
 DRAWN: tuple[tuple[int, str, str], ...] = (
     (500, "", ""),

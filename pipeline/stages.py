@@ -12,21 +12,21 @@ from typing import Any
 import numpy as np
 from ase.data import atomic_numbers
 
-from data.database import store_name
-from data.errors import RedoxaError
-from data.lab import ExperimentRequest, Measurement, QueueItem, RequestState
-from data.records import Candidate, Origin, ScreeningResult, Verdict, VoltageStep
-from data.registry import load
-from data.store import Chunk, Cost, Selection
-from generators import GENERATORS
-from generators.base import Condition, Target
-from pipeline.campaign import CampaignSpec
-from pipeline.costs import Meter
-from pipeline.feedback import Calibration, calibrate, calibrated, compare, noted
-from pipeline.select import Choice, choose, score
-from pipeline.session import Session, session_for
-from robotics.queue import ApprovalPolicy
-from screening.settings import Range
+from redoxa.data.database import store_name
+from redoxa.data.errors import RedoxaError
+from redoxa.data.lab import ExperimentRequest, Measurement, QueueItem, RequestState
+from redoxa.data.records import Candidate, Origin, ScreeningResult, Verdict, VoltageStep
+from redoxa.data.registry import load
+from redoxa.data.store import Chunk, Cost, Selection
+from redoxa.generators import GENERATORS
+from redoxa.generators.base import Condition, Target
+from redoxa.pipeline.campaign import CampaignSpec
+from redoxa.pipeline.costs import Meter
+from redoxa.pipeline.feedback import Calibration, calibrate, calibrated, compare, noted
+from redoxa.pipeline.select import Choice, choose, score
+from redoxa.pipeline.session import Session, session_for
+from redoxa.robotics.queue import ApprovalPolicy
+from redoxa.screening.settings import Range
 
 CHUNK = 64
 """Samples that are generated and stored together; part of what makes a seed reproducible."""
@@ -124,7 +124,7 @@ def screen_batch(where: str, campaign_id: str, round_: int, ids: Sequence[str]) 
 
     What lost its worker process again and again is not written: a later run takes it up.
     """
-    from screening.funnel import FunnelStats, screen
+    from redoxa.screening.funnel import FunnelStats, screen
 
     session = session_for(where, campaign_id)
     known = session.store.by_id(ids, campaign_id)
@@ -188,8 +188,8 @@ def _propose(
 
     The recipe counts with what measurements have taught; the request keeps the predictions as they were made.
     """
-    from robotics.recipe import plan_recipe
-    from screening.synthesis import energies_for
+    from redoxa.robotics.recipe import plan_recipe
+    from redoxa.screening.synthesis import energies_for
 
     try:
         result = _profiled(session, round_, choice.scored.result)
@@ -222,8 +222,8 @@ def _propose(
 
 def _profiled(session: Session, round_: int, result: ScreeningResult) -> ScreeningResult:
     """The result with its voltage profile, computed now where the screening had none."""
-    from screening.funnel import FunnelStats
-    from screening.profile import with_profile
+    from redoxa.screening.funnel import FunnelStats
+    from redoxa.screening.profile import with_profile
 
     candidate = session.store.by_id([result.candidate_id], session.campaign_id)[result.candidate_id]
     meter, stage = Meter(session.store, session.campaign_id, round_), "relax_between"
@@ -248,7 +248,7 @@ def approve(where: str, campaign_id: str) -> int:
 
 def work_laboratory(where: str, campaign_id: str, round_: int) -> dict[str, int]:
     """Run what is approved through the laboratory; returns how many requests of the round stand in each state."""
-    from robotics.service import run_queue
+    from redoxa.robotics.service import run_queue
 
     session = session_for(where, campaign_id)
     run_queue(session.queue, session.driver, campaign=campaign_id, on_progress=session.on_progress)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from data.station import Cycler, Furnace, Person, Station
-from data.synthesis.catalogue import default_catalogue
-from pipeline.station_file import DEFAULT_FILE, LABORATORY
+from redoxa.data.station import Cycler, Furnace, Person, Station
+from redoxa.data.synthesis.catalogue import default_catalogue
+from redoxa.pipeline.station_file import DEFAULT_FILE, LABORATORY
 
 
 def station_lines(station: Station, file: Path | None) -> Iterator[str]:

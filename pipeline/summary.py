@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from data.database import store_name
-from data.store import Store
-from pipeline.campaign import CampaignSpec
-from pipeline.console import say, table
-from pipeline.tables import funnel_rows, in_order, top_rows
+from redoxa.data.database import store_name
+from redoxa.data.store import Store
+from redoxa.pipeline.campaign import CampaignSpec
+from redoxa.pipeline.console import say, table
+from redoxa.pipeline.tables import funnel_rows, in_order, top_rows
 
 
 def print_summary(where: str, summary: dict[str, Any]) -> None:

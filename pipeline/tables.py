@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from data.records import Estimate, Reason, ScreeningResult, Verdict, plain_formula
-from pipeline.session import session_for
+from redoxa.data.records import Estimate, Reason, ScreeningResult, Verdict, plain_formula
+from redoxa.pipeline.session import session_for
 
 if TYPE_CHECKING:
     pass

@@ -15,26 +15,33 @@ from typing import Any, Literal
 import torch
 from pydantic import JsonValue
 
-from data.datasets import CrystalData, load, prepare, split_text
-from data.errors import InputError
-from data.provenance import MATERIALS_PROJECT, Source, provenance_path, read_provenance, sha256_of, write_provenance
-from data.sequences import prepare_sequences
-from data.shipped import shipped
-from data.skeletons import SHIPPED, TemplateTable, load_templates
-from generators.geometry.training import geometry_config, train_geometry
-from generators.noise.training import NoiseTask
-from generators.orbits.judge_training import JudgeConfig
-from generators.orbits.training import decorator_config, train_orbits, with_stability
-from generators.training.batches import EDGES_PER_BATCH
-from generators.training.log import OnLog
-from generators.training.loop import Task, TrainConfig, train
-from generators.vae.training import VaeTask
-from generators.wyckoff.training import WyckoffTask
-from pipeline.console import note, progress_bars
-from pipeline.session import OnProgress
-from pipeline.training_data import PREPARED, enough, template_table
-from pipeline.training_plot import write_training_plot
-from screening.pool import available_cores
+from redoxa.data.datasets import CrystalData, load, prepare, split_text
+from redoxa.data.errors import InputError
+from redoxa.data.provenance import (
+    MATERIALS_PROJECT,
+    Source,
+    provenance_path,
+    read_provenance,
+    sha256_of,
+    write_provenance,
+)
+from redoxa.data.sequences import prepare_sequences
+from redoxa.data.shipped import shipped
+from redoxa.data.skeletons import SHIPPED, TemplateTable, load_templates
+from redoxa.generators.geometry.training import geometry_config, train_geometry
+from redoxa.generators.noise.training import NoiseTask
+from redoxa.generators.orbits.judge_training import JudgeConfig
+from redoxa.generators.orbits.training import decorator_config, train_orbits, with_stability
+from redoxa.generators.training.batches import EDGES_PER_BATCH
+from redoxa.generators.training.log import OnLog
+from redoxa.generators.training.loop import Task, TrainConfig, train
+from redoxa.generators.vae.training import VaeTask
+from redoxa.generators.wyckoff.training import WyckoffTask
+from redoxa.pipeline.console import note, progress_bars
+from redoxa.pipeline.session import OnProgress
+from redoxa.pipeline.training_data import PREPARED, enough, template_table
+from redoxa.pipeline.training_plot import write_training_plot
+from redoxa.screening.pool import available_cores
 
 PACKAGES = ("redoxa", "torch", "pymatgen", "numpy")
 """Whose versions a record names."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 
-from data.database import aware
-from data.errors import RedoxaError
-from data.lab import RequestState
-from data.store import Run
-from pipeline.campaign import SILENCE_MINUTES, Schedule
-from pipeline.cron import last_due
-from pipeline.lab_calls import why_held
-from pipeline.rounds import ended
-from pipeline.session import Session
-from robotics.stop_mark import find_mark
+from redoxa.data.database import aware
+from redoxa.data.errors import RedoxaError
+from redoxa.data.lab import RequestState
+from redoxa.data.store import Run
+from redoxa.pipeline.campaign import SILENCE_MINUTES, Schedule
+from redoxa.pipeline.cron import last_due
+from redoxa.pipeline.lab_calls import why_held
+from redoxa.pipeline.rounds import ended
+from redoxa.pipeline.session import Session
+from redoxa.robotics.stop_mark import find_mark
 
 GRACE = timedelta(minutes=10)
 """How long after its time a tick may still begin without being missed."""

@@ -12,7 +12,7 @@ from typing import Any, Final, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from data.errors import InputError, suggest
+from redoxa.data.errors import InputError, suggest
 
 MAX_BYTES = 1_000_000
 TAGS = frozenset({"map", "seq", "str", "int", "float", "bool", "null", "timestamp"})

@@ -5,6 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 DRIVERS: Final = {
-    "simulated": "robotics.simulated:SimulatedLab",
-    "file_drop": "robotics.file_drop:FileDropLab",
+    "simulated": "redoxa.robotics.simulated:SimulatedLab",
+    "file_drop": "redoxa.robotics.file_drop:FileDropLab",
 }

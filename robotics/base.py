@@ -5,8 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import ClassVar, Protocol, runtime_checkable
 
-from data.lab import ExperimentRequest, Measurement
-from data.records import Record
+from redoxa.data.lab import ExperimentRequest, Measurement
+from redoxa.data.records import Record
 
 
 class JobState(StrEnum):

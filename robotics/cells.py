@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from data.errors import RecipeError
-from data.lab import Cell, Electrode
-from data.records import WorkingIon
-from data.station import Cycler
+from redoxa.data.errors import RecipeError
+from redoxa.data.lab import Cell, Electrode
+from redoxa.data.records import WorkingIon
+from redoxa.data.station import Cycler
 
 Collector = Literal["Al", "Cu", "Ti", "Mo"]
 

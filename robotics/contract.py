@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from data.errors import DriverError
-from data.lab import ExperimentRequest
-from robotics.base import Driver, JobReport, JobState
+from redoxa.data.errors import DriverError
+from redoxa.data.lab import ExperimentRequest
+from redoxa.robotics.base import Driver, JobReport, JobState
 
 
 class ContractError(Exception):

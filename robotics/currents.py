@@ -10,9 +10,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from data.errors import RecipeError
-from data.lab import ConstantCurrent, Cycling, CyclingStep, Electrode, Rest
-from data.station import Cycler
+from redoxa.data.errors import RecipeError
+from redoxa.data.lab import ConstantCurrent, Cycling, CyclingStep, Electrode, Rest
+from redoxa.data.station import Cycler
 
 LEAST_STEPS = 10
 """A current is at least this many times what its range resolves: known to a tenth."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from data.lab import ExperimentRequest, Synthesis
-from data.station import Station
-from robotics.currents import current_problems
+from redoxa.data.lab import ExperimentRequest, Synthesis
+from redoxa.data.station import Station
+from redoxa.robotics.currents import current_problems
 
 ROUNDING = 1 + 1e-9
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from data.errors import TransitionError
+from redoxa.data.errors import TransitionError
 
 CHANGED = "is not what was proposed: it was changed in the store. Cancel it, and look who has access"
 """Said of a request whose content no longer has the hash with which it was proposed."""

@@ -24,17 +24,25 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from data.errors import DriverError
-from data.lab import ExperimentRequest
-from data.station import Station
-from robotics.base import JobReport, JobState
-from robotics.equipment import lacking
-from robotics.files import create_atomic, listing_sha256, read_plain, safe_name, sha256_of, what_else, write_atomic
-from robotics.judge import flagged, why_refused
-from robotics.pattern import pattern_csv, predicted_pattern, target_cif
-from robotics.result_files import Result, ResultError, read_results, to_measurement
-from robotics.set_aside import REASON, plain_text, put_away, refused, set_aside
-from robotics.work_order import work_list_csv
+from redoxa.data.errors import DriverError
+from redoxa.data.lab import ExperimentRequest
+from redoxa.data.station import Station
+from redoxa.robotics.base import JobReport, JobState
+from redoxa.robotics.equipment import lacking
+from redoxa.robotics.files import (
+    create_atomic,
+    listing_sha256,
+    read_plain,
+    safe_name,
+    sha256_of,
+    what_else,
+    write_atomic,
+)
+from redoxa.robotics.judge import flagged, why_refused
+from redoxa.robotics.pattern import pattern_csv, predicted_pattern, target_cif
+from redoxa.robotics.result_files import Result, ResultError, read_results, to_measurement
+from redoxa.robotics.set_aside import REASON, plain_text, put_away, refused, set_aside
+from redoxa.robotics.work_order import work_list_csv
 
 MAX_STATE_BYTES = 1 << 26
 """More than any order or answer of ours holds."""

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from data.lab import Firing, FurnaceStep, Pressing, Vessel
-from data.synthesis.catalogue import CataloguePrecursor
-from data.synthesis.formula import Amounts
-from data.synthesis.reaction import Reaction
+from redoxa.data.lab import Firing, FurnaceStep, Pressing, Vessel
+from redoxa.data.synthesis.catalogue import CataloguePrecursor
+from redoxa.data.synthesis.formula import Amounts
+from redoxa.data.synthesis.reaction import Reaction
 
 MARGIN_C = 50.0
 TEMPERATURE_SIGMA_C = 100.0

@@ -10,12 +10,12 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
-from data.errors import RecipeError
-from data.lab import ExperimentRequest, Measurement
-from data.records import Crystal, Estimate
-from data.synthesis.formula import molar_mass_g_mol, parse_formula
-from data.units import G_PER_CM3_PER_AMU_PER_A3
-from robotics.window import theoretical_capacity_mAh_g
+from redoxa.data.errors import RecipeError
+from redoxa.data.lab import ExperimentRequest, Measurement
+from redoxa.data.records import Crystal, Estimate
+from redoxa.data.synthesis.formula import molar_mass_g_mol, parse_formula
+from redoxa.data.units import G_PER_CM3_PER_AMU_PER_A3
+from redoxa.robotics.window import theoretical_capacity_mAh_g
 
 PURITY: Final = "phase_purity"
 VOLTAGE: Final = "average_voltage"

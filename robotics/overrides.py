@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from data.errors import InputError, SafetyError, suggest
-from data.lab import QueueEvent, RequestState, SafetyFinding
-from data.station import Station
-from robotics.people import ensure_may, ensure_not_proposer, ensure_person, plain_name
-from robotics.safety import is_allowed, refusals, rule_texts
+from redoxa.data.errors import InputError, SafetyError, suggest
+from redoxa.data.lab import QueueEvent, RequestState, SafetyFinding
+from redoxa.data.station import Station
+from redoxa.robotics.people import ensure_may, ensure_not_proposer, ensure_person, plain_name
+from redoxa.robotics.safety import is_allowed, refusals, rule_texts
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from data.records import Crystal
+from redoxa.data.records import Crystal
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure
@@ -72,7 +72,7 @@ def pattern_csv(lines: Sequence[Line]) -> str:
 
 def target_cif(crystal: Crystal, formula: str) -> str:
     """CIF of the predicted crystal, with its space group where one is found, else in P1."""
-    from data.io import cif_text
+    from redoxa.data.io import cif_text
 
     return cif_text(crystal, SYMMETRY_A, f"{formula} as computed, discharged: predicted, not measured")
 
@@ -81,7 +81,7 @@ def _conventional(crystal: Crystal) -> Structure:
     """The conventional cell, in which people index; the crystal as it is where no symmetry is found."""
     from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
-    from data.structures import to_structure
+    from redoxa.data.structures import to_structure
 
     structure = to_structure(crystal)
     try:

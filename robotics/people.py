@@ -6,9 +6,9 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Literal
 
-from data.errors import InputError, SafetyError
-from data.lab import QueueEvent
-from data.station import Station
+from redoxa.data.errors import InputError, SafetyError
+from redoxa.data.lab import QueueEvent
+from redoxa.data.station import Station
 
 Right = Literal["may_approve", "may_override"]
 

@@ -29,16 +29,16 @@ from typing import Any
 from sqlalchemy import Connection, Engine, RowMapping, func, select
 from sqlalchemy.exc import IntegrityError
 
-from data.database import in_transaction, reading
-from data.errors import InputError, SafetyError, StoreError
-from data.lab import ExperimentRequest, Measurement, QueueEvent, QueueItem, RequestState, SafetyFinding
-from data.patience import Result
-from data.schema_lab import measurements, queue_events, requests
-from data.station import Station
-from robotics.errors import CHANGED, ConflictError
-from robotics.overrides import carried, decide, ensure_may_be_overridden, overridden
-from robotics.people import ensure_may, ensure_not_proposer, ensure_person
-from robotics.queue_rows import (
+from redoxa.data.database import in_transaction, reading
+from redoxa.data.errors import InputError, SafetyError, StoreError
+from redoxa.data.lab import ExperimentRequest, Measurement, QueueEvent, QueueItem, RequestState, SafetyFinding
+from redoxa.data.patience import Result
+from redoxa.data.schema_lab import measurements, queue_events, requests
+from redoxa.data.station import Station
+from redoxa.robotics.errors import CHANGED, ConflictError
+from redoxa.robotics.overrides import carried, decide, ensure_may_be_overridden, overridden
+from redoxa.robotics.people import ensure_may, ensure_not_proposer, ensure_person
+from redoxa.robotics.queue_rows import (
     NO_LEASE,
     Rows,
     ensure_its_own,
@@ -50,8 +50,8 @@ from robotics.queue_rows import (
     to_event,
     to_item,
 )
-from robotics.safety import check, ensure_allowed, is_allowed, refusals, rules_version
-from robotics.transitions import LATE, WITHDRAWN, ensure_sample_is_known, target_of
+from redoxa.robotics.safety import check, ensure_allowed, is_allowed, refusals, rules_version
+from redoxa.robotics.transitions import LATE, WITHDRAWN, ensure_sample_is_known, target_of
 
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """What an idempotency key may look like: drivers use it in file names."""

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from data.errors import NoPrecursorError, RecipeError
-from data.lab import Recipe
-from data.records import Crystal, Estimate, VoltageStep, WorkingIon, reduced_formula
-from data.station import Station
-from data.synthesis.formula import parse_formula
-from data.synthesis.route import Energies
-from robotics.cells import plan_cell, plan_electrode
-from robotics.currents import plan_currents
-from robotics.cycling import RATES, plan_cycling
-from robotics.synthesis import plan_synthesis
-from robotics.window import plan_window, theoretical_capacity_mAh_g
+from redoxa.data.errors import NoPrecursorError, RecipeError
+from redoxa.data.lab import Recipe
+from redoxa.data.records import Crystal, Estimate, VoltageStep, WorkingIon, reduced_formula
+from redoxa.data.station import Station
+from redoxa.data.synthesis.formula import parse_formula
+from redoxa.data.synthesis.route import Energies
+from redoxa.robotics.cells import plan_cell, plan_electrode
+from redoxa.robotics.currents import plan_currents
+from redoxa.robotics.cycling import RATES, plan_cycling
+from redoxa.robotics.synthesis import plan_synthesis
+from redoxa.robotics.window import plan_window, theoretical_capacity_mAh_g
 
 __all__ = ["NoPrecursorError", "RecipeError", "plan_recipe", "theoretical_capacity_mAh_g"]
 

@@ -15,15 +15,15 @@ from typing import Any, Final
 import yaml
 from pydantic import BaseModel, ConfigDict
 
-from data.errors import SafetyError
-from data.lab import ExperimentRequest, SafetyFinding, Synthesis
-from data.records import Crystal, content_hash
-from data.station import Station
-from robotics import safety_chemistry as chemistry
-from robotics import safety_process as process
-from robotics.safety_base import RequestRule, RequestSubject, Subject, SynthesisRule
-from robotics.safety_energetic import energetic
-from robotics.safety_reactions import harmful_powders, reactions
+from redoxa.data.errors import SafetyError
+from redoxa.data.lab import ExperimentRequest, SafetyFinding, Synthesis
+from redoxa.data.records import Crystal, content_hash
+from redoxa.data.station import Station
+from redoxa.robotics import safety_chemistry as chemistry
+from redoxa.robotics import safety_process as process
+from redoxa.robotics.safety_base import RequestRule, RequestSubject, Subject, SynthesisRule
+from redoxa.robotics.safety_energetic import energetic
+from redoxa.robotics.safety_reactions import harmful_powders, reactions
 
 __all__ = [
     "RULES",

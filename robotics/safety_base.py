@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
-from data.errors import InputError
-from data.lab import ExperimentRequest, Synthesis
-from data.records import Crystal
-from data.station import Furnace, Station
-from data.synthesis.catalogue import CataloguePrecursor, default_catalogue
-from data.synthesis.formula import Amounts, molar_mass_g_mol, parse_formula
+from redoxa.data.errors import InputError
+from redoxa.data.lab import ExperimentRequest, Synthesis
+from redoxa.data.records import Crystal
+from redoxa.data.station import Furnace, Station
+from redoxa.data.synthesis.catalogue import CataloguePrecursor, default_catalogue
+from redoxa.data.synthesis.formula import Amounts, molar_mass_g_mol, parse_formula
 
 BURNING: Final = frozenset({"air", "oxygen"})
 

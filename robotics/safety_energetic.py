@@ -5,10 +5,10 @@ from __future__ import annotations
 from math import lcm
 from typing import Final
 
-from data.chemistry import oxidation_states
-from data.records import Crystal
-from data.synthesis.formula import Amounts
-from robotics.safety_base import Subject
+from redoxa.data.chemistry import oxidation_states
+from redoxa.data.records import Crystal
+from redoxa.data.synthesis.formula import Amounts
+from redoxa.robotics.safety_base import Subject
 
 ALKALI: Final = frozenset({"Li", "Na", "K", "Rb", "Cs"})
 HALOGENS: Final = frozenset({"Cl", "Br", "I"})

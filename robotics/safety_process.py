@@ -5,13 +5,13 @@ from __future__ import annotations
 from fractions import Fraction
 from math import pi
 
-from data.lab import ConstantCurrent, ConstantVoltage, Firing
-from data.synthesis.formula import molar_mass_g_mol, same_compound
-from data.units import FARADAY_MAH_PER_MOL, ION_VALENCE
-from robotics.cells import CELL_SYSTEMS, find_system
-from robotics.currents import current_problems
-from robotics.cycling import all_steps, check_steps, longest_time_s
-from robotics.safety_base import RequestSubject, Subject, read_formula
+from redoxa.data.lab import ConstantCurrent, ConstantVoltage, Firing
+from redoxa.data.synthesis.formula import molar_mass_g_mol, same_compound
+from redoxa.data.units import FARADAY_MAH_PER_MOL, ION_VALENCE
+from redoxa.robotics.cells import CELL_SYSTEMS, find_system
+from redoxa.robotics.currents import current_problems
+from redoxa.robotics.cycling import all_steps, check_steps, longest_time_s
+from redoxa.robotics.safety_base import RequestSubject, Subject, read_formula
 
 BINDERS = frozenset({"PVDF", "CMC", "CMC/SBR", "PAA", "PTFE"})
 SOLVENTS = {"NMP": 130.0, "water": 120.0, "isopropanol": 80.0}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import exp
 from typing import Final
 
-from data.synthesis.catalogue import CataloguePrecursor
-from robotics.safety_base import BURNING, Powders, Subject
+from redoxa.data.synthesis.catalogue import CataloguePrecursor
+from redoxa.robotics.safety_base import BURNING, Powders, Subject
 
 HALOGENS: Final = ("F", "Cl", "Br", "I")
 

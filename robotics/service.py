@@ -16,19 +16,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from data.errors import DriverError, TransitionError
-from data.lab import QueueItem, RequestState
-from robotics.base import Driver, JobReport, JobState
-from robotics.errors import CHANGED, ConflictError, LeaseError
-from robotics.judge import flagged, surprises, why_refused
-from robotics.overrides import carried
-from robotics.safety import check, is_allowed, refusals, rules_version
-from robotics.stop_mark import stop_reason
-from robotics.transitions import LATE
-from robotics.worker_name import has_died, this_worker
+from redoxa.data.errors import DriverError, TransitionError
+from redoxa.data.lab import QueueItem, RequestState
+from redoxa.robotics.base import Driver, JobReport, JobState
+from redoxa.robotics.errors import CHANGED, ConflictError, LeaseError
+from redoxa.robotics.judge import flagged, surprises, why_refused
+from redoxa.robotics.overrides import carried
+from redoxa.robotics.safety import check, is_allowed, refusals, rules_version
+from redoxa.robotics.stop_mark import stop_reason
+from redoxa.robotics.transitions import LATE
+from redoxa.robotics.worker_name import has_died, this_worker
 
 if TYPE_CHECKING:
-    from robotics.queue import LabQueue
+    from redoxa.robotics.queue import LabQueue
 
 OnProgress = Callable[[str, int, int], None]
 """Called with (what, done, total)."""

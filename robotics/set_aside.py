@@ -7,8 +7,8 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from data.errors import DriverError
-from robotics.files import read_plain, write_atomic
+from redoxa.data.errors import DriverError
+from redoxa.robotics.files import read_plain, write_atomic
 
 REASON = ".reason.txt"
 MAX_NAME = 160

@@ -11,14 +11,14 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from data.errors import DriverError
-from data.lab import ExperimentRequest
-from data.records import Record
-from data.station import Station
-from robotics.base import JobReport, JobState
-from robotics.equipment import lacking
-from robotics.files import create_atomic, safe_name
-from robotics.simulated_truth import CellModel, seeded, simulate
+from redoxa.data.errors import DriverError
+from redoxa.data.lab import ExperimentRequest
+from redoxa.data.records import Record
+from redoxa.data.station import Station
+from redoxa.robotics.base import JobReport, JobState
+from redoxa.robotics.equipment import lacking
+from redoxa.robotics.files import create_atomic, safe_name
+from redoxa.robotics.simulated_truth import CellModel, seeded, simulate
 
 
 class _Job(Record):

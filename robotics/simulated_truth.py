@@ -26,9 +26,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.lab import ExperimentRequest, Measurement, Outcome
-from data.records import Estimate
-from robotics.files import listing_sha256
+from redoxa.data.lab import ExperimentRequest, Measurement, Outcome
+from redoxa.data.records import Estimate
+from redoxa.robotics.files import listing_sha256
 
 HULL_MIDPOINT_EV = 0.075
 HULL_WIDTH_EV = 0.025

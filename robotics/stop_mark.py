@@ -15,9 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from data.errors import DriverError, InputError
-from robotics.files import create_atomic, read_plain
-from robotics.set_aside import plain_text
+from redoxa.data.errors import DriverError, InputError
+from redoxa.robotics.files import create_atomic, read_plain
+from redoxa.robotics.set_aside import plain_text
 
 STOP: Final = "REDOXA_STOP"
 """Environment variable that names the mark."""

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import inf
 
-from data.errors import RecipeError
-from data.lab import Precursor, RouteChoice, RouteOption, Synthesis
-from data.records import Crystal
-from data.station import Furnace, Station
-from data.synthesis.catalogue import Catalogue, CataloguePrecursor, default_catalogue
-from data.synthesis.formula import molar_mass_g_mol, parse_formula
-from data.synthesis.reaction import Reaction
-from data.synthesis.route import ALTERNATIVES, Energies, Route, find_routes
-from robotics.firing import (
+from redoxa.data.errors import RecipeError
+from redoxa.data.lab import Precursor, RouteChoice, RouteOption, Synthesis
+from redoxa.data.records import Crystal
+from redoxa.data.station import Furnace, Station
+from redoxa.data.synthesis.catalogue import Catalogue, CataloguePrecursor, default_catalogue
+from redoxa.data.synthesis.formula import molar_mass_g_mol, parse_formula
+from redoxa.data.synthesis.reaction import Reaction
+from redoxa.data.synthesis.route import ALTERNATIVES, Energies, Route, find_routes
+from redoxa.robotics.firing import (
     MARGIN_C,
     TEMPERATURE_SIGMA_C,
     VOLATILE,
@@ -22,7 +22,7 @@ from robotics.firing import (
     plan_firings,
     volatile_excess,
 )
-from robotics.safety import check_synthesis
+from redoxa.robotics.safety import check_synthesis
 
 OXOANIONS = frozenset({"P", "Si", "B"})
 INERT = frozenset({"argon", "argon/hydrogen 95/5"})

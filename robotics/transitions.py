@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from data.errors import TransitionError
-from data.lab import QueueEvent
-from data.lab import RequestState as State
+from redoxa.data.errors import TransitionError
+from redoxa.data.lab import QueueEvent
+from redoxa.data.lab import RequestState as State
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import gcd, lcm
 
-from data.errors import RecipeError
-from data.records import Estimate, VoltageStep, WorkingIon
-from data.station import Cycler
-from data.synthesis.formula import molar_mass_g_mol
-from data.units import FARADAY_MAH_PER_MOL, ION_VALENCE
-from robotics.cells import CellSystem, choose_system, voltage_window_V
+from redoxa.data.errors import RecipeError
+from redoxa.data.records import Estimate, VoltageStep, WorkingIon
+from redoxa.data.station import Cycler
+from redoxa.data.synthesis.formula import molar_mass_g_mol
+from redoxa.data.units import FARADAY_MAH_PER_MOL, ION_VALENCE
+from redoxa.robotics.cells import CellSystem, choose_system, voltage_window_V
 
 Amounts = Mapping[str, Fraction]
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from fractions import Fraction
 from math import lcm
 
-from data.chemistry import is_charge_balanced
-from data.lab import RouteOption, Synthesis
-from data.synthesis.catalogue import CataloguePrecursor, default_catalogue
-from data.synthesis.formula import Amounts, molar_mass_g_mol, number_text, parse_formula
-from robotics.firing import VOLATILE, wanted_temperature_C
-from robotics.safety_reactions import named_hazards
+from redoxa.data.chemistry import is_charge_balanced
+from redoxa.data.lab import RouteOption, Synthesis
+from redoxa.data.synthesis.catalogue import CataloguePrecursor, default_catalogue
+from redoxa.data.synthesis.formula import Amounts, molar_mass_g_mol, number_text, parse_formula
+from redoxa.robotics.firing import VOLATILE, wanted_temperature_C
+from redoxa.robotics.safety_reactions import named_hazards
 
 TOXIC_GASES = {
     "CO": "carbon monoxide", "NH3": "ammonia", "NO2": "nitrogen dioxide", "SO2": "sulfur dioxide",

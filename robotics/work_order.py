@@ -6,11 +6,11 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 
-from data.lab import ConstantCurrent, ConstantVoltage, CyclingStep, ExperimentRequest, Firing, Recipe, Synthesis
-from data.synthesis.formula import molar_mass_g_mol, parse_formula
-from robotics.pattern import WAVELENGTH_TEXT, Line, strongest
-from robotics.slurry import SPARE, plan_slurry
-from robotics.wording import reaction_text, warnings
+from redoxa.data.lab import ConstantCurrent, ConstantVoltage, CyclingStep, ExperimentRequest, Firing, Recipe, Synthesis
+from redoxa.data.synthesis.formula import molar_mass_g_mol, parse_formula
+from redoxa.robotics.pattern import WAVELENGTH_TEXT, Line, strongest
+from redoxa.robotics.slurry import SPARE, plan_slurry
+from redoxa.robotics.wording import reaction_text, warnings
 
 ROOM_L_MOL = 24.465
 """Litres of a mole of gas at 25 C and 1 atm."""

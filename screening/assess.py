@@ -9,24 +9,24 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Protocol
 
-from data.records import LOST, Candidate, Crystal, Reason, ScreeningResult, Verdict
-from data.registry import load
-from screening import GATES, PROPERTIES
-from screening.base import Findings, Gate, Needs, Subject, Surroundings
-from screening.calibration import SECOND_MODEL
-from screening.dispersion import DispersionSettings
-from screening.insertion import fillings
-from screening.jobs import Settings
-from screening.jobs import Subject as Work
-from screening.layers import APART, loose_parts
-from screening.migration import Migration
-from screening.mobility.barrier import Barrier, BarrierSettings
-from screening.mobility.hop_cell import make_hop
-from screening.mobility.hops import hop_kinds
-from screening.point import PointSettings, SinglePoint
-from screening.pool import Finished
-from screening.relax import Relaxation, RelaxSettings
-from screening.removal import ion_sites, remove_ions, supercell, without
+from redoxa.data.records import LOST, Candidate, Crystal, Reason, ScreeningResult, Verdict
+from redoxa.data.registry import load
+from redoxa.screening import GATES, PROPERTIES
+from redoxa.screening.base import Findings, Gate, Needs, Subject, Surroundings
+from redoxa.screening.calibration import SECOND_MODEL
+from redoxa.screening.dispersion import DispersionSettings
+from redoxa.screening.insertion import fillings
+from redoxa.screening.jobs import Settings
+from redoxa.screening.jobs import Subject as Work
+from redoxa.screening.layers import APART, loose_parts
+from redoxa.screening.migration import Migration
+from redoxa.screening.mobility.barrier import Barrier, BarrierSettings
+from redoxa.screening.mobility.hop_cell import make_hop
+from redoxa.screening.mobility.hops import hop_kinds
+from redoxa.screening.point import PointSettings, SinglePoint
+from redoxa.screening.pool import Finished
+from redoxa.screening.relax import Relaxation, RelaxSettings
+from redoxa.screening.removal import ion_sites, remove_ions, supercell, without
 
 FILLINGS = 3
 """Ways to fill an empty host that are relaxed at least; electrostatics alone does not know the best hole."""

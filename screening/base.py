@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from data.records import Candidate, Crystal, Estimate, MigrationPath, Reason, Verdict, VoltageStep
+from redoxa.data.records import Candidate, Crystal, Estimate, MigrationPath, Reason, Verdict, VoltageStep
 
 if TYPE_CHECKING:
-    from data.reference import Coverage, ReferenceEntry
-    from data.tables import KnownMatch
-    from screening.calibration import VoltageCalibration
-    from screening.jobs import AnyOutcome, Outcome
-    from screening.migration import Migration
-    from screening.novelty import DuplicateIndex
-    from screening.relax import Relaxation
-    from screening.settings import ScreenSettings
-    from screening.stability import Hulls
+    from redoxa.data.reference import Coverage, ReferenceEntry
+    from redoxa.data.tables import KnownMatch
+    from redoxa.screening.calibration import VoltageCalibration
+    from redoxa.screening.jobs import AnyOutcome, Outcome
+    from redoxa.screening.migration import Migration
+    from redoxa.screening.novelty import DuplicateIndex
+    from redoxa.screening.relax import Relaxation
+    from redoxa.screening.settings import ScreenSettings
+    from redoxa.screening.stability import Hulls
 
 ROLES = ("discharged", "charged")
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data.chemistry import REDOX_WINDOW, oxidation_states
-from data.shipped import shipped
-from screening.potential import FloatArray
+from redoxa.data.chemistry import REDOX_WINDOW, oxidation_states
+from redoxa.data.shipped import shipped
+from redoxa.screening.potential import FloatArray
 
 SHIPPED, METALS_SHIPPED = "voltage_anchors.csv", "ion_metals.csv"
 FIRST_MODEL, SECOND_MODEL = "chgnet", "chgnet-r2scan"

@@ -16,10 +16,10 @@ import numpy.typing as npt
 import torch
 from pymatgen.optimization.neighbors import find_points_in_spheres
 
-from data.errors import PotentialError
-from data.records import Crystal
-from screening.chgnet_network import ChgnetNetwork, EdgeIndex
-from screening.potential import FloatArray, PointResult, check_finite
+from redoxa.data.errors import PotentialError
+from redoxa.data.records import Crystal
+from redoxa.screening.chgnet_network import ChgnetNetwork, EdgeIndex
+from redoxa.screening.potential import FloatArray, PointResult, check_finite
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -8,9 +8,9 @@ from dataclasses import fields
 
 import numpy as np
 
-from data.records import Crystal, Verdict
-from screening.base import Findings, Gate, Needs, Subject, Surroundings
-from screening.potential import PointResult, Potential
+from redoxa.data.records import Crystal, Verdict
+from redoxa.screening.base import Findings, Gate, Needs, Subject, Surroundings
+from redoxa.screening.potential import PointResult, Potential
 
 PLAN = ("supercells", "n_removed", "inserts", "converts", "anion_redox")
 """What the redox gate, and it alone, writes into the subject."""
@@ -79,7 +79,7 @@ def check_potential(potential: Potential, crystal: Crystal, step_A: float = 5e-3
     Raises:
         ContractError: which clause was broken.
     """
-    from data.structures import to_atoms
+    from redoxa.data.structures import to_atoms
 
     point = potential.compute(crystal)
     n_atoms = crystal.n_atoms

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from math import gcd
 from typing import ClassVar, Final
 
-from data.errors import InputError
-from data.records import Estimate, Reason, Verdict, reduced_formula
-from data.reference import ReferenceEntry
-from data.units import ION_VALENCE
-from screening.base import Findings, Needs, Subject, Surroundings
-from screening.reference_hull import (
+from redoxa.data.errors import InputError
+from redoxa.data.records import Estimate, Reason, Verdict, reduced_formula
+from redoxa.data.reference import ReferenceEntry
+from redoxa.data.units import ION_VALENCE
+from redoxa.screening.base import Findings, Needs, Subject, Surroundings
+from redoxa.screening.reference_hull import (
     Amounts,
     Competitors,
     Mixture,

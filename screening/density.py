@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from data.records import Estimate
-from data.structures import density_g_cm3
-from screening.base import Findings, Needs, Subject, Surroundings
+from redoxa.data.records import Estimate
+from redoxa.data.structures import density_g_cm3
+from redoxa.screening.base import Findings, Needs, Subject, Surroundings
 
 VOLUME_RELATIVE_SIGMA = 0.02
 """Of a relaxed volume, as in `screening.volume`."""

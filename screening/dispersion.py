@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from ase.units import Bohr, Hartree
 
-from data.errors import PotentialError
-from data.records import Crystal, Record, content_hash
-from data.structures import to_atoms
-from screening.layers import Loose, loose_parts
-from screening.potential import PointResult, Potential, check_finite
-from screening.relax import Relaxation, RelaxSettings, relax
+from redoxa.data.errors import PotentialError
+from redoxa.data.records import Crystal, Record, content_hash
+from redoxa.data.structures import to_atoms
+from redoxa.screening.layers import Loose, loose_parts
+from redoxa.screening.potential import PointResult, Potential, check_finite
+from redoxa.screening.relax import Relaxation, RelaxSettings, relax
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from data.records import Reason, ScreeningResult, Verdict
+from redoxa.data.records import Reason, ScreeningResult, Verdict
 
 DOUBTS: Final = (
     "anion_redox", "moments_disagree", "converts_first", "not_topotactic", "cation_moved", "ion_moved",

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from data.errors import RedoxaError
-from data.records import Crystal, VoltageStep
-from data.structures import to_structure
-from data.units import ION_VALENCE
+from redoxa.data.errors import RedoxaError
+from redoxa.data.records import Crystal, VoltageStep
+from redoxa.data.structures import to_structure
+from redoxa.data.units import ION_VALENCE
 
 if TYPE_CHECKING:
     from pymatgen.apps.battery.battery_abc import AbstractVoltagePair

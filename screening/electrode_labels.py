@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
-from data.chemistry import redox_capacity_electrons
-from data.electrode_labels import ElectrodeLabel
-from data.reference import Reference
-from data.skeletons import TemplateTable
-from data.symmetric import SymmetricCrystal
-from data.units import ION_VALENCE
-from screening.pool import relax_many
-from screening.symmetric_relax import SymmetricRelaxSettings
+from redoxa.data.chemistry import redox_capacity_electrons
+from redoxa.data.electrode_labels import ElectrodeLabel
+from redoxa.data.reference import Reference
+from redoxa.data.skeletons import TemplateTable
+from redoxa.data.symmetric import SymmetricCrystal
+from redoxa.data.units import ION_VALENCE
+from redoxa.screening.pool import relax_many
+from redoxa.screening.symmetric_relax import SymmetricRelaxSettings
 
 BATCH = 64
 """Templates that are handed to the workers at once."""

@@ -15,12 +15,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from data.errors import InputError
-from data.records import Estimate
-from data.units import ION_VALENCE
-from screening.base import Findings, Needs, ReferenceTable, Subject, Surroundings
-from screening.conversion import REACTION_SIGMA_eV_PER_ATOM
-from screening.reference_hull import (
+from redoxa.data.errors import InputError
+from redoxa.data.records import Estimate
+from redoxa.data.units import ION_VALENCE
+from redoxa.screening.base import Findings, Needs, ReferenceTable, Subject, Surroundings
+from redoxa.screening.conversion import REACTION_SIGMA_eV_PER_ATOM
+from redoxa.screening.reference_hull import (
     Competitors,
     Reservoir,
     candidate_entry,
@@ -30,7 +30,7 @@ from screening.reference_hull import (
 )
 
 if TYPE_CHECKING:
-    from screening.relax import Relaxation
+    from redoxa.screening.relax import Relaxation
 
 
 @dataclass(frozen=True)

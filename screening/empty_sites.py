@@ -15,12 +15,12 @@ from typing import NamedTuple
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
-from data.chemistry import NONMETALS, ionic_radius_A, oxidation_states
-from data.records import Crystal
-from data.structures import to_structure
-from data.units import ION_VALENCE
-from screening.potential import FloatArray
-from screening.primitive_cell import PrimitiveCell
+from redoxa.data.chemistry import NONMETALS, ionic_radius_A, oxidation_states
+from redoxa.data.records import Crystal
+from redoxa.data.structures import to_structure
+from redoxa.data.units import ION_VALENCE
+from redoxa.screening.potential import FloatArray
+from redoxa.screening.primitive_cell import PrimitiveCell
 
 CONTACT = 0.8
 """Of the sum of Shannon radii, how near an atom may be before the host has relaxed around the ion."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from data.records import Estimate
-from screening.base import Findings, Needs, Subject, Surroundings
+from redoxa.data.records import Estimate
+from redoxa.screening.base import Findings, Needs, Subject, Surroundings
 
 
 class EnergyGrav:

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from ase.calculators.calculator import all_changes
 
-from data.errors import PotentialError
-from data.records import Crystal
-from data.structures import to_atoms
-from screening.potential import PointResult, check_finite
+from redoxa.data.errors import PotentialError
+from redoxa.data.records import Crystal
+from redoxa.data.structures import to_atoms
+from redoxa.screening.potential import PointResult, check_finite
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -12,19 +12,19 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from data.errors import PotentialError
-from data.records import Candidate, Reason, ScreeningResult, Verdict
-from data.reference import energy_scale
-from screening.assess import Assessment, Request, Requests, Stopped, assess, stage_order
-from screening.base import KnownMaterialsTable, Model, OutcomeCache, ReferenceTable, Surroundings
-from screening.calibration import shipped_calibration
-from screening.dispersion import check_installed
-from screening.jobs import AnyOutcome, Outcome, job_key, outcome_kind
-from screening.novelty import DuplicateIndex
-from screening.pool import Finished, Pool, open_pool
-from screening.potential import potential_class
-from screening.settings import ScreenSettings
-from screening.stability import Hulls
+from redoxa.data.errors import PotentialError
+from redoxa.data.records import Candidate, Reason, ScreeningResult, Verdict
+from redoxa.data.reference import energy_scale
+from redoxa.screening.assess import Assessment, Request, Requests, Stopped, assess, stage_order
+from redoxa.screening.base import KnownMaterialsTable, Model, OutcomeCache, ReferenceTable, Surroundings
+from redoxa.screening.calibration import shipped_calibration
+from redoxa.screening.dispersion import check_installed
+from redoxa.screening.jobs import AnyOutcome, Outcome, job_key, outcome_kind
+from redoxa.screening.novelty import DuplicateIndex
+from redoxa.screening.pool import Finished, Pool, open_pool
+from redoxa.screening.potential import potential_class
+from redoxa.screening.settings import ScreenSettings
+from redoxa.screening.stability import Hulls
 
 OnProgress = Callable[[str, int, int], None]
 """Called with (stage, done, total)."""

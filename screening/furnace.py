@@ -18,9 +18,9 @@ from typing import Literal
 
 import numpy as np
 
-from data.errors import InputError
-from data.records import Crystal
-from data.units import FARADAY_C_PER_MOL
+from redoxa.data.errors import InputError
+from redoxa.data.records import Crystal
+from redoxa.data.units import FARADAY_C_PER_MOL
 
 BOLTZMANN_eV_K = 8.617333262e-5
 EV_PER_KJ_MOL = 1000 / FARADAY_C_PER_MOL

@@ -9,8 +9,8 @@ from functools import cache
 from importlib.resources import files
 from typing import ClassVar
 
-from data.records import Estimate, Reason, Verdict
-from screening.base import Findings, Needs, Subject, Surroundings
+from redoxa.data.records import Estimate, Reason, Verdict
+from redoxa.screening.base import Findings, Needs, Subject, Surroundings
 
 PRICE_RELATIVE_SIGMA = 0.5
 """Prices of Li, V and Co move by a factor of two within a year."""
@@ -38,7 +38,7 @@ class ElementFacts:
 @cache
 def element_facts() -> Mapping[str, ElementFacts]:
     """The table, by symbol."""
-    text = (files("screening") / "elements.csv").read_text(encoding="utf-8")
+    text = (files("redoxa.screening") / "elements.csv").read_text(encoding="utf-8")
     rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
     return {
         row["symbol"]: ElementFacts(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from ase.data import atomic_numbers
 
-from data.chemistry import radius_scale
-from data.errors import InputError
-from data.records import Crystal
-from data.units import ION_VALENCE
-from screening.empty_sites import empty_sites, filled
-from screening.orderings import charges, lowest_orderings
-from screening.removal import ion_sites, supercell, without
+from redoxa.data.chemistry import radius_scale
+from redoxa.data.errors import InputError
+from redoxa.data.records import Crystal
+from redoxa.data.units import ION_VALENCE
+from redoxa.screening.empty_sites import empty_sites, filled
+from redoxa.screening.orderings import charges, lowest_orderings
+from redoxa.screening.removal import ion_sites, supercell, without
 
 APART_A = 2.2
 """Least distance between two inserted ions before they relax; 2.5 to 3 in electrodes."""

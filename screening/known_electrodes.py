@@ -7,17 +7,17 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.prototypes import Prototype
-from data.records import Crystal
-from data.reference_phases import load_reference_structures
-from screening.calibration import SECOND_MODEL, Anchor, electrode_kind, oxidised_elements
-from screening.electrode import State, performance
-from screening.jobs import Settings
-from screening.point import PointSettings, SinglePoint
-from screening.pool import Finished, open_pool
-from screening.potential import load_potential
-from screening.relax import Relaxation, RelaxSettings, relax
-from screening.removal import ion_sites, without
+from redoxa.data.prototypes import Prototype
+from redoxa.data.records import Crystal
+from redoxa.data.reference_phases import load_reference_structures
+from redoxa.screening.calibration import SECOND_MODEL, Anchor, electrode_kind, oxidised_elements
+from redoxa.screening.electrode import State, performance
+from redoxa.screening.jobs import Settings
+from redoxa.screening.point import PointSettings, SinglePoint
+from redoxa.screening.pool import Finished, open_pool
+from redoxa.screening.potential import load_potential
+from redoxa.screening.relax import Relaxation, RelaxSettings, relax
+from redoxa.screening.removal import ion_sites, without
 
 METALS: Mapping[str, str] = {
     "Li": "bcc Li", "Na": "bcc Na", "K": "bcc K", "Mg": "hcp Mg", "Ca": "fcc Ca", "Zn": "hcp Zn", "Al": "fcc Al",

@@ -13,8 +13,8 @@ from ase.data import covalent_radii
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
-from data.records import Crystal
-from screening.potential import FloatArray
+from redoxa.data.records import Crystal
+from redoxa.screening.potential import FloatArray
 
 BOND = 1.25
 """Longest bond over the sum of the covalent radii (B. Cordero et al., doi:10.1039/b801115j)."""

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from data.errors import PotentialError
-from data.records import Crystal
-from screening.from_ase import Allowed, point_result, published_bytes, tensors_only
-from screening.potential import PointResult
+from redoxa.data.errors import PotentialError
+from redoxa.data.records import Crystal
+from redoxa.screening.from_ase import Allowed, point_result, published_bytes, tensors_only
+from redoxa.screening.potential import PointResult
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from data.records import Estimate, MigrationPath, Reason, Verdict
-from screening.base import Findings, Needs, Subject, Surroundings
-from screening.mobility.barrier import Barrier
-from screening.mobility.hops import HopKind, Level, percolation_levels
+from redoxa.data.records import Estimate, MigrationPath, Reason, Verdict
+from redoxa.screening.base import Findings, Needs, Subject, Surroundings
+from redoxa.screening.mobility.barrier import Barrier
+from redoxa.screening.mobility.hops import HopKind, Level, percolation_levels
 
 BARRIER_SIGMA_eV = 0.19
 """RMS difference from 22 DFT barriers (`benchmarks/barriers.py`); 0.14 eV of it too low."""

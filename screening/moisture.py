@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from data.chemistry import oxidation_states
-from data.records import Reason, Verdict
-from screening.base import Findings, Needs, Subject, Surroundings
+from redoxa.data.chemistry import oxidation_states
+from redoxa.data.records import Reason, Verdict
+from redoxa.screening.base import Findings, Needs, Subject, Surroundings
 
 ALKALI = frozenset(["Li", "Na", "K", "Rb", "Cs"])
 S_BLOCK = ALKALI | {"Mg", "Ca", "Sr", "Ba"}

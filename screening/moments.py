@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from data.chemistry import REDOX_WINDOW, oxidation_states
-from data.errors import PotentialError
-from data.records import Crystal
-from data.shipped import shipped
-from screening.potential import Potential
+from redoxa.data.chemistry import REDOX_WINDOW, oxidation_states
+from redoxa.data.errors import PotentialError
+from redoxa.data.records import Crystal
+from redoxa.data.shipped import shipped
+from redoxa.screening.potential import Potential
 
 SHIPPED = "magnetic_moments.csv"
 ANIONS = ("O", "F", "S")

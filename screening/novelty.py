@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import ClassVar
 
-from data.errors import StructureError
-from data.fingerprint import SAME, SAME_UNRELAXED, Fingerprint, distance, fingerprint
-from data.records import Candidate, Crystal, Reason, Verdict
-from screening.base import Findings, Needs, Subject, Surroundings
+from redoxa.data.errors import StructureError
+from redoxa.data.fingerprint import SAME, SAME_UNRELAXED, Fingerprint, distance, fingerprint
+from redoxa.data.records import Candidate, Crystal, Reason, Verdict
+from redoxa.screening.base import Findings, Needs, Subject, Surroundings
 
 
 class DuplicateIndex:

@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 from ase.data import chemical_symbols
 
-from data.chemistry import oxidation_states
-from data.records import Crystal
-from data.structures import to_structure
-from data.units import ION_VALENCE
-from screening.potential import FloatArray
+from redoxa.data.chemistry import oxidation_states
+from redoxa.data.records import Crystal
+from redoxa.data.structures import to_structure
+from redoxa.data.units import ION_VALENCE
+from redoxa.screening.potential import FloatArray
 
 IntArray = npt.NDArray[np.int64]
 

@@ -9,13 +9,13 @@ from typing import ClassVar
 import numpy as np
 from ase.data import chemical_symbols
 
-from data.chemistry import REDOX_WINDOW, oxidation_states
-from data.records import Estimate, Reason, Verdict
-from data.units import ION_VALENCE
-from screening.base import Findings, Needs, Subject, Surroundings
-from screening.moments import ANIONS, TypicalMoment, shipped_moments
-from screening.potential import FloatArray
-from screening.relax import Relaxation
+from redoxa.data.chemistry import REDOX_WINDOW, oxidation_states
+from redoxa.data.records import Estimate, Reason, Verdict
+from redoxa.data.units import ION_VALENCE
+from redoxa.screening.base import Findings, Needs, Subject, Surroundings
+from redoxa.screening.moments import ANIONS, TypicalMoment, shipped_moments
+from redoxa.screening.potential import FloatArray
+from redoxa.screening.relax import Relaxation
 
 MAX_SPREAD_muB = 0.5
 """States whose moments scatter more in published crystals are not told by them (mixed spin states, metals)."""

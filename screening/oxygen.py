@@ -19,14 +19,20 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from scipy.optimize import brentq
 
-from data.errors import InputError
-from data.records import Estimate
-from screening.base import Findings, Needs, Subject, Surroundings
-from screening.furnace import BOLTZMANN_eV_K, gas_thermal_eV
-from screening.reference_hull import Competitors, candidate_entry, chemical_potential, formula_atoms, reaction_text
+from redoxa.data.errors import InputError
+from redoxa.data.records import Estimate
+from redoxa.screening.base import Findings, Needs, Subject, Surroundings
+from redoxa.screening.furnace import BOLTZMANN_eV_K, gas_thermal_eV
+from redoxa.screening.reference_hull import (
+    Competitors,
+    candidate_entry,
+    chemical_potential,
+    formula_atoms,
+    reaction_text,
+)
 
 if TYPE_CHECKING:
-    from screening.relax import Relaxation
+    from redoxa.screening.relax import Relaxation
 
 AIR_ATM: Final = 0.21
 """Partial pressure of oxygen in air."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-from data.chemistry import ionic_radius_A
-from data.errors import InputError
-from data.records import Crystal, Estimate, Reason, Verdict
-from data.units import ION_VALENCE
-from screening.base import Findings, Needs, Subject, Surroundings
-from screening.mobility.bond_valence import BondValenceMap, OPEN_eV, WITHIN_eV, bond_valence_map
-from screening.mobility.free_space import room
-from screening.mobility.percolation import Threshold
+from redoxa.data.chemistry import ionic_radius_A
+from redoxa.data.errors import InputError
+from redoxa.data.records import Crystal, Estimate, Reason, Verdict
+from redoxa.data.units import ION_VALENCE
+from redoxa.screening.base import Findings, Needs, Subject, Surroundings
+from redoxa.screening.mobility.bond_valence import BondValenceMap, OPEN_eV, WITHIN_eV, bond_valence_map
+from redoxa.screening.mobility.free_space import room
+from redoxa.screening.mobility.percolation import Threshold
 
 RADIUS_SIGMA_A = 0.1
 """Shannon's radii of one ion differ by so much between its usual coordinations; the grid takes 0.03 A off."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from functools import cache
 
-from data.records import Crystal, Record
-from screening.potential import Potential, load_potential, potential_class
+from redoxa.data.records import Crystal, Record
+from redoxa.screening.potential import Potential, load_potential, potential_class
 
 
 class PointSettings(Record):

@@ -19,12 +19,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Protocol, Self
 
-from data.errors import PotentialError, UnknownKindError
-from data.records import Crystal
-from screening.jobs import Job, Outcome, Settings, Subject, outcome_kind
-from screening.potential_names import POTENTIALS
-from screening.relax import Relaxation, RelaxSettings
-from screening.symmetric_relax import SymmetricRelaxSettings
+from redoxa.data.errors import PotentialError, UnknownKindError
+from redoxa.data.records import Crystal
+from redoxa.screening.jobs import Job, Outcome, Settings, Subject, outcome_kind
+from redoxa.screening.potential_names import POTENTIALS
+from redoxa.screening.relax import Relaxation, RelaxSettings
+from redoxa.screening.symmetric_relax import SymmetricRelaxSettings
 
 AHEAD = 2
 """Jobs a worker holds: the one it computes and the next, so that it never waits for the parent."""
@@ -122,7 +122,7 @@ class InlinePool:
     """Computes in this process, when waited for."""
 
     def __init__(self, potential: str) -> None:
-        from screening.potential import load_potential
+        from redoxa.screening.potential import load_potential
 
         self._potential = load_potential(potential)
         self._waiting = _Heap()
@@ -239,7 +239,7 @@ class WorkerPool:
         # A process group of its own keeps Ctrl-C with the parent, which then closes the pool in order. With -P, a file
         # data.py in the user's folder does not stand in for our package.
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "screening.worker", self._potential],
+            [sys.executable, "-P", "-m", "redoxa.screening.worker", self._potential],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, encoding="utf-8",
             env={**os.environ, **SINGLE_THREAD, "PYTHONWARNINGS": "ignore"},
             process_group=0 if os.name == "posix" else None,

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from data.errors import PotentialError
-from data.registry import load
-from screening.potential_names import POTENTIALS
+from redoxa.data.errors import PotentialError
+from redoxa.data.registry import load
+from redoxa.screening.potential_names import POTENTIALS
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from data.records import Crystal
+    from redoxa.data.records import Crystal
 
 FloatArray = npt.NDArray[np.float64]
 

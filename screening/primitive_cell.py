@@ -13,9 +13,9 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from data.records import Crystal
-from data.structures import primitive
-from screening.potential import FloatArray
+from redoxa.data.records import Crystal
+from redoxa.data.structures import primitive
+from redoxa.screening.potential import FloatArray
 
 IntArray = npt.NDArray[np.int64]
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from data.records import Candidate, ScreeningResult
-from screening.assess import PROFILE_ATOMS
-from screening.funnel import Context, FunnelStats, screen
-from screening.settings import ScreenSettings
+from redoxa.data.records import Candidate, ScreeningResult
+from redoxa.screening.assess import PROFILE_ATOMS
+from redoxa.screening.funnel import Context, FunnelStats, screen
+from redoxa.screening.settings import ScreenSettings
 
 STATES = 3
 """States of partial charge: plateaus are told apart to a quarter of the capacity."""

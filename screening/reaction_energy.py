@@ -21,12 +21,12 @@ from typing import Final
 import numpy as np
 from scipy.optimize import linprog
 
-from data.lab import Atmosphere
-from data.synthesis.catalogue import CataloguePrecursor
-from data.synthesis.formula import parse_formula
-from data.synthesis.reaction import Reaction
-from data.synthesis.route import RouteEnergy
-from screening.furnace import fit_carbon_dioxide, gas_energy_eV
+from redoxa.data.lab import Atmosphere
+from redoxa.data.synthesis.catalogue import CataloguePrecursor
+from redoxa.data.synthesis.formula import parse_formula
+from redoxa.data.synthesis.reaction import Reaction
+from redoxa.data.synthesis.route import RouteEnergy
+from redoxa.screening.furnace import fit_carbon_dioxide, gas_energy_eV
 
 Amounts = Mapping[str, float]
 """Atoms by element symbol."""

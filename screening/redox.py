@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from math import gcd
 from typing import ClassVar
 
-from data.chemistry import REDOX_WINDOW, insertable_ions, is_alloy, oxidation_states, removable_ions
-from data.records import Reason, Verdict, reduced_formula
-from data.units import ION_VALENCE
-from screening.base import Findings, Needs, Subject, Surroundings
+from redoxa.data.chemistry import REDOX_WINDOW, insertable_ions, is_alloy, oxidation_states, removable_ions
+from redoxa.data.records import Reason, Verdict, reduced_formula
+from redoxa.data.units import ION_VALENCE
+from redoxa.screening.base import Findings, Needs, Subject, Surroundings
 
 MIN_MOVING_FRACTION = 1 / 8
 """Fewer ions than this share of the host's cannot carry a useful capacity."""

@@ -19,21 +19,21 @@ from typing import TYPE_CHECKING, cast
 
 from pydantic import JsonValue
 
-from data.errors import PotentialError
-from data.reference import EnergyKind, Reference, ReferenceEntry, energy_scale, write_table
-from screening.pool import AHEAD, WorkerPool
-from screening.reference_hull import hull_distances
-from screening.reference_tasks import (
+from redoxa.data.errors import PotentialError
+from redoxa.data.reference import EnergyKind, Reference, ReferenceEntry, energy_scale, write_table
+from redoxa.screening.pool import AHEAD, WorkerPool
+from redoxa.screening.reference_hull import hull_distances
+from redoxa.screening.reference_tasks import (
     Task,
     by_relevance,
     dataset_tasks,
     library_tasks,
     relevance,
 )
-from screening.relax import Relaxation, RelaxSettings, relax
+from redoxa.screening.relax import Relaxation, RelaxSettings, relax
 
 if TYPE_CHECKING:
-    from screening.potential import Potential
+    from redoxa.screening.potential import Potential
 
 OnStep = Callable[[str, int, int], None]
 """Called with (what, done, total)."""

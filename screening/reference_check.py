@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from pydantic import JsonValue
 
-from data.reference import Reference
-from data.tables import KnownMaterials
-from screening.reference_build import (
+from redoxa.data.reference import Reference
+from redoxa.data.tables import KnownMaterials
+from redoxa.screening.reference_build import (
     DATASET_SETTINGS,
     LIBRARY_SETTINGS,
     MOLECULAR_ELEMENTS,
@@ -20,8 +20,8 @@ from screening.reference_build import (
     Row,
     reference_entries,
 )
-from screening.reference_hull import agreement, fractions, hull_distances
-from screening.reference_tasks import relevance
+from redoxa.screening.reference_hull import agreement, fractions, hull_distances
+from redoxa.screening.reference_tasks import relevance
 
 SYSTEMS = (
     "Li-Co-O",

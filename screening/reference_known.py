@@ -8,11 +8,11 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from data.errors import StructureError
-from data.fingerprint import SAME, SAME_UNRELAXED, fingerprint
-from data.records import reduced_formula
-from data.tables import KnownMaterial, KnownMaterials, write_known_materials
-from screening.reference_tasks import Task, dataset_tasks, library_tasks
+from redoxa.data.errors import StructureError
+from redoxa.data.fingerprint import SAME, SAME_UNRELAXED, fingerprint
+from redoxa.data.records import reduced_formula
+from redoxa.data.tables import KnownMaterial, KnownMaterials, write_known_materials
+from redoxa.screening.reference_tasks import Task, dataset_tasks, library_tasks
 
 
 def build_known_materials(

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from ase.data import atomic_numbers
 
-from data.records import Crystal, content_hash
-from data.reference import EnergyKind
-from data.units import ION_VALENCE
+from redoxa.data.records import Crystal, content_hash
+from redoxa.data.reference import EnergyKind
+from redoxa.data.units import ION_VALENCE
 
 WORKING_IONS = frozenset(atomic_numbers[e] for e in ION_VALENCE)
 COMMON_REDOX_METALS = frozenset({22, 23, 24, 25, 26, 27, 28, 29, 41, 42})  # Ti V Cr Mn Fe Co Ni Cu Nb Mo
@@ -66,8 +66,8 @@ def dataset_tasks(path: Path) -> Iterator[Task]:
 
 def library_tasks() -> Iterator[Task]:
     """Relaxation tasks of the published simple phases (elements included) and of the published electrodes."""
-    from data.prototypes import load_prototypes
-    from data.reference_phases import load_reference_structures
+    from redoxa.data.prototypes import load_prototypes
+    from redoxa.data.reference_phases import load_reference_structures
 
     for name, crystal in load_reference_structures():
         yield Task(crystal, name, "reference_phases", "relaxed")

@@ -11,10 +11,10 @@ from ase.filters import UnitCellFilter
 from ase.optimize import FIRE, LBFGS
 from pydantic import Field
 
-from data.errors import PotentialError
-from data.records import Crystal, Record, content_hash
-from data.structures import from_atoms, to_atoms
-from screening.potential import FloatArray, PointResult, Potential
+from redoxa.data.errors import PotentialError
+from redoxa.data.records import Crystal, Record, content_hash
+from redoxa.data.structures import from_atoms, to_atoms
+from redoxa.screening.potential import FloatArray, PointResult, Potential
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from data.errors import suggest
-from data.records import content_hash
-from screening import PROPERTIES
-from screening.potential_names import POTENTIALS
+from redoxa.data.errors import suggest
+from redoxa.data.records import content_hash
+from redoxa.screening import PROPERTIES
+from redoxa.screening.potential_names import POTENTIALS
 
 METHOD_VERSION: Final = 3
 """Raised whenever the screening would give other numbers for the same settings; enters `settings_hash`."""

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from scipy.special import stdtr
 
-from data.records import Estimate, Reason, Verdict, reduced_formula
-from data.reference import Coverage
-from screening.base import Findings, Needs, ReferenceTable, Subject, Surroundings
-from screening.reference_hull import Competitors, formula_atoms, reaction_text
+from redoxa.data.records import Estimate, Reason, Verdict, reduced_formula
+from redoxa.data.reference import Coverage
+from redoxa.screening.base import Findings, Needs, ReferenceTable, Subject, Surroundings
+from redoxa.screening.reference_hull import Competitors, formula_atoms, reaction_text
 
 if TYPE_CHECKING:
-    from screening.relax import Relaxation
+    from redoxa.screening.relax import Relaxation
 
 HULL_SIGMA_eV_PER_ATOM: Final = 0.103
 """Root mean square error of CHGNet 0.3.0's hull distances on the unique prototypes of WBM; the mean absolute error is

@@ -13,14 +13,14 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
-from data.errors import PotentialError
-from data.records import Crystal
-from data.reference import Reference
-from data.stability_labels import StabilityLabel
-from data.symmetric import SymmetricCrystal
-from screening.pool import relax_many
-from screening.potential import load_potential
-from screening.reference_hull import fractions, hull_energy
+from redoxa.data.errors import PotentialError
+from redoxa.data.records import Crystal
+from redoxa.data.reference import Reference
+from redoxa.data.stability_labels import StabilityLabel
+from redoxa.data.symmetric import SymmetricCrystal
+from redoxa.screening.pool import relax_many
+from redoxa.screening.potential import load_potential
+from redoxa.screening.reference_hull import fractions, hull_energy
 
 BATCH = 64
 """Crystals after which what was computed is on disk."""

@@ -14,12 +14,12 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from pydantic import Field
 
-from data.errors import PotentialError, StructureError
-from data.free_numbers import FreeNumbers
-from data.records import Record, content_hash
-from data.symmetric import SymmetricCrystal
-from screening.potential import FloatArray, PointResult, Potential
-from screening.relax import Relaxation, max_norm, min_distance_A
+from redoxa.data.errors import PotentialError, StructureError
+from redoxa.data.free_numbers import FreeNumbers
+from redoxa.data.records import Record, content_hash
+from redoxa.data.symmetric import SymmetricCrystal
+from redoxa.screening.potential import FloatArray, PointResult, Potential
+from redoxa.screening.relax import Relaxation, max_norm, min_distance_A
 
 METHOD = "symmetric subspace, BFGS; 1"
 """Enters every cache key: to be changed with the algorithm."""

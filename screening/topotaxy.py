@@ -8,11 +8,11 @@ from typing import ClassVar
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
-from data.chemistry import NONMETALS
-from data.records import Crystal, Estimate, Reason, Verdict
-from data.structures import to_structure
-from screening.base import Findings, Needs, Subject, Surroundings
-from screening.potential import FloatArray
+from redoxa.data.chemistry import NONMETALS
+from redoxa.data.records import Crystal, Estimate, Reason, Verdict
+from redoxa.data.structures import to_structure
+from redoxa.screening.base import Findings, Needs, Subject, Surroundings
+from redoxa.screening.potential import FloatArray
 
 SHIFT_SIGMA_A = 0.1
 

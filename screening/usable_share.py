@@ -15,14 +15,14 @@ from functools import cache, cached_property
 import numpy as np
 from pydantic import Field
 
-from data.chemistry import REDOX_WINDOW, removable_ions
-from data.prototypes import read_library
-from data.records import Record, WorkingIon
-from data.structures import composition_mass_amu
-from data.units import FARADAY_MAH_PER_MOL, ION_VALENCE
-from screening.calibration import COVERAGE, electrode_kind, oxidised_elements
-from screening.potential import FloatArray
-from screening.redox import removal_plan
+from redoxa.data.chemistry import REDOX_WINDOW, removable_ions
+from redoxa.data.prototypes import read_library
+from redoxa.data.records import Record, WorkingIon
+from redoxa.data.structures import composition_mass_amu
+from redoxa.data.units import FARADAY_MAH_PER_MOL, ION_VALENCE
+from redoxa.screening.calibration import COVERAGE, electrode_kind, oxidised_elements
+from redoxa.screening.potential import FloatArray
+from redoxa.screening.redox import removal_plan
 
 LIBRARY = "capacities"
 

@@ -7,10 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from data.chemistry import is_charge_balanced
-from data.records import Crystal, Reason, Verdict
-from data.structures import density_g_cm3
-from screening.base import Findings, Needs, Subject, Surroundings
+from redoxa.data.chemistry import is_charge_balanced
+from redoxa.data.records import Crystal, Reason, Verdict
+from redoxa.data.structures import density_g_cm3
+from redoxa.screening.base import Findings, Needs, Subject, Surroundings
 
 MIN_DISTANCE_FACTOR = 0.6
 """Of the sum of covalent radii (Cordero et al., Dalton Trans. 2832, 2008, doi:10.1039/b801115j). The shortest bonds of

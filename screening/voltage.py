@@ -6,12 +6,12 @@ from collections.abc import Collection
 from math import gcd
 from typing import ClassVar
 
-from data.errors import InputError
-from data.prototypes import load_prototypes
-from data.records import Estimate, Reason, Verdict, VoltageStep, reduced_formula
-from screening.base import Findings, Needs, Subject, Surroundings
-from screening.calibration import Anchor, electrode_kind, oxidised_elements, second_metals_eV
-from screening.electrode import ElectrodeError, Performance, State, performance
+from redoxa.data.errors import InputError
+from redoxa.data.prototypes import load_prototypes
+from redoxa.data.records import Estimate, Reason, Verdict, VoltageStep, reduced_formula
+from redoxa.screening.base import Findings, Needs, Subject, Surroundings
+from redoxa.screening.calibration import Anchor, electrode_kind, oxidised_elements, second_metals_eV
+from redoxa.screening.electrode import ElectrodeError, Performance, State, performance
 
 RAW_SIGMA_V = 0.38
 """Root mean square error of CHGNet 0.3.0 against 23 measured voltages (`benchmarks/voltages.py`)."""

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from data.records import Crystal, Estimate, Reason, Verdict
-from screening.base import Findings, Needs, Subject, Surroundings
+from redoxa.data.records import Crystal, Estimate, Reason, Verdict
+from redoxa.screening.base import Findings, Needs, Subject, Surroundings
 
 VOLUME_CHANGE_SIGMA = 0.035
 """Of nine frameworks against published cells six lie within it; the changes come out 0.02 too small on average

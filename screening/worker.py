@@ -15,7 +15,7 @@ import threading
 import time
 from typing import IO, TextIO
 
-from screening.jobs import Job
+from redoxa.screening.jobs import Job
 
 WATCH_INTERVAL_s = 1.0
 
@@ -34,8 +34,8 @@ def main(potential_name: str) -> int:
 def _serve(potential_name: str, jobs: queue.SimpleQueue[str], answers: IO[str]) -> int:
     import torch
 
-    from data.errors import RedoxaError
-    from screening.potential import load_potential
+    from redoxa.data.errors import RedoxaError
+    from redoxa.screening.potential import load_potential
 
     torch.set_num_threads(1)
     try:

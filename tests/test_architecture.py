@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -31,33 +33,63 @@ def test_imports_point_one_way(file: Path) -> None:
             assert node.level == 0, f"{file}:{node.lineno}: relative import"
             modules = [node.module or ""]
         for module in modules:
-            top = module.split(".")[0]
-            if top in ALLOWED:
-                assert top in ALLOWED[package], f"{file}:{node.lineno}: {package} imports {top}"
+            top, _, rest = module.partition(".")
+            assert top not in ALLOWED, f"{file}:{node.lineno}: {module} is redoxa.{module}"
+            if top == "redoxa":
+                room = rest.partition(".")[0]
+                assert room in ALLOWED[package], f"{file}:{node.lineno}: {package} imports {module}"
+
+
+def test_every_folder_with_code_is_in_the_package() -> None:
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    found = {file.parent.relative_to(ROOT) for file in FILES if file.name == "__init__.py"}
+    assert set(told["packages"]) == {"redoxa", *(f"redoxa.{'.'.join(folder.parts)}" for folder in found)}
+    assert told["package-dir"] == {"redoxa": "redoxa"} | {f"redoxa.{room}": room for room in ALLOWED}
+
+
+@pytest.mark.slow
+def test_a_wheel_holds_nothing_but_the_package(tmp_path: Path) -> None:
+    made = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", str(tmp_path), str(ROOT)]
+    subprocess.run(made, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+    assert {name.split("/")[0].split("-")[0] for name in names} == {"redoxa"}
+    held = subprocess.run(["git", "ls-files", *ALLOWED], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert {f"redoxa/{name}" for name in held.stdout.split()} <= set(names)
+
+
+def test_a_users_own_files_stand_in_for_none_of_ours(tmp_path: Path) -> None:
+    for name in ALLOWED:
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('the file of the user')\n")
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit('the folder of the user')\n")
+    code = "import redoxa.pipeline.stages, redoxa.robotics.service, redoxa.screening.funnel"
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
 
 
 LIGHT = [
-    "data.records",
-    "data.lab",
-    "data.store",
-    "data.reference",
-    "robotics",
-    "robotics.base",
-    "robotics.queue",
-    "robotics.safety",
-    "robotics.recipe",
-    "robotics.simulated",
-    "robotics.file_drop",
-    "generators.exchange.substitution",
-    "generators.exchange.template",
-    "screening.settings",
-    "pipeline.cli",
-    "pipeline.cli_lab",
-    "pipeline.cli_queue",
-    "pipeline.cli_results",
-    "pipeline.campaign",
-    "pipeline.generate",
-    "pipeline.report.build",
+    "redoxa.data.records",
+    "redoxa.data.lab",
+    "redoxa.data.store",
+    "redoxa.data.reference",
+    "redoxa.robotics",
+    "redoxa.robotics.base",
+    "redoxa.robotics.queue",
+    "redoxa.robotics.safety",
+    "redoxa.robotics.recipe",
+    "redoxa.robotics.simulated",
+    "redoxa.robotics.file_drop",
+    "redoxa.generators.exchange.substitution",
+    "redoxa.generators.exchange.template",
+    "redoxa.screening.settings",
+    "redoxa.pipeline.cli",
+    "redoxa.pipeline.cli_lab",
+    "redoxa.pipeline.cli_queue",
+    "redoxa.pipeline.cli_results",
+    "redoxa.pipeline.campaign",
+    "redoxa.pipeline.generate",
+    "redoxa.pipeline.report.build",
 ]
 
 

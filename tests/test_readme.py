@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cli import app
-from pipeline.spec_file import read_spec
+from redoxa.pipeline.cli import app
+from redoxa.pipeline.spec_file import read_spec
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()

@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 from ase.data import chemical_symbols
 
-from data.errors import StructureError
-from data.fingerprint import spacegroup
-from data.formats.cif_block import Block, Content, Site, content_of, lattice, sites_of
-from data.formats.cif_symmetry import P1, Meant, Setting, meant_symmetry
-from data.formats.found import Outcome, Reading, Remarks, crystal, few_atoms
-from data.records import Crystal
+from redoxa.data.errors import StructureError
+from redoxa.data.fingerprint import spacegroup
+from redoxa.data.formats.cif_block import Block, Content, Site, content_of, lattice, sites_of
+from redoxa.data.formats.cif_symmetry import P1, Meant, Setting, meant_symmetry
+from redoxa.data.formats.found import Outcome, Reading, Remarks, crystal, few_atoms
+from redoxa.data.records import Crystal
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -11,9 +11,9 @@ import gemmi
 import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
-from data.errors import StructureError
-from data.formats.found import Remarks, disordered, element, few_atoms, lattice_of, number, whole
-from data.records import reduced_formula
+from redoxa.data.errors import StructureError
+from redoxa.data.formats.found import Remarks, disordered, element, few_atoms, lattice_of, number, whole
+from redoxa.data.records import reduced_formula
 
 VOLUME_TOLERANCE = 0.05
 """Relative; a stated volume further off belongs to another cell."""

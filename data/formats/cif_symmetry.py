@@ -15,8 +15,8 @@ import gemmi
 import numpy as np
 import numpy.typing as npt
 
-from data.errors import StructureError
-from data.formats.cif_block import Block
+from redoxa.data.errors import StructureError
+from redoxa.data.formats.cif_block import Block
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from data.errors import StructureError
-from data.formats.found import Outcome, Reading, Remarks, crystal, element, few_atoms, periodic
+from redoxa.data.errors import StructureError
+from redoxa.data.formats.found import Outcome, Reading, Remarks, crystal, element, few_atoms, periodic
 
 _PROPERTIES = re.compile(r"""[Pp]roperties\s*=\s*"?([^\s"]+)""")
 

@@ -10,8 +10,8 @@ from typing import Final, NamedTuple
 
 from ase.data import atomic_numbers
 
-from data.errors import StructureError
-from data.records import Crystal
+from redoxa.data.errors import StructureError
+from redoxa.data.records import Crystal
 
 MAX_ATOMS: Final = 200
 MIN_VOLUME_A3, MAX_LENGTH_A = 1.0, 1000.0

@@ -13,8 +13,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from data.errors import StructureError
-from data.formats.found import (
+from redoxa.data.errors import StructureError
+from redoxa.data.formats.found import (
     Outcome,
     Reading,
     Remarks,
@@ -26,7 +26,7 @@ from data.formats.found import (
     periodic,
     whole,
 )  # fmt: skip
-from data.records import Crystal
+from redoxa.data.records import Crystal
 
 FloatArray = npt.NDArray[np.float64]
 

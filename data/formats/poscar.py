@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from ase.data import atomic_numbers
 
-from data.errors import StructureError
-from data.formats.found import Outcome, Reading, Remarks, crystal, element, few_atoms, number
+from redoxa.data.errors import StructureError
+from redoxa.data.formats.found import Outcome, Reading, Remarks, crystal, element, few_atoms, number
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -7,10 +7,10 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Final
 
-from data.chemistry import REDOX_WINDOW
-from data.lab import Atmosphere, AtmosphereReason
-from data.synthesis.formula import Amounts
-from data.synthesis.reaction import Reaction
+from redoxa.data.chemistry import REDOX_WINDOW
+from redoxa.data.lab import Atmosphere, AtmosphereReason
+from redoxa.data.synthesis.formula import Amounts
+from redoxa.data.synthesis.reaction import Reaction
 
 FIXED_STATES: Final[Mapping[str, int]] = {
     **dict.fromkeys(("Li", "Na", "K", "Rb", "Cs"), 1),

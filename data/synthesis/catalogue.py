@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from data.errors import InputError
-from data.synthesis.formula import Amounts, add_scaled, molar_mass_g_mol, parse_formula
+from redoxa.data.errors import InputError
+from redoxa.data.synthesis.formula import Amounts, add_scaled, molar_mass_g_mol, parse_formula
 
 Hazard = Literal[
     "oxidiser", "fuel", "metal_fuel", "metal_oxidiser", "flammable", "toxic", "carcinogen", "reprotoxic", "corrosive",

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from fractions import Fraction
 
-from data.errors import InputError
+from redoxa.data.errors import InputError
 
 Amounts = dict[str, Fraction]
 """Atoms by element symbol."""

@@ -8,9 +8,9 @@ from fractions import Fraction
 
 import numpy as np
 
-from data.errors import RecipeError
-from data.synthesis.catalogue import CataloguePrecursor
-from data.synthesis.formula import Amounts, add_scaled, number_text, parse_formula
+from redoxa.data.errors import RecipeError
+from redoxa.data.synthesis.catalogue import CataloguePrecursor
+from redoxa.data.synthesis.formula import Amounts, add_scaled, number_text, parse_formula
 
 
 @dataclass(frozen=True)

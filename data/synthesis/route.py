@@ -8,13 +8,13 @@ from fractions import Fraction
 from itertools import product
 from math import inf, prod
 
-from data.chemistry import REDOX_WINDOW
-from data.errors import CanBeBoughtError, NoPrecursorError, RecipeError
-from data.lab import Atmosphere, AtmosphereReason
-from data.synthesis.atmosphere import choose_atmosphere, is_controllable, needs_reduction, redox_atoms
-from data.synthesis.catalogue import Catalogue, CataloguePrecursor
-from data.synthesis.formula import parse_formula, shares
-from data.synthesis.reaction import Reaction, balance
+from redoxa.data.chemistry import REDOX_WINDOW
+from redoxa.data.errors import CanBeBoughtError, NoPrecursorError, RecipeError
+from redoxa.data.lab import Atmosphere, AtmosphereReason
+from redoxa.data.synthesis.atmosphere import choose_atmosphere, is_controllable, needs_reduction, redox_atoms
+from redoxa.data.synthesis.catalogue import Catalogue, CataloguePrecursor
+from redoxa.data.synthesis.formula import parse_formula, shares
+from redoxa.data.synthesis.reaction import Reaction, balance
 
 MAX_SETS = 2000
 """Precursor sets that are listed; beyond it the least usual source of the element with most of them is left out."""

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from data.errors import GenerationError
-from data.records import Crystal
-from generators.base import CellContent, Condition, Generator
+from redoxa.data.errors import GenerationError
+from redoxa.data.records import Crystal
+from redoxa.generators.base import CellContent, Condition, Generator
 
 Answer = tuple[Crystal, str]
 """A crystal and its label."""

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from data.symmetric import crystal_system
-from generators.evaluate.descriptor import NAMES, Floats
-from generators.evaluate.distances import frechet, jensen_shannon, wasserstein
-from generators.evaluate.reference_set import Portrait, ReferenceSet
-from generators.evaluate.table import SampleRow
-from generators.evaluate.values import Value, mean, share
+from redoxa.data.symmetric import crystal_system
+from redoxa.generators.evaluate.descriptor import NAMES, Floats
+from redoxa.generators.evaluate.distances import frechet, jensen_shannon, wasserstein
+from redoxa.generators.evaluate.reference_set import Portrait, ReferenceSet
+from redoxa.generators.evaluate.table import SampleRow
+from redoxa.generators.evaluate.values import Value, mean, share
 
 FEWEST_FOR_FRECHET = 3 * len(NAMES)
 """Below this many samples a covariance says nothing."""

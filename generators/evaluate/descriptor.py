@@ -14,9 +14,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from data.fingerprint import ANY_RANKS, WIDTH, Fingerprint
-from data.records import Crystal
-from generators.exchange.similarity import mendeleev_number
+from redoxa.data.fingerprint import ANY_RANKS, WIDTH, Fingerprint
+from redoxa.data.records import Crystal
+from redoxa.generators.exchange.similarity import mendeleev_number
 
 Floats = NDArray[np.float64]
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data.records import Crystal
-from data.structures import to_structure
-from generators.evaluate.validity import is_smact_valid, is_valid_structure
-from generators.evaluate.values import Value, share
+from redoxa.data.records import Crystal
+from redoxa.data.structures import to_structure
+from redoxa.generators.evaluate.validity import is_smact_valid, is_valid_structure
+from redoxa.generators.evaluate.values import Value, share
 
 if TYPE_CHECKING:
     from pymatgen.analysis.structure_matcher import StructureMatcher

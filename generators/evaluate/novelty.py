@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from data.errors import StructureError
-from data.fingerprint import Fingerprint
-from data.records import Crystal
-from data.skeletons import Skeleton, Template, template_of
-from data.symmetric import symmetric
-from data.tables import KnownMaterials
-from generators.evaluate.symmetry import LOOSE_A, TIGHT_A
+from redoxa.data.errors import StructureError
+from redoxa.data.fingerprint import Fingerprint
+from redoxa.data.records import Crystal
+from redoxa.data.skeletons import Skeleton, Template, template_of
+from redoxa.data.symmetric import symmetric
+from redoxa.data.tables import KnownMaterials
+from redoxa.generators.evaluate.symmetry import LOOSE_A, TIGHT_A
 
 Standing = Literal["new", "known", "undecided"]
 """`undecided`: the formula is known, but no structure of it is in the table. Never counted as new."""

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from data.chemistry import is_charge_balanced
-from data.errors import StructureError
-from data.fingerprint import Fingerprint, fingerprint
-from data.records import Crystal
-from data.skeletons import Template
-from data.structures import density_g_cm3
-from data.wyckoff import centring, space_group
-from generators.base import Condition
-from generators.evaluate.descriptor import descriptor
-from generators.evaluate.symmetry import LOOSE_A, group_and_primitive
-from generators.evaluate.validity import is_smact_valid
-from generators.evaluate.values import Value, mean, share
+from redoxa.data.chemistry import is_charge_balanced
+from redoxa.data.errors import StructureError
+from redoxa.data.fingerprint import Fingerprint, fingerprint
+from redoxa.data.records import Crystal
+from redoxa.data.skeletons import Template
+from redoxa.data.structures import density_g_cm3
+from redoxa.data.wyckoff import centring, space_group
+from redoxa.generators.base import Condition
+from redoxa.generators.evaluate.descriptor import descriptor
+from redoxa.generators.evaluate.symmetry import LOOSE_A, group_and_primitive
+from redoxa.generators.evaluate.validity import is_smact_valid
+from redoxa.generators.evaluate.values import Value, mean, share
 
 SIZE = 1000
 """Crystals drawn. More costs 20 ms each and changes no distance by more than the samples' own noise."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from data.records import Crystal
+from redoxa.data.records import Crystal
 
 TIGHT_A = 0.01
 """What was built in a space group has it to rounding."""

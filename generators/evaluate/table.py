@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from data.chemistry import is_charge_balanced
-from data.errors import StructureError
-from data.fingerprint import SAME_UNRELAXED, Fingerprint, fingerprint, spacegroup
-from data.records import Crystal
-from data.structures import density_g_cm3
-from data.tables import KnownMaterials
-from generators.evaluate.novelty import SkeletonLibrary, novelty
-from generators.evaluate.reference_set import Portrait, portrait
-from generators.evaluate.symmetry import LOOSE_A, TIGHT_A, group_and_primitive, keeps_symmetry, meant_group
-from generators.evaluate.uniqueness import first_equals
-from generators.evaluate.validity import is_smact_valid, is_valid_structure, sanity_complaint, smallest_distance_A
+from redoxa.data.chemistry import is_charge_balanced
+from redoxa.data.errors import StructureError
+from redoxa.data.fingerprint import SAME_UNRELAXED, Fingerprint, fingerprint, spacegroup
+from redoxa.data.records import Crystal
+from redoxa.data.structures import density_g_cm3
+from redoxa.data.tables import KnownMaterials
+from redoxa.generators.evaluate.novelty import SkeletonLibrary, novelty
+from redoxa.generators.evaluate.reference_set import Portrait, portrait
+from redoxa.generators.evaluate.symmetry import LOOSE_A, TIGHT_A, group_and_primitive, keeps_symmetry, meant_group
+from redoxa.generators.evaluate.uniqueness import first_equals
+from redoxa.generators.evaluate.validity import (
+    is_smact_valid,
+    is_valid_structure,
+    sanity_complaint,
+    smallest_distance_A,
+)
 
 
 @dataclass(frozen=True)

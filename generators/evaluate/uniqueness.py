@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from data.fingerprint import Fingerprint, distance
-from data.records import Crystal
-from data.structures import to_structure
+from redoxa.data.fingerprint import Fingerprint, distance
+from redoxa.data.records import Crystal
+from redoxa.data.structures import to_structure
 
 if TYPE_CHECKING:
     from pymatgen.core import Structure

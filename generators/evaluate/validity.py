@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data.records import Crystal
-from data.structures import to_structure
+from redoxa.data.records import Crystal
+from redoxa.data.structures import to_structure
 
 MIN_DISTANCE_A = 0.5
 MIN_VOLUME_A3 = 0.1
@@ -39,7 +39,7 @@ def sanity_complaint(crystal: Crystal) -> str:
     """Stricter: what is wrong with contacts (below 0.7 sums of covalent radii) or packing; "" for a sane crystal."""
     import torch
 
-    from generators.sanity import SanityLimits, contacts, packing
+    from redoxa.generators.sanity import SanityLimits, contacts, packing
 
     limits = SanityLimits()
     numbers, coords, lattice = (torch.tensor([x]) for x in (crystal.numbers, crystal.frac_coords, crystal.lattice_A))

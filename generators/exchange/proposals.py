@@ -16,13 +16,13 @@ from functools import cache, lru_cache
 import numpy as np
 from ase.data import chemical_symbols
 
-from data.fingerprint import SAME_UNRELAXED, Fingerprint, distance, fingerprint
-from data.records import Crystal
-from data.skeletons import HEAVIEST, Template, TemplateTable
-from data.symmetric import SymmetricCrystal
-from data.wyckoff import Floats, Integers
-from generators.base import CellContent
-from generators.exchange.similarity import mendeleev_number
+from redoxa.data.fingerprint import SAME_UNRELAXED, Fingerprint, distance, fingerprint
+from redoxa.data.records import Crystal
+from redoxa.data.skeletons import HEAVIEST, Template, TemplateTable
+from redoxa.data.symmetric import SymmetricCrystal
+from redoxa.data.wyckoff import Floats, Integers
+from redoxa.generators.base import CellContent
+from redoxa.generators.exchange.similarity import mendeleev_number
 
 POOL = 200
 """Nearest templates of a content that are looked at, with and without changes each."""

@@ -13,10 +13,10 @@ import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
-from data.chemistry import radius_scale
-from data.prototypes import Prototype
-from data.records import Crystal
-from generators.exchange.similarity import Species, replacements, species_of
+from redoxa.data.chemistry import radius_scale
+from redoxa.data.prototypes import Prototype
+from redoxa.data.records import Crystal
+from redoxa.generators.exchange.similarity import Species, replacements, species_of
 
 Multiples = tuple[int, int, int]
 
@@ -133,7 +133,7 @@ def spread_out(fracs: NDArray[np.float64], lattice: NDArray[np.float64]) -> list
 
 @cache
 def _species(prototype_name: str) -> tuple[Species, ...]:
-    from data.prototypes import prototype
+    from redoxa.data.prototypes import prototype
 
     return species_of(prototype(prototype_name))
 

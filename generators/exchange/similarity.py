@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final, Literal
 
-from data.chemistry import OXIDATION_STATES, REDOX_WINDOW, ionic_radius_A, oxidation_states
-from data.prototypes import Prototype
-from data.units import ION_VALENCE
+from redoxa.data.chemistry import OXIDATION_STATES, REDOX_WINDOW, ionic_radius_A, oxidation_states
+from redoxa.data.prototypes import Prototype
+from redoxa.data.units import ION_VALENCE
 
 Role = Literal["ion", "metal", "former", "anion", "frame"]
 """What an element does in its prototype: working ion, metal, centre of a polyanion, anion, or part of a rigid frame."""

@@ -20,13 +20,13 @@ from typing import ClassVar
 import numpy as np
 from ase.data import chemical_symbols
 
-from data.chemistry import is_charge_balanced
-from data.crystal import CrystalBatch
-from data.errors import GenerationError
-from data.prototypes import Prototype, load_prototypes
-from data.records import Crystal
-from generators.base import Condition, OnStep, refuse
-from generators.exchange.recipes import Recipe, mixed_recipes, mixing_patterns, plain_recipes
+from redoxa.data.chemistry import is_charge_balanced
+from redoxa.data.crystal import CrystalBatch
+from redoxa.data.errors import GenerationError
+from redoxa.data.prototypes import Prototype, load_prototypes
+from redoxa.data.records import Crystal
+from redoxa.generators.base import Condition, OnStep, refuse
+from redoxa.generators.exchange.recipes import Recipe, mixed_recipes, mixing_patterns, plain_recipes
 
 TEMPERATURE = 1.5
 """How far chance may outweigh likeness, in units of the similarity cost."""
@@ -80,7 +80,9 @@ class SubstitutionGenerator:
         """
         refuse(self.name, condition, groups="use `orbits` or `template`", like="use `orbits`", targets="use `orbits`")
         if condition.contents:
-            from generators.exchange.template import TemplateGenerator  # its table is read where it is needed only
+            from redoxa.generators.exchange.template import (
+                TemplateGenerator,  # its table is read where it is needed only
+            )
 
             return TemplateGenerator().sample(n, condition, rng, on_step)
         crystals: list[Crystal] = []

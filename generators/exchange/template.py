@@ -17,15 +17,15 @@ from typing import ClassVar
 import numpy as np
 from ase.data import chemical_symbols
 
-from data.chemistry import is_charge_balanced
-from data.crystal import CrystalBatch
-from data.errors import GenerationError, StructureError
-from data.fingerprint import spacegroup
-from data.records import Crystal
-from data.skeletons import Template, load_templates
-from generators.base import CellContent, Condition, OnStep, refuse
-from generators.exchange.proposals import POOL, Proposer, decorate, mendeleev_numbers, unlike_first
-from generators.exchange.recipes import repeated
+from redoxa.data.chemistry import is_charge_balanced
+from redoxa.data.crystal import CrystalBatch
+from redoxa.data.errors import GenerationError, StructureError
+from redoxa.data.fingerprint import spacegroup
+from redoxa.data.records import Crystal
+from redoxa.data.skeletons import Template, load_templates
+from redoxa.generators.base import CellContent, Condition, OnStep, refuse
+from redoxa.generators.exchange.proposals import POOL, Proposer, decorate, mendeleev_numbers, unlike_first
+from redoxa.generators.exchange.recipes import repeated
 
 TEMPERATURE = 8.0
 """Mendeleev numbers over which an exchange becomes e times rarer in random substitution."""

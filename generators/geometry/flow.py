@@ -20,13 +20,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from data.shipped import shipped
-from data.symmetric import SymmetricCrystal
-from generators.backbone import BackboneConfig, Layer, element_features
-from generators.checkpoint import load_network, save_network
-from generators.geometry.free_space import Frame, FreeState, as_forms, as_tensors, atoms_of, place, project
-from generators.graph import N_TYPES, periodic_offsets, wrap
-from generators.sanity import packing
+from redoxa.data.shipped import shipped
+from redoxa.data.symmetric import SymmetricCrystal
+from redoxa.generators.backbone import BackboneConfig, Layer, element_features
+from redoxa.generators.checkpoint import load_network, save_network
+from redoxa.generators.geometry.free_space import Frame, FreeState, as_forms, as_tensors, atoms_of, place, project
+from redoxa.generators.graph import N_TYPES, periodic_offsets, wrap
+from redoxa.generators.sanity import packing
 
 EDGES = 6000
 """A batch of N-atom crystals holds about this many pairs of atoms."""

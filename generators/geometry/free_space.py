@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 import torch
 
-from data.symmetric import (
+from redoxa.data.symmetric import (
     ANGLES,
     LENGTHS,
     Orbit,
@@ -25,7 +25,7 @@ from data.symmetric import (
     primitive_vectors,
     site_map,
 )
-from data.wyckoff import Floats, Integers, space_group
+from redoxa.data.wyckoff import Floats, Integers, space_group
 
 _STEP = 1e-3
 """For derivatives of the cell by central differences, in single precision: exact to about 1e-4."""

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from data.normaliser import Motion, motions, polar_directions
-from data.skeletons import Template, TemplateTable
-from data.symmetric import SymmetricCrystal, cell_parameters, free_parameters
-from data.wyckoff import Floats, Integers, SpaceGroup, space_group
-from generators.exchange.proposals import mendeleev_numbers
-from generators.geometry.free_space import cell_of, conventional_A, free_of, freedom
+from redoxa.data.normaliser import Motion, motions, polar_directions
+from redoxa.data.skeletons import Template, TemplateTable
+from redoxa.data.symmetric import SymmetricCrystal, cell_parameters, free_parameters
+from redoxa.data.wyckoff import Floats, Integers, SpaceGroup, space_group
+from redoxa.generators.exchange.proposals import mendeleev_numbers
+from redoxa.generators.geometry.free_space import cell_of, conventional_A, free_of, freedom
 
 LARGEST_MOVE_A = 0.8
 """Root mean square displacement beyond which two templates are different structures on the same orbits."""

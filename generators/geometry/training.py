@@ -16,19 +16,27 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from data.datasets import split_by_formula
-from data.errors import InputError
-from data.skeletons import TemplateTable, load_templates
-from data.symmetric import primitive_vectors
-from data.wyckoff import space_group
-from generators.checkpoint import made_from, read_tensors
-from generators.exchange.proposals import element_volumes
-from generators.geometry.flow import GeometryConfig, GeometryNetwork, save_geometry
-from generators.geometry.free_space import Frame, FreeState, cell_directions, frame_arrays, place, project, strains
-from generators.geometry.pairs import ALONE, Pair, alone, pairs
-from generators.training.batches import EDGES_PER_BATCH, batches_by_size
-from generators.training.log import OnLog
-from generators.training.loop import TrainConfig, train
+from redoxa.data.datasets import split_by_formula
+from redoxa.data.errors import InputError
+from redoxa.data.skeletons import TemplateTable, load_templates
+from redoxa.data.symmetric import primitive_vectors
+from redoxa.data.wyckoff import space_group
+from redoxa.generators.checkpoint import made_from, read_tensors
+from redoxa.generators.exchange.proposals import element_volumes
+from redoxa.generators.geometry.flow import GeometryConfig, GeometryNetwork, save_geometry
+from redoxa.generators.geometry.free_space import (
+    Frame,
+    FreeState,
+    cell_directions,
+    frame_arrays,
+    place,
+    project,
+    strains,
+)
+from redoxa.generators.geometry.pairs import ALONE, Pair, alone, pairs
+from redoxa.generators.training.batches import EDGES_PER_BATCH, batches_by_size
+from redoxa.generators.training.log import OnLog
+from redoxa.generators.training.loop import TrainConfig, train
 
 STARTS = 4
 """Starts of each crystal."""

@@ -6,9 +6,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from generators.backbone import Backbone, BackboneConfig
-from generators.checkpoint import Tensors, load_network, save_network
-from generators.noise.statistics import DataStatistics
+from redoxa.generators.backbone import Backbone, BackboneConfig
+from redoxa.generators.checkpoint import Tensors, load_network, save_network
+from redoxa.generators.noise.statistics import DataStatistics
 
 PREFIX = "statistics."
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 import torch
 from ase.data import chemical_symbols
 
-from data.chemistry import is_charge_balanced
-from data.errors import GenerationError
-from generators.base import CellContent, Condition
-from generators.graph import MASK, N_TYPES
-from generators.noise.guidance import Aim, Network
-from generators.noise.samplers import SamplerSettings, allowed_types, noise_for
-from generators.noise.statistics import MAX_ELEMENTS, DataStatistics
+from redoxa.data.chemistry import is_charge_balanced
+from redoxa.data.errors import GenerationError
+from redoxa.generators.base import CellContent, Condition
+from redoxa.generators.graph import MASK, N_TYPES
+from redoxa.generators.noise.guidance import Aim, Network
+from redoxa.generators.noise.samplers import SamplerSettings, allowed_types, noise_for
+from redoxa.generators.noise.statistics import MAX_ELEMENTS, DataStatistics
 
 MAX_ATOMS = 60
 """Largest cell that is tried; the network was trained on far smaller ones."""

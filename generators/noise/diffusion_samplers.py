@@ -13,10 +13,10 @@ from typing import Final
 
 import torch
 
-from generators.backbone import Prediction
-from generators.noise.guidance import Network
-from generators.noise.samplers import Sample, Sampler, SamplerSettings, look, sampler
-from generators.noise.wrapped_normal import score_scale, sigma_at
+from redoxa.generators.backbone import Prediction
+from redoxa.generators.noise.guidance import Network
+from redoxa.generators.noise.samplers import Sample, Sampler, SamplerSettings, look, sampler
+from redoxa.generators.noise.wrapped_normal import score_scale, sigma_at
 
 
 @sampler

@@ -13,22 +13,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from data.crystal import CrystalBatch
-from data.errors import GenerationError
-from data.provenance import sha256_of
-from data.records import Crystal
-from data.shipped import shipped
-from generators.base import Condition, OnStep, refuse
-from generators.graph import MASK, N_TYPES
-from generators.noise.checkpoint import load_noise_network
-from generators.noise.compositions import CompositionCounts, CompositionSource, is_neutral, rows_for, source_for
-from generators.noise.guidance import Aim, Guided, aim_for
-from generators.noise.likelihood import Velocity, as_sample, log_density
-from generators.noise.paths import log_to_lattice
-from generators.noise.samplers import Sampler, SamplerSettings, noise_for
-from generators.noise.slots import Slot, finished
-from generators.parallel import Progress, shares, side_by_side
-from generators.sanity import SanityLimits, contacts, is_sane
+from redoxa.data.crystal import CrystalBatch
+from redoxa.data.errors import GenerationError
+from redoxa.data.provenance import sha256_of
+from redoxa.data.records import Crystal
+from redoxa.data.shipped import shipped
+from redoxa.generators.base import Condition, OnStep, refuse
+from redoxa.generators.graph import MASK, N_TYPES
+from redoxa.generators.noise.checkpoint import load_noise_network
+from redoxa.generators.noise.compositions import CompositionCounts, CompositionSource, is_neutral, rows_for, source_for
+from redoxa.generators.noise.guidance import Aim, Guided, aim_for
+from redoxa.generators.noise.likelihood import Velocity, as_sample, log_density
+from redoxa.generators.noise.paths import log_to_lattice
+from redoxa.generators.noise.samplers import Sampler, SamplerSettings, noise_for
+from redoxa.generators.noise.slots import Slot, finished
+from redoxa.generators.parallel import Progress, shares, side_by_side
+from redoxa.generators.sanity import SanityLimits, contacts, is_sane
 
 logger = logging.getLogger(__name__)
 

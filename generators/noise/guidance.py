@@ -8,11 +8,11 @@ from typing import Protocol
 import torch
 from ase.data import chemical_symbols
 
-from data.datasets import LABELS
-from data.errors import GenerationError
-from generators.backbone import Backbone, Prediction
-from generators.base import Condition, Target
-from generators.noise.labels import LabelEmbedding
+from redoxa.data.datasets import LABELS
+from redoxa.data.errors import GenerationError
+from redoxa.generators.backbone import Backbone, Prediction
+from redoxa.generators.base import Condition, Target
+from redoxa.generators.noise.labels import LabelEmbedding
 
 VOLTAGE_LABELS = {3: "voltage_Li_V", 11: "voltage_Na_V"}
 HULL_LABEL = "hull_distance_eV_per_atom"

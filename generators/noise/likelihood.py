@@ -15,13 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from data.datasets import reduce_cell
-from data.records import Crystal
-from generators.backbone import Prediction
-from generators.noise.guidance import Network
-from generators.noise.paths import lattice_to_log
-from generators.noise.samplers import Sample
-from generators.noise.wrapped_normal import SIGMA_CRYSTAL, SIGMA_NOISE, score_scale, sigma_at
+from redoxa.data.datasets import reduce_cell
+from redoxa.data.records import Crystal
+from redoxa.generators.backbone import Prediction
+from redoxa.generators.noise.guidance import Network
+from redoxa.generators.noise.paths import lattice_to_log
+from redoxa.generators.noise.samplers import Sample
+from redoxa.generators.noise.wrapped_normal import SIGMA_CRYSTAL, SIGMA_NOISE, score_scale, sigma_at
 
 Velocity = Callable[[Prediction, float], tuple[torch.Tensor, torch.Tensor]]
 """From what the network says at a time: velocity of coordinates [B,N,3] and of the standardised lattice [B,6]."""

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from data.datasets import CrystalData
-from generators.backbone import Backbone
-from generators.graph import MASK, wrap
-from generators.noise.paths import displacement, fit_volumes, lattice_to_log, mask_types, pair_same_type
-from generators.noise.wrapped_normal import score, score_scale, sigma_at
-from generators.training.batches import Batch
+from redoxa.data.datasets import CrystalData
+from redoxa.generators.backbone import Backbone
+from redoxa.generators.graph import MASK, wrap
+from redoxa.generators.noise.paths import displacement, fit_volumes, lattice_to_log, mask_types, pair_same_type
+from redoxa.generators.noise.wrapped_normal import score, score_scale, sigma_at
+from redoxa.generators.training.batches import Batch
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import torch
 
-from generators.graph import MASK, N_TYPES, wrap
+from redoxa.generators.graph import MASK, N_TYPES, wrap
 
 
 def lattice_to_log(lattice: torch.Tensor) -> torch.Tensor:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from generators.graph import periodic_offsets, wrap
-from generators.sanity import covalent_radii
+from redoxa.generators.graph import periodic_offsets, wrap
+from redoxa.generators.sanity import covalent_radii
 
 
 def pair_targets(types: torch.Tensor, closest_A: torch.Tensor, contact: float = 0.8) -> torch.Tensor:

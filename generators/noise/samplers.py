@@ -13,12 +13,12 @@ from typing import Final
 
 import torch
 
-from generators.backbone import Prediction
-from generators.base import OnStep
-from generators.graph import MASK, N_TYPES
-from generators.noise.guidance import Network
-from generators.noise.paths import log_to_lattice
-from generators.noise.repulsion import pair_targets, push_apart
+from redoxa.generators.backbone import Prediction
+from redoxa.generators.base import OnStep
+from redoxa.generators.graph import MASK, N_TYPES
+from redoxa.generators.noise.guidance import Network
+from redoxa.generators.noise.paths import log_to_lattice
+from redoxa.generators.noise.repulsion import pair_targets, push_apart
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from data.crystal import CrystalBatch
-from generators.noise.symmetry import Floats, symmetrise
-from generators.sanity import SanityLimits, is_sane
+from redoxa.data.crystal import CrystalBatch
+from redoxa.generators.noise.symmetry import Floats, symmetrise
+from redoxa.generators.sanity import SanityLimits, is_sane
 
 
 @dataclass

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from data.datasets import CrystalData
-from generators.graph import N_TYPES, pair_distances
+from redoxa.data.datasets import CrystalData
+from redoxa.generators.graph import N_TYPES, pair_distances
 
 MAX_ELEMENTS = 8
 SHARE_BINS = 20

@@ -13,14 +13,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from data.datasets import LABELS, load
-from data.errors import InputError
-from generators.backbone import Backbone, BackboneConfig
-from generators.checkpoint import checkpoint_format, read_tensors
-from generators.noise.checkpoint import save_noise_network
-from generators.noise.objective import LossWeights, Noising, diffusion, fit_buffers, loss_terms, straight_paths
-from generators.noise.statistics import DataStatistics, count_statistics
-from generators.training.batches import EDGES_PER_BATCH, Crystals, batches_by_size
+from redoxa.data.datasets import LABELS, load
+from redoxa.data.errors import InputError
+from redoxa.generators.backbone import Backbone, BackboneConfig
+from redoxa.generators.checkpoint import checkpoint_format, read_tensors
+from redoxa.generators.noise.checkpoint import save_noise_network
+from redoxa.generators.noise.objective import LossWeights, Noising, diffusion, fit_buffers, loss_terms, straight_paths
+from redoxa.generators.noise.statistics import DataStatistics, count_statistics
+from redoxa.generators.training.batches import EDGES_PER_BATCH, Crystals, batches_by_size
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from ase.data import chemical_symbols
 
-from data.errors import GenerationError
-from data.fingerprint import spacegroup
-from data.records import Crystal
-from generators.base import CellContent, Condition
-from generators.exchange.proposals import unlike_first
-from generators.geometry.flow import refine_written
-from generators.wyckoff.sequence import WyckoffModel
+from redoxa.data.errors import GenerationError
+from redoxa.data.fingerprint import spacegroup
+from redoxa.data.records import Crystal
+from redoxa.generators.base import CellContent, Condition
+from redoxa.generators.exchange.proposals import unlike_first
+from redoxa.generators.geometry.flow import refine_written
+from redoxa.generators.wyckoff.sequence import WyckoffModel
 
 DRAWS = 40
 """Skeletons that are written for a content; equal ones count once, and those without a sane geometry not at all."""
@@ -77,7 +77,7 @@ def _from_noise(contents: Sequence[Key], rng: np.random.Generator) -> list[Answe
     """Crystals by `flow`, one for each content."""
     if not contents:
         return []
-    from generators.noise.flow import FlowGenerator
+    from redoxa.generators.noise.flow import FlowGenerator
 
     batch, _ = FlowGenerator().sample(len(contents), Condition(contents=tuple(map(dict, contents))), rng)
     return [(crystal, "no further skeleton is known: from noise by flow") for crystal in batch.to_crystals()]

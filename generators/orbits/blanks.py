@@ -16,19 +16,19 @@ import torch
 from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
-from data.chemistry import is_charge_balanced
-from data.errors import GenerationError
-from data.normaliser import canonical
-from data.records import Crystal
-from data.skeletons import Template, template_of
-from data.symmetric import symmetric
-from data.wyckoff import Floats, Integers
-from generators.base import Condition
-from generators.exchange.proposals import Proposer, mendeleev_numbers
-from generators.graph import MASK
-from generators.orbits.decorator import Decorator, Drawing
-from generators.orbits.insertion import insertions
-from generators.orbits.orbit_graph import GraphBatch, OrbitGraph
+from redoxa.data.chemistry import is_charge_balanced
+from redoxa.data.errors import GenerationError
+from redoxa.data.normaliser import canonical
+from redoxa.data.records import Crystal
+from redoxa.data.skeletons import Template, template_of
+from redoxa.data.symmetric import symmetric
+from redoxa.data.wyckoff import Floats, Integers
+from redoxa.generators.base import Condition
+from redoxa.generators.exchange.proposals import Proposer, mendeleev_numbers
+from redoxa.generators.graph import MASK
+from redoxa.generators.orbits.decorator import Decorator, Drawing
+from redoxa.generators.orbits.insertion import insertions
+from redoxa.generators.orbits.orbit_graph import GraphBatch, OrbitGraph
 
 POOL_BY_SAMPLE, POOL_LEAST = 1, 400
 """Templates whose geometry the network looks at, by sample and at least."""

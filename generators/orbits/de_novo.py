@@ -21,21 +21,21 @@ import numpy as np
 import torch
 from scipy.special import softmax
 
-from data.errors import GenerationError
-from data.records import Crystal
-from data.skeletons import Template
-from data.symmetric import SymmetricCrystal
-from data.wyckoff import Floats
-from generators.base import Condition
-from generators.exchange.proposals import Proposer
-from generators.graph import N_TYPES
-from generators.orbits.blanks import Blank, KnownSkeletons, around, batches, fitness, symbols
-from generators.orbits.decorator import Decorator, Drawing, Revealed, reveal
-from generators.orbits.new_skeletons import Writer
-from generators.orbits.refusal import Library, Refusal
-from generators.orbits.surrogate import Surrogate
-from generators.orbits.targets import Sieve
-from generators.wyckoff.sequence import Refine, WyckoffModel
+from redoxa.data.errors import GenerationError
+from redoxa.data.records import Crystal
+from redoxa.data.skeletons import Template
+from redoxa.data.symmetric import SymmetricCrystal
+from redoxa.data.wyckoff import Floats
+from redoxa.generators.base import Condition
+from redoxa.generators.exchange.proposals import Proposer
+from redoxa.generators.graph import N_TYPES
+from redoxa.generators.orbits.blanks import Blank, KnownSkeletons, around, batches, fitness, symbols
+from redoxa.generators.orbits.decorator import Decorator, Drawing, Revealed, reveal
+from redoxa.generators.orbits.new_skeletons import Writer
+from redoxa.generators.orbits.refusal import Library, Refusal
+from redoxa.generators.orbits.surrogate import Surrogate
+from redoxa.generators.orbits.targets import Sieve
+from redoxa.generators.wyckoff.sequence import Refine, WyckoffModel
 
 ROUNDS, TRIES = 20, 6
 """Rounds of drawing as many as are missing, and times that each of these is filled, before all is given up."""

@@ -17,11 +17,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from data.errors import InputError
-from generators.backbone import BackboneConfig, Layer, element_features
-from generators.checkpoint import read_tensors, write_tensors
-from generators.graph import MASK, N_TYPES
-from generators.orbits.orbit_graph import CRYSTAL_FEATURES, SHELLS, SITE_FEATURES, GraphBatch
+from redoxa.data.errors import InputError
+from redoxa.generators.backbone import BackboneConfig, Layer, element_features
+from redoxa.generators.checkpoint import read_tensors, write_tensors
+from redoxa.generators.graph import MASK, N_TYPES
+from redoxa.generators.orbits.orbit_graph import CRYSTAL_FEATURES, SHELLS, SITE_FEATURES, GraphBatch
 
 
 @dataclass(frozen=True)

@@ -15,16 +15,16 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from data.datasets import split_by_formula
-from data.errors import InputError
-from data.skeletons import TemplateTable
-from data.symmetric import SymmetricCrystal
-from data.wyckoff import Floats, centring
-from generators.checkpoint import read_tensors, write_tensors
-from generators.exchange.proposals import element_volumes
-from generators.graph import MASK
-from generators.orbits.decorator import Decorator, DecoratorConfig, save_decorator
-from generators.orbits.orbit_graph import GraphBatch, OrbitGraph
+from redoxa.data.datasets import split_by_formula
+from redoxa.data.errors import InputError
+from redoxa.data.skeletons import TemplateTable
+from redoxa.data.symmetric import SymmetricCrystal
+from redoxa.data.wyckoff import Floats, centring
+from redoxa.generators.checkpoint import read_tensors, write_tensors
+from redoxa.generators.exchange.proposals import element_volumes
+from redoxa.generators.graph import MASK
+from redoxa.generators.orbits.decorator import Decorator, DecoratorConfig, save_decorator
+from redoxa.generators.orbits.orbit_graph import GraphBatch, OrbitGraph
 
 VOLUME_SCALE = 0.05
 """Errors of the log volume beyond this count linearly."""

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from data.fingerprint import Fingerprint
-from generators.base import CellContent, Condition, OnStep, Predicted, Prediction, Relaxer, cells_of, listed
-from generators.exchange.proposals import CHANGED, PLAIN, Proposal, is_new
-from generators.orbits.beyond import MOST_ATOMS, beyond_skeletons
-from generators.orbits.prediction import Option, Predictor, score
+from redoxa.data.fingerprint import Fingerprint
+from redoxa.generators.base import CellContent, Condition, OnStep, Predicted, Prediction, Relaxer, cells_of, listed
+from redoxa.generators.exchange.proposals import CHANGED, PLAIN, Proposal, is_new
+from redoxa.generators.orbits.beyond import MOST_ATOMS, beyond_skeletons
+from redoxa.generators.orbits.prediction import Option, Predictor, score
 
 RELAXED = 16
 """Options that are relaxed, at most; twice as many as answers are asked for where that is more."""

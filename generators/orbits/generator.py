@@ -13,21 +13,21 @@ from typing import ClassVar
 import numpy as np
 from ase.data import chemical_symbols
 
-from data.crystal import CrystalBatch
-from data.errors import GenerationError
-from data.provenance import sha256_of
-from data.shipped import shipped
-from data.skeletons import load_templates
-from generators.base import TARGETS, CellContent, Condition, OnStep, Predicted, Prediction, Relaxer
-from generators.exchange.proposals import Proposer
-from generators.geometry.flow import GeometryFlow, load_geometry
-from generators.orbits.de_novo import DeNovo, Found
-from generators.orbits.decorator import load_decorator
-from generators.orbits.formulas import predict_formula
-from generators.orbits.judge import Judge
-from generators.orbits.prediction import Predictor
-from generators.orbits.surrogate import load_surrogate
-from generators.parallel import side_by_side
+from redoxa.data.crystal import CrystalBatch
+from redoxa.data.errors import GenerationError
+from redoxa.data.provenance import sha256_of
+from redoxa.data.shipped import shipped
+from redoxa.data.skeletons import load_templates
+from redoxa.generators.base import TARGETS, CellContent, Condition, OnStep, Predicted, Prediction, Relaxer
+from redoxa.generators.exchange.proposals import Proposer
+from redoxa.generators.geometry.flow import GeometryFlow, load_geometry
+from redoxa.generators.orbits.de_novo import DeNovo, Found
+from redoxa.generators.orbits.decorator import load_decorator
+from redoxa.generators.orbits.formulas import predict_formula
+from redoxa.generators.orbits.judge import Judge
+from redoxa.generators.orbits.prediction import Predictor
+from redoxa.generators.orbits.surrogate import load_surrogate
+from redoxa.generators.parallel import side_by_side
 
 UNITS = {"V": "_V", "mAh/g": "_mAh_g", "eV/atom": "_eV_per_atom", "1": ""}
 """Ends of the names of columns, by unit."""

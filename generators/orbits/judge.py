@@ -16,10 +16,10 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from data.errors import InputError
-from data.skeletons import HEAVIEST
-from data.wyckoff import Floats
-from generators.exchange.proposals import Proposal, Proposer
+from redoxa.data.errors import InputError
+from redoxa.data.skeletons import HEAVIEST
+from redoxa.data.wyckoff import Floats
+from redoxa.generators.exchange.proposals import Proposal, Proposer
 
 REACHES = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Mendeleev numbers over which the vote of a template becomes e times weaker; one share of votes for each."""

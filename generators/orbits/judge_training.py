@@ -18,13 +18,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from data.errors import InputError, StructureError
-from data.skeletons import TemplateTable, load_templates
-from data.structures import to_structure
-from data.wyckoff import Floats
-from generators.checkpoint import write_tensors
-from generators.exchange.proposals import CHANGED, PLAIN, Proposer
-from generators.orbits.judge import features
+from redoxa.data.errors import InputError, StructureError
+from redoxa.data.skeletons import TemplateTable, load_templates
+from redoxa.data.structures import to_structure
+from redoxa.data.wyckoff import Floats
+from redoxa.generators.checkpoint import write_tensors
+from redoxa.generators.exchange.proposals import CHANGED, PLAIN, Proposer
+from redoxa.generators.orbits.judge import features
 
 MATCHER = {"stol": 0.5, "ltol": 0.3, "angle_tol": 10}
 

@@ -13,15 +13,15 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import torch
 
-from data.skeletons import Template
-from data.symmetric import SymmetricCrystal
-from data.wyckoff import Floats
-from generators.base import Condition
-from generators.exchange.proposals import Proposer
-from generators.orbits.blanks import Blank, batches, open_blank
-from generators.orbits.decorator import Decorator, Drawing
-from generators.wyckoff.grammar import Draft, Wish
-from generators.wyckoff.sequence import WyckoffModel, sane_crystal
+from redoxa.data.skeletons import Template
+from redoxa.data.symmetric import SymmetricCrystal
+from redoxa.data.wyckoff import Floats
+from redoxa.generators.base import Condition
+from redoxa.generators.exchange.proposals import Proposer
+from redoxa.generators.orbits.blanks import Blank, batches, open_blank
+from redoxa.generators.orbits.decorator import Decorator, Drawing
+from redoxa.generators.wyckoff.grammar import Draft, Wish
+from redoxa.generators.wyckoff.sequence import WyckoffModel, sane_crystal
 
 GEOMETRIES = 3
 """Cells and coordinates that a skeleton gets; the decorator chooses among them."""

@@ -18,19 +18,19 @@ from functools import partial
 import numpy as np
 import torch
 
-from data.errors import StructureError
-from data.fingerprint import spacegroup
-from data.records import Crystal
-from data.symmetric import SymmetricCrystal
-from data.wyckoff import Floats
-from generators.base import Condition, OnStep, Relaxed, Relaxer
-from generators.exchange.proposals import Proposal, Proposer, unlike_first
-from generators.exchange.recipes import repeated
-from generators.orbits.beyond import beyond_skeletons
-from generators.orbits.decorator import Decorator, log_likelihood
-from generators.orbits.judge import Judge
-from generators.orbits.orbit_graph import GraphBatch, OrbitGraph
-from generators.parallel import side_by_side
+from redoxa.data.errors import StructureError
+from redoxa.data.fingerprint import spacegroup
+from redoxa.data.records import Crystal
+from redoxa.data.symmetric import SymmetricCrystal
+from redoxa.data.wyckoff import Floats
+from redoxa.generators.base import Condition, OnStep, Relaxed, Relaxer
+from redoxa.generators.exchange.proposals import Proposal, Proposer, unlike_first
+from redoxa.generators.exchange.recipes import repeated
+from redoxa.generators.orbits.beyond import beyond_skeletons
+from redoxa.generators.orbits.decorator import Decorator, log_likelihood
+from redoxa.generators.orbits.judge import Judge
+from redoxa.generators.orbits.orbit_graph import GraphBatch, OrbitGraph
+from redoxa.generators.parallel import side_by_side
 
 LIKELY = 0.01
 """Proposals that are given less are not relaxed."""

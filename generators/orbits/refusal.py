@@ -12,20 +12,20 @@ import numpy as np
 import torch
 from ase.data import chemical_symbols
 
-from data.chemistry import is_charge_balanced, removable_ions
-from data.errors import StructureError
-from data.fingerprint import SAME_UNRELAXED, Fingerprint, distance, fingerprint, spacegroup
-from data.records import Crystal, reduced_formula
-from data.skeletons import Template
-from data.symmetric import SymmetricCrystal
-from data.tables import KnownMaterials, known_formulas, load_known_materials
-from data.wyckoff import Integers
-from generators.base import Condition
-from generators.electrode import working_ion
-from generators.exchange.proposals import Proposer, decorate
-from generators.graph import N_TYPES
-from generators.orbits.blanks import Blank
-from generators.sanity import SanityLimits, is_sane
+from redoxa.data.chemistry import is_charge_balanced, removable_ions
+from redoxa.data.errors import StructureError
+from redoxa.data.fingerprint import SAME_UNRELAXED, Fingerprint, distance, fingerprint, spacegroup
+from redoxa.data.records import Crystal, reduced_formula
+from redoxa.data.skeletons import Template
+from redoxa.data.symmetric import SymmetricCrystal
+from redoxa.data.tables import KnownMaterials, known_formulas, load_known_materials
+from redoxa.data.wyckoff import Integers
+from redoxa.generators.base import Condition
+from redoxa.generators.electrode import working_ion
+from redoxa.generators.exchange.proposals import Proposer, decorate
+from redoxa.generators.graph import N_TYPES
+from redoxa.generators.orbits.blanks import Blank
+from redoxa.generators.sanity import SanityLimits, is_sane
 
 READ_AT_A = (0.01, 0.1)
 """Tolerances at which a new skeleton must show its own space group, lest it be a known one of higher symmetry."""

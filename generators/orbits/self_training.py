@@ -14,15 +14,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from data.provenance import sha256_of
-from data.skeletons import TemplateTable
-from data.symmetric import SymmetricCrystal
-from generators.checkpoint import read_tensors, write_tensors
-from generators.exchange.proposals import element_volumes
-from generators.orbits.decorator import Decorator, load_decorator
-from generators.orbits.decorator_training import BATCH, DecoratorTask, graph_tensors
-from generators.training.log import OnLog
-from generators.training.loop import TrainConfig, train
+from redoxa.data.provenance import sha256_of
+from redoxa.data.skeletons import TemplateTable
+from redoxa.data.symmetric import SymmetricCrystal
+from redoxa.generators.checkpoint import read_tensors, write_tensors
+from redoxa.generators.exchange.proposals import element_volumes
+from redoxa.generators.orbits.decorator import Decorator, load_decorator
+from redoxa.generators.orbits.decorator_training import BATCH, DecoratorTask, graph_tensors
+from redoxa.generators.training.log import OnLog
+from redoxa.generators.training.loop import TrainConfig, train
 
 MOST_FOUND = 0.5
 """Largest share of found crystals in a batch."""

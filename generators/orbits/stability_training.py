@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from scipy.stats import spearmanr
 
-from data.datasets import split_by_formula
-from data.skeletons import TemplateTable
-from data.stability_labels import StabilityLabel
-from generators.orbits.decorator import Decorator
-from generators.orbits.decorator_training import DecoratorTask
-from generators.orbits.surrogate import Ensemble, see_whole, stability_ensemble
-from generators.orbits.surrogate_training import fit
+from redoxa.data.datasets import split_by_formula
+from redoxa.data.skeletons import TemplateTable
+from redoxa.data.stability_labels import StabilityLabel
+from redoxa.generators.orbits.decorator import Decorator
+from redoxa.generators.orbits.decorator_training import DecoratorTask
+from redoxa.generators.orbits.surrogate import Ensemble, see_whole, stability_ensemble
+from redoxa.generators.orbits.surrogate_training import fit
 
 EPOCHS, BATCH = 10, 128
 

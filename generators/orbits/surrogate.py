@@ -14,11 +14,11 @@ import torch
 from ase.data import atomic_numbers
 from torch import nn
 
-from data.errors import InputError
-from data.units import ION_VALENCE
-from generators.checkpoint import read_tensors
-from generators.orbits.decorator import Decorator
-from generators.orbits.orbit_graph import GraphBatch
+from redoxa.data.errors import InputError
+from redoxa.data.units import ION_VALENCE
+from redoxa.generators.checkpoint import read_tensors
+from redoxa.generators.orbits.decorator import Decorator
+from redoxa.generators.orbits.orbit_graph import GraphBatch
 
 PROPERTIES = ("voltage_V", "volume_change")
 """What is predicted: average voltage against the metal of the ion, and relative change of volume on full removal."""

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from data.datasets import split_by_formula
-from data.electrode_labels import RANGE_V, ElectrodeLabel
-from data.skeletons import TemplateTable
-from generators.orbits.decorator import Decorator
-from generators.orbits.orbit_graph import GraphBatch, OrbitGraph
-from generators.orbits.surrogate import PROPERTIES, Ensemble, electrode_ensemble, see
+from redoxa.data.datasets import split_by_formula
+from redoxa.data.electrode_labels import RANGE_V, ElectrodeLabel
+from redoxa.data.skeletons import TemplateTable
+from redoxa.generators.orbits.decorator import Decorator
+from redoxa.generators.orbits.orbit_graph import GraphBatch, OrbitGraph
+from redoxa.generators.orbits.surrogate import PROPERTIES, Ensemble, electrode_ensemble, see
 
 EPOCHS, BATCH, RATE, DECAY = 60, 64, 4e-3, 0.1
 

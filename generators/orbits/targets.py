@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from ase.data import atomic_numbers, chemical_symbols
 
-from data.chemistry import theoretical_capacity_mAh_g
-from data.errors import GenerationError
-from data.wyckoff import Floats
-from generators.base import Condition
-from generators.electrode import working_ion
-from generators.graph import N_TYPES
-from generators.orbits.decorator import Decorator
-from generators.orbits.orbit_graph import GraphBatch
-from generators.orbits.surrogate import PROPERTIES, Surrogate, see, see_whole
+from redoxa.data.chemistry import theoretical_capacity_mAh_g
+from redoxa.data.errors import GenerationError
+from redoxa.data.wyckoff import Floats
+from redoxa.generators.base import Condition
+from redoxa.generators.electrode import working_ion
+from redoxa.generators.graph import N_TYPES
+from redoxa.generators.orbits.decorator import Decorator
+from redoxa.generators.orbits.orbit_graph import GraphBatch
+from redoxa.generators.orbits.surrogate import PROPERTIES, Surrogate, see, see_whole
 
 MARGIN_eV_PER_ATOM = 0.02
 """How far inside a range a distance from the hull is to be foreseen: half the mean error. What is foreseen varies less

@@ -8,18 +8,18 @@ from pathlib import Path
 
 import torch
 
-from data.electrode_labels import read_labels
-from data.shipped import shipped
-from data.skeletons import TemplateTable, load_templates
-from data.stability_labels import read_stabilities
-from generators.checkpoint import made_from, read_tensors, write_tensors
-from generators.orbits.decorator import Decorator, load_decorator
-from generators.orbits.decorator_training import DecoratorTask, prepare_graphs
-from generators.orbits.judge_training import JudgeConfig, OnStep, train_judge
-from generators.orbits.stability_training import train_stability
-from generators.orbits.surrogate_training import train_surrogate
-from generators.training.log import OnLog
-from generators.training.loop import TrainConfig, train
+from redoxa.data.electrode_labels import read_labels
+from redoxa.data.shipped import shipped
+from redoxa.data.skeletons import TemplateTable, load_templates
+from redoxa.data.stability_labels import read_stabilities
+from redoxa.generators.checkpoint import made_from, read_tensors, write_tensors
+from redoxa.generators.orbits.decorator import Decorator, load_decorator
+from redoxa.generators.orbits.decorator_training import DecoratorTask, prepare_graphs
+from redoxa.generators.orbits.judge_training import JudgeConfig, OnStep, train_judge
+from redoxa.generators.orbits.stability_training import train_stability
+from redoxa.generators.orbits.surrogate_training import train_surrogate
+from redoxa.generators.training.log import OnLog
+from redoxa.generators.training.loop import TrainConfig, train
 
 HEADS = ("surrogate", "stability")
 """Networks that look through the decorator."""

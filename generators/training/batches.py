@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from data.datasets import CrystalData
-from generators.noise.paths import lattice_to_log
+from redoxa.data.datasets import CrystalData
+from redoxa.generators.noise.paths import lattice_to_log
 
 EDGES_PER_BATCH = 4608
 """On a CPU: more gains nothing there."""

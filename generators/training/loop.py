@@ -22,10 +22,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from data.errors import InputError
-from generators.checkpoint import read_tensors, write_tensors
-from generators.training.log import OnLog, Tally, append_line, cut_log
-from generators.training.workers import Worker, workers
+from redoxa.data.errors import InputError
+from redoxa.generators.checkpoint import read_tensors, write_tensors
+from redoxa.generators.training.log import OnLog, Tally, append_line, cut_log
+from redoxa.generators.training.workers import Worker, workers
 
 N = TypeVar("N", bound=nn.Module)
 

@@ -6,11 +6,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from data.errors import InputError
-from generators.checkpoint import Tensors, checkpoint_format, load_network, read_tensors, save_network
-from generators.vae.network import Vae, VaeConfig
-from generators.wyckoff.checkpoint import begin_with, table_in
-from generators.wyckoff.network import SequenceConfig
+from redoxa.data.errors import InputError
+from redoxa.generators.checkpoint import Tensors, checkpoint_format, load_network, read_tensors, save_network
+from redoxa.generators.vae.network import Vae, VaeConfig
+from redoxa.generators.wyckoff.checkpoint import begin_with, table_in
+from redoxa.generators.wyckoff.network import SequenceConfig
 
 
 def save_vae(path: Path, network: Vae) -> None:

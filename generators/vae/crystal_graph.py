@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch_geometric.data import Batch, Data
 
-from data.crystal import CrystalBatch
-from generators.graph import pair_distances
+from redoxa.data.crystal import CrystalBatch
+from redoxa.generators.graph import pair_distances
 
 REACH = 1.7
 """Largest length of an edge, in units of the cube root of the volume by atom."""

@@ -15,15 +15,15 @@ import numpy.typing as npt
 import torch
 from torch_geometric.data import Data
 
-from data.crystal import CrystalBatch
-from data.datasets import LABELS, CrystalData
-from data.electrode_labels import RANGE_V, ElectrodeLabel, read_labels
-from data.shipped import shipped
-from data.skeletons import TemplateTable, load_templates
-from generators.noise.guidance import LABELS_BELOW_CHGNET_V
-from generators.vae.crystal_graph import graphs_of
-from generators.vae.latent import reduced
-from generators.vae.network import PROPERTIES
+from redoxa.data.crystal import CrystalBatch
+from redoxa.data.datasets import LABELS, CrystalData
+from redoxa.data.electrode_labels import RANGE_V, ElectrodeLabel, read_labels
+from redoxa.data.shipped import shipped
+from redoxa.data.skeletons import TemplateTable, load_templates
+from redoxa.generators.noise.guidance import LABELS_BELOW_CHGNET_V
+from redoxa.generators.vae.crystal_graph import graphs_of
+from redoxa.generators.vae.latent import reduced
+from redoxa.generators.vae.network import PROPERTIES
 
 COLUMNS = {3: list(LABELS).index("voltage_Li_V"), 11: list(LABELS).index("voltage_Na_V")}
 """Place of an ion's voltage among `LABELS`, and in `PROPERTIES`."""

@@ -13,24 +13,24 @@ import numpy as np
 import torch
 from ase.data import chemical_symbols
 
-from data.chemistry import theoretical_capacity_mAh_g
-from data.crystal import CrystalBatch
-from data.errors import GenerationError
-from data.fingerprint import spacegroup
-from data.provenance import sha256_of
-from data.records import Crystal
-from data.sequences import capacity_of
-from data.shipped import shipped
-from generators.base import CellContent, Condition, OnStep, refuse
-from generators.exchange.recipes import repeated
-from generators.geometry.flow import refine_written
-from generators.parallel import Progress, shares, side_by_side
-from generators.vae.checkpoint import load_vae
-from generators.vae.latent import CAPACITY, MARGIN, Goal, LatentSpace, goals_for
-from generators.vae.network import PROPERTIES
-from generators.vae.second_reading import SecondReader
-from generators.wyckoff.grammar import Wish
-from generators.wyckoff.sequence import Drawn, DrawSettings, WyckoffModel
+from redoxa.data.chemistry import theoretical_capacity_mAh_g
+from redoxa.data.crystal import CrystalBatch
+from redoxa.data.errors import GenerationError
+from redoxa.data.fingerprint import spacegroup
+from redoxa.data.provenance import sha256_of
+from redoxa.data.records import Crystal
+from redoxa.data.sequences import capacity_of
+from redoxa.data.shipped import shipped
+from redoxa.generators.base import CellContent, Condition, OnStep, refuse
+from redoxa.generators.exchange.recipes import repeated
+from redoxa.generators.geometry.flow import refine_written
+from redoxa.generators.parallel import Progress, shares, side_by_side
+from redoxa.generators.vae.checkpoint import load_vae
+from redoxa.generators.vae.latent import CAPACITY, MARGIN, Goal, LatentSpace, goals_for
+from redoxa.generators.vae.network import PROPERTIES
+from redoxa.generators.vae.second_reading import SecondReader
+from redoxa.generators.wyckoff.grammar import Wish
+from redoxa.generators.wyckoff.sequence import Drawn, DrawSettings, WyckoffModel
 
 MOST_SITES = 20
 """Largest primitive cell that the network has learned."""

@@ -8,7 +8,7 @@ from torch.nn.functional import silu
 from torch_geometric.data import Batch
 from torch_geometric.nn import MessagePassing, global_max_pool, global_mean_pool
 
-from generators.graph import N_TYPES
+from redoxa.generators.graph import N_TYPES
 
 RADIALS = 16
 """Bumps along an edge."""

@@ -9,20 +9,20 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from data.crystal import CrystalBatch
-from data.datasets import reduce_cell
-from data.errors import StructureError
-from data.normaliser import canonical
-from data.records import Crystal
-from data.symmetric import symmetric
-from generators.base import Target
-from generators.noise.guidance import label_of
-from generators.vae.crystal_graph import graphs_of, joined
-from generators.vae.network import PROPERTIES, Vae
-from generators.wyckoff.checkpoint import table_of
-from generators.wyckoff.grammar import Wish
-from generators.wyckoff.network import Context
-from generators.wyckoff.objective import batch_of_form, log_likelihood
+from redoxa.data.crystal import CrystalBatch
+from redoxa.data.datasets import reduce_cell
+from redoxa.data.errors import StructureError
+from redoxa.data.normaliser import canonical
+from redoxa.data.records import Crystal
+from redoxa.data.symmetric import symmetric
+from redoxa.generators.base import Target
+from redoxa.generators.noise.guidance import label_of
+from redoxa.generators.vae.crystal_graph import graphs_of, joined
+from redoxa.generators.vae.network import PROPERTIES, Vae
+from redoxa.generators.wyckoff.checkpoint import table_of
+from redoxa.generators.wyckoff.grammar import Wish
+from redoxa.generators.wyckoff.network import Context
+from redoxa.generators.wyckoff.objective import batch_of_form, log_likelihood
 
 CAPACITY = "capacity_mAh_g"
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from data.electrode_labels import read_labels
-from data.errors import InputError
-from data.records import Crystal
-from data.shipped import shipped
-from data.skeletons import load_templates
-from generators.checkpoint import read_tensors, write_tensors
-from generators.vae.latent import LatentSpace, Plane, main_plane
+from redoxa.data.electrode_labels import read_labels
+from redoxa.data.errors import InputError
+from redoxa.data.records import Crystal
+from redoxa.data.shipped import shipped
+from redoxa.data.skeletons import load_templates
+from redoxa.generators.checkpoint import read_tensors, write_tensors
+from redoxa.generators.vae.latent import LatentSpace, Plane, main_plane
 
 FORMAT = "redoxa-latent-map-1"
 

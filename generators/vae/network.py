@@ -12,11 +12,11 @@ import torch
 from torch import nn
 from torch_geometric.data import Batch
 
-from data.datasets import LABELS
-from data.positions import N_GROUPS, PositionTable
-from generators.graph import N_TYPES
-from generators.vae.graph_encoder import GraphEncoder
-from generators.wyckoff.network import SequenceConfig, SequenceNetwork
+from redoxa.data.datasets import LABELS
+from redoxa.data.positions import N_GROUPS, PositionTable
+from redoxa.generators.graph import N_TYPES
+from redoxa.generators.vae.graph_encoder import GraphEncoder
+from redoxa.generators.wyckoff.network import SequenceConfig, SequenceNetwork
 
 PROPERTIES = (*LABELS, "capacity_mAh_g")
 """What is read off a latent vector: `data.datasets.LABELS`, and the capacity that follows from the composition."""

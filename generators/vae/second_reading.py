@@ -11,14 +11,14 @@ from collections.abc import Sequence
 
 import torch
 
-from data.shipped import shipped
-from data.symmetric import SymmetricCrystal
-from generators.noise.guidance import HULL_LABEL, VOLTAGE_LABELS
-from generators.orbits.decorator import load_decorator
-from generators.orbits.orbit_graph import GraphBatch, OrbitGraph
-from generators.orbits.surrogate import PROPERTIES as FORESEEN
-from generators.orbits.surrogate import load_surrogate, see, see_whole
-from generators.vae.network import PROPERTIES
+from redoxa.data.shipped import shipped
+from redoxa.data.symmetric import SymmetricCrystal
+from redoxa.generators.noise.guidance import HULL_LABEL, VOLTAGE_LABELS
+from redoxa.generators.orbits.decorator import load_decorator
+from redoxa.generators.orbits.orbit_graph import GraphBatch, OrbitGraph
+from redoxa.generators.orbits.surrogate import PROPERTIES as FORESEEN
+from redoxa.generators.orbits.surrogate import load_surrogate, see, see_whole
+from redoxa.generators.vae.network import PROPERTIES
 
 
 class SecondReader:

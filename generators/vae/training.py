@@ -12,16 +12,16 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from data.crystal import CrystalBatch
-from data.datasets import CrystalData
-from data.sequences import SequenceData, load_sequences
-from generators.graph import N_TYPES
-from generators.vae.checkpoint import begin_vae_with, is_vae, save_vae
-from generators.vae.crystal_graph import graphs_of, joined
-from generators.vae.electrodes import electrodes_for, on_scale
-from generators.vae.network import PROPERTIES, Vae, VaeConfig, cyclical, kl_by_dimension, mmd
-from generators.wyckoff.network import Context
-from generators.wyckoff.objective import Sequences, fit_buffers, log_likelihood
+from redoxa.data.crystal import CrystalBatch
+from redoxa.data.datasets import CrystalData
+from redoxa.data.sequences import SequenceData, load_sequences
+from redoxa.generators.graph import N_TYPES
+from redoxa.generators.vae.checkpoint import begin_vae_with, is_vae, save_vae
+from redoxa.generators.vae.crystal_graph import graphs_of, joined
+from redoxa.generators.vae.electrodes import electrodes_for, on_scale
+from redoxa.generators.vae.network import PROPERTIES, Vae, VaeConfig, cyclical, kl_by_dimension, mmd
+from redoxa.generators.wyckoff.network import Context
+from redoxa.generators.wyckoff.objective import Sequences, fit_buffers, log_likelihood
 
 BATCH = 96
 PARTS = 4

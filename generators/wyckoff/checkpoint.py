@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from data.errors import InputError
-from data.positions import PositionTable
-from generators.checkpoint import Tensors, load_network, save_network
-from generators.wyckoff.network import SequenceConfig, SequenceNetwork
+from redoxa.data.errors import InputError
+from redoxa.data.positions import PositionTable
+from redoxa.generators.checkpoint import Tensors, load_network, save_network
+from redoxa.generators.wyckoff.network import SequenceConfig, SequenceNetwork
 
 
 def save_sequence_network(path: Path, network: SequenceNetwork) -> None:

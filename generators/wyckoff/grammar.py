@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from data.positions import PositionTable
-from generators.base import CellContent
+from redoxa.data.positions import PositionTable
+from redoxa.generators.base import CellContent
 
 END = 0
 """Stands in the place of an element where the sequence ends."""

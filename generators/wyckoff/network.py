@@ -12,9 +12,9 @@ import torch
 from torch import nn
 from torch.nn.functional import gelu, scaled_dot_product_attention
 
-from data.positions import MOST_POSITIONS, N_FEATURES, N_GROUPS, PositionTable
-from generators.graph import N_TYPES
-from generators.wyckoff.mixtures import Mixture
+from redoxa.data.positions import MOST_POSITIONS, N_FEATURES, N_GROUPS, PositionTable
+from redoxa.generators.graph import N_TYPES
+from redoxa.generators.wyckoff.mixtures import Mixture
 
 CELL_NUMBERS = 6
 """Free lengths and angles of a cell at most."""

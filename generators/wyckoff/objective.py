@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from data.positions import PositionTable, free_cell
-from data.sequences import SequenceData, sequence_of
-from generators.graph import N_TYPES
-from generators.wyckoff.network import Context, SequenceNetwork
+from redoxa.data.positions import PositionTable, free_cell
+from redoxa.data.sequences import SequenceData, sequence_of
+from redoxa.generators.graph import N_TYPES
+from redoxa.generators.wyckoff.network import Context, SequenceNetwork
 
 if TYPE_CHECKING:
-    from data.symmetric import SymmetricCrystal
+    from redoxa.data.symmetric import SymmetricCrystal
 
 TERMS = ("group", "element", "position", "cell", "free")
 """Parts of the likelihood of a crystal; the first three are discrete."""

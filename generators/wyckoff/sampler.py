@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from data.positions import PositionTable
-from data.symmetric import Orbit, SymmetricCrystal
-from generators.graph import N_TYPES
-from generators.wyckoff.checkpoint import table_of
-from generators.wyckoff.grammar import END, Draft, Grammar, Wish
-from generators.wyckoff.network import Context, SequenceNetwork
+from redoxa.data.positions import PositionTable
+from redoxa.data.symmetric import Orbit, SymmetricCrystal
+from redoxa.generators.graph import N_TYPES
+from redoxa.generators.wyckoff.checkpoint import table_of
+from redoxa.generators.wyckoff.grammar import END, Draft, Grammar, Wish
+from redoxa.generators.wyckoff.network import Context, SequenceNetwork
 
 
 @dataclass(frozen=True)

@@ -15,19 +15,19 @@ import numpy as np
 import torch
 from ase.data import chemical_symbols
 
-from data.chemistry import is_charge_balanced
-from data.errors import GenerationError, StructureError
-from data.records import Crystal
-from data.sequences import sequence_of
-from data.shipped import shipped
-from data.skeletons import template_of
-from data.symmetric import SymmetricCrystal, cell_parameters, cell_volumes_A3
-from generators.base import CellContent
-from generators.sanity import SanityLimits, is_sane
-from generators.wyckoff.checkpoint import load_sequence_network
-from generators.wyckoff.grammar import Draft, Wish
-from generators.wyckoff.network import SequenceNetwork
-from generators.wyckoff.sampler import Request, Sampler
+from redoxa.data.chemistry import is_charge_balanced
+from redoxa.data.errors import GenerationError, StructureError
+from redoxa.data.records import Crystal
+from redoxa.data.sequences import sequence_of
+from redoxa.data.shipped import shipped
+from redoxa.data.skeletons import template_of
+from redoxa.data.symmetric import SymmetricCrystal, cell_parameters, cell_volumes_A3
+from redoxa.generators.base import CellContent
+from redoxa.generators.sanity import SanityLimits, is_sane
+from redoxa.generators.wyckoff.checkpoint import load_sequence_network
+from redoxa.generators.wyckoff.grammar import Draft, Wish
+from redoxa.generators.wyckoff.network import SequenceNetwork
+from redoxa.generators.wyckoff.sampler import Request, Sampler
 
 BATCH = 128
 """Crystals that are drawn together, at most."""

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from data.sequences import SequenceData, load_sequences
-from generators.training.batches import batches_by_size
-from generators.wyckoff.checkpoint import begin_with, save_sequence_network
-from generators.wyckoff.network import SequenceConfig, SequenceNetwork
-from generators.wyckoff.objective import Sequences, Shares, context_for, fit_buffers, log_likelihood
+from redoxa.data.sequences import SequenceData, load_sequences
+from redoxa.generators.training.batches import batches_by_size
+from redoxa.generators.wyckoff.checkpoint import begin_with, save_sequence_network
+from redoxa.generators.wyckoff.network import SequenceConfig, SequenceNetwork
+from redoxa.generators.wyckoff.objective import Sequences, Shares, context_for, fit_buffers, log_likelihood
 
 ORBITS_PER_BATCH = 6000
 """A batch of crystals with N orbits holds about so many over N^2."""

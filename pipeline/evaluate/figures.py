@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from generators.evaluate.values import Value
-from pipeline.report.svg import Scale, axes, join, polyline, tag
+from redoxa.generators.evaluate.values import Value
+from redoxa.pipeline.report.svg import Scale, axes, join, polyline, tag
 
 WIDTH, HEIGHT = 520.0, 300.0
 LEFT, RIGHT, TOP, BOTTOM = 62.0, 14.0, 12.0, 54.0

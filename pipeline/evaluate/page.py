@@ -10,18 +10,18 @@ from functools import partial
 import numpy as np
 from markupsafe import Markup
 
-from data.records import Crystal
-from generators.evaluate.card import system
-from generators.evaluate.catalogue import GROUPS, Metric, metrics
-from generators.evaluate.matching import Prediction
-from generators.evaluate.table import SampleRow
-from generators.evaluate.values import Value, wilson
-from pipeline.evaluate.figures import Series, bar_plot, cumulative_plot, share_strip, style
-from pipeline.evaluate.scorecard import Scorecard, SourceCard, interval_text, value_text
-from pipeline.evaluate.stability import RelaxedRow
-from pipeline.evaluate.truths import Truths
-from pipeline.report.page import asset, environment, policy
-from pipeline.report.text import count, duration, formula_html, timestamp
+from redoxa.data.records import Crystal
+from redoxa.generators.evaluate.card import system
+from redoxa.generators.evaluate.catalogue import GROUPS, Metric, metrics
+from redoxa.generators.evaluate.matching import Prediction
+from redoxa.generators.evaluate.table import SampleRow
+from redoxa.generators.evaluate.values import Value, wilson
+from redoxa.pipeline.evaluate.figures import Series, bar_plot, cumulative_plot, share_strip, style
+from redoxa.pipeline.evaluate.scorecard import Scorecard, SourceCard, interval_text, value_text
+from redoxa.pipeline.evaluate.stability import RelaxedRow
+from redoxa.pipeline.evaluate.truths import Truths
+from redoxa.pipeline.report.page import asset, environment, policy
+from redoxa.pipeline.report.text import count, duration, formula_html, timestamp
 
 STYLES = ("base.css", "figures.css", "scorecard.css", "print.css")
 SYSTEMS = ("P1", "triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic")

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from data.records import Crystal
-from data.symmetric import SymmetricCrystal
-from pipeline.evaluate.sources import OnStep
-from screening.jobs import Subject, job_key
-from screening.pool import open_pool
-from screening.potential import potential_class
-from screening.relax import Relaxation, RelaxSettings
-from screening.symmetric_relax import SymmetricRelaxSettings
+from redoxa.data.records import Crystal
+from redoxa.data.symmetric import SymmetricCrystal
+from redoxa.pipeline.evaluate.sources import OnStep
+from redoxa.screening.jobs import Subject, job_key
+from redoxa.screening.pool import open_pool
+from redoxa.screening.potential import potential_class
+from redoxa.screening.relax import Relaxation, RelaxSettings
+from redoxa.screening.symmetric_relax import SymmetricRelaxSettings
 
 POTENTIAL = "chgnet"
 FILE = "relaxed.jsonl"

@@ -14,24 +14,24 @@ from pathlib import Path
 
 import numpy as np
 
-from data.errors import InputError
-from data.records import Crystal
-from data.registry import load
-from data.skeletons import load_templates
-from data.tables import KnownMaterials, load_known_materials
-from data.whole import whole
-from generators import GENERATORS
-from generators.base import Condition, HasLikelihood
-from generators.evaluate.card import distribution_values, sample_values
-from generators.evaluate.matching import compare, match_values
-from generators.evaluate.novelty import SkeletonLibrary
-from generators.evaluate.reference_set import ReferenceSet, from_crystals, from_templates
-from generators.evaluate.table import Memory, Sample, measure
-from generators.evaluate.values import Value, mean, share
-from pipeline.evaluate.page import build_page
-from pipeline.evaluate.scorecard import Scorecard, SourceCard
-from pipeline.evaluate.sources import Drawer, Drawn, Source, read_files
-from pipeline.evaluate.truths import Answered, Truths, ask_generator, known_share, pair_files, read_truths
+from redoxa.data.errors import InputError
+from redoxa.data.records import Crystal
+from redoxa.data.registry import load
+from redoxa.data.skeletons import load_templates
+from redoxa.data.tables import KnownMaterials, load_known_materials
+from redoxa.data.whole import whole
+from redoxa.generators import GENERATORS
+from redoxa.generators.base import Condition, HasLikelihood
+from redoxa.generators.evaluate.card import distribution_values, sample_values
+from redoxa.generators.evaluate.matching import compare, match_values
+from redoxa.generators.evaluate.novelty import SkeletonLibrary
+from redoxa.generators.evaluate.reference_set import ReferenceSet, from_crystals, from_templates
+from redoxa.generators.evaluate.table import Memory, Sample, measure
+from redoxa.generators.evaluate.values import Value, mean, share
+from redoxa.pipeline.evaluate.page import build_page
+from redoxa.pipeline.evaluate.scorecard import Scorecard, SourceCard
+from redoxa.pipeline.evaluate.sources import Drawer, Drawn, Source, read_files
+from redoxa.pipeline.evaluate.truths import Answered, Truths, ask_generator, known_share, pair_files, read_truths
 
 VERSIONS = ("redoxa", "pymatgen", "spglib", "numpy", "scipy", "torch", "chgnet")
 OnProgress = Callable[[str, int, int], None]
@@ -214,10 +214,10 @@ def _relaxed(
     """Cards with the first samples of each source relaxed."""
     from dataclasses import replace
 
-    from data.reference import load_reference
-    from pipeline.evaluate.relaxation import relax_all
-    from pipeline.evaluate.stability import relaxed_rows, stability_values
-    from screening.stability import Hulls
+    from redoxa.data.reference import load_reference
+    from redoxa.pipeline.evaluate.relaxation import relax_all
+    from redoxa.pipeline.evaluate.stability import relaxed_rows, stability_values
+    from redoxa.screening.stability import Hulls
 
     hulls = Hulls(load_reference())
     found = []

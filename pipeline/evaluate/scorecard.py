@@ -8,14 +8,14 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from generators.evaluate.catalogue import metrics
-from generators.evaluate.matching import Prediction
-from generators.evaluate.reference_set import ReferenceSet
-from generators.evaluate.table import SampleRow
-from generators.evaluate.values import Value
-from pipeline.evaluate.stability import RelaxedRow
-from pipeline.evaluate.truths import Truths
-from pipeline.report.text import number
+from redoxa.generators.evaluate.catalogue import metrics
+from redoxa.generators.evaluate.matching import Prediction
+from redoxa.generators.evaluate.reference_set import ReferenceSet
+from redoxa.generators.evaluate.table import SampleRow
+from redoxa.generators.evaluate.values import Value
+from redoxa.pipeline.evaluate.stability import RelaxedRow
+from redoxa.pipeline.evaluate.truths import Truths
+from redoxa.pipeline.report.text import number
 
 if TYPE_CHECKING:
     import pandas as pd

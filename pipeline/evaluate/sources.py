@@ -13,16 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
-from data.errors import InputError, StructureError, suggest
-from data.io import READABLE, may_hold_structures, read_each
-from data.provenance import sha256_of
-from data.records import Crystal, content_hash
-from data.registry import load
-from generators import GENERATORS
-from generators.base import CellContent, Condition, Generator
-from generators.evaluate.answers import Answer, ask
-from generators.evaluate.table import Sample
-from pipeline.relaxer import SymmetricRelaxer, lend
+from redoxa.data.errors import InputError, StructureError, suggest
+from redoxa.data.io import READABLE, may_hold_structures, read_each
+from redoxa.data.provenance import sha256_of
+from redoxa.data.records import Crystal, content_hash
+from redoxa.data.registry import load
+from redoxa.generators import GENERATORS
+from redoxa.generators.base import CellContent, Condition, Generator
+from redoxa.generators.evaluate.answers import Answer, ask
+from redoxa.generators.evaluate.table import Sample
+from redoxa.pipeline.relaxer import SymmetricRelaxer, lend
 
 OnStep = Callable[[int, int], None]
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from data.errors import StructureError
-from data.fingerprint import SAME, Fingerprint, fingerprint
-from data.records import Crystal
-from data.tables import KnownMaterials
-from generators.evaluate.novelty import novelty
-from generators.evaluate.table import Sample
-from generators.evaluate.uniqueness import first_equals
-from generators.evaluate.values import Value, mean, median, share
-from pipeline.evaluate.relaxation import Outcome, rmsd_A
-from screening.stability import Hulls
+from redoxa.data.errors import StructureError
+from redoxa.data.fingerprint import SAME, Fingerprint, fingerprint
+from redoxa.data.records import Crystal
+from redoxa.data.tables import KnownMaterials
+from redoxa.generators.evaluate.novelty import novelty
+from redoxa.generators.evaluate.table import Sample
+from redoxa.generators.evaluate.uniqueness import first_equals
+from redoxa.generators.evaluate.values import Value, mean, median, share
+from redoxa.pipeline.evaluate.relaxation import Outcome, rmsd_A
+from redoxa.screening.stability import Hulls
 
 METASTABLE_eV_PER_ATOM = 0.1
 

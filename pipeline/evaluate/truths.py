@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from data.errors import InputError
-from data.fingerprint import SAME_UNRELAXED, fingerprint
-from data.records import Crystal
-from data.tables import KnownMaterials
-from generators.base import CellContent
-from generators.evaluate.novelty import novelty
-from generators.evaluate.table import Sample
-from pipeline.evaluate.sources import Drawer, Drawn, OnStep, Source, read_files
+from redoxa.data.errors import InputError
+from redoxa.data.fingerprint import SAME_UNRELAXED, fingerprint
+from redoxa.data.records import Crystal
+from redoxa.data.tables import KnownMaterials
+from redoxa.generators.base import CellContent
+from redoxa.generators.evaluate.novelty import novelty
+from redoxa.generators.evaluate.table import Sample
+from redoxa.pipeline.evaluate.sources import Drawer, Drawn, OnStep, Source, read_files
 
 _SUFFIX = re.compile(r"[._#-]\d+$")
 
@@ -96,7 +96,7 @@ def _crystal(numbers: Sequence[int], frac: Sequence[float], cell: Sequence[float
 
 
 def _held_out(path: Path) -> list[tuple[str, Crystal]]:
-    from data.datasets import load
+    from redoxa.data.datasets import load
 
     data = load(path)
     places = np.flatnonzero(data.held_out)

@@ -6,19 +6,19 @@ from typing import Final
 
 from markupsafe import Markup
 
-from pipeline.report import summary
-from pipeline.report.card_page import STYLES, VIEWER, card_environment
-from pipeline.report.cards import build_cards
-from pipeline.report.downloads import csv_text, file_stem, json_text, packed
-from pipeline.report.explorer import PAGE_ROWS, explorer
-from pipeline.report.figures import by_property, parity_plot
-from pipeline.report.latent_map import map_panel
-from pipeline.report.model import CalibrationRow, ReportData
-from pipeline.report.page import asset, policy
-from pipeline.report.panels import columns, pareto_panels, table_rows, targets
-from pipeline.report.periodic_table import count_elements, periodic_table
-from pipeline.report.projection import gradients
-from pipeline.report.text import display_scale
+from redoxa.pipeline.report import summary
+from redoxa.pipeline.report.card_page import STYLES, VIEWER, card_environment
+from redoxa.pipeline.report.cards import build_cards
+from redoxa.pipeline.report.downloads import csv_text, file_stem, json_text, packed
+from redoxa.pipeline.report.explorer import PAGE_ROWS, explorer
+from redoxa.pipeline.report.figures import by_property, parity_plot
+from redoxa.pipeline.report.latent_map import map_panel
+from redoxa.pipeline.report.model import CalibrationRow, ReportData
+from redoxa.pipeline.report.page import asset, policy
+from redoxa.pipeline.report.panels import columns, pareto_panels, table_rows, targets
+from redoxa.pipeline.report.periodic_table import count_elements, periodic_table
+from redoxa.pipeline.report.projection import gradients
+from redoxa.pipeline.report.text import display_scale
 
 SCRIPTS: Final = ("ui.js", "viewer.js", "downloads.js", "dom.js", "crystal.js", "detail.js", "table.js")
 

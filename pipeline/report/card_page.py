@@ -7,10 +7,10 @@ from typing import Final
 
 from jinja2 import Environment
 
-from pipeline.report.cards import CardView
-from pipeline.report.elements import colour
-from pipeline.report.page import environment
-from pipeline.report.text import (
+from redoxa.pipeline.report.cards import CardView
+from redoxa.pipeline.report.elements import colour
+from redoxa.pipeline.report.page import environment
+from redoxa.pipeline.report.text import (
     count,
     duration,
     formula_html,

@@ -7,20 +7,20 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from data.io import cif_text
-from data.lab import Measurement, Outcome, Recipe, Synthesis
-from data.records import Crystal, ScreeningResult, Verdict, flat_formula
-from pipeline.report.downloads import data_uri, file_stem, said_of
-from pipeline.report.electrode_plots import drawn_paths
-from pipeline.report.model import Objective, ReportData, RequestRow, ResultRow
-from pipeline.report.projection import picture
-from pipeline.report.protocol import ProtocolPart, protocol
-from pipeline.report.sections import PropertyRow, Section, Warned, not_computed, sections, warnings
-from pipeline.report.strips import furnace_plot
-from pipeline.report.text import humanise, number, prose, shown
-from pipeline.report.viewer import Scene, scenes
-from robotics import wording
-from screening.doubts import doubts
+from redoxa.data.io import cif_text
+from redoxa.data.lab import Measurement, Outcome, Recipe, Synthesis
+from redoxa.data.records import Crystal, ScreeningResult, Verdict, flat_formula
+from redoxa.pipeline.report.downloads import data_uri, file_stem, said_of
+from redoxa.pipeline.report.electrode_plots import drawn_paths
+from redoxa.pipeline.report.model import Objective, ReportData, RequestRow, ResultRow
+from redoxa.pipeline.report.projection import picture
+from redoxa.pipeline.report.protocol import ProtocolPart, protocol
+from redoxa.pipeline.report.sections import PropertyRow, Section, Warned, not_computed, sections, warnings
+from redoxa.pipeline.report.strips import furnace_plot
+from redoxa.pipeline.report.text import humanise, number, prose, shown
+from redoxa.pipeline.report.viewer import Scene, scenes
+from redoxa.robotics import wording
+from redoxa.screening.doubts import doubts
 
 MOST_CARDS = 12
 """Candidates with a card and a 3D view; the others are in the table."""

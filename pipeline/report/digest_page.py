@@ -7,10 +7,10 @@ from datetime import datetime
 
 from markupsafe import Markup
 
-from pipeline.digest import CampaignDigest
-from pipeline.report.card_page import card_environment
-from pipeline.report.page import asset, policy
-from pipeline.report.text import count
+from redoxa.pipeline.digest import CampaignDigest
+from redoxa.pipeline.report.card_page import card_environment
+from redoxa.pipeline.report.page import asset, policy
+from redoxa.pipeline.report.text import count
 
 STYLES = ("base.css", "cards.css", "print.css")
 

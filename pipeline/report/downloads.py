@@ -14,11 +14,11 @@ from importlib.metadata import version
 from typing import Final
 from urllib.parse import quote
 
-from data.fingerprint import spacegroup
-from data.lab import Measurement
-from data.records import Crystal, Estimate, ScreeningResult
-from pipeline.report.model import ReportData, RequestRow, ResultRow
-from screening.doubts import doubts
+from redoxa.data.fingerprint import spacegroup
+from redoxa.data.lab import Measurement
+from redoxa.data.records import Crystal, Estimate, ScreeningResult
+from redoxa.pipeline.report.model import ReportData, RequestRow, ResultRow
+from redoxa.screening.doubts import doubts
 
 SCHEMA: Final = "redoxa.results/1"
 """Raised whenever a name in `records` or in the JSON changes its meaning."""

@@ -8,11 +8,11 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
-from data.records import Verdict
-from pipeline.report.model import LatentPoint, LatentView
-from pipeline.report.panels import TableRow
-from pipeline.report.svg import Scale, join, polyline, span, tag
-from pipeline.report.text import formula_text, number, shown
+from redoxa.data.records import Verdict
+from redoxa.pipeline.report.model import LatentPoint, LatentView
+from redoxa.pipeline.report.panels import TableRow
+from redoxa.pipeline.report.svg import Scale, join, polyline, span, tag
+from redoxa.pipeline.report.text import formula_text, number, shown
 
 WIDTH, HEIGHT, MARGIN = 720.0, 440.0, 20.0
 

@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from data.lab import ExperimentRequest, Measurement, RequestState, SafetyFinding
-from data.records import Candidate, Estimate, Record, ScreeningResult, WorkingIon
+from redoxa.data.lab import ExperimentRequest, Measurement, RequestState, SafetyFinding
+from redoxa.data.records import Candidate, Estimate, Record, ScreeningResult, WorkingIon
 
 
 class Objective(Record):

@@ -13,7 +13,7 @@ from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from data.errors import RedoxaError
+from redoxa.data.errors import RedoxaError
 
 
 def environment() -> Environment:
@@ -34,7 +34,7 @@ def asset(folder: str, name: str) -> str:
     Raises:
         RedoxaError: the file would end the element it is put into.
     """
-    text = (files("pipeline.report") / folder / name).read_text(encoding="utf-8")
+    text = (files("redoxa.pipeline.report") / folder / name).read_text(encoding="utf-8")
     if "</script" in text.lower() or "</style" in text.lower():
         raise RedoxaError(f"pipeline/report/{folder}/{name} holds a closing tag and cannot be put into a page")
     return text

@@ -10,13 +10,22 @@ from typing import Final, Literal
 
 from markupsafe import Markup
 
-from data.records import ScreeningResult, Verdict
-from pipeline.report.cards import CardView
-from pipeline.report.downloads import deciding_reason, group_number
-from pipeline.report.figures import PlotPoint, axis_of, pareto_plot
-from pipeline.report.model import Objective, ReportData, ResultRow
-from pipeline.report.strips import target_text
-from pipeline.report.text import Shown, display_scale, formula_html, formula_text, label, prose, short_label, shown
+from redoxa.data.records import ScreeningResult, Verdict
+from redoxa.pipeline.report.cards import CardView
+from redoxa.pipeline.report.downloads import deciding_reason, group_number
+from redoxa.pipeline.report.figures import PlotPoint, axis_of, pareto_plot
+from redoxa.pipeline.report.model import Objective, ReportData, ResultRow
+from redoxa.pipeline.report.strips import target_text
+from redoxa.pipeline.report.text import (
+    Shown,
+    display_scale,
+    formula_html,
+    formula_text,
+    label,
+    prose,
+    short_label,
+    shown,
+)
 
 TABLE_PROPERTIES: Final = (
     "average_voltage",

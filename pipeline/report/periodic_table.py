@@ -10,9 +10,9 @@ from functools import cache
 
 from markupsafe import Markup
 
-from data.records import Verdict
-from pipeline.report.model import ResultRow
-from pipeline.report.svg import join, tag
+from redoxa.data.records import Verdict
+from redoxa.pipeline.report.model import ResultRow
+from redoxa.pipeline.report.svg import join, tag
 
 CELL, GAP = 34.0, 3.0
 CLASSES = 5

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from data.lab import ConstantCurrent, ConstantVoltage, Cycling, CyclingStep
-from pipeline.report.text import duration, number
+from redoxa.data.lab import ConstantCurrent, ConstantVoltage, Cycling, CyclingStep
+from redoxa.pipeline.report.text import duration, number
 
 
 @dataclass(frozen=True)

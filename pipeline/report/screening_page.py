@@ -9,14 +9,14 @@ from typing import Final
 
 from markupsafe import Markup
 
-from data.records import Crystal, ScreeningResult, Verdict
-from pipeline.report.card_page import STYLES, VIEWER, card_environment
-from pipeline.report.cards import CardView, build_card
-from pipeline.report.model import FileRow, ResultRow, ScreeningData
-from pipeline.report.page import asset, policy
-from pipeline.report.panels import cell_of, columns
-from pipeline.report.projection import gradients
-from pipeline.report.text import Shown, count, formula_html, formula_text, prose
+from redoxa.data.records import Crystal, ScreeningResult, Verdict
+from redoxa.pipeline.report.card_page import STYLES, VIEWER, card_environment
+from redoxa.pipeline.report.cards import CardView, build_card
+from redoxa.pipeline.report.model import FileRow, ResultRow, ScreeningData
+from redoxa.pipeline.report.page import asset, policy
+from redoxa.pipeline.report.panels import cell_of, columns
+from redoxa.pipeline.report.projection import gradients
+from redoxa.pipeline.report.text import Shown, count, formula_html, formula_text, prose
 
 SCRIPTS: Final = ("ui.js", "viewer.js")
 

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from data.lab import Measurement
-from data.records import Crystal, Estimate, MigrationPath, Reason, ScreeningResult, Verdict, reduced_formula
-from pipeline.feedback import PREDICTED_BY
-from pipeline.report.downloads import deciding_reason
-from pipeline.report.electrode_plots import drawn_paths, path_plot, profile_plot
-from pipeline.report.labels import EXPLAINED_BY, GROUPS, LABELS, NOTES, TOLD_ELSEWHERE, WARNING_NOTES, Group
-from pipeline.report.model import Objective
-from pipeline.report.strips import range_strip, target_text
-from pipeline.report.text import (
+from redoxa.data.lab import Measurement
+from redoxa.data.records import Crystal, Estimate, MigrationPath, Reason, ScreeningResult, Verdict, reduced_formula
+from redoxa.pipeline.feedback import PREDICTED_BY
+from redoxa.pipeline.report.downloads import deciding_reason
+from redoxa.pipeline.report.electrode_plots import drawn_paths, path_plot, profile_plot
+from redoxa.pipeline.report.labels import EXPLAINED_BY, GROUPS, LABELS, NOTES, TOLD_ELSEWHERE, WARNING_NOTES, Group
+from redoxa.pipeline.report.model import Objective
+from redoxa.pipeline.report.strips import range_strip, target_text
+from redoxa.pipeline.report.text import (
     HullText,
     Shown,
     display_scale,
@@ -29,7 +29,7 @@ from pipeline.report.text import (
     short_label,
     shown,
 )
-from screening import PROPERTIES
+from redoxa.screening import PROPERTIES
 
 HULL_PROPERTIES = ("stability_discharge", "stability_charge")
 

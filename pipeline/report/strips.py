@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from data.lab import FurnaceStep
-from pipeline.report.svg import Scale, join, polyline, span, tag
-from pipeline.report.text import Shown, duration, number
+from redoxa.data.lab import FurnaceStep
+from redoxa.pipeline.report.svg import Scale, join, polyline, span, tag
+from redoxa.pipeline.report.text import Shown, duration, number
 
 ROOM_C = 25.0
 

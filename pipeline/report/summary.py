@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from data.lab import Outcome, RequestState
-from data.records import Verdict
-from pipeline.report.model import ReportData
-from pipeline.report.text import count, duration, number
+from redoxa.data.lab import Outcome, RequestState
+from redoxa.data.records import Verdict
+from redoxa.pipeline.report.model import ReportData
+from redoxa.pipeline.report.text import count, duration, number
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import Final
 
 from markupsafe import Markup, escape
 
-from data.records import Estimate, ScreeningResult, plain_formula, plain_formulas
-from pipeline.report.labels import FRACTIONS, LABELS
+from redoxa.data.records import Estimate, ScreeningResult, plain_formula, plain_formulas
+from redoxa.pipeline.report.labels import FRACTIONS, LABELS
 
 MINUS: Final = "\u2212"
 THIN: Final = "\u202f"

@@ -18,10 +18,10 @@ from ase.data import atomic_numbers, chemical_symbols, covalent_radii
 from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, QhullError
 
-from data.records import Crystal, Vector
-from data.structures import to_atoms
-from pipeline.report.elements import colour, mix
-from screening.removal import supercell
+from redoxa.data.records import Crystal, Vector
+from redoxa.data.structures import to_atoms
+from redoxa.pipeline.report.elements import colour, mix
+from redoxa.screening.removal import supercell
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import numpy.typing as npt
 
-from data.chemistry import oxidation_states
-from data.errors import InputError
-from data.units import ION_VALENCE
-from screening.mobility.grid import Grid, positions_A, refined
-from screening.mobility.percolation import Threshold, percolation
-from screening.removal import ion_sites, without
+from redoxa.data.chemistry import oxidation_states
+from redoxa.data.errors import InputError
+from redoxa.data.units import ION_VALENCE
+from redoxa.screening.mobility.grid import Grid, positions_A, refined
+from redoxa.screening.mobility.percolation import Threshold, percolation
+from redoxa.screening.removal import ion_sites, without
 
 if TYPE_CHECKING:
-    from data.records import Crystal
+    from redoxa.data.records import Crystal
 
 FloatArray = npt.NDArray[np.float64]
 

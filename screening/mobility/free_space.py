@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data.chemistry import NONMETALS, OXIDATION_STATES, ionic_radius_A, oxidation_states
-from data.errors import InputError
-from screening.mobility.grid import Grid, positions_A
-from screening.mobility.percolation import Threshold, percolation
-from screening.removal import ion_sites, without
+from redoxa.data.chemistry import NONMETALS, OXIDATION_STATES, ionic_radius_A, oxidation_states
+from redoxa.data.errors import InputError
+from redoxa.screening.mobility.grid import Grid, positions_A
+from redoxa.screening.mobility.percolation import Threshold, percolation
+from redoxa.screening.removal import ion_sites, without
 
 if TYPE_CHECKING:
-    from data.records import Crystal
+    from redoxa.data.records import Crystal
 
 SPACING_A, STEP_A = 0.15, 0.005
 """Of the grid and of the levels: bottlenecks come out 0.03 A too narrow, give or take 0.02 A by where points fall."""

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from data.errors import StructureError
-from data.records import Crystal, Record, Vector
-from screening.mobility.hops import Edge, FloatArray, IntArray
+from redoxa.data.errors import StructureError
+from redoxa.data.records import Crystal, Record, Vector
+from redoxa.screening.mobility.hops import Edge, FloatArray, IntArray
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from data.errors import StructureError
-from data.structures import to_atoms
-from screening.primitive_cell import PrimitiveCell
+from redoxa.data.errors import StructureError
+from redoxa.data.structures import to_atoms
+from redoxa.screening.primitive_cell import PrimitiveCell
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from data.records import Crystal
+    from redoxa.data.records import Crystal
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

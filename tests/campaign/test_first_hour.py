@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from data.io import cif_text
-from data.prototypes import load_prototypes, prototype
+from redoxa.data.io import cif_text
+from redoxa.data.prototypes import load_prototypes, prototype
 from tests.campaign.conftest import command
 
 WIDTH = 80

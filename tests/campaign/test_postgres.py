@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from data.errors import StoreError
-from pipeline.lock import campaign_lock
-from pipeline.session import Session, register
-from pipeline.spec_file import read_spec
+from redoxa.data.errors import StoreError
+from redoxa.pipeline.lock import campaign_lock
+from redoxa.pipeline.session import Session, register
+from redoxa.pipeline.spec_file import read_spec
 from tests.campaign.conftest import TINY, Finished, contents, redoxa
 from tests.unit.data.faults import drop
 

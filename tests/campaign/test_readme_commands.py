@@ -8,8 +8,8 @@ import re
 import shlex
 from pathlib import Path
 
-from data.io import cif_text
-from data.prototypes import load_prototypes, prototype
+from redoxa.data.io import cif_text
+from redoxa.data.prototypes import load_prototypes, prototype
 from tests.campaign.conftest import ROOT, Finished, redoxa
 
 SMALLER = {

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from data.errors import DriverError, UnknownKindError
-from data.lab import ExperimentRequest
-from data.registry import load
-from robotics import DRIVERS
-from robotics.base import JobReport, JobState
-from robotics.contract import ContractError, check_driver
-from robotics.simulated import SimulatedLab
+from redoxa.data.errors import DriverError, UnknownKindError
+from redoxa.data.lab import ExperimentRequest
+from redoxa.data.registry import load
+from redoxa.robotics import DRIVERS
+from redoxa.robotics.base import JobReport, JobState
+from redoxa.robotics.contract import ContractError, check_driver
+from redoxa.robotics.simulated import SimulatedLab
 from tests.unit.robotics.samples import make_request
 
 REQUEST = make_request("LiFePO4")

@@ -8,14 +8,14 @@ from typing import ClassVar
 
 import pytest
 
-from data.records import Crystal, Estimate, Reason, Verdict
-from screening.base import Findings, Gate, Model, Needs, Subject, Surroundings
-from screening.capacity import CapacityGrav
-from screening.contract import ContractError, check_gate
-from screening.redox import Redox
-from screening.settings import ScreenSettings
-from screening.stability import Hulls
-from screening.validity import Validity
+from redoxa.data.records import Crystal, Estimate, Reason, Verdict
+from redoxa.screening.base import Findings, Gate, Model, Needs, Subject, Surroundings
+from redoxa.screening.capacity import CapacityGrav
+from redoxa.screening.contract import ContractError, check_gate
+from redoxa.screening.redox import Redox
+from redoxa.screening.settings import ScreenSettings
+from redoxa.screening.stability import Hulls
+from redoxa.screening.validity import Validity
 from tests.unit.screening.conftest import METALS, from_library, reference_of
 
 REFERENCE = reference_of(METALS)

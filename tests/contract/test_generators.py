@@ -7,14 +7,14 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from data.crystal import CrystalBatch
-from data.errors import GenerationError
-from data.prototypes import prototype
-from data.records import Crystal
-from data.registry import load
-from generators import GENERATORS
-from generators.base import Condition, OnStep, Target
-from generators.contract import ContractError, check_generator
+from redoxa.data.crystal import CrystalBatch
+from redoxa.data.errors import GenerationError
+from redoxa.data.prototypes import prototype
+from redoxa.data.records import Crystal
+from redoxa.data.registry import load
+from redoxa.generators import GENERATORS
+from redoxa.generators.base import Condition, OnStep, Target
+from redoxa.generators.contract import ContractError, check_generator
 
 LI, NA, MG, O, P, TI, MN, FE, CO = 3, 11, 12, 8, 15, 22, 25, 26, 27
 

@@ -8,7 +8,7 @@ from functools import cache
 
 from pymatgen.core import Lattice, Structure
 
-from data.lab import (
+from redoxa.data.lab import (
     Cell,
     ConstantCurrent,
     ConstantVoltage,
@@ -27,7 +27,7 @@ from data.lab import (
     SafetyFinding,
     Synthesis,
 )
-from data.records import (
+from redoxa.data.records import (
     Candidate,
     Crystal,
     Estimate,
@@ -38,8 +38,8 @@ from data.records import (
     Verdict,
     VoltageStep,
 )
-from data.structures import from_structure
-from pipeline.report.model import (
+from redoxa.data.structures import from_structure
+from redoxa.pipeline.report.model import (
     CalibrationRow,
     Correction,
     FunnelStage,

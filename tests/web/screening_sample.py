@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from data.records import Candidate, Crystal, Origin, Reason, ScreeningResult, Verdict
-from pipeline.report.model import FileRow, ScreeningData
+from redoxa.data.records import Candidate, Crystal, Origin, Reason, ScreeningResult, Verdict
+from redoxa.pipeline.report.model import FileRow, ScreeningData
 from tests.web import sample
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.digest import CampaignDigest
-from pipeline.digest_file import write_page
+from redoxa.pipeline.digest import CampaignDigest
+from redoxa.pipeline.digest_file import write_page
 from tests.web.conftest import Opener
 from tests.web.test_report import CONTRAST, HOSTILE
 

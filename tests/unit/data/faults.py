@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from data import patience
-from data.patience import Patience
+from redoxa.data import patience
+from redoxa.data.patience import Patience
 
 
 class Time:

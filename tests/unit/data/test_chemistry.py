@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 from pymatgen.core import Composition, Element, Species
 
-from data.chemistry import (
+from redoxa.data.chemistry import (
     OXIDATION_STATES,
     REDOX_ACTIVE,
     REDOX_WINDOW,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data.crystal import CrystalBatch
-from data.prototypes import load_prototypes
-from data.records import Crystal
+from redoxa.data.crystal import CrystalBatch
+from redoxa.data.prototypes import load_prototypes
+from redoxa.data.records import Crystal
 
 CRYSTALS = [entry.crystal for entry in load_prototypes()[:5]]
 

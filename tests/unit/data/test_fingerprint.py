@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.datasets import shared_dir
-from data.errors import InputError
-from data.fingerprint import (
+from redoxa.data.datasets import shared_dir
+from redoxa.data.errors import InputError
+from redoxa.data.fingerprint import (
     ANY_RANKS,
     LIKE_RANKS,
     SAME,
@@ -25,10 +25,10 @@ from data.fingerprint import (
     neighbours,
     spacegroup,
 )
-from data.prototypes import build_crystal, prototype
-from data.records import Crystal
-from data.structures import from_structure, to_structure
-from data.tables import KnownMaterial, KnownMaterials, load_known_materials, write_known_materials
+from redoxa.data.prototypes import build_crystal, prototype
+from redoxa.data.records import Crystal
+from redoxa.data.structures import from_structure, to_structure
+from redoxa.data.tables import KnownMaterial, KnownMaterials, load_known_materials, write_known_materials
 
 
 def rutile() -> Crystal:

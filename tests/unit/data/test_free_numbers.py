@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data.errors import StructureError
-from data.fingerprint import distance, fingerprint
-from data.free_numbers import FreeNumbers
-from data.normaliser import canonical
-from data.prototypes import load_prototypes, prototype
-from data.symmetric import Orbit, SymmetricCrystal, symmetric
+from redoxa.data.errors import StructureError
+from redoxa.data.fingerprint import distance, fingerprint
+from redoxa.data.free_numbers import FreeNumbers
+from redoxa.data.normaliser import canonical
+from redoxa.data.prototypes import load_prototypes, prototype
+from redoxa.data.symmetric import Orbit, SymmetricCrystal, symmetric
 
 FORMS = {entry.name: canonical(symmetric(entry.crystal)) for entry in load_prototypes()[::6]}
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from data.errors import StructureError
-from data.io import cif_text, read_crystals, read_each, write_extxyz
-from data.records import Crystal
-from data.structures import from_structure, to_structure
-from data.whole import whole
+from redoxa.data.errors import StructureError
+from redoxa.data.io import cif_text, read_crystals, read_each, write_extxyz
+from redoxa.data.records import Crystal
+from redoxa.data.structures import from_structure, to_structure
+from redoxa.data.whole import whole
 
 ROCK_SALT = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.2), ["Li", "F"], [(0, 0, 0), (0.5, 0.5, 0.5)])
 

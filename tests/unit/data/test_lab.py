@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from data.lab import FurnaceStep, Measurement, Outcome, QueueItem, SafetyFinding
-from data.records import Estimate
+from redoxa.data.lab import FurnaceStep, Measurement, Outcome, QueueItem, SafetyFinding
+from redoxa.data.records import Estimate
 from tests.unit.robotics.samples import make_request
 
 
@@ -46,7 +46,7 @@ def test_a_measurement_says_what_came_out_in_a_line() -> None:
 def test_a_row_is_safe_only_when_somebody_asked_and_nobody_refused() -> None:
     from datetime import UTC, datetime
 
-    from data.lab import RequestState
+    from redoxa.data.lab import RequestState
 
     now = datetime.now(UTC)
     row = QueueItem(

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from data.errors import InputError
-from data.provenance import Source, provenance_path, read_provenance, sha256_of, write_provenance
-from data.reference import Reference, ReferenceEntry, energy_scale, load_reference, write_table
+from redoxa.data.errors import InputError
+from redoxa.data.provenance import Source, provenance_path, read_provenance, sha256_of, write_provenance
+from redoxa.data.reference import Reference, ReferenceEntry, energy_scale, load_reference, write_table
 
 SCALE = energy_scale("PBE", "toy-1")
 
@@ -170,7 +170,7 @@ def test_shipped_files_match_their_provenance() -> None:
     from importlib.resources import as_file, files
 
     for name in ("reference_chgnet.parquet", "known_materials.parquet"):
-        with as_file(files("data") / "assets" / name) as path:
+        with as_file(files("redoxa.data") / "assets" / name) as path:
             record = read_provenance(path)
             assert record.sha256 == sha256_of(path)
             assert path.stat().st_size < 3_000_000

@@ -6,12 +6,12 @@ import spglib
 from ase.build import bulk
 from pymatgen.core import Composition
 
-import data.reference_phases as phases
-from data.chemistry import OXIDATION_STATES, is_charge_balanced, radius_scale
-from data.errors import InputError
-from data.prototypes import load_prototypes, read_library
-from data.reference_phases import SIMPLE_METALS, Family, load_reference_structures
-from data.structures import density_g_cm3, to_structure
+import redoxa.data.reference_phases as phases
+from redoxa.data.chemistry import OXIDATION_STATES, is_charge_balanced, radius_scale
+from redoxa.data.errors import InputError
+from redoxa.data.prototypes import load_prototypes, read_library
+from redoxa.data.reference_phases import SIMPLE_METALS, Family, load_reference_structures
+from redoxa.data.structures import density_g_cm3, to_structure
 
 PHASES = dict(load_reference_structures())
 FAMILIES = [Family.model_validate(raw) for raw in read_library("reference")]

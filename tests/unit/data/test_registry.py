@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from data.registry import load, summary
-from generators import GENERATORS
-from robotics import DRIVERS
-from screening import PROPERTIES
+from redoxa.data.registry import load, summary
+from redoxa.generators import GENERATORS
+from redoxa.robotics import DRIVERS
+from redoxa.screening import PROPERTIES
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ def test_summaries_are_those_of_the_classes(what: str, registry: dict[str, str])
 
 def test_listing_generators_imports_no_torch() -> None:
     code = (
-        "import sys; from data.registry import summary; from generators import GENERATORS\n"
+        "import sys; from redoxa.data.registry import summary; from redoxa.generators import GENERATORS\n"
         "[summary(GENERATORS, 'generator', n) for n in GENERATORS]; sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data.errors import InputError
-from data.fingerprint import distance, fingerprint
-from data.normaliser import canonical
-from data.prototypes import load_prototypes, prototype
-from data.skeletons import load_templates, template_of, write_templates
-from data.symmetric import symmetric
+from redoxa.data.errors import InputError
+from redoxa.data.fingerprint import distance, fingerprint
+from redoxa.data.normaliser import canonical
+from redoxa.data.prototypes import load_prototypes, prototype
+from redoxa.data.skeletons import load_templates, template_of, write_templates
+from redoxa.data.symmetric import symmetric
 
 
 def test_templates_survive_the_file(tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.errors import InputError
-from data.shipped import shipped
-from data.skeletons import load_templates
-from data.stability_labels import StabilityLabel, read_stabilities, write_stabilities
+from redoxa.data.errors import InputError
+from redoxa.data.shipped import shipped
+from redoxa.data.skeletons import load_templates
+from redoxa.data.stability_labels import StabilityLabel, read_stabilities, write_stabilities
 
 
 def test_there_and_back(tmp_path: Path) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data.prototypes import load_prototypes, prototype
-from data.records import Crystal
-from data.structures import from_structure, primitive, to_structure
+from redoxa.data.prototypes import load_prototypes, prototype
+from redoxa.data.records import Crystal
+from redoxa.data.structures import from_structure, primitive, to_structure
 
 
 @pytest.mark.parametrize("name", ["O3 LiCoO2", "olivine LiFePO4", "layered LiTiS2"])

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from data.datasets import LABELS, CrystalData, load
-from data.sequences import prepare_sequences
-from generators.backbone import BackboneConfig
-from generators.noise.training import NoiseTask
-from generators.training.loop import TrainConfig, train
-from generators.vae.network import VaeConfig
-from generators.vae.training import VaeTask, VaeWeights
-from generators.wyckoff.network import SequenceConfig
-from generators.wyckoff.training import WyckoffTask
+from redoxa.data.datasets import LABELS, CrystalData, load
+from redoxa.data.sequences import prepare_sequences
+from redoxa.generators.backbone import BackboneConfig
+from redoxa.generators.noise.training import NoiseTask
+from redoxa.generators.training.loop import TrainConfig, train
+from redoxa.generators.vae.network import VaeConfig
+from redoxa.generators.vae.training import VaeTask, VaeWeights
+from redoxa.generators.wyckoff.network import SequenceConfig
+from redoxa.generators.wyckoff.training import WyckoffTask
 
 TINY = BackboneConfig(hidden=24, edge=16, layers=2, harmonics=3, radials=8)
 

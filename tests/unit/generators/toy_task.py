@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from generators.checkpoint import write_tensors
+from redoxa.generators.checkpoint import write_tensors
 
 
 class LineTask:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from data.errors import InputError, RedoxaError
-from pipeline import alert
+from redoxa.data.errors import InputError, RedoxaError
+from redoxa.pipeline import alert
 
 
 class Hook(BaseHTTPRequestHandler):

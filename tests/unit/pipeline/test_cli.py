@@ -16,15 +16,15 @@ from typing import Any
 import httpx
 import pytest
 
-from data.errors import InputError, RedoxaError, SafetyError
-from pipeline import cli
-from pipeline.campaign import CampaignSpec
-from pipeline.cli_queue import open_queue
-from pipeline.cli_science import generate
-from pipeline.lookup import find_spec, whole_id
-from pipeline.prefect_env import QUIET, faults_told
-from pipeline.session import Session, register
-from pipeline.spec_file import read_spec
+from redoxa.data.errors import InputError, RedoxaError, SafetyError
+from redoxa.pipeline import cli
+from redoxa.pipeline.campaign import CampaignSpec
+from redoxa.pipeline.cli_queue import open_queue
+from redoxa.pipeline.cli_science import generate
+from redoxa.pipeline.lookup import find_spec, whole_id
+from redoxa.pipeline.prefect_env import QUIET, faults_told
+from redoxa.pipeline.session import Session, register
+from redoxa.pipeline.spec_file import read_spec
 from tests.unit.data.test_io import BAD as BAD_STRUCTURES
 from tests.unit.pipeline.test_spec_file import BAD as BAD_CAMPAIGNS
 from tests.unit.robotics.samples import make_request
@@ -244,8 +244,8 @@ def test_an_interruption_says_what_it_leaves(
     def interrupted(_where: str) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pipeline.doctor.checks", interrupted)
-    monkeypatch.setattr("pipeline.interrupt._kept", [])
+    monkeypatch.setattr("redoxa.pipeline.doctor.checks", interrupted)
+    monkeypatch.setattr("redoxa.pipeline.interrupt._kept", [])
     code, _, err = run(capsys, "doctor")
     assert (code, err) == (130, "redoxa: interrupted; what was finished is kept; to go on: redoxa doctor\n")
 
@@ -328,7 +328,7 @@ def test_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_help_needs_neither_torch_nor_pymatgen() -> None:
-    code = "import sys; sys.argv = ['redoxa', '--help']\nfrom pipeline.cli import main\ntry: main()\nexcept SystemExit: pass\n"
+    code = "import sys; sys.argv = ['redoxa', '--help']\nfrom redoxa.pipeline.cli import main\ntry: main()\nexcept SystemExit: pass\n"
     check = "print([m for m in ('torch', 'pymatgen', 'pandas', 'prefect') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code + check], capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith("[]")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.campaign import CampaignSpec
-from pipeline.cli_queue import open_queue
-from pipeline.session import register, session_for
+from redoxa.pipeline.campaign import CampaignSpec
+from redoxa.pipeline.cli_queue import open_queue
+from redoxa.pipeline.session import register, session_for
 from tests.unit.pipeline.test_cli import lines, run
 from tests.unit.robotics.samples import make_request
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from data.store import Cost, Store
-from pipeline import costs
-from pipeline.costs import Meter
+from redoxa.data.store import Cost, Store
+from redoxa.pipeline import costs
+from redoxa.pipeline.costs import Meter
 
 
 @pytest.mark.parametrize("every_s", [0.0, 1e9])

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from data.records import Candidate, Crystal, Estimate, Origin, Reason, ScreeningResult, Verdict
-from data.store import Chunk, Selection, Store
-from pipeline.campaign import CampaignSpec
-from pipeline.diff import Difference, differences, why
-from pipeline.session import register, session_for
+from redoxa.data.records import Candidate, Crystal, Estimate, Origin, Reason, ScreeningResult, Verdict
+from redoxa.data.store import Chunk, Selection, Store
+from redoxa.pipeline.campaign import CampaignSpec
+from redoxa.pipeline.diff import Difference, differences, why
+from redoxa.pipeline.session import register, session_for
 
 
 def candidate(side_A: float) -> Candidate:

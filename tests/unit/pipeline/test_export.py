@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 from ase.io import read
 
-from data.errors import InputError
-from pipeline import export as module
-from pipeline.report.downloads import SCHEMA, csv_text, records
+from redoxa.data.errors import InputError
+from redoxa.pipeline import export as module
+from redoxa.pipeline.report.downloads import SCHEMA, csv_text, records
 from tests.web.sample import full
 
 

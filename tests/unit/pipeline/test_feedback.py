@@ -7,13 +7,13 @@ import math
 import numpy as np
 import pytest
 
-from data.lab import Measurement, Outcome
-from data.records import Estimate
-from generators.base import Target
-from pipeline.campaign import CampaignSpec, Goal
-from pipeline.feedback import Calibration, Comparison, calibrate, calibrated, compare, noted
-from pipeline.stages import condition_of
-from screening.settings import Range
+from redoxa.data.lab import Measurement, Outcome
+from redoxa.data.records import Estimate
+from redoxa.generators.base import Target
+from redoxa.pipeline.campaign import CampaignSpec, Goal
+from redoxa.pipeline.feedback import Calibration, Comparison, calibrate, calibrated, compare, noted
+from redoxa.pipeline.stages import condition_of
+from redoxa.screening.settings import Range
 from tests.unit.robotics.samples import estimate as made
 from tests.unit.robotics.samples import make_request
 

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 from ase.io import read
 
-from data.chemistry import removable_ions
-from data.errors import GenerationError, InputError
-from data.fingerprint import SAME_UNRELAXED, distance, fingerprint, spacegroup
-from data.io import cif_text, read_crystals
-from data.prototypes import prototype
-from data.records import Crystal
-from generators.base import cells_of, listed
-from pipeline.generate import Request, parse_formula, read_compositions, sample_to_folder
-from pipeline.relaxer import SymmetricRelaxer
+from redoxa.data.chemistry import removable_ions
+from redoxa.data.errors import GenerationError, InputError
+from redoxa.data.fingerprint import SAME_UNRELAXED, distance, fingerprint, spacegroup
+from redoxa.data.io import cif_text, read_crystals
+from redoxa.data.prototypes import prototype
+from redoxa.data.records import Crystal
+from redoxa.generators.base import cells_of, listed
+from redoxa.pipeline.generate import Request, parse_formula, read_compositions, sample_to_folder
+from redoxa.pipeline.relaxer import SymmetricRelaxer
 
 OPTIONS = {
     "n": 4,
@@ -59,7 +59,7 @@ def nothing(*_: object) -> None:
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Relaxations without workers, which take seconds to start."""
-    monkeypatch.setattr("pipeline.generate.SymmetricRelaxer", partial(SymmetricRelaxer, workers=1))
+    monkeypatch.setattr("redoxa.pipeline.generate.SymmetricRelaxer", partial(SymmetricRelaxer, workers=1))
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,13 @@ from typing import Any, cast
 
 import pytest
 
-from data.lab import ExperimentRequest
-from data.records import Estimate, ScreeningResult, Verdict, VoltageStep
-from data.station import Station
-from pipeline import stages
-from pipeline.feedback import Calibration
-from pipeline.select import Choice, Scored
-from pipeline.session import Session
+from redoxa.data.lab import ExperimentRequest
+from redoxa.data.records import Estimate, ScreeningResult, Verdict, VoltageStep
+from redoxa.data.station import Station
+from redoxa.pipeline import stages
+from redoxa.pipeline.feedback import Calibration
+from redoxa.pipeline.select import Choice, Scored
+from redoxa.pipeline.session import Session
 from tests.unit.robotics.samples import crystal_of, estimate
 from tests.unit.screening.conftest import reference_of
 

@@ -14,14 +14,14 @@ from importlib.resources import files
 
 import pytest
 
-from data.lab import ConstantCurrent, ConstantVoltage, Cycling, Rest
-from data.records import Verdict
-from pipeline.report import build_report, summary
-from pipeline.report.cards import build_card, build_cards, outcome_text, ranked
-from pipeline.report.downloads import csv_text, data_uri, file_stem, json_text, packed
-from pipeline.report.model import Objective, ReportData
-from pipeline.report.panels import pareto_panels, table_rows
-from pipeline.report.protocol import protocol
+from redoxa.data.lab import ConstantCurrent, ConstantVoltage, Cycling, Rest
+from redoxa.data.records import Verdict
+from redoxa.pipeline.report import build_report, summary
+from redoxa.pipeline.report.cards import build_card, build_cards, outcome_text, ranked
+from redoxa.pipeline.report.downloads import csv_text, data_uri, file_stem, json_text, packed
+from redoxa.pipeline.report.model import Objective, ReportData
+from redoxa.pipeline.report.panels import pareto_panels, table_rows
+from redoxa.pipeline.report.protocol import protocol
 from tests.web import sample
 
 
@@ -101,7 +101,7 @@ def test_policy_allows_exactly_the_scripts_and_styles_of_the_page(page: Page) ->
 
 
 def test_vendored_script_is_the_one_in_the_manifest(page: Page) -> None:
-    folder = files("pipeline.report") / "static"
+    folder = files("redoxa.pipeline.report") / "static"
     manifest = json.loads((folder / "manifest.json").read_text())
     for name, entry in manifest.items():
         blob = (folder / name).read_bytes()
@@ -246,7 +246,7 @@ def test_packing_is_reversible_and_repeatable() -> None:
 def test_names_of_files_are_safe() -> None:
     assert file_stem('../../etc/"pass<wd>') == "etc_pass_wd"
     assert file_stem("…") == "file"
-    assert data_uri('a "b"\n', "text/plain") == "data:text/plain;charset=utf-8,a%20%22b%22%0A"
+    assert data_uri('a "b"\n', "text/plain") == "redoxa.data:text/plain;charset=utf-8,a%20%22b%22%0A"
 
 
 def test_size_with_five_hundred_candidates() -> None:

@@ -8,16 +8,16 @@ from xml.etree import ElementTree
 
 import pytest
 
-from data.lab import FurnaceStep
-from data.records import Estimate
-from pipeline.report import build_report
-from pipeline.report.figures import LEFT, RIGHT, TOP, WIDTH, Axis, PlotPoint, axis_of, pareto_plot, parity_plot
-from pipeline.report.model import CalibrationRow, Objective
-from pipeline.report.periodic_table import ElementCount, heat, periodic_table, positions
-from pipeline.report.picture import pareto_url
-from pipeline.report.strips import furnace_plot, range_strip, target_text
-from pipeline.report.svg import Scale, polyline, span, tag, tick_text
-from pipeline.report.text import shown
+from redoxa.data.lab import FurnaceStep
+from redoxa.data.records import Estimate
+from redoxa.pipeline.report import build_report
+from redoxa.pipeline.report.figures import LEFT, RIGHT, TOP, WIDTH, Axis, PlotPoint, axis_of, pareto_plot, parity_plot
+from redoxa.pipeline.report.model import CalibrationRow, Objective
+from redoxa.pipeline.report.periodic_table import ElementCount, heat, periodic_table, positions
+from redoxa.pipeline.report.picture import pareto_url
+from redoxa.pipeline.report.strips import furnace_plot, range_strip, target_text
+from redoxa.pipeline.report.svg import Scale, polyline, span, tag, tick_text
+from redoxa.pipeline.report.text import shown
 from tests.web import sample
 
 
@@ -185,7 +185,7 @@ def test_the_pareto_plot_is_a_picture_of_its_own() -> None:
     page = build_report(sample.full())
     url = pareto_url(page) or ""
     head, _, packed = url.partition(",")
-    assert head == "data:image/svg+xml;base64"
+    assert head == "redoxa.data:image/svg+xml;base64"
     picture = b64decode(packed).decode()
     root = ElementTree.fromstring(picture)
     assert root.tag == "{http://www.w3.org/2000/svg}svg"

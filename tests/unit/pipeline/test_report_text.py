@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from data.records import Estimate, ScreeningResult, Verdict
-from pipeline.report.text import (
+from redoxa.data.records import Estimate, ScreeningResult, Verdict
+from redoxa.pipeline.report.text import (
     MINUS,
     THIN,
     count,

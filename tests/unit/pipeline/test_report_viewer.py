@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from pymatgen.core import Lattice, Structure
 
-from data.records import Crystal
-from data.structures import from_structure
-from pipeline.report.projection import gradients, picture
-from pipeline.report.viewer import Scene, display_cell, scenes
+from redoxa.data.records import Crystal
+from redoxa.data.structures import from_structure
+from redoxa.pipeline.report.projection import gradients, picture
+from redoxa.pipeline.report.viewer import Scene, display_cell, scenes
 from tests.web import sample
 
 

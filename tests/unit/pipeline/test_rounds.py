@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from data.errors import InputError
-from data.records import Candidate, Origin
-from data.store import Chunk
-from pipeline import stages
-from pipeline.campaign import CampaignSpec
-from pipeline.lookup import shown_as
-from pipeline.report_file import write_report
-from pipeline.rounds import ahead, complete_rounds, ended
-from pipeline.run import LEFT, run_campaign
-from pipeline.session import Session, register, session_for
-from robotics.stop_mark import lift_marks, write_mark
+from redoxa.data.errors import InputError
+from redoxa.data.records import Candidate, Origin
+from redoxa.data.store import Chunk
+from redoxa.pipeline import stages
+from redoxa.pipeline.campaign import CampaignSpec
+from redoxa.pipeline.lookup import shown_as
+from redoxa.pipeline.report_file import write_report
+from redoxa.pipeline.rounds import ahead, complete_rounds, ended
+from redoxa.pipeline.run import LEFT, run_campaign
+from redoxa.pipeline.session import Session, register, session_for
+from redoxa.robotics.stop_mark import lift_marks, write_mark
 from tests.unit.pipeline.test_cli import run as command
 from tests.unit.robotics.samples import make_request
 
@@ -195,7 +195,7 @@ def test_a_finished_campaign_says_so_in_a_line(
     calls: Calls, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls.run()
-    monkeypatch.setitem(sys.modules, "pipeline.flows", None)  # an import would fail
+    monkeypatch.setitem(sys.modules, "redoxa.pipeline.flows", None)  # an import would fail
     code, out, err = command(capsys, "run", "small", "--store", "runs/s.db")
     assert (code, err) == (0, "")
     assert out == "Nothing to do for 'small': all 3 rounds are complete. Report: runs/small/report.html\n"

@@ -11,29 +11,29 @@ import pandas as pd
 import pytest
 import torch
 
-from data.errors import InputError
-from data.fingerprint import SAME_UNRELAXED, distance, fingerprint
-from data.provenance import read_provenance
-from data.records import Crystal
-from data.reference import Reference, ReferenceEntry
-from data.skeletons import load_templates, write_templates
-from data.symmetric import SymmetricCrystal
-from data.tables import KnownMaterials
-from generators.base import Condition
-from generators.checkpoint import read_tensors
-from generators.orbits import training
-from generators.orbits.decorator_training import prepare_graphs
-from generators.orbits.generator import OrbitsGenerator
-from generators.orbits.self_training import FineTuning
-from pipeline import self_training
-from pipeline.evaluate import relaxation
-from pipeline.evaluate.relaxation import Outcome
-from pipeline.self_training import Plan, self_train
-from pipeline.self_training_files import rounds_json, write_outcome
-from pipeline.self_training_rows import Judge, entropy, round_values
-from screening.pool import Finished
-from screening.relax import Relaxation
-from screening.stability import Hulls
+from redoxa.data.errors import InputError
+from redoxa.data.fingerprint import SAME_UNRELAXED, distance, fingerprint
+from redoxa.data.provenance import read_provenance
+from redoxa.data.records import Crystal
+from redoxa.data.reference import Reference, ReferenceEntry
+from redoxa.data.skeletons import load_templates, write_templates
+from redoxa.data.symmetric import SymmetricCrystal
+from redoxa.data.tables import KnownMaterials
+from redoxa.generators.base import Condition
+from redoxa.generators.checkpoint import read_tensors
+from redoxa.generators.orbits import training
+from redoxa.generators.orbits.decorator_training import prepare_graphs
+from redoxa.generators.orbits.generator import OrbitsGenerator
+from redoxa.generators.orbits.self_training import FineTuning
+from redoxa.pipeline import self_training
+from redoxa.pipeline.evaluate import relaxation
+from redoxa.pipeline.evaluate.relaxation import Outcome
+from redoxa.pipeline.self_training import Plan, self_train
+from redoxa.pipeline.self_training_files import rounds_json, write_outcome
+from redoxa.pipeline.self_training_rows import Judge, entropy, round_values
+from redoxa.screening.pool import Finished
+from redoxa.screening.relax import Relaxation
+from redoxa.screening.stability import Hulls
 from tests.unit.generators.evaluate.crystals import caesium_chloride, rocksalt, shaken
 
 LI, O, F, NA, MG, CL, TI, MN = 3, 8, 9, 11, 12, 17, 22, 25

@@ -14,12 +14,12 @@ import httpx
 import pytest
 from prefect.client.schemas.objects import FlowRun, State, StateType
 
-from data.errors import StoreError
-from pipeline import serve
-from pipeline.campaign import CampaignSpec
-from pipeline.flows import description
-from pipeline.lock import forget_runs, is_alive, live_with_parent, run_lock
-from pipeline.serve import BEGUN_S, Watch, _mark_if_gone, superfluous
+from redoxa.data.errors import StoreError
+from redoxa.pipeline import serve
+from redoxa.pipeline.campaign import CampaignSpec
+from redoxa.pipeline.flows import description
+from redoxa.pipeline.lock import forget_runs, is_alive, live_with_parent, run_lock
+from redoxa.pipeline.serve import BEGUN_S, Watch, _mark_if_gone, superfluous
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

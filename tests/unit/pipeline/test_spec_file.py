@@ -9,9 +9,9 @@ import jsonschema
 import pytest
 import yaml
 
-from data.errors import InputError
-from pipeline.campaign import CampaignSpec
-from pipeline.spec_file import read_spec
+from redoxa.data.errors import InputError
+from redoxa.pipeline.campaign import CampaignSpec
+from redoxa.pipeline.spec_file import read_spec
 
 ROOT = Path(__file__).parents[3]
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from data.errors import InputError
-from data.station import Cycler, Furnace, Person, Powder, Station
-from pipeline.campaign import CampaignSpec
-from pipeline.cli_queue import open_queue
-from pipeline.session import register, session_for
-from pipeline.station_file import EXAMPLE, current_station, read_station
+from redoxa.data.errors import InputError
+from redoxa.data.station import Cycler, Furnace, Person, Powder, Station
+from redoxa.pipeline.campaign import CampaignSpec
+from redoxa.pipeline.cli_queue import open_queue
+from redoxa.pipeline.session import register, session_for
+from redoxa.pipeline.station_file import EXAMPLE, current_station, read_station
 from tests.unit.robotics.samples import make_request
 
 

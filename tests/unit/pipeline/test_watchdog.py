@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from data.errors import RedoxaError, StoreError
-from data.store import Run
-from pipeline import stages
-from pipeline.run import run_campaign
-from pipeline.session import session_for
-from pipeline.watchdog import Watchdog, everything, trouble
-from robotics.stop_mark import write_mark
+from redoxa.data.errors import RedoxaError, StoreError
+from redoxa.data.store import Run
+from redoxa.pipeline import stages
+from redoxa.pipeline.run import run_campaign
+from redoxa.pipeline.session import session_for
+from redoxa.pipeline.watchdog import Watchdog, everything, trouble
+from redoxa.robotics.stop_mark import write_mark
 from tests.unit.pipeline.test_cli import run as command
 from tests.unit.pipeline.test_rounds import Calls, started
 from tests.unit.robotics.samples import make_request

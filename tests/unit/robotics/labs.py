@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from data.errors import DriverError
-from data.lab import ExperimentRequest, Measurement, Outcome
-from robotics.base import JobReport, JobState
+from redoxa.data.errors import DriverError
+from redoxa.data.lab import ExperimentRequest, Measurement, Outcome
+from redoxa.robotics.base import JobReport, JobState
 
 
 class CountingLab:

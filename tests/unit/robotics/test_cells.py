@@ -1,14 +1,14 @@
 import pytest
 
-from data.errors import RecipeError
-from data.lab import ConstantCurrent, ConstantVoltage, Cycling, Rest
-from data.records import WorkingIon
-from data.station import Cycler
-from data.units import ION_VALENCE
-from robotics.cells import CELL_SYSTEMS, choose_system, find_system, plan_cell, plan_electrode, voltage_window_V
-from robotics.currents import Currents
-from robotics.cycling import check_steps, longest_time_s, plan_cycling
-from robotics.window import Window
+from redoxa.data.errors import RecipeError
+from redoxa.data.lab import ConstantCurrent, ConstantVoltage, Cycling, Rest
+from redoxa.data.records import WorkingIon
+from redoxa.data.station import Cycler
+from redoxa.data.units import ION_VALENCE
+from redoxa.robotics.cells import CELL_SYSTEMS, choose_system, find_system, plan_cell, plan_electrode, voltage_window_V
+from redoxa.robotics.currents import Currents
+from redoxa.robotics.cycling import check_steps, longest_time_s, plan_cycling
+from redoxa.robotics.window import Window
 
 
 def test_every_working_ion_has_a_cell_with_a_source() -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from data.lab import ExperimentRequest
-from data.station import Cycler, Furnace, Powder, Station
-from robotics.equipment import lacking
+from redoxa.data.lab import ExperimentRequest
+from redoxa.data.station import Cycler, Furnace, Powder, Station
+from redoxa.robotics.equipment import lacking
 from tests.unit.robotics.samples import VOLTAGE_V, make_request, with_furnace
 
 LCO, LTS = make_request("LiCoO2"), make_request("LiTiS2")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from data.errors import DriverError
-from robotics.files import create_atomic, listing_sha256, safe_name, sha256_of, write_atomic
+from redoxa.data.errors import DriverError
+from redoxa.robotics.files import create_atomic, listing_sha256, safe_name, sha256_of, write_atomic
 
 
 @pytest.mark.parametrize("name", ["a", "A-1_b.csv", "0" * 128])
@@ -62,7 +62,7 @@ def without_links(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     def refuse(*_: object) -> None:
         raise OSError(request.param, os.strerror(request.param))
 
-    monkeypatch.setattr("robotics.files.os.link", refuse)
+    monkeypatch.setattr("redoxa.robotics.files.os.link", refuse)
 
 
 @pytest.mark.usefixtures("without_links")
@@ -81,7 +81,7 @@ def test_the_lock_of_a_dead_process_is_taken_away_and_that_of_a_living_one_respe
 ) -> None:
     lock = tmp_path / ".job.json.lock"
     lock.touch()
-    monkeypatch.setattr("robotics.files.LOCK_WAIT_S", 0.05)
+    monkeypatch.setattr("redoxa.robotics.files.LOCK_WAIT_S", 0.05)
     with pytest.raises(OSError, match="somebody else"):
         create_atomic(tmp_path / "job.json", "x")
     os.utime(lock, (0, 0))
@@ -95,7 +95,7 @@ def test_a_broken_disk_is_an_error_and_leaves_nothing(tmp_path: Path, monkeypatc
 
     for call in ("link", "fsync"):
         with monkeypatch.context() as patch:
-            patch.setattr(f"robotics.files.os.{call}", broken)
+            patch.setattr(f"redoxa.robotics.files.os.{call}", broken)
             with pytest.raises(OSError, match="Input/output"):
                 create_atomic(tmp_path / "job.json", "x")
         assert os.listdir(tmp_path) == []

@@ -3,10 +3,16 @@ from statistics import fmean
 import numpy as np
 import pytest
 
-from data.synthesis.catalogue import default_catalogue
-from data.synthesis.reaction import Reaction
-from data.synthesis.route import Route, find_routes
-from robotics.firing import TEMPERATURE_SIGMA_C, choose_vessel, firing_temperature_C, plan_firings, volatile_excess
+from redoxa.data.synthesis.catalogue import default_catalogue
+from redoxa.data.synthesis.reaction import Reaction
+from redoxa.data.synthesis.route import Route, find_routes
+from redoxa.robotics.firing import (
+    TEMPERATURE_SIGMA_C,
+    choose_vessel,
+    firing_temperature_C,
+    plan_firings,
+    volatile_excess,
+)
 
 USUAL_C = {
     "LiFePO4": 675, "LiCoO2": 850, "LiMn2O4": 775, "Na3V2(PO4)3": 800, "NaMnO2": 725, "NaFeO2": 650, "NaCrO2": 900,

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymatgen.core import Composition
 
-from data.errors import InputError
-from data.synthesis.formula import molar_mass_g_mol, number_text, parse_formula
+from redoxa.data.errors import InputError
+from redoxa.data.synthesis.formula import molar_mass_g_mol, number_text, parse_formula
 
 
 @pytest.mark.parametrize(

@@ -13,14 +13,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Engine, update
 
-from data.database import open_engine
-from data.lab import Measurement, Outcome, QueueItem, RequestState
-from data.schema_lab import requests
-from robotics.audit import verify_audit
-from robotics.errors import LeaseError
-from robotics.queue import MAX_ATTEMPTS, LabQueue
-from robotics.service import ServiceOptions, run_queue
-from robotics.worker_name import has_died, this_worker
+from redoxa.data.database import open_engine
+from redoxa.data.lab import Measurement, Outcome, QueueItem, RequestState
+from redoxa.data.schema_lab import requests
+from redoxa.robotics.audit import verify_audit
+from redoxa.robotics.errors import LeaseError
+from redoxa.robotics.queue import MAX_ATTEMPTS, LabQueue
+from redoxa.robotics.service import ServiceOptions, run_queue
+from redoxa.robotics.worker_name import has_died, this_worker
 from tests.unit.data.faults import Time, cut
 from tests.unit.data.faults import quick as quick
 from tests.unit.robotics.conftest import Clock
@@ -115,7 +115,9 @@ def test_leases_go_by_the_clock_of_the_database(postgres: str, monkeypatch: pyte
     key = approved(queue)
     claimed(queue, lease_s=3)
     for hours in (5, -5):
-        monkeypatch.setattr("robotics.queue.utc_now", lambda hours=hours: datetime.now(UTC) + timedelta(hours=hours))
+        monkeypatch.setattr(
+            "redoxa.robotics.queue.utc_now", lambda hours=hours: datetime.now(UTC) + timedelta(hours=hours)
+        )
         assert queue.expire() == []
     assert abs(queue.events(key)[-1].at - datetime.now(UTC)) < timedelta(minutes=1)
     with queue.engine.begin() as connection:
@@ -199,7 +201,7 @@ def test_workers_know_the_dead_of_their_own_place_only() -> None:
 
 def test_containers_of_one_host_name_do_not_take_each_other_for_dead() -> None:
     """Two pid namespaces, as two containers have them."""
-    code = "from robotics.worker_name import this_worker; print(this_worker())"
+    code = "from redoxa.robotics.worker_name import this_worker; print(this_worker())"
     python, other = [sys.executable, "-c"], ["unshare", "--pid", "--fork", "--mount-proc"]
     if shutil.which("unshare") is None or subprocess.run([*other, "true"], capture_output=True, check=False).returncode:
         pytest.skip("this machine does not let us make a pid namespace")
@@ -208,7 +210,7 @@ def test_containers_of_one_host_name_do_not_take_each_other_for_dead() -> None:
     assert there.split(":")[:2] == [socket.gethostname(), "1"]
     assert not has_died(there)
     assert has_died(here)
-    ask = f"from robotics.worker_name import has_died; print(has_died({here!r}), has_died({this_worker()!r}))"
+    ask = f"from redoxa.robotics.worker_name import has_died; print(has_died({here!r}), has_died({this_worker()!r}))"
     asked = subprocess.run([*other, *python, ask], capture_output=True, text=True, check=True)
     assert asked.stdout.split() == ["False", "False"]
 

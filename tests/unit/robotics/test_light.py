@@ -10,12 +10,12 @@ from pathlib import Path
 SCRIPT = """
 import json, sys
 from pathlib import Path
-from data.database import open_engine
-from data.lab import ExperimentRequest
-from robotics.queue import ApprovalPolicy, LabQueue
-from robotics.service import run_queue
-from robotics.simulated import SimulatedLab
-import robotics.contract, robotics.file_drop, robotics.recipe
+from redoxa.data.database import open_engine
+from redoxa.data.lab import ExperimentRequest
+from redoxa.robotics.queue import ApprovalPolicy, LabQueue
+from redoxa.robotics.service import run_queue
+from redoxa.robotics.simulated import SimulatedLab
+import redoxa.robotics.contract, robotics.file_drop, robotics.recipe
 folder = Path(sys.argv[1])
 queue = LabQueue(open_engine(folder / "redoxa.db"))
 request = ExperimentRequest.model_validate_json((folder / "request.json").read_text())

@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, update
 
-from data.errors import InputError, SafetyError, TransitionError
-from data.lab import QueueItem, RequestState, SafetyFinding
-from data.schema_lab import requests
-from data.station import Person, Station
-from robotics.overrides import carried
-from robotics.people import plain_name
-from robotics.queue import ApprovalPolicy, LabQueue
-from robotics.safety import RULES, check, is_allowed, rule_texts
-from robotics.service import ServiceOptions, run_queue
-from robotics.simulated import SimulatedLab
+from redoxa.data.errors import InputError, SafetyError, TransitionError
+from redoxa.data.lab import QueueItem, RequestState, SafetyFinding
+from redoxa.data.schema_lab import requests
+from redoxa.data.station import Person, Station
+from redoxa.robotics.overrides import carried
+from redoxa.robotics.people import plain_name
+from redoxa.robotics.queue import ApprovalPolicy, LabQueue
+from redoxa.robotics.safety import RULES, check, is_allowed, rule_texts
+from redoxa.robotics.service import ServiceOptions, run_queue
+from redoxa.robotics.simulated import SimulatedLab
 from tests.unit.robotics.conftest import Clock
 from tests.unit.robotics.labs import CountingLab
 from tests.unit.robotics.samples import make_request, swap, with_furnace

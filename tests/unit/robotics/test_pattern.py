@@ -10,8 +10,8 @@ import sys
 
 import pytest
 
-from data.records import Crystal
-from robotics.pattern import pattern_csv, predicted_pattern, strongest, target_cif
+from redoxa.data.records import Crystal
+from redoxa.robotics.pattern import pattern_csv, predicted_pattern, strongest, target_cif
 
 A = 5.64
 HALF = 0.5

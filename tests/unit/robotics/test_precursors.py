@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 from pymatgen.core import Composition
 
-from data.errors import InputError
-from data.synthesis.catalogue import Catalogue, CataloguePrecursor, default_catalogue, read_catalogue
-from data.synthesis.formula import parse_formula
+from redoxa.data.errors import InputError
+from redoxa.data.synthesis.catalogue import Catalogue, CataloguePrecursor, default_catalogue, read_catalogue
+from redoxa.data.synthesis.formula import parse_formula
 
 
 def test_the_catalogue_is_of_useful_size_and_every_entry_balances() -> None:

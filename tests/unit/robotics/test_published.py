@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 import yaml
 
-from data.lab import ExperimentRequest, Firing, FurnaceStep, Precursor, Recipe, Synthesis
-from data.records import WorkingIon
-from data.station import Station
-from data.synthesis.catalogue import default_catalogue
-from data.synthesis.formula import Amounts, add_scaled, molar_mass_g_mol, parse_formula
-from robotics.cells import choose_system, plan_cell, plan_electrode, voltage_window_V
-from robotics.currents import plan_currents
-from robotics.cycling import RATES, plan_cycling
-from robotics.safety import check
-from robotics.window import Window, theoretical_capacity_mAh_g
+from redoxa.data.lab import ExperimentRequest, Firing, FurnaceStep, Precursor, Recipe, Synthesis
+from redoxa.data.records import WorkingIon
+from redoxa.data.station import Station
+from redoxa.data.synthesis.catalogue import default_catalogue
+from redoxa.data.synthesis.formula import Amounts, add_scaled, molar_mass_g_mol, parse_formula
+from redoxa.robotics.cells import choose_system, plan_cell, plan_electrode, voltage_window_V
+from redoxa.robotics.currents import plan_currents
+from redoxa.robotics.cycling import RATES, plan_cycling
+from redoxa.robotics.safety import check
+from redoxa.robotics.window import Window, theoretical_capacity_mAh_g
 from tests.unit.robotics.samples import crystal_of, estimate
 
 ROWS: list[dict[str, Any]] = yaml.safe_load(

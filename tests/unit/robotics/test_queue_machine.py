@@ -18,12 +18,12 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import Engine
 
-from data.errors import TransitionError
-from data.lab import ExperimentRequest, Measurement, Outcome
-from data.lab import RequestState as State
-from robotics.audit import verify_audit
-from robotics.queue import MAX_ATTEMPTS, LabQueue
-from robotics.transitions import TRANSITIONS
+from redoxa.data.errors import TransitionError
+from redoxa.data.lab import ExperimentRequest, Measurement, Outcome
+from redoxa.data.lab import RequestState as State
+from redoxa.robotics.audit import verify_audit
+from redoxa.robotics.queue import MAX_ATTEMPTS, LabQueue
+from redoxa.robotics.transitions import TRANSITIONS
 from tests.unit.robotics.conftest import Clock, clear
 from tests.unit.robotics.samples import make_request
 

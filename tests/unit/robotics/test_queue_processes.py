@@ -15,19 +15,19 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from data.database import writing
-from data.lab import RequestState
-from robotics.audit import verify_audit
-from robotics.queue import LabQueue
-from robotics.queue_rows import Rows
+from redoxa.data.database import writing
+from redoxa.data.lab import RequestState
+from redoxa.robotics.audit import verify_audit
+from redoxa.robotics.queue import LabQueue
+from redoxa.robotics.queue_rows import Rows
 from tests.unit.robotics.samples import make_request
 
 CLAIMER = """
 import sys
-from data.database import open_engine
-from data.lab import Measurement, Outcome
-from robotics.audit import verify_audit
-from robotics.queue import LabQueue
+from redoxa.data.database import open_engine
+from redoxa.data.lab import Measurement, Outcome
+from redoxa.robotics.audit import verify_audit
+from redoxa.robotics.queue import LabQueue
 queue, worker = LabQueue(open_engine(sys.argv[1])), sys.argv[2]
 print("ready", flush=True)
 sys.stdin.readline()
@@ -110,12 +110,12 @@ STRESS, STRESSED = map(int, os.environ.get("REDOXA_STRESS", "2000,8").split(",")
 
 LABORER = """
 import os, sys, time
-from data.database import open_engine
-from data.lab import Measurement, Outcome
-from robotics.queue import LabQueue
-from robotics.worker_name import has_died, this_worker
+from redoxa.data.database import open_engine
+from redoxa.data.lab import Measurement, Outcome
+from redoxa.robotics.queue import LabQueue
+from redoxa.robotics.worker_name import has_died, this_worker
 from sqlalchemy import func, select
-from data.schema_lab import requests
+from redoxa.data.schema_lab import requests
 queue, worker, laboratory = LabQueue(open_engine(sys.argv[1])), this_worker(), sys.argv[2]
 
 def knows(key):

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from pymatgen.analysis.reaction_calculator import Reaction as PymatgenReaction
 from pymatgen.core import Composition
 
-from data.errors import RecipeError
-from data.synthesis.catalogue import CataloguePrecursor, default_catalogue
-from data.synthesis.reaction import Reaction, balance, solve_exact
+from redoxa.data.errors import RecipeError
+from redoxa.data.synthesis.catalogue import CataloguePrecursor, default_catalogue
+from redoxa.data.synthesis.reaction import Reaction, balance, solve_exact
 
 
 def powders(*formulas: str) -> list[CataloguePrecursor]:

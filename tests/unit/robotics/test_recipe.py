@@ -4,14 +4,14 @@ P 30.97376, V 50.9415, Mn 54.93804, Fe 55.845, Co 58.93319."""
 import pytest
 from pydantic import ValidationError
 
-from data.errors import NoPrecursorError, RecipeError
-from data.lab import Recipe, Synthesis
-from data.records import WorkingIon
-from data.station import Furnace, Powder, Station
-from data.synthesis.catalogue import default_catalogue
-from robotics.recipe import plan_recipe, theoretical_capacity_mAh_g
-from robotics.synthesis import plan_synthesis
-from robotics.wording import choice_texts, reaction_text, warnings
+from redoxa.data.errors import NoPrecursorError, RecipeError
+from redoxa.data.lab import Recipe, Synthesis
+from redoxa.data.records import WorkingIon
+from redoxa.data.station import Furnace, Powder, Station
+from redoxa.data.synthesis.catalogue import default_catalogue
+from redoxa.robotics.recipe import plan_recipe, theoretical_capacity_mAh_g
+from redoxa.robotics.synthesis import plan_synthesis
+from redoxa.robotics.wording import choice_texts, reaction_text, warnings
 from tests.unit.robotics.samples import VOLTAGE_V, crystal_of, estimate
 
 
@@ -105,7 +105,7 @@ def test_a_cell_content_and_a_formula_give_the_same_recipe() -> None:
 
 def test_theoretical_capacity() -> None:
     # 26801.48 mAh/mol / 157.7548 g/mol; magnesium counts twice
-    from data.synthesis.formula import parse_formula
+    from redoxa.data.synthesis.formula import parse_formula
 
     assert theoretical_capacity_mAh_g(parse_formula("LiFePO4"), "Li") == pytest.approx(169.89, abs=0.01)
     assert theoretical_capacity_mAh_g(parse_formula("MgMn2O4"), "Mg") == pytest.approx(2 * 26801.48 / 198.177, abs=0.05)

@@ -2,12 +2,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.errors import CanBeBoughtError, NoPrecursorError, RecipeError
-from data.synthesis.atmosphere import needs_reduction, would_oxidise
-from data.synthesis.catalogue import default_catalogue
-from data.synthesis.formula import parse_formula
-from data.synthesis.reaction import Reaction
-from data.synthesis.route import RouteEnergy, compatible, find_routes
+from redoxa.data.errors import CanBeBoughtError, NoPrecursorError, RecipeError
+from redoxa.data.synthesis.atmosphere import needs_reduction, would_oxidise
+from redoxa.data.synthesis.catalogue import default_catalogue
+from redoxa.data.synthesis.formula import parse_formula
+from redoxa.data.synthesis.reaction import Reaction
+from redoxa.data.synthesis.route import RouteEnergy, compatible, find_routes
 
 
 def best(target: str, missing: frozenset[str] = frozenset()) -> Reaction:

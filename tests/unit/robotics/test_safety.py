@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from ase.data import atomic_numbers
 
-from data.errors import SafetyError
-from data.lab import (
+from redoxa.data.errors import SafetyError
+from redoxa.data.lab import (
     ConstantCurrent,
     ExperimentRequest,
     Firing,
@@ -21,11 +21,11 @@ from data.lab import (
     SafetyFinding,
     Synthesis,
 )
-from data.records import Crystal
-from data.station import Station
-from data.synthesis.catalogue import default_catalogue
-from data.synthesis.formula import parse_formula
-from robotics.safety import (
+from redoxa.data.records import Crystal
+from redoxa.data.station import Station
+from redoxa.data.synthesis.catalogue import default_catalogue
+from redoxa.data.synthesis.formula import parse_formula
+from redoxa.robotics.safety import (
     RULES,
     _decided_by,
     check,
@@ -34,7 +34,7 @@ from robotics.safety import (
     rule_texts,
     rules_version,
 )
-from robotics.safety_energetic import _by_charge
+from redoxa.robotics.safety_energetic import _by_charge
 from tests.unit.robotics.samples import VOLTAGE_V, crystal_of, make_request, with_furnace
 
 
@@ -332,14 +332,14 @@ def test_the_version_changes_with_the_code_that_decides(monkeypatch: pytest.Monk
         "data/synthesis/precursors.yaml",
         "data/chemistry.py",
     } <= _decided_by().keys()
-    monkeypatch.setattr("robotics.safety._decided_by", lambda: {**_decided_by(), "data/chemistry.py": "changed"})
+    monkeypatch.setattr("redoxa.robotics.safety._decided_by", lambda: {**_decided_by(), "data/chemistry.py": "changed"})
     assert rules_version() != before
 
 
 def test_the_version_changes_with_rules_and_limits_and_with_nothing_else() -> None:
     assert rules_version() == rules_version(Station())
     assert rules_version(Station(max_target_g=5)) != rules_version()
-    code = "from robotics.safety import rules_version; print(rules_version())"
+    code = "from redoxa.robotics.safety import rules_version; print(rules_version())"
     other = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "7"}
     )

@@ -12,15 +12,24 @@ from pathlib import Path
 
 import pytest
 
-from data.errors import DriverError, InputError
-from data.lab import RequestState
-from robotics import stop_mark
-from robotics.base import JobState
-from robotics.file_drop import FileDropLab
-from robotics.queue import LabQueue
-from robotics.service import ServiceOptions, run_queue
-from robotics.simulated import SimulatedLab
-from robotics.stop_mark import NAME, audited, find_mark, lift_marks, not_audited, stop_paths, stop_reason, write_mark
+from redoxa.data.errors import DriverError, InputError
+from redoxa.data.lab import RequestState
+from redoxa.robotics import stop_mark
+from redoxa.robotics.base import JobState
+from redoxa.robotics.file_drop import FileDropLab
+from redoxa.robotics.queue import LabQueue
+from redoxa.robotics.service import ServiceOptions, run_queue
+from redoxa.robotics.simulated import SimulatedLab
+from redoxa.robotics.stop_mark import (
+    NAME,
+    audited,
+    find_mark,
+    lift_marks,
+    not_audited,
+    stop_paths,
+    stop_reason,
+    write_mark,
+)
 from tests.unit.robotics.labs import CountingLab
 from tests.unit.robotics.samples import make_request, new_engine
 from tests.unit.robotics.test_service import AT_ONCE, fill, states
@@ -90,7 +99,7 @@ def test_what_cannot_be_looked_at_stops(monkeypatch: pytest.MonkeyPatch) -> None
     def broken(_path: object) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr("robotics.stop_mark.os.lstat", broken)
+    monkeypatch.setattr("redoxa.robotics.stop_mark.os.lstat", broken)
     assert "cannot be looked at: Input/output error" in stop_reason()
 
 
@@ -98,7 +107,7 @@ def test_where_no_words_can_be_written_an_empty_file_does(monkeypatch: pytest.Mo
     def full(*_: object) -> bool:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("robotics.stop_mark.create_atomic", full)
+    monkeypatch.setattr("redoxa.robotics.stop_mark.create_atomic", full)
     assert write_mark("Ada", "x")[1]
     assert "does not say by whom" in stop_reason()
 
@@ -214,10 +223,10 @@ def test_people_find_the_stop_beside_their_work_lists_and_waiting_work_is_not_lo
 WORKER = """
 import sys
 from pathlib import Path
-from data.database import open_engine
-from robotics.queue import LabQueue
-from robotics.service import run_queue
-from robotics.simulated import SimulatedLab
+from redoxa.data.database import open_engine
+from redoxa.robotics.queue import LabQueue
+from redoxa.robotics.service import run_queue
+from redoxa.robotics.simulated import SimulatedLab
 folder = Path(sys.argv[1])
 lab = SimulatedLab(SimulatedLab.Config(delay_s=100000), folder / "lab")
 print(run_queue(LabQueue(open_engine(folder / "redoxa.db")), lab).troubles[0], flush=True)

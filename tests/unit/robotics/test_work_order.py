@@ -5,8 +5,8 @@ import io
 
 import pytest
 
-from robotics.slurry import plan_slurry
-from robotics.work_order import HEADER, harmless, work_list_csv
+from redoxa.robotics.slurry import plan_slurry
+from redoxa.robotics.work_order import HEADER, harmless, work_list_csv
 from tests.unit.robotics.samples import make_request
 
 

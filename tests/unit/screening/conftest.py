@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.prototypes import prototype
-from data.records import Candidate, Crystal, Origin
-from data.reference import Reference, ReferenceEntry, energy_scale
-from screening.base import Model, Subject, Surroundings
-from screening.potential import Potential, load_potential
-from screening.relax import Relaxation
-from screening.settings import ScreenSettings
-from screening.stability import Hulls
+from redoxa.data.prototypes import prototype
+from redoxa.data.records import Candidate, Crystal, Origin
+from redoxa.data.reference import Reference, ReferenceEntry, energy_scale
+from redoxa.screening.base import Model, Subject, Surroundings
+from redoxa.screening.potential import Potential, load_potential
+from redoxa.screening.relax import Relaxation
+from redoxa.screening.settings import ScreenSettings
+from redoxa.screening.stability import Hulls
 
 
 @pytest.fixture(scope="session", autouse=True)

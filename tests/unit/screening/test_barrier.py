@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data.errors import PotentialError
-from data.prototypes import prototype
-from data.records import Crystal, Verdict
-from data.structures import to_atoms
-from screening.base import Subject
-from screening.migration import Migration, MigrationBarrier
-from screening.mobility.barrier import Barrier, BarrierSettings, barrier_key, find_barrier
-from screening.mobility.hop_cell import Hop, make_hop
-from screening.mobility.hops import Edge, HopKind, hop_kinds
-from screening.potential import PointResult
-from screening.relax import relax
+from redoxa.data.errors import PotentialError
+from redoxa.data.prototypes import prototype
+from redoxa.data.records import Crystal, Verdict
+from redoxa.data.structures import to_atoms
+from redoxa.screening.base import Subject
+from redoxa.screening.migration import Migration, MigrationBarrier
+from redoxa.screening.mobility.barrier import Barrier, BarrierSettings, barrier_key, find_barrier
+from redoxa.screening.mobility.hop_cell import Hop, make_hop
+from redoxa.screening.mobility.hops import Edge, HopKind, hop_kinds
+from redoxa.screening.potential import PointResult
+from redoxa.screening.relax import relax
 from tests.unit.screening.conftest import candidate
 from tests.unit.screening.test_gates import AROUND
 

@@ -9,10 +9,10 @@ import pytest
 from ase.data import atomic_numbers
 from scipy.stats import spearmanr
 
-from data.errors import InputError
-from data.prototypes import prototype
-from data.units import ION_VALENCE
-from screening.mobility.bond_valence import (
+from redoxa.data.errors import InputError
+from redoxa.data.prototypes import prototype
+from redoxa.data.units import ION_VALENCE
+from redoxa.screening.mobility.bond_valence import (
     ANION_STATES,
     BONDS,
     BondValenceMap,
@@ -21,9 +21,9 @@ from screening.mobility.bond_valence import (
     bond_valence_map,
     site_energy_eV,
 )
-from screening.mobility.grid import Grid
-from screening.pathways import BARRIER_RELATIVE_SIGMA
-from screening.removal import supercell
+from redoxa.screening.mobility.grid import Grid
+from redoxa.screening.pathways import BARRIER_RELATIVE_SIGMA
+from redoxa.screening.removal import supercell
 from tests.unit.screening.conftest import cubic, turned_and_skewed
 
 DFT_eV = {

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from data.prototypes import load_prototypes, prototype
-from screening.calibration import (
+from redoxa.data.prototypes import load_prototypes, prototype
+from redoxa.screening.calibration import (
     Anchor,
     VoltageCalibration,
     electrode_kind,
@@ -20,9 +20,9 @@ from screening.calibration import (
     shipped_calibration,
     write_anchors,
 )
-from screening.known_electrodes import anchor, compute_known, emptied
-from screening.removal import ion_sites, without
-from screening.voltage import _known_text
+from redoxa.screening.known_electrodes import anchor, compute_known, emptied
+from redoxa.screening.removal import ion_sites, without
+from redoxa.screening.voltage import _known_text
 from tests.unit.screening.conftest import METALS
 
 SHIPPED = shipped_calibration("chgnet")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from data.errors import InputError
-from data.reference import load_reference
-from data.units import ION_VALENCE
-from screening.contract import check_gate
-from screening.conversion import ConversionVoltage, convert, converted, host_formula, without_host
-from screening.reference_hull import Competitors, formula_atoms
+from redoxa.data.errors import InputError
+from redoxa.data.reference import load_reference
+from redoxa.data.units import ION_VALENCE
+from redoxa.screening.contract import check_gate
+from redoxa.screening.conversion import ConversionVoltage, convert, converted, host_formula, without_host
+from redoxa.screening.reference_hull import Competitors, formula_atoms
 from tests.unit.screening.conftest import IRON_OXIDES, TERNARY, around_of, reference_of, state, subject_of
 
 PHASES = reference_of(TERNARY).entries({"Li", "Fe", "O"})
@@ -119,7 +119,7 @@ def test_alloys_lie_near_the_measured_curves(pair):
 
 
 def test_a_compound_without_a_host_has_its_curve_told():
-    from screening.base import Subject
+    from redoxa.screening.base import Subject
     from tests.unit.screening.conftest import candidate
 
     subject = Subject(candidate(state([3, 3, 8], -4.8).crystal), converts=True)
@@ -130,7 +130,7 @@ def test_a_compound_without_a_host_has_its_curve_told():
 
 
 def test_what_the_reference_does_not_cover_is_said():
-    from screening.base import Subject
+    from redoxa.screening.base import Subject
     from tests.unit.screening.conftest import candidate
 
     subject = Subject(candidate(state([26], -8.4).crystal), converts=True)
@@ -140,7 +140,7 @@ def test_what_the_reference_does_not_cover_is_said():
 
 
 def test_insertion_below_conversion_is_flagged():
-    from data.records import Estimate
+    from redoxa.data.records import Estimate
 
     subject = subject_of(state([3, 26, 8, 8], -6.1), state([26, 8, 8], -6.5))
     volts = {"unit": "V", "method": "m", "model": "m", "sigma": 0.1}

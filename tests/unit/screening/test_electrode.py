@@ -7,11 +7,11 @@ import json
 
 import pytest
 
-from data.records import Crystal
-from data.structures import from_structure
-from data.units import ION_VALENCE
-from screening.electrode import ElectrodeError, Performance, State, insertion_electrode, performance
-from screening.removal import supercell
+from redoxa.data.records import Crystal
+from redoxa.data.structures import from_structure
+from redoxa.data.units import ION_VALENCE
+from redoxa.screening.electrode import ElectrodeError, Performance, State, insertion_electrode, performance
+from redoxa.screening.removal import supercell
 from tests.unit.screening.conftest import cubic
 
 LI_eV = -1.90753119

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from data.normaliser import canonical
-from data.prototypes import prototype
-from data.reference import load_reference
-from data.skeletons import load_templates, template_of, write_templates
-from data.symmetric import symmetric
-from screening.electrode_labels import electrode_tasks, label_electrodes
+from redoxa.data.normaliser import canonical
+from redoxa.data.prototypes import prototype
+from redoxa.data.reference import load_reference
+from redoxa.data.skeletons import load_templates, template_of, write_templates
+from redoxa.data.symmetric import symmetric
+from redoxa.screening.electrode_labels import electrode_tasks, label_electrodes
 
 
 def test_two_electrodes_are_labelled_once(tmp_path: Path) -> None:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from data.errors import InputError
-from data.records import Estimate
-from data.reference import load_reference
-from screening.contract import check_gate
-from screening.electrolyte import LIQUIDS, ElectrolyteMargin, InterfaceReactionEnergy, interface, interface_with, window
-from screening.reference_hull import Competitors, formula_atoms
-from screening.settings import ScreenSettings
+from redoxa.data.errors import InputError
+from redoxa.data.records import Estimate
+from redoxa.data.reference import load_reference
+from redoxa.screening.contract import check_gate
+from redoxa.screening.electrolyte import (
+    LIQUIDS,
+    ElectrolyteMargin,
+    InterfaceReactionEnergy,
+    interface,
+    interface_with,
+    window,
+)
+from redoxa.screening.reference_hull import Competitors, formula_atoms
+from redoxa.screening.settings import ScreenSettings
 from tests.unit.screening.conftest import TERNARY, around_of, state, subject_of
 
 REFERENCE = load_reference()

@@ -13,19 +13,19 @@ import numpy as np
 import pytest
 import torch
 
-from data.errors import PotentialError
-from data.prototypes import prototype
-from data.records import Crystal
-from data.reference import energy_scale
-from screening import from_ase, mace, sevennet
-from screening.contract import check_potential
-from screening.electrode import State, performance
-from screening.from_ase import point_result, published_bytes, tensors_only
-from screening.funnel import Context
-from screening.potential import load_potential, potential_class
-from screening.potential_names import POTENTIALS
-from screening.relax import RelaxSettings, relax
-from screening.settings import ScreenSettings
+from redoxa.data.errors import PotentialError
+from redoxa.data.prototypes import prototype
+from redoxa.data.records import Crystal
+from redoxa.data.reference import energy_scale
+from redoxa.screening import from_ase, mace, sevennet
+from redoxa.screening.contract import check_potential
+from redoxa.screening.electrode import State, performance
+from redoxa.screening.from_ase import point_result, published_bytes, tensors_only
+from redoxa.screening.funnel import Context
+from redoxa.screening.potential import load_potential, potential_class
+from redoxa.screening.potential_names import POTENTIALS
+from redoxa.screening.relax import RelaxSettings, relax
+from redoxa.screening.settings import ScreenSettings
 from tests.unit.screening.conftest import METALS, cubic, distorted, reference_of
 
 DISTORTED = distorted(prototype("O3 LiCoO2").crystal, 1)
@@ -202,7 +202,7 @@ def test_sevennet_keeps_the_contract_and_leaves_torch_as_it_was(seven):
 def test_sevennet_equals_its_own_calculator(seven):
     from sevenn.calculator import SevenNetCalculator
 
-    from data.structures import to_atoms
+    from redoxa.data.structures import to_atoms
 
     atoms = to_atoms(DISTORTED)
     atoms.calc = SevenNetCalculator(model="7net-0", device="cpu")

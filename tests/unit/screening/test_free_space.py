@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data.chemistry import ionic_radius_A
-from data.errors import InputError
-from data.prototypes import prototype
-from screening.mobility.free_space import STEP_A, Room, host_radii_A, room
-from screening.removal import supercell
+from redoxa.data.chemistry import ionic_radius_A
+from redoxa.data.errors import InputError
+from redoxa.data.prototypes import prototype
+from redoxa.screening.mobility.free_space import STEP_A, Room, host_radii_A, room
+from redoxa.screening.removal import supercell
 from tests.unit.screening.conftest import cubic, turned_and_skewed
 
 

@@ -10,20 +10,20 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from data.prototypes import load_prototypes, prototype
-from data.records import Crystal, Verdict
-from data.tables import KnownMaterials
-from screening import GATES, PROPERTIES
-from screening.assess import plan, stage_order
-from screening.base import Model, Needs, Subject, Surroundings
-from screening.capacity import CapacityGrav
-from screening.hazard_cost import Hazard, MinAbundance, RawMaterialCost, element_facts
-from screening.novelty import DuplicateIndex, Duplicates, Novelty
-from screening.redox import Redox
-from screening.removal import supercell
-from screening.settings import PROPERTY_NAMES, Range, ScreenSettings
-from screening.stability import Hulls
-from screening.validity import Validity, closest_pair, widest_gap_A
+from redoxa.data.prototypes import load_prototypes, prototype
+from redoxa.data.records import Crystal, Verdict
+from redoxa.data.tables import KnownMaterials
+from redoxa.screening import GATES, PROPERTIES
+from redoxa.screening.assess import plan, stage_order
+from redoxa.screening.base import Model, Needs, Subject, Surroundings
+from redoxa.screening.capacity import CapacityGrav
+from redoxa.screening.hazard_cost import Hazard, MinAbundance, RawMaterialCost, element_facts
+from redoxa.screening.novelty import DuplicateIndex, Duplicates, Novelty
+from redoxa.screening.redox import Redox
+from redoxa.screening.removal import supercell
+from redoxa.screening.settings import PROPERTY_NAMES, Range, ScreenSettings
+from redoxa.screening.stability import Hulls
+from redoxa.screening.validity import Validity, closest_pair, widest_gap_A
 from tests.unit.screening.conftest import METALS, candidate, cubic, distorted, from_library, reference_of
 
 REFERENCE = reference_of(METALS)
@@ -299,8 +299,8 @@ def test_settings_and_base_import_without_torch_and_pymatgen():
 
 
 def test_verdict_is_the_gravest():
-    from data.records import Reason
-    from screening.base import Findings
+    from redoxa.data.records import Reason
+    from redoxa.screening.base import Findings
 
     def reason(verdict: Verdict) -> Reason:
         return Reason(stage="s", code="c", text="t", verdict=verdict)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data.errors import StructureError
-from data.prototypes import prototype
-from data.records import Crystal
-from screening.mobility.hop_cell import Hop, make_hop, supercell_matrix
-from screening.mobility.hops import Edge, HopKind, connecting_sets, hop_kinds, network, percolation_levels
-from screening.removal import supercell
+from redoxa.data.errors import StructureError
+from redoxa.data.prototypes import prototype
+from redoxa.data.records import Crystal
+from redoxa.screening.mobility.hop_cell import Hop, make_hop, supercell_matrix
+from redoxa.screening.mobility.hops import Edge, HopKind, connecting_sets, hop_kinds, network, percolation_levels
+from redoxa.screening.removal import supercell
 from tests.unit.screening.conftest import cubic
 
 

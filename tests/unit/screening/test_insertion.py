@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data.chemistry import insertable_ions
-from data.errors import InputError
-from data.prototypes import load_prototypes, prototype
-from data.records import Crystal, Verdict
-from screening.empty_sites import empty_sites
-from screening.funnel import Context, screen
-from screening.insertion import APART_A, exchanged, fillings
-from screening.pool import InlinePool
-from screening.removal import ion_sites, supercell, without
-from screening.settings import ScreenSettings
+from redoxa.data.chemistry import insertable_ions
+from redoxa.data.errors import InputError
+from redoxa.data.prototypes import load_prototypes, prototype
+from redoxa.data.records import Crystal, Verdict
+from redoxa.screening.empty_sites import empty_sites
+from redoxa.screening.funnel import Context, screen
+from redoxa.screening.insertion import APART_A, exchanged, fillings
+from redoxa.screening.pool import InlinePool
+from redoxa.screening.removal import ion_sites, supercell, without
+from redoxa.screening.settings import ScreenSettings
 from tests.unit.screening.conftest import METALS, candidate, distorted, reference_of
 
 HOSTS = [p.name for p in load_prototypes() if not p.leaving]

@@ -8,18 +8,24 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from data.errors import PotentialError
-from data.prototypes import prototype
-from data.records import Crystal, Verdict
-from screening.base import HELD_eV_per_atom, Subject
-from screening.dispersion import DispersionSettings, WithDispersion, relax_dispersed
-from screening.funnel import Context, FunnelStats, screen
-from screening.layers import APART, loose_parts
-from screening.pool import InlinePool
-from screening.relax import RelaxSettings, min_distance_A
-from screening.removal import ion_sites, without
-from screening.settings import Range, ScreenSettings
-from screening.volume import DISPERSED_VOLUME_SIGMA, LOOSE_SIGMA, VOLUME_CHANGE_SIGMA, MaxDeltaVolume, MaxLatticeStrain
+from redoxa.data.errors import PotentialError
+from redoxa.data.prototypes import prototype
+from redoxa.data.records import Crystal, Verdict
+from redoxa.screening.base import HELD_eV_per_atom, Subject
+from redoxa.screening.dispersion import DispersionSettings, WithDispersion, relax_dispersed
+from redoxa.screening.funnel import Context, FunnelStats, screen
+from redoxa.screening.layers import APART, loose_parts
+from redoxa.screening.pool import InlinePool
+from redoxa.screening.relax import RelaxSettings, min_distance_A
+from redoxa.screening.removal import ion_sites, without
+from redoxa.screening.settings import Range, ScreenSettings
+from redoxa.screening.volume import (
+    DISPERSED_VOLUME_SIGMA,
+    LOOSE_SIGMA,
+    VOLUME_CHANGE_SIGMA,
+    MaxDeltaVolume,
+    MaxLatticeStrain,
+)
 from tests.unit.screening.conftest import METALS, around_of, candidate, distorted, reference_of, state
 
 FREE = ScreenSettings.permissive(workers=1, calibrate=False)

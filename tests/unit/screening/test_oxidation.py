@@ -8,14 +8,14 @@ from functools import cache
 import numpy as np
 import pytest
 
-from data.chemistry import oxidation_states
-from data.prototypes import prototype
-from data.records import Verdict
-from screening.base import Subject
-from screening.moments import LEAST_CRYSTALS, shipped_moments, typical_moments
-from screening.oxidation import CationRedoxShare, element_charges, state_of
-from screening.relax import Relaxation, relax
-from screening.removal import ion_sites, without
+from redoxa.data.chemistry import oxidation_states
+from redoxa.data.prototypes import prototype
+from redoxa.data.records import Verdict
+from redoxa.screening.base import Subject
+from redoxa.screening.moments import LEAST_CRYSTALS, shipped_moments, typical_moments
+from redoxa.screening.oxidation import CationRedoxShare, element_charges, state_of
+from redoxa.screening.relax import Relaxation, relax
+from redoxa.screening.removal import ion_sites, without
 from tests.unit.screening.conftest import candidate
 from tests.unit.screening.test_gates import AROUND
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from data.records import Verdict
-from screening.base import Model, Subject, Surroundings
-from screening.contract import check_gate
-from screening.pathways import BottleneckRadius, MobilityDimension, PercolationBarrierBv
-from screening.settings import Range, ScreenSettings
-from screening.stability import Hulls
+from redoxa.data.records import Verdict
+from redoxa.screening.base import Model, Subject, Surroundings
+from redoxa.screening.contract import check_gate
+from redoxa.screening.pathways import BottleneckRadius, MobilityDimension, PercolationBarrierBv
+from redoxa.screening.settings import Range, ScreenSettings
+from redoxa.screening.stability import Hulls
 from tests.unit.screening.conftest import METALS, from_library, reference_of, relaxed
 
 REFERENCE = reference_of(METALS)

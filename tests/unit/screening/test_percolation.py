@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from screening.mobility.hops import Network
-from screening.mobility.percolation import Threshold, percolation
+from redoxa.screening.mobility.hops import Network
+from redoxa.screening.mobility.percolation import Threshold, percolation
 
 
 def waves(*sizes: int) -> np.ndarray:

@@ -12,10 +12,10 @@ import time
 
 import pytest
 
-from data.errors import PotentialError, UnknownKindError
-from data.prototypes import prototype
-from screening.pool import InlinePool, WorkerPool, available_cores, open_pool
-from screening.relax import RelaxSettings, relax
+from redoxa.data.errors import PotentialError, UnknownKindError
+from redoxa.data.prototypes import prototype
+from redoxa.screening.pool import InlinePool, WorkerPool, available_cores, open_pool
+from redoxa.screening.relax import RelaxSettings, relax
 from tests.unit.screening.conftest import cubic, distorted
 
 SALT = cubic([3, 9], [[0, 0, 0], [0.5, 0.5, 0.5]], 2.9)
@@ -120,7 +120,7 @@ def test_closing_ends_workers_in_the_middle_of_work():
 PARENT = textwrap.dedent(
     """
     import sys, time
-    from screening.pool import WorkerPool
+    from redoxa.screening.pool import WorkerPool
     pool = WorkerPool("chgnet", 2)
     try:
         print(*pool.pids, flush=True)

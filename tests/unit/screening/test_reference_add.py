@@ -13,9 +13,9 @@ import pytest
 from ase.build import bulk
 from pymatgen.core import SETTINGS
 
-from data.errors import InputError
-from data.structures import from_atoms, to_structure
-from screening.reference_add import add_phases, materials_project_tasks
+from redoxa.data.errors import InputError
+from redoxa.data.structures import from_atoms, to_structure
+from redoxa.screening.reference_add import add_phases, materials_project_tasks
 from tests.unit.screening.test_reference_build import EmtPotential
 
 KEY = "k" * 32

@@ -21,15 +21,15 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
 
-from data.errors import InputError, PotentialError
-from data.fingerprint import fingerprint
-from data.records import Crystal
-from data.reference import Reference, ReferenceEntry, load_reference, read_table
-from data.structures import from_atoms, to_atoms, to_structure
-from data.tables import load_known_materials
-from screening.potential import PointResult, load_potential
-from screening.reference_add import add_phases
-from screening.reference_build import (
+from redoxa.data.errors import InputError, PotentialError
+from redoxa.data.fingerprint import fingerprint
+from redoxa.data.records import Crystal
+from redoxa.data.reference import Reference, ReferenceEntry, load_reference, read_table
+from redoxa.data.structures import from_atoms, to_atoms, to_structure
+from redoxa.data.tables import load_known_materials
+from redoxa.screening.potential import PointResult, load_potential
+from redoxa.screening.reference_add import add_phases
+from redoxa.screening.reference_build import (
     DATASET_SETTINGS,
     LARGEST_DROP_eV_PER_ATOM,
     Parts,
@@ -40,10 +40,10 @@ from screening.reference_build import (
     run,
     scale_of,
 )
-from screening.reference_check import implied_elements, relaxation_drops
-from screening.reference_hull import agreement, hull_distances, hull_energy
-from screening.reference_known import build_known_materials
-from screening.reference_tasks import Task, dataset_tasks, relevance
+from redoxa.screening.reference_check import implied_elements, relaxation_drops
+from redoxa.screening.reference_hull import agreement, hull_distances, hull_energy
+from redoxa.screening.reference_known import build_known_materials
+from redoxa.screening.reference_tasks import Task, dataset_tasks, relevance
 
 
 class EmtPotential:

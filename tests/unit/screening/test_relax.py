@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data.errors import PotentialError
-from data.prototypes import prototype
-from data.structures import to_atoms
-from screening.potential import PointResult
-from screening.relax import Relaxation, RelaxSettings, Walk, min_distance_A, relax, relaxation_key
-from screening.removal import ion_sites, without
+from redoxa.data.errors import PotentialError
+from redoxa.data.prototypes import prototype
+from redoxa.data.structures import to_atoms
+from redoxa.screening.potential import PointResult
+from redoxa.screening.relax import Relaxation, RelaxSettings, Walk, min_distance_A, relax, relaxation_key
+from redoxa.screening.removal import ion_sites, without
 from tests.unit.screening.conftest import cubic, distorted
 
 

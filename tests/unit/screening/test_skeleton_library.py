@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data.prototypes import prototype
-from data.records import Crystal
-from data.skeletons import load_templates
-from data.structures import from_structure, to_structure
-from screening.reference_build import LITHIATED, Row
-from screening.skeleton_library import build_templates
+from redoxa.data.prototypes import prototype
+from redoxa.data.records import Crystal
+from redoxa.data.skeletons import load_templates
+from redoxa.data.structures import from_structure, to_structure
+from redoxa.screening.reference_build import LITHIATED, Row
+from redoxa.screening.skeleton_library import build_templates
 
 
 def row(crystal: Crystal, key: str, source: str = "mp_structures", converged: bool = True) -> Row:

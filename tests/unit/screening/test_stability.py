@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 from scipy import stats
 
-from data.errors import PotentialError
-from data.records import Verdict
-from data.reference import energy_scale
-from screening.funnel import Context
-from screening.settings import ScreenSettings
-from screening.stability import (
+from redoxa.data.errors import PotentialError
+from redoxa.data.records import Verdict
+from redoxa.data.reference import energy_scale
+from redoxa.screening.funnel import Context
+from redoxa.screening.settings import ScreenSettings
+from redoxa.screening.stability import (
     DEGREES_OF_FREEDOM,
     HULL_MAE_eV_PER_ATOM,
     Hulls,

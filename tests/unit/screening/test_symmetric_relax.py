@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from data.errors import PotentialError
-from data.normaliser import canonical
-from data.prototypes import prototype
-from data.symmetric import Orbit, SymmetricCrystal, symmetric
-from screening.pool import relax_many
-from screening.relax import RelaxSettings, relax
-from screening.symmetric_relax import SymmetricRelaxSettings, relax_symmetric
+from redoxa.data.errors import PotentialError
+from redoxa.data.normaliser import canonical
+from redoxa.data.prototypes import prototype
+from redoxa.data.symmetric import Orbit, SymmetricCrystal, symmetric
+from redoxa.screening.pool import relax_many
+from redoxa.screening.relax import RelaxSettings, relax
+from redoxa.screening.symmetric_relax import SymmetricRelaxSettings, relax_symmetric
 
 NAMES = ("O3 LiCoO2", "O3 NaCrO2", "lithiated spinel Li7Ti5O12")
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data.prototypes import prototype
-from data.records import Crystal
-from screening.base import Subject
-from screening.jahn_teller import JahnTellerDistortion, elongations
-from screening.relax import Relaxation, relax
-from screening.removal import ion_sites, supercell, without
-from screening.topotaxy import MaxCationShift, Moves, same_host
+from redoxa.data.prototypes import prototype
+from redoxa.data.records import Crystal
+from redoxa.screening.base import Subject
+from redoxa.screening.jahn_teller import JahnTellerDistortion, elongations
+from redoxa.screening.relax import Relaxation, relax
+from redoxa.screening.removal import ion_sites, supercell, without
+from redoxa.screening.topotaxy import MaxCationShift, Moves, same_host
 from tests.unit.screening.conftest import candidate, distorted
 from tests.unit.screening.test_gates import AROUND
 

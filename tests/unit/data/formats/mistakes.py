@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from data.errors import StructureError
-from data.io import read_each
+from redoxa.data.errors import StructureError
+from redoxa.data.io import read_each
 
 WORDS = (
     "nan", "inf", "-inf", "1e999", "-1", "0", "99999999999", "?", ".", "", "Xx", "D", "Li+", "data_y", "loop_", "_atom_site_label",

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from data.datasets import shared_dir
-from data.errors import StructureError
-from data.io import read_each
+from redoxa.data.datasets import shared_dir
+from redoxa.data.errors import StructureError
+from redoxa.data.io import read_each
 
 RIGHT = {
     "vasp4/POSCAR": ["names no elements"],

@@ -9,13 +9,13 @@ import gemmi
 import numpy as np
 import pytest
 
-from data.errors import StructureError
-from data.fingerprint import distance, fingerprint, spacegroup
-from data.formats.cif import read_cif
-from data.formats.found import Reading
-from data.io import cif_text
-from data.prototypes import load_prototypes, prototype
-from data.records import Crystal
+from redoxa.data.errors import StructureError
+from redoxa.data.fingerprint import distance, fingerprint, spacegroup
+from redoxa.data.formats.cif import read_cif
+from redoxa.data.formats.found import Reading
+from redoxa.data.io import cif_text
+from redoxa.data.prototypes import load_prototypes, prototype
+from redoxa.data.records import Crystal
 
 HEXAGONAL = (2.8155, 2.8155, 14.0542, 90, 90, 120)
 SITES = ("Li1 Li 0 0 0.5 1", "Co1 Co 0 0 0 1", "O1 O 0 0 0.2605 1")

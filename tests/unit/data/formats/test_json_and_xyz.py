@@ -9,10 +9,10 @@ import pytest
 from pymatgen.core import Lattice, Structure
 from pymatgen.entries.computed_entries import ComputedStructureEntry
 
-from data.errors import StructureError
-from data.formats.extxyz import read_extxyz
-from data.formats.found import Reading
-from data.formats.json_forms import read_json
+from redoxa.data.errors import StructureError
+from redoxa.data.formats.extxyz import read_extxyz
+from redoxa.data.formats.found import Reading
+from redoxa.data.formats.json_forms import read_json
 
 SALT = Structure.from_spacegroup("Fm-3m", Lattice.cubic(4.2), ["Li", "F"], [(0, 0, 0), (0.5, 0.5, 0.5)])
 PLAIN = json.loads(SALT.to_json())

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from data.errors import StructureError
-from data.formats.found import Reading
-from data.formats.poscar import read_poscar
+from redoxa.data.errors import StructureError
+from redoxa.data.formats.found import Reading
+from redoxa.data.formats.poscar import read_poscar
 
 LATTICE = "2.8155 0 0\n-1.40775 2.438294 0\n0 0 14.0542"
 PLACES = """0 0 0.5

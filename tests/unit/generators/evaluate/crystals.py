@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from data.records import Crystal
+from redoxa.data.records import Crystal
 
 FACE = np.array([[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]])
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data.crystal import CrystalBatch
-from data.errors import GenerationError
-from data.records import Crystal
-from generators.base import Condition
-from generators.evaluate.answers import ask
-from generators.evaluate.matching import compare, match_values
+from redoxa.data.crystal import CrystalBatch
+from redoxa.data.errors import GenerationError
+from redoxa.data.records import Crystal
+from redoxa.generators.base import Condition
+from redoxa.generators.evaluate.answers import ask
+from redoxa.generators.evaluate.matching import compare, match_values
 from tests.unit.generators.evaluate.crystals import caesium_chloride, layers, rocksalt, shaken
 
 LI, O, NA, CL = 3, 8, 11, 17

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from generators.evaluate.distances import frechet, jensen_shannon, wasserstein
-from generators.evaluate.values import Value, mean, median, share, wilson
+from redoxa.generators.evaluate.distances import frechet, jensen_shannon, wasserstein
+from redoxa.generators.evaluate.values import Value, mean, median, share, wilson
 
 
 def test_wilson_against_the_published_example() -> None:

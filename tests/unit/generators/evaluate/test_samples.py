@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
 
-from data.fingerprint import SAME_UNRELAXED, fingerprint
-from data.prototypes import load_prototypes
-from data.skeletons import load_templates, template_of
-from data.structures import to_structure
-from data.symmetric import symmetric
-from data.tables import KnownMaterial, KnownMaterials
-from generators.evaluate.novelty import SkeletonLibrary, novelty, skeleton_of
-from generators.evaluate.symmetry import keeps_symmetry, meant_group
-from generators.evaluate.table import Memory, Sample, measure
-from generators.evaluate.uniqueness import first_equals
-from generators.evaluate.validity import is_smact_valid, is_valid_structure, sanity_complaint
+from redoxa.data.fingerprint import SAME_UNRELAXED, fingerprint
+from redoxa.data.prototypes import load_prototypes
+from redoxa.data.skeletons import load_templates, template_of
+from redoxa.data.structures import to_structure
+from redoxa.data.symmetric import symmetric
+from redoxa.data.tables import KnownMaterial, KnownMaterials
+from redoxa.generators.evaluate.novelty import SkeletonLibrary, novelty, skeleton_of
+from redoxa.generators.evaluate.symmetry import keeps_symmetry, meant_group
+from redoxa.generators.evaluate.table import Memory, Sample, measure
+from redoxa.generators.evaluate.uniqueness import first_equals
+from redoxa.generators.evaluate.validity import is_smact_valid, is_valid_structure, sanity_complaint
 from tests.unit.generators.evaluate.crystals import caesium_chloride, cubic, rocksalt, shaken, zincblende
 
 LI, O, NA, CL, FE, CU, AU = 3, 8, 11, 17, 26, 29, 79

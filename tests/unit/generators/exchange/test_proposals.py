@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.normaliser import canonical
-from data.prototypes import prototype
-from data.shipped import shipped
-from data.skeletons import load_templates, template_of, write_templates
-from data.symmetric import symmetric
-from generators.exchange.proposals import CHANGED, PLAIN, Proposer, assignments, decorate
-from generators.orbits.judge import Judge, features
+from redoxa.data.normaliser import canonical
+from redoxa.data.prototypes import prototype
+from redoxa.data.shipped import shipped
+from redoxa.data.skeletons import load_templates, template_of, write_templates
+from redoxa.data.symmetric import symmetric
+from redoxa.generators.exchange.proposals import CHANGED, PLAIN, Proposer, assignments, decorate
+from redoxa.generators.orbits.judge import Judge, features
 
 LI, O, NA, MG, AL, CL, TI, CO, FE = 3, 8, 11, 12, 13, 17, 22, 27, 26
 

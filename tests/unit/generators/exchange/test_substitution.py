@@ -6,18 +6,18 @@ from ase.data import atomic_numbers, chemical_symbols
 from pymatgen.analysis.structure_matcher import StructureMatcher
 from pymatgen.core import Composition
 
-from data.chemistry import is_charge_balanced, radius_scale
-from data.crystal import CrystalBatch
-from data.errors import GenerationError
-from data.fingerprint import spacegroup
-from data.prototypes import prototype
-from data.records import Crystal
-from data.structures import to_structure
-from generators.base import Condition
-from generators.contract import check_generator
-from generators.exchange.recipes import Mixing, Recipe, compact_multiples, spread_out, supercell
-from generators.exchange.similarity import mendeleev_number, replacements, species_of
-from generators.exchange.substitution import SubstitutionGenerator
+from redoxa.data.chemistry import is_charge_balanced, radius_scale
+from redoxa.data.crystal import CrystalBatch
+from redoxa.data.errors import GenerationError
+from redoxa.data.fingerprint import spacegroup
+from redoxa.data.prototypes import prototype
+from redoxa.data.records import Crystal
+from redoxa.data.structures import to_structure
+from redoxa.generators.base import Condition
+from redoxa.generators.contract import check_generator
+from redoxa.generators.exchange.recipes import Mixing, Recipe, compact_multiples, spread_out, supercell
+from redoxa.generators.exchange.similarity import mendeleev_number, replacements, species_of
+from redoxa.generators.exchange.substitution import SubstitutionGenerator
 
 GENERATOR = SubstitutionGenerator()
 

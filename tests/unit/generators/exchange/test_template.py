@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from ase.data import atomic_numbers
 
-from data.chemistry import is_charge_balanced
-from data.errors import GenerationError
-from data.fingerprint import spacegroup
-from data.normaliser import canonical
-from data.prototypes import load_prototypes
-from data.skeletons import template_of, write_templates
-from data.symmetric import symmetric
-from generators.base import Condition
-from generators.contract import check_generator
-from generators.exchange.template import TemplateGenerator
+from redoxa.data.chemistry import is_charge_balanced
+from redoxa.data.errors import GenerationError
+from redoxa.data.fingerprint import spacegroup
+from redoxa.data.normaliser import canonical
+from redoxa.data.prototypes import load_prototypes
+from redoxa.data.skeletons import template_of, write_templates
+from redoxa.data.symmetric import symmetric
+from redoxa.generators.base import Condition
+from redoxa.generators.contract import check_generator
+from redoxa.generators.exchange.template import TemplateGenerator
 
 
 def z(symbols: str) -> frozenset[int]:

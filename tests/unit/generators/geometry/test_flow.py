@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 import torch
 
-from data.errors import InputError
-from data.fingerprint import distance, fingerprint, spacegroup
-from data.free_numbers import FreeNumbers
-from data.normaliser import equal_forms
-from data.skeletons import TemplateTable, load_templates, template_of, write_templates
-from data.symmetric import Orbit, SymmetricCrystal
-from generators.checkpoint import read_tensors
-from generators.exchange.proposals import element_volumes
-from generators.geometry.flow import GeometryConfig, GeometryFlow, GeometryNetwork, load_geometry, save_geometry
-from generators.geometry.free_space import as_forms, as_tensors, place, project, strains
-from generators.geometry.pairs import aligned
-from generators.geometry.training import GeometryTask, prepare_pairs
-from generators.training.loop import TrainConfig, train
+from redoxa.data.errors import InputError
+from redoxa.data.fingerprint import distance, fingerprint, spacegroup
+from redoxa.data.free_numbers import FreeNumbers
+from redoxa.data.normaliser import equal_forms
+from redoxa.data.skeletons import TemplateTable, load_templates, template_of, write_templates
+from redoxa.data.symmetric import Orbit, SymmetricCrystal
+from redoxa.generators.checkpoint import read_tensors
+from redoxa.generators.exchange.proposals import element_volumes
+from redoxa.generators.geometry.flow import GeometryConfig, GeometryFlow, GeometryNetwork, load_geometry, save_geometry
+from redoxa.generators.geometry.free_space import as_forms, as_tensors, place, project, strains
+from redoxa.generators.geometry.pairs import aligned
+from redoxa.generators.geometry.training import GeometryTask, prepare_pairs
+from redoxa.generators.training.loop import TrainConfig, train
 
 SMALL = GeometryConfig(hidden=16, edge=16, layers=2, radials=8)
 

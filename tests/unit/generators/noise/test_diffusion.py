@@ -8,22 +8,22 @@ import numpy as np
 import pytest
 import torch
 
-from data.errors import GenerationError
-from data.shipped import shipped
-from generators.backbone import Backbone, BackboneConfig, Prediction
-from generators.base import Condition, Target
-from generators.contract import check_generator
-from generators.graph import MASK, N_TYPES, wrap
-from generators.noise.diffusion import DiffusionGenerator
-from generators.noise.diffusion_samplers import DIFFUSION_SAMPLERS
-from generators.noise.from_noise import NoiseSettings
-from generators.noise.guidance import LABELS_BELOW_CHGNET_V, Guided, aim_for
-from generators.noise.labels import LabelEmbedding
-from generators.noise.paths import lattice_to_log, log_to_lattice
-from generators.noise.samplers import SamplerSettings, noise_for
-from generators.noise.training import NoiseTask
-from generators.noise.wrapped_normal import score, score_scale, sigma_at
-from generators.training.loop import TrainConfig, train
+from redoxa.data.errors import GenerationError
+from redoxa.data.shipped import shipped
+from redoxa.generators.backbone import Backbone, BackboneConfig, Prediction
+from redoxa.generators.base import Condition, Target
+from redoxa.generators.contract import check_generator
+from redoxa.generators.graph import MASK, N_TYPES, wrap
+from redoxa.generators.noise.diffusion import DiffusionGenerator
+from redoxa.generators.noise.diffusion_samplers import DIFFUSION_SAMPLERS
+from redoxa.generators.noise.from_noise import NoiseSettings
+from redoxa.generators.noise.guidance import LABELS_BELOW_CHGNET_V, Guided, aim_for
+from redoxa.generators.noise.labels import LabelEmbedding
+from redoxa.generators.noise.paths import lattice_to_log, log_to_lattice
+from redoxa.generators.noise.samplers import SamplerSettings, noise_for
+from redoxa.generators.noise.training import NoiseTask
+from redoxa.generators.noise.wrapped_normal import score, score_scale, sigma_at
+from redoxa.generators.training.loop import TrainConfig, train
 
 TINY = BackboneConfig(hidden=24, edge=16, layers=2, harmonics=3, radials=8, labels=4)
 VOLTAGE = Target("average_voltage", 3.0, 4.0)

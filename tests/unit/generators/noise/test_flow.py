@@ -7,21 +7,21 @@ import numpy as np
 import pytest
 import torch
 
-from data.chemistry import is_charge_balanced
-from data.datasets import LABELS, CrystalData
-from data.errors import GenerationError
-from data.shipped import shipped
-from generators.backbone import Prediction
-from generators.base import Condition
-from generators.contract import check_generator
-from generators.graph import MASK, N_TYPES, wrap
-from generators.noise.flow import FlowGenerator
-from generators.noise.from_noise import NoiseSettings
-from generators.noise.paths import lattice_to_log, log_to_lattice
-from generators.noise.samplers import FLOW_SAMPLERS, Sample, SamplerSettings, euler, noise_for
-from generators.noise.statistics import ANION_CLASSES, count_statistics
-from generators.parallel import Progress, shares
-from generators.sanity import SanityLimits, contacts, is_sane, packing
+from redoxa.data.chemistry import is_charge_balanced
+from redoxa.data.datasets import LABELS, CrystalData
+from redoxa.data.errors import GenerationError
+from redoxa.data.shipped import shipped
+from redoxa.generators.backbone import Prediction
+from redoxa.generators.base import Condition
+from redoxa.generators.contract import check_generator
+from redoxa.generators.graph import MASK, N_TYPES, wrap
+from redoxa.generators.noise.flow import FlowGenerator
+from redoxa.generators.noise.from_noise import NoiseSettings
+from redoxa.generators.noise.paths import lattice_to_log, log_to_lattice
+from redoxa.generators.noise.samplers import FLOW_SAMPLERS, Sample, SamplerSettings, euler, noise_for
+from redoxa.generators.noise.statistics import ANION_CLASSES, count_statistics
+from redoxa.generators.parallel import Progress, shares
+from redoxa.generators.sanity import SanityLimits, contacts, is_sane, packing
 
 ELECTRODE = frozenset({3, 26, 25, 27, 28, 23, 22, 15, 8, 9, 16})
 

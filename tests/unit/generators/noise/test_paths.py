@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from generators.graph import MASK
-from generators.noise.paths import (
+from redoxa.generators.graph import MASK
+from redoxa.generators.noise.paths import (
     displacement,
     fit_volumes,
     lattice_to_log,

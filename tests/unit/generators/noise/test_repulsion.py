@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from data.datasets import LABELS, CrystalData
-from generators.graph import N_TYPES, pair_distances, wrap
-from generators.noise.repulsion import pair_targets, push_apart
-from generators.noise.statistics import closest_approach
+from redoxa.data.datasets import LABELS, CrystalData
+from redoxa.generators.graph import N_TYPES, pair_distances, wrap
+from redoxa.generators.noise.repulsion import pair_targets, push_apart
+from redoxa.generators.noise.statistics import closest_approach
 
 BOX = 8.0 * torch.eye(3).unsqueeze(0)
 

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from data.errors import InputError
-from generators.backbone import Backbone
-from generators.checkpoint import read_tensors
-from generators.noise.checkpoint import load_noise_network
-from generators.noise.objective import LossWeights, diffusion, loss_terms, straight_paths
-from generators.noise.training import NoiseTask
-from generators.training.batches import Batch
-from generators.training.loop import TrainConfig, train
+from redoxa.data.errors import InputError
+from redoxa.generators.backbone import Backbone
+from redoxa.generators.checkpoint import read_tensors
+from redoxa.generators.noise.checkpoint import load_noise_network
+from redoxa.generators.noise.objective import LossWeights, diffusion, loss_terms, straight_paths
+from redoxa.generators.noise.training import NoiseTask
+from redoxa.generators.training.batches import Batch
+from redoxa.generators.training.loop import TrainConfig, train
 from tests.unit.generators.conftest import TINY
 
 ROOT = Path(__file__).parents[4]
@@ -102,10 +102,10 @@ class Block:
             raise ImportError('blocked: ' + name)
 sys.meta_path.insert(0, Block())
 from pathlib import Path
-from generators.backbone import BackboneConfig
+from redoxa.generators.backbone import BackboneConfig
 from functools import partial
-from generators.noise.training import NoiseTask
-from generators.training.loop import TrainConfig, train
+from redoxa.generators.noise.training import NoiseTask
+from redoxa.generators.training.loop import TrainConfig, train
 task = partial(NoiseTask, "flow", Path({str(tiny_file)!r}), BackboneConfig(hidden=8, edge=8, layers=1))
 train(task, TrainConfig(Path({str(tmp_path)!r}), steps=2, save_every=2))
 print('trained')

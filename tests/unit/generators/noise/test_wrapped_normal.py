@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from generators.graph import wrap
-from generators.noise.wrapped_normal import SIGMA_CRYSTAL, SIGMA_NOISE, score, score_scale, sigma_at
+from redoxa.generators.graph import wrap
+from redoxa.generators.noise.wrapped_normal import SIGMA_CRYSTAL, SIGMA_NOISE, score, score_scale, sigma_at
 
 
 def log_density(delta: torch.Tensor, sigma: float) -> torch.Tensor:

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
 
-from data.chemistry import is_charge_balanced
-from data.errors import GenerationError
-from data.fingerprint import spacegroup
-from data.prototypes import prototype
-from data.records import Crystal
-from data.structures import to_structure
-from data.symmetric import Orbit, SymmetricCrystal, symmetric
-from data.tables import load_known_materials
-from generators.base import Condition
-from generators.evaluate.novelty import SkeletonLibrary
-from generators.orbits.generator import OrbitsGenerator
+from redoxa.data.chemistry import is_charge_balanced
+from redoxa.data.errors import GenerationError
+from redoxa.data.fingerprint import spacegroup
+from redoxa.data.prototypes import prototype
+from redoxa.data.records import Crystal
+from redoxa.data.structures import to_structure
+from redoxa.data.symmetric import Orbit, SymmetricCrystal, symmetric
+from redoxa.data.tables import load_known_materials
+from redoxa.generators.base import Condition
+from redoxa.generators.evaluate.novelty import SkeletonLibrary
+from redoxa.generators.orbits.generator import OrbitsGenerator
 
 LI, O, NA, P, S, MN, FE, AT = 3, 8, 11, 15, 16, 25, 26, 85
 

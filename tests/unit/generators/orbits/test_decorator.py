@@ -10,16 +10,23 @@ import numpy as np
 import pytest
 import torch
 
-from data.errors import InputError
-from data.prototypes import prototype
-from data.shipped import shipped
-from data.skeletons import load_templates, write_templates
-from data.symmetric import Orbit, SymmetricCrystal, symmetric
-from generators.graph import MASK, N_TYPES
-from generators.orbits.decorator import Decorator, DecoratorConfig, Drawing, load_decorator, log_likelihood, reveal
-from generators.orbits.decorator_training import DecoratorTask, prepare_graphs
-from generators.orbits.orbit_graph import SHELLS, GraphBatch, OrbitGraph
-from generators.training.loop import TrainConfig, train
+from redoxa.data.errors import InputError
+from redoxa.data.prototypes import prototype
+from redoxa.data.shipped import shipped
+from redoxa.data.skeletons import load_templates, write_templates
+from redoxa.data.symmetric import Orbit, SymmetricCrystal, symmetric
+from redoxa.generators.graph import MASK, N_TYPES
+from redoxa.generators.orbits.decorator import (
+    Decorator,
+    DecoratorConfig,
+    Drawing,
+    load_decorator,
+    log_likelihood,
+    reveal,
+)
+from redoxa.generators.orbits.decorator_training import DecoratorTask, prepare_graphs
+from redoxa.generators.orbits.orbit_graph import SHELLS, GraphBatch, OrbitGraph
+from redoxa.generators.training.loop import TrainConfig, train
 
 LI, O, F, P, CL, FE, CO = 3, 8, 9, 15, 17, 26, 27
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
 
-from data.normaliser import canonical
-from data.prototypes import load_prototypes, prototype
-from data.structures import to_structure
-from data.symmetric import Orbit, SymmetricCrystal, symmetric
-from generators.orbits.insertion import CLEARANCE_A, MOST_SITES, insertions
+from redoxa.data.normaliser import canonical
+from redoxa.data.prototypes import load_prototypes, prototype
+from redoxa.data.structures import to_structure
+from redoxa.data.symmetric import Orbit, SymmetricCrystal, symmetric
+from redoxa.generators.orbits.insertion import CLEARANCE_A, MOST_SITES, insertions
 
 
 def host_of(name: str, ion: int) -> tuple[SymmetricCrystal, SymmetricCrystal]:

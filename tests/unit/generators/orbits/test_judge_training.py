@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from data.errors import InputError
-from data.skeletons import load_templates, write_templates
-from generators.exchange.proposals import Proposer
-from generators.orbits.judge import Judge
-from generators.orbits.judge_training import JudgeConfig, train_judge
+from redoxa.data.errors import InputError
+from redoxa.data.skeletons import load_templates, write_templates
+from redoxa.generators.exchange.proposals import Proposer
+from redoxa.generators.orbits.judge import Judge
+from redoxa.generators.orbits.judge_training import JudgeConfig, train_judge
 
 
 @pytest.fixture(scope="module")

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-from data.errors import GenerationError
-from data.shipped import shipped
-from data.skeletons import load_templates
-from generators.base import Condition
-from generators.exchange.proposals import Proposer
-from generators.graph import MASK, N_TYPES
-from generators.orbits.beyond import Key, beyond_skeletons
-from generators.orbits.decorator import Drawing, load_decorator
-from generators.orbits.new_skeletons import Writer
-from generators.wyckoff.sequence import WyckoffModel
+from redoxa.data.errors import GenerationError
+from redoxa.data.shipped import shipped
+from redoxa.data.skeletons import load_templates
+from redoxa.generators.base import Condition
+from redoxa.generators.exchange.proposals import Proposer
+from redoxa.generators.graph import MASK, N_TYPES
+from redoxa.generators.orbits.beyond import Key, beyond_skeletons
+from redoxa.generators.orbits.decorator import Drawing, load_decorator
+from redoxa.generators.orbits.new_skeletons import Writer
+from redoxa.generators.wyckoff.sequence import WyckoffModel
 
 LI, O, P, MN = 3, 8, 15, 25
 

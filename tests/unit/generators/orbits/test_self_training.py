@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from data.shipped import shipped
-from data.skeletons import TemplateTable, load_templates, write_templates
-from data.symmetric import Orbit, SymmetricCrystal
-from generators.orbits.decorator import load_decorator, log_likelihood
-from generators.orbits.decorator_training import BATCH, prepare_graphs
-from generators.orbits.orbit_graph import GraphBatch, OrbitGraph
-from generators.orbits.self_training import FineTuning, SelfTrainingTask, fine_tune, prepare_found
+from redoxa.data.shipped import shipped
+from redoxa.data.skeletons import TemplateTable, load_templates, write_templates
+from redoxa.data.symmetric import Orbit, SymmetricCrystal
+from redoxa.generators.orbits.decorator import load_decorator, log_likelihood
+from redoxa.generators.orbits.decorator_training import BATCH, prepare_graphs
+from redoxa.generators.orbits.orbit_graph import GraphBatch, OrbitGraph
+from redoxa.generators.orbits.self_training import FineTuning, SelfTrainingTask, fine_tune, prepare_found
 
 FOUND = [
     SymmetricCrystal(225, (Orbit("a", z, ()), Orbit("b", 8, ())), (a_A,))

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from data.shipped import shipped
-from data.skeletons import load_templates, write_templates
-from data.stability_labels import StabilityLabel
-from generators.checkpoint import read_tensors
-from generators.orbits.decorator import Decorator, DecoratorConfig, load_decorator
-from generators.orbits.decorator_training import prepare_graphs
-from generators.orbits.stability_training import foresight, train_stability
-from generators.orbits.training import with_decorator
+from redoxa.data.shipped import shipped
+from redoxa.data.skeletons import load_templates, write_templates
+from redoxa.data.stability_labels import StabilityLabel
+from redoxa.generators.checkpoint import read_tensors
+from redoxa.generators.orbits.decorator import Decorator, DecoratorConfig, load_decorator
+from redoxa.generators.orbits.decorator_training import prepare_graphs
+from redoxa.generators.orbits.stability_training import foresight, train_stability
+from redoxa.generators.orbits.training import with_decorator
 
 
 def test_how_good_by_hand() -> None:
@@ -50,7 +50,7 @@ def test_labels_are_learned(tmp_path: Path) -> None:
 
 
 def test_another_decorator_leaves_the_judge_as_it_is(tmp_path: Path) -> None:
-    from generators.orbits.decorator import save_decorator
+    from redoxa.generators.orbits.decorator import save_decorator
 
     other = Decorator(DecoratorConfig(hidden=16, edge=16, layers=1))
     save_decorator(tmp_path / "decorator.safetensors", other)

@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 import torch
 
-from data.chemistry import theoretical_capacity_mAh_g
-from data.electrode_labels import ElectrodeLabel, read_labels, write_labels
-from data.errors import GenerationError, InputError
-from data.prototypes import prototype
-from data.shipped import shipped
-from data.skeletons import load_templates
-from data.symmetric import symmetric
-from generators.base import Condition, Target
-from generators.orbits.decorator import load_decorator
-from generators.orbits.generator import OrbitsGenerator
-from generators.orbits.orbit_graph import GraphBatch, OrbitGraph
-from generators.orbits.surrogate import PROPERTIES, load_surrogate, see_whole
-from generators.orbits.surrogate_training import train_surrogate
-from generators.orbits.targets import Sieve
+from redoxa.data.chemistry import theoretical_capacity_mAh_g
+from redoxa.data.electrode_labels import ElectrodeLabel, read_labels, write_labels
+from redoxa.data.errors import GenerationError, InputError
+from redoxa.data.prototypes import prototype
+from redoxa.data.shipped import shipped
+from redoxa.data.skeletons import load_templates
+from redoxa.data.symmetric import symmetric
+from redoxa.generators.base import Condition, Target
+from redoxa.generators.orbits.decorator import load_decorator
+from redoxa.generators.orbits.generator import OrbitsGenerator
+from redoxa.generators.orbits.orbit_graph import GraphBatch, OrbitGraph
+from redoxa.generators.orbits.surrogate import PROPERTIES, load_surrogate, see_whole
+from redoxa.generators.orbits.surrogate_training import train_surrogate
+from redoxa.generators.orbits.targets import Sieve
 
 LI, O, TI, CO = 3, 8, 22, 27
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from data.errors import InputError
-from generators.checkpoint import read_tensors
-from generators.noise.training import NoiseTask
-from generators.training.loop import TrainConfig, learning_rate, train
-from generators.training.workers import Worker
+from redoxa.data.errors import InputError
+from redoxa.generators.checkpoint import read_tensors
+from redoxa.generators.noise.training import NoiseTask
+from redoxa.generators.training.loop import TrainConfig, learning_rate, train
+from redoxa.generators.training.workers import Worker
 from tests.unit.generators.conftest import TINY
 from tests.unit.generators.toy_task import LineTask
 

@@ -8,24 +8,24 @@ import numpy as np
 import pytest
 import torch
 
-from data.datasets import LABELS, CrystalData
-from data.electrode_labels import read_labels
-from data.errors import InputError
-from data.normaliser import canonical
-from data.records import Crystal
-from data.shipped import shipped
-from data.skeletons import load_templates
-from data.symmetric import symmetric
-from generators.base import Condition, Target
-from generators.noise.guidance import LABELS_BELOW_CHGNET_V
-from generators.vae.checkpoint import is_vae, load_vae
-from generators.vae.electrodes import COLUMNS, electrodes_for, fit_scale, on_scale, pairs
-from generators.vae.generator import VaeGenerator, _capacity
-from generators.vae.latent import LatentSpace, goals_for
-from generators.vae.latent_map import build_map, load_map, save_map
-from generators.vae.network import PROPERTIES, VaeConfig
-from generators.vae.training import VaeTask
-from generators.wyckoff.sequence import Drawn
+from redoxa.data.datasets import LABELS, CrystalData
+from redoxa.data.electrode_labels import read_labels
+from redoxa.data.errors import InputError
+from redoxa.data.normaliser import canonical
+from redoxa.data.records import Crystal
+from redoxa.data.shipped import shipped
+from redoxa.data.skeletons import load_templates
+from redoxa.data.symmetric import symmetric
+from redoxa.generators.base import Condition, Target
+from redoxa.generators.noise.guidance import LABELS_BELOW_CHGNET_V
+from redoxa.generators.vae.checkpoint import is_vae, load_vae
+from redoxa.generators.vae.electrodes import COLUMNS, electrodes_for, fit_scale, on_scale, pairs
+from redoxa.generators.vae.generator import VaeGenerator, _capacity
+from redoxa.generators.vae.latent import LatentSpace, goals_for
+from redoxa.generators.vae.latent_map import build_map, load_map, save_map
+from redoxa.generators.vae.network import PROPERTIES, VaeConfig
+from redoxa.generators.vae.training import VaeTask
+from redoxa.generators.wyckoff.sequence import Drawn
 from tests.unit.generators.conftest import TINY_SEQUENCE
 
 ROCKSALT = Crystal(numbers=(3, 27, 8, 8), frac_coords=((0, 0, 0), (0, 0, 0.5), (0.5, 0.5, 0.25), (0.5, 0.5, 0.75)),

@@ -4,20 +4,20 @@ import numpy as np
 import pytest
 import torch
 
-from data.crystal import CrystalBatch
-from data.errors import GenerationError, InputError
-from data.records import Crystal
-from data.sequences import load_sequences
-from generators.base import Condition, Target
-from generators.contract import check_generator
-from generators.vae.checkpoint import load_vae
-from generators.vae.crystal_graph import graphs_of, joined
-from generators.vae.generator import VaeGenerator
-from generators.vae.graph_encoder import GraphEncoder
-from generators.vae.latent import LatentSpace, goals_for, information_gap, main_plane, mutual_information
-from generators.vae.network import PROPERTIES, cyclical, kl_by_dimension, mmd
-from generators.vae.training import batch_of
-from generators.wyckoff.grammar import Wish
+from redoxa.data.crystal import CrystalBatch
+from redoxa.data.errors import GenerationError, InputError
+from redoxa.data.records import Crystal
+from redoxa.data.sequences import load_sequences
+from redoxa.generators.base import Condition, Target
+from redoxa.generators.contract import check_generator
+from redoxa.generators.vae.checkpoint import load_vae
+from redoxa.generators.vae.crystal_graph import graphs_of, joined
+from redoxa.generators.vae.generator import VaeGenerator
+from redoxa.generators.vae.graph_encoder import GraphEncoder
+from redoxa.generators.vae.latent import LatentSpace, goals_for, information_gap, main_plane, mutual_information
+from redoxa.generators.vae.network import PROPERTIES, cyclical, kl_by_dimension, mmd
+from redoxa.generators.vae.training import batch_of
+from redoxa.generators.wyckoff.grammar import Wish
 
 CPU = torch.device("cpu")
 CESIUM_CHLORIDE = Crystal(numbers=(55, 17), frac_coords=((0, 0, 0), (0.5, 0.5, 0.5)), lattice_A=4.12 * np.eye(3))

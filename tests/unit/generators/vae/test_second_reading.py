@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from data.symmetric import Orbit, SymmetricCrystal
-from generators.base import Condition, Target
-from generators.orbits.surrogate import PROPERTIES as FORESEEN
-from generators.vae.generator import VaeGenerator
-from generators.vae.latent import goals_for
-from generators.vae.network import PROPERTIES
-from generators.vae.second_reading import SecondReader
-from generators.wyckoff.sequence import Drawn
+from redoxa.data.symmetric import Orbit, SymmetricCrystal
+from redoxa.generators.base import Condition, Target
+from redoxa.generators.orbits.surrogate import PROPERTIES as FORESEEN
+from redoxa.generators.vae.generator import VaeGenerator
+from redoxa.generators.vae.latent import goals_for
+from redoxa.generators.vae.network import PROPERTIES
+from redoxa.generators.vae.second_reading import SecondReader
+from redoxa.generators.wyckoff.sequence import Drawn
 
 VOLTAGE, HULL = PROPERTIES.index("voltage_Li_V"), PROPERTIES.index("hull_distance_eV_per_atom")
 

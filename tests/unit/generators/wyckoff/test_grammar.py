@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from data.positions import position_table
-from generators.wyckoff.grammar import END, Draft, Grammar, Wish, can_fill, most_orbits
+from redoxa.data.positions import position_table
+from redoxa.generators.wyckoff.grammar import END, Draft, Grammar, Wish, can_fill, most_orbits
 
 LI, O, P, FE, CO = 3, 8, 15, 26, 27
 ANY = frozenset({LI, O, P, FE, CO})

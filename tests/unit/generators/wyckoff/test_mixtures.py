@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from generators.wyckoff.mixtures import LARGEST_SPREAD, Mixture
+from redoxa.generators.wyckoff.mixtures import LARGEST_SPREAD, Mixture
 
 
 @pytest.fixture

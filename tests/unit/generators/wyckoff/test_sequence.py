@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from data.errors import GenerationError, InputError
-from data.fingerprint import spacegroup
-from data.positions import position_table
-from data.sequences import load_sequences
-from data.skeletons import template_of
-from data.symmetric import Orbit, SymmetricCrystal
-from generators.sanity import SanityLimits
-from generators.wyckoff.checkpoint import load_sequence_network
-from generators.wyckoff.grammar import Wish
-from generators.wyckoff.network import SequenceNetwork
-from generators.wyckoff.objective import (
+from redoxa.data.errors import GenerationError, InputError
+from redoxa.data.fingerprint import spacegroup
+from redoxa.data.positions import position_table
+from redoxa.data.sequences import load_sequences
+from redoxa.data.skeletons import template_of
+from redoxa.data.symmetric import Orbit, SymmetricCrystal
+from redoxa.generators.sanity import SanityLimits
+from redoxa.generators.wyckoff.checkpoint import load_sequence_network
+from redoxa.generators.wyckoff.grammar import Wish
+from redoxa.generators.wyckoff.network import SequenceNetwork
+from redoxa.generators.wyckoff.objective import (
     SequenceBatch,
     Sequences,
     batch_of_form,
@@ -28,8 +28,8 @@ from generators.wyckoff.objective import (
     fit_buffers,
     log_likelihood,
 )
-from generators.wyckoff.sequence import DrawSettings, WyckoffModel, sane_crystal
-from generators.wyckoff.training import WyckoffTask
+from redoxa.generators.wyckoff.sequence import DrawSettings, WyckoffModel, sane_crystal
+from redoxa.generators.wyckoff.training import WyckoffTask
 from tests.unit.generators.conftest import TINY_SEQUENCE
 
 ROOT = Path(__file__).parents[4]
@@ -233,9 +233,9 @@ class Block:
 sys.meta_path.insert(0, Block())
 from functools import partial
 from pathlib import Path
-from generators.training.loop import TrainConfig, train
-from generators.wyckoff.network import SequenceConfig
-from generators.wyckoff.training import WyckoffTask
+from redoxa.generators.training.loop import TrainConfig, train
+from redoxa.generators.wyckoff.network import SequenceConfig
+from redoxa.generators.wyckoff.training import WyckoffTask
 task = partial(WyckoffTask, Path({str(tiny_sequences)!r}), SequenceConfig(width=8, layers=1, heads=1, components=2, own=2))
 train(task, TrainConfig(Path({str(tmp_path)!r}), steps=2, save_every=2))
 print('trained')

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data.io import cif_text, write_extxyz
-from data.structures import primitive
-from generators.evaluate import reference_set
-from generators.evaluate.catalogue import metrics
+from redoxa.data.io import cif_text, write_extxyz
+from redoxa.data.structures import primitive
+from redoxa.generators.evaluate import reference_set
+from redoxa.generators.evaluate.catalogue import metrics
 from tests.unit.generators.evaluate.crystals import caesium_chloride, rocksalt, shaken, zincblende
 from tests.unit.pipeline.test_cli import run
 
@@ -122,7 +122,7 @@ def test_the_same_samples_again_without_sampling(capsys: pytest.CaptureFixture[s
     args = ("evaluate", "substitution", "-n", "5", "--out", "out", "--json")
     first = json.loads(run(capsys, *args)[1])
     monkeypatch.setattr(
-        "generators.exchange.substitution.SubstitutionGenerator.sample", None
+        "redoxa.generators.exchange.substitution.SubstitutionGenerator.sample", None
     )  # would be an error to call
     again = json.loads(run(capsys, *args)[1])
     assert again["sources"] == first["sources"]

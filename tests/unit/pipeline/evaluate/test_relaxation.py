@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.records import Crystal
-from data.reference import Reference, ReferenceEntry
-from data.tables import KnownMaterials
-from generators.evaluate.table import Sample
-from pipeline.evaluate import relaxation
-from pipeline.evaluate.relaxation import FILE, Outcome, relax_all, rmsd_A
-from pipeline.evaluate.stability import relaxed_rows, stability_values
-from screening.pool import InlinePool
-from screening.relax import Relaxation
-from screening.stability import Hulls
+from redoxa.data.records import Crystal
+from redoxa.data.reference import Reference, ReferenceEntry
+from redoxa.data.tables import KnownMaterials
+from redoxa.generators.evaluate.table import Sample
+from redoxa.pipeline.evaluate import relaxation
+from redoxa.pipeline.evaluate.relaxation import FILE, Outcome, relax_all, rmsd_A
+from redoxa.pipeline.evaluate.stability import relaxed_rows, stability_values
+from redoxa.screening.pool import InlinePool
+from redoxa.screening.relax import Relaxation
+from redoxa.screening.stability import Hulls
 from tests.unit.generators.evaluate.crystals import caesium_chloride, rocksalt, shaken
 
 LI, F, NA, CL, AC = 3, 9, 11, 17, 89
