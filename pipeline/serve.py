@@ -11,10 +11,12 @@ from __future__ import annotations
 import asyncio
 import importlib.metadata
 import multiprocessing
+import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -47,7 +49,7 @@ from redoxa.pipeline.watchdog import Watchdog, everything
 LOOK_S = 10.0
 """Time between two looks at what runs and waits."""
 
-WATCHDOG_S = 60.0
+WATCHDOG_S = 30.0
 """Time between two looks at what is wrong."""
 
 BEGUN_S = 60.0
@@ -55,6 +57,9 @@ BEGUN_S = 60.0
 
 AGAIN_S = 900.0
 """After so long a run is made again for what the last one has left as it was (a share that was away, a fault)."""
+
+AWAY = 3
+"""Looks in vain after which somebody is told."""
 
 PATIENCE = 30
 """Looks in vain after which the server is given up: five minutes."""
@@ -84,11 +89,15 @@ def serve(where: str, specs: Sequence[CampaignSpec], tell: Callable[[str, Sequen
     )
     watch.look()
     over = threading.Event()
-    watchdog = Watchdog(partial(_trouble, where, specs), tell)
+    watchdog = Watchdog(partial(_trouble, where, specs, watch), tell)
     for look, every_s in ((watch.look, LOOK_S), (watchdog.look, WATCHDOG_S)):
         threading.Thread(target=_again, args=(look, every_s, over), daemon=True).start()
     try:
-        asyncio.run(_until_told(runner, watch))
+        with (
+            open(os.devnull, "w") as nothing,
+            redirect_stdout(nothing),
+        ):  # Prefect prints a traceback of lost answers
+            asyncio.run(_until_told(runner, watch))
     finally:
         over.set()
         watch.to_do = {}
@@ -125,11 +134,12 @@ def _again(look: Callable[[], None], every_s: float, over: threading.Event) -> N
         look()
 
 
-def _trouble(where: str, specs: Sequence[CampaignSpec]) -> list[str]:
-    """What somebody should look at, as the store says now."""
+def _trouble(where: str, specs: Sequence[CampaignSpec], watch: Watch) -> list[str]:
+    """What somebody should look at, as the store and the looks at Prefect's server say now."""
+    away = ["Prefect's server does not answer; it is asked again and again"] if watch.in_vain >= AWAY else []
     sessions = [Session(where, spec) for spec in specs]
     try:
-        return everything(sessions, datetime.now(UTC))
+        return away + everything(sessions, datetime.now(UTC))
     finally:
         for session in sessions:
             session.close()

@@ -136,6 +136,10 @@ def test_six_ticks_are_six_rounds(postgres: str, postgres_server: str, tmp_path:
         night.end()
     rounds = [f"round {i} of {ROUNDS} is complete" for i in range(1, ROUNDS)]
     assert said[:-1] == [*rounds, f"all {ROUNDS} rounds are complete"]
+    log = (disturbed / "serve.txt").read_text()
+    assert "somebody should look: Prefect's server does not answer" in log
+    assert "Traceback" not in log
+    assert "ERROR" not in log
     assert no_orphans(disturbed)
     assert contents(postgres) == contents(undisturbed / "runs" / "redoxa.db")
 
