@@ -27,4 +27,4 @@ def pareto_url(report: str) -> str | None:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH:g}" height="{HEIGHT:g}" {found[1]}>'
         f"<style>{escape(style)} svg.plot {{ background: var(--surface); }}</style>{found[2]}</svg>"
     )
-    return f"redoxa.data:image/svg+xml;base64,{b64encode(svg.encode()).decode()}"
+    return f"data:image/svg+xml;base64,{b64encode(svg.encode()).decode()}"

@@ -246,7 +246,7 @@ def test_packing_is_reversible_and_repeatable() -> None:
 def test_names_of_files_are_safe() -> None:
     assert file_stem('../../etc/"pass<wd>') == "etc_pass_wd"
     assert file_stem("…") == "file"
-    assert data_uri('a "b"\n', "text/plain") == "redoxa.data:text/plain;charset=utf-8,a%20%22b%22%0A"
+    assert data_uri('a "b"\n', "text/plain") == "data:text/plain;charset=utf-8,a%20%22b%22%0A"
 
 
 def test_size_with_five_hundred_candidates() -> None:
