@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from redoxa.data.whole import whole
-from redoxa.screening.usable_share import known_capacities, leave_families_out
+from redoxa.screening.physics.usable_share import known_capacities, leave_families_out
 
 FORMER_SIGMA = 0.10
 """Relative, of a theoretical capacity, before shares were learned."""

@@ -19,16 +19,16 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.voltages import OTHERS, measured_rows
-from redoxa.data.prototypes import load_prototypes, prototype
 from redoxa.data.records import Candidate, Origin
-from redoxa.data.reference import load_reference
+from redoxa.data.tables.prototypes import load_prototypes, prototype
+from redoxa.data.tables.reference import load_reference
 from redoxa.data.whole import whole
-from redoxa.screening.calibration import leave_families_out, shipped_calibration
 from redoxa.screening.funnel import Context, screen
-from redoxa.screening.known_electrodes import compute_known
+from redoxa.screening.physics.calibration import leave_families_out, shipped_calibration
+from redoxa.screening.physics.usable_share import known_capacities
+from redoxa.screening.physics.usable_share import leave_families_out as capacities_left_out
 from redoxa.screening.settings import ScreenSettings
-from redoxa.screening.usable_share import known_capacities
-from redoxa.screening.usable_share import leave_families_out as capacities_left_out
+from redoxa.screening.tables.known_electrodes import compute_known
 
 VOLUMES = {
     "olivine LiFePO4": (0.073, "Padhi, J. Electrochem. Soc. 144, 1188 (1997): -6.8 % on charge"),

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from redoxa.data.reference import formula_elements
+from redoxa.data.tables.reference import formula_elements
 
 NEAR_HULL_eV_per_atom = 0.1
 WORST = 5

@@ -19,11 +19,11 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from redoxa.data.datasets import shared_dir
 from redoxa.data.fingerprint import SAME, SAME_UNRELAXED, distance, fingerprint
 from redoxa.data.records import Crystal
 from redoxa.data.structures import to_structure
-from redoxa.screening.reference_tasks import dataset_tasks
+from redoxa.data.tables.datasets import shared_dir
+from redoxa.screening.tables.tasks import dataset_tasks
 
 MATCH_LIMIT_S = 5
 """Longest time for one StructureMatcher comparison; pairs beyond it are left out."""

@@ -25,12 +25,12 @@ import torch
 from ase.data import atomic_numbers
 
 from redoxa.data.chemistry import is_charge_balanced
-from redoxa.data.datasets import prepare, shared_dir
 from redoxa.data.fingerprint import fingerprint, spacegroup
 from redoxa.data.records import Crystal
-from redoxa.data.reference import load_reference
 from redoxa.data.registry import load as load_kind
-from redoxa.data.tables import load_known_materials
+from redoxa.data.tables.datasets import prepare, shared_dir
+from redoxa.data.tables.known_materials import load_known_materials
+from redoxa.data.tables.reference import load_reference
 from redoxa.generators import GENERATORS
 from redoxa.generators.base import Condition, Generator
 from redoxa.generators.evaluate.matching import compare, match_values
@@ -43,7 +43,7 @@ from redoxa.generators.noise.from_noise import NoiseSettings
 from redoxa.pipeline.evaluate.relaxation import relax_all
 from redoxa.pipeline.evaluate.stability import relaxed_rows, stability_values
 from redoxa.pipeline.evaluate.truths import read_truths
-from redoxa.screening.stability import Hulls
+from redoxa.screening.properties.stability import Hulls
 
 METALS = "Fe Mn Co Ni V Ti"
 ANIONS = "P O F S"

@@ -24,17 +24,17 @@ from cyclopts import App
 from redoxa.data.errors import PotentialError, StructureError
 from redoxa.data.records import Crystal
 from redoxa.data.shipped import shipped
-from redoxa.data.symmetric import SymmetricCrystal, symmetric
-from redoxa.data.wyckoff import Floats
+from redoxa.data.symmetry.symmetric import SymmetricCrystal, symmetric
+from redoxa.data.symmetry.wyckoff import Floats
 from redoxa.generators.base import Condition
 from redoxa.generators.geometry.flow import GeometryNetwork, flow, load_geometry
 from redoxa.generators.geometry.free_space import FreeState, place
 from redoxa.generators.geometry.training import GeometryTask, displacement_of
 from redoxa.generators.orbits.generator import OrbitsGenerator
 from redoxa.generators.training.batches import batches_by_size
-from redoxa.screening.potential import Potential, load_potential
-from redoxa.screening.relax import relax
-from redoxa.screening.symmetric_relax import relax_symmetric
+from redoxa.screening.compute.relax import relax
+from redoxa.screening.compute.symmetric_relax import relax_symmetric
+from redoxa.screening.potentials.base import Potential, load_potential
 
 app = App()
 

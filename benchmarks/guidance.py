@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from redoxa.data.datasets import LABELS, CrystalData, load
+from redoxa.data.tables.datasets import LABELS, CrystalData, load
 from redoxa.generators.base import Condition, Target
 from redoxa.generators.graph import N_TYPES
 from redoxa.generators.noise.diffusion import DiffusionGenerator

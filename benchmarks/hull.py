@@ -24,18 +24,18 @@ from pathlib import Path
 
 import numpy as np
 
-from redoxa.data.datasets import shared_dir
 from redoxa.data.errors import InputError
 from redoxa.data.records import Crystal, reduced_formula
-from redoxa.data.reference import Reference, ReferenceEntry, formula_elements, load_reference
-from redoxa.screening.conversion import convert
-from redoxa.screening.electrolyte import window
-from redoxa.screening.furnace import EV_PER_KJ_MOL, BOLTZMANN_eV_K
-from redoxa.screening.oxygen import AIR_ATM, LAST_K, oxygen_release, release_temperature_K
-from redoxa.screening.potential import load_potential
-from redoxa.screening.reference_check import SYSTEMS
-from redoxa.screening.reference_hull import Competitors, agreement, formula_atoms
-from redoxa.screening.stability import Hulls
+from redoxa.data.tables.datasets import shared_dir
+from redoxa.data.tables.reference import Reference, ReferenceEntry, formula_elements, load_reference
+from redoxa.screening.physics.furnace import EV_PER_KJ_MOL, BOLTZMANN_eV_K
+from redoxa.screening.physics.hull_energy import Competitors, agreement, formula_atoms
+from redoxa.screening.potentials.base import load_potential
+from redoxa.screening.properties.conversion import convert
+from redoxa.screening.properties.electrolyte import window
+from redoxa.screening.properties.oxygen import AIR_ATM, LAST_K, oxygen_release, release_temperature_K
+from redoxa.screening.properties.stability import Hulls
+from redoxa.screening.tables.check import SYSTEMS
 
 SEED = 20261126
 TABLES = ("mp_structures.parquet", "mp20_train_compositions.parquet")

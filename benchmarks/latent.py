@@ -17,7 +17,7 @@ from cyclopts import run
 
 from benchmarks.wyckoff import DISCRETE, bare, decorated, template_at
 from redoxa.data.crystal import CrystalBatch
-from redoxa.data.sequences import SequenceData, load_sequences
+from redoxa.data.symmetry.sequences import SequenceData, load_sequences
 from redoxa.generators.base import Condition, Target
 from redoxa.generators.vae.crystal_graph import graphs_of, joined
 from redoxa.generators.vae.electrodes import electrodes_for, on_scale

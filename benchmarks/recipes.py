@@ -23,11 +23,11 @@ from redoxa.data.records import Crystal, Estimate, WorkingIon, reduced_formula
 from redoxa.data.registry import load
 from redoxa.data.whole import whole
 from redoxa.generators import GENERATORS as KINDS
-from redoxa.pipeline.campaign import Chemistry
-from redoxa.pipeline.generate import Request
-from redoxa.pipeline.sampling import drawn
-from redoxa.robotics.recipe import plan_recipe
-from redoxa.robotics.safety import check
+from redoxa.pipeline.campaign.spec import Chemistry
+from redoxa.pipeline.tasks.generate import Request
+from redoxa.pipeline.tasks.sampling import drawn
+from redoxa.robotics.planning.recipe import plan_recipe
+from redoxa.robotics.safety.check import check
 
 GENERATORS = ("template", "substitution", "orbits", "vae", "flow")
 IONS: tuple[WorkingIon, ...] = ("Li", "Na", "K", "Mg", "Ca", "Zn")

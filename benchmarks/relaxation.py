@@ -26,9 +26,9 @@ from pathlib import Path
 
 import numpy as np
 
-from redoxa.data.datasets import shared_dir
-from redoxa.data.prototypes import load_prototypes
 from redoxa.data.records import Crystal
+from redoxa.data.tables.datasets import shared_dir
+from redoxa.data.tables.prototypes import load_prototypes
 from redoxa.data.whole import whole
 
 FMAX_eV_A = 0.05
@@ -112,8 +112,8 @@ def has_matcalc(python: str) -> bool:
 
 def ours(crystals: Sequence[Crystal], workers: int) -> Timing:
     """The relaxation workers of the screening, warm."""
-    from redoxa.screening.pool import WorkerPool
-    from redoxa.screening.relax import RelaxSettings
+    from redoxa.screening.compute.pool import WorkerPool
+    from redoxa.screening.compute.relax import RelaxSettings
 
     settings = RelaxSettings(fmax_eV_A=FMAX_eV_A, max_steps=STEPS)
     started = time.perf_counter()
@@ -137,7 +137,7 @@ def pass_seconds(crystal: Crystal) -> float:
     import torch
 
     torch.set_num_threads(1)
-    from redoxa.screening.chgnet import edge_index, load_network
+    from redoxa.screening.potentials.chgnet import edge_index, load_network
 
     network = load_network("0.3.0")
     numbers, frac, lattice = (np.array(x) for x in (crystal.numbers, crystal.frac_coords, crystal.lattice_A))

@@ -18,10 +18,10 @@ from pathlib import Path
 from redoxa.generators.evaluate.values import share
 from redoxa.generators.orbits.self_training import FineTuning
 from redoxa.pipeline.evaluate.relaxation import relax_all
-from redoxa.pipeline.generate import Request
-from redoxa.pipeline.self_training import Outcome, Plan, self_train
-from redoxa.pipeline.self_training_files import print_rounds, write_outcome
-from redoxa.pipeline.self_training_rows import Found
+from redoxa.pipeline.self_training.files import print_rounds, write_outcome
+from redoxa.pipeline.self_training.loop import Outcome, Plan, self_train
+from redoxa.pipeline.self_training.rows import Found
+from redoxa.pipeline.tasks.generate import Request
 
 ELEMENTS = "Li,Fe,Mn,Co,Ni,V,Ti,P,O,F,S"
 

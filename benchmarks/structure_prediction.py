@@ -20,10 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
-from redoxa.data.datasets import shared_dir, split_by_formula
 from redoxa.data.fingerprint import SAME_UNRELAXED, distance, fingerprint
 from redoxa.data.records import Crystal
-from redoxa.data.skeletons import load_templates, write_templates
+from redoxa.data.symmetry.skeletons import load_templates, write_templates
+from redoxa.data.tables.datasets import shared_dir, split_by_formula
 from redoxa.generators.base import Generator
 from redoxa.generators.evaluate.answers import ask
 from redoxa.generators.evaluate.matching import Prediction, compare, match_values
@@ -31,9 +31,9 @@ from redoxa.generators.exchange.template import TemplateGenerator
 from redoxa.generators.orbits.generator import OrbitsGenerator
 from redoxa.generators.orbits.judge_training import JudgeConfig
 from redoxa.generators.orbits.training import decorator_config, train_orbits
-from redoxa.pipeline.relaxer import SymmetricRelaxer
-from redoxa.screening.pool import available_cores
-from redoxa.screening.reference_tasks import dataset_tasks
+from redoxa.pipeline.tasks.relaxer import SymmetricRelaxer
+from redoxa.screening.compute.pool import available_cores
+from redoxa.screening.tables.tasks import dataset_tasks
 
 ANSWERS = 5
 

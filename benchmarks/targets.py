@@ -14,15 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
-from redoxa.data.reference import load_reference
-from redoxa.data.symmetric import symmetric
-from redoxa.data.tables import load_known_materials
+from redoxa.data.symmetry.symmetric import symmetric
+from redoxa.data.tables.known_materials import load_known_materials
+from redoxa.data.tables.reference import load_reference
 from redoxa.generators.evaluate.values import median, share
 from redoxa.generators.orbits.generator import OrbitsGenerator
 from redoxa.pipeline.evaluate.relaxation import relax_all
-from redoxa.pipeline.generate import Request
-from redoxa.pipeline.self_training_rows import Judge, entropy
-from redoxa.screening.stability import Hulls
+from redoxa.pipeline.self_training.rows import Judge, entropy
+from redoxa.pipeline.tasks.generate import Request
+from redoxa.screening.properties.stability import Hulls
 
 ELEMENTS = "Li,Fe,Mn,Co,Ni,V,Ti,P,O,F,S"
 

@@ -22,10 +22,10 @@ import torch
 from generation import condition_for, held_out_file
 from torch.utils.flop_counter import FlopCounterMode
 
-from redoxa.data.datasets import load
 from redoxa.data.registry import load as load_kind
-from redoxa.data.sequences import prepare_sequences
-from redoxa.data.skeletons import load_templates
+from redoxa.data.symmetry.sequences import prepare_sequences
+from redoxa.data.symmetry.skeletons import load_templates
+from redoxa.data.tables.datasets import load
 from redoxa.generators import GENERATORS
 from redoxa.generators.noise.from_noise import FromNoise
 from redoxa.generators.noise.training import NoiseTask

@@ -25,20 +25,20 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from redoxa.data.chemistry import removable_ions
-from redoxa.data.datasets import shared_dir
-from redoxa.data.prototypes import Prototype, load_prototypes
 from redoxa.data.records import Crystal
-from redoxa.data.reference import load_reference
+from redoxa.data.tables.datasets import shared_dir
+from redoxa.data.tables.prototypes import Prototype, load_prototypes
+from redoxa.data.tables.reference import load_reference
 from redoxa.data.whole import whole
-from redoxa.screening.calibration import (
+from redoxa.screening.gates.topotaxy import same_host
+from redoxa.screening.physics.calibration import (
     Anchor,
     VoltageCalibration,
     leave_families_out,
     second_metals_eV,
     shipped_calibration,
 )
-from redoxa.screening.known_electrodes import KnownElectrode, anchor, compute_known, measured_voltages_V
-from redoxa.screening.topotaxy import same_host
+from redoxa.screening.tables.known_electrodes import KnownElectrode, anchor, compute_known, measured_voltages_V
 
 OTHERS = {
     "olivine LiFePO4": (3.43, "Padhi, J. Electrochem. Soc. 144, 1188 (1997)"),

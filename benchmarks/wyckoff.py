@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from cyclopts import run
 
-from redoxa.data.sequences import SequenceData, load_sequences
-from redoxa.data.skeletons import Template, template_of
-from redoxa.data.symmetric import Orbit, SymmetricCrystal
+from redoxa.data.symmetry.sequences import SequenceData, load_sequences
+from redoxa.data.symmetry.skeletons import Template, template_of
+from redoxa.data.symmetry.symmetric import Orbit, SymmetricCrystal
 from redoxa.generators.wyckoff.grammar import Draft, Wish
 from redoxa.generators.wyckoff.objective import Sequences, context_for, log_likelihood
 from redoxa.generators.wyckoff.sequence import WyckoffModel, sane_crystal

@@ -99,7 +99,7 @@ class RouteChoice(Record):
 
 
 class Synthesis(Record):
-    """A solid-state synthesis of the discharged phase; `robotics.wording` writes the reaction and the warnings."""
+    """A solid-state synthesis of the discharged phase; `planning.wording` writes reaction and warnings."""
 
     target_formula: Formula
     target_mass_g: float = Field(gt=0)
@@ -217,7 +217,7 @@ _EARLIER = (
 CapacityDefinition = Annotated[str, Field(pattern=f"^({'|'.join(_CAPACITY)})$")]
 WindowSource = Annotated[str, Field(pattern=f"^({'|'.join(_WINDOW)})$")]
 CyclerNote = Annotated[str, Field(pattern=f"^({_HEAVIER})?(; )?({_EARLIER})?$")]
-"""Sentences of `robotics.window` and `robotics.currents`, with their numbers: these texts too are only our own."""
+"""Sentences of `planning.window` and `planning.currents`, with their numbers: these texts too are only our own."""
 
 
 class Cycling(Record):

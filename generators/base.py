@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from redoxa.data.crystal import CrystalBatch
     from redoxa.data.records import Crystal
-    from redoxa.data.symmetric import SymmetricCrystal
+    from redoxa.data.symmetry.symmetric import SymmetricCrystal
 
 CellContent = dict[int, int]
 """Exact content of a cell: atomic number -> count, e.g. ``{3: 4, 26: 4, 15: 4, 8: 16}``."""

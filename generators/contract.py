@@ -12,8 +12,8 @@ from redoxa.data.crystal import CrystalBatch
 from redoxa.data.errors import StructureError
 from redoxa.data.fingerprint import distance, fingerprint, spacegroup
 from redoxa.data.records import Crystal
-from redoxa.data.skeletons import template_of
-from redoxa.data.symmetric import symmetric
+from redoxa.data.symmetry.skeletons import template_of
+from redoxa.data.symmetry.symmetric import symmetric
 from redoxa.generators.base import Condition, Generator
 
 OTHER, MOVED = 0.2, 0.3

@@ -1,5 +1,5 @@
 """`python -m redoxa`: the command, where it is not on the path."""
 
-from redoxa.pipeline.main import main
+from redoxa.pipeline.commands.main import main
 
 main()

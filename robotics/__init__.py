@@ -5,6 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 DRIVERS: Final = {
-    "simulated": "redoxa.robotics.simulated:SimulatedLab",
-    "file_drop": "redoxa.robotics.file_drop:FileDropLab",
+    "simulated": "redoxa.robotics.drivers.simulated:SimulatedLab",
+    "file_drop": "redoxa.robotics.drivers.file_drop:FileDropLab",
 }

@@ -13,20 +13,20 @@ from redoxa.data.records import LOST, Candidate, Crystal, Reason, ScreeningResul
 from redoxa.data.registry import load
 from redoxa.screening import GATES, PROPERTIES
 from redoxa.screening.base import Findings, Gate, Needs, Subject, Surroundings
-from redoxa.screening.calibration import SECOND_MODEL
-from redoxa.screening.dispersion import DispersionSettings
-from redoxa.screening.insertion import fillings
-from redoxa.screening.jobs import Settings
-from redoxa.screening.jobs import Subject as Work
-from redoxa.screening.layers import APART, loose_parts
-from redoxa.screening.migration import Migration
+from redoxa.screening.compute.jobs import Settings
+from redoxa.screening.compute.jobs import Subject as Work
+from redoxa.screening.compute.point import PointSettings, SinglePoint
+from redoxa.screening.compute.pool import Finished
+from redoxa.screening.compute.relax import Relaxation, RelaxSettings
+from redoxa.screening.ions.insertion import fillings
+from redoxa.screening.ions.layers import APART, loose_parts
+from redoxa.screening.ions.removal import ion_sites, remove_ions, supercell, without
 from redoxa.screening.mobility.barrier import Barrier, BarrierSettings
 from redoxa.screening.mobility.hop_cell import make_hop
 from redoxa.screening.mobility.hops import hop_kinds
-from redoxa.screening.point import PointSettings, SinglePoint
-from redoxa.screening.pool import Finished
-from redoxa.screening.relax import Relaxation, RelaxSettings
-from redoxa.screening.removal import ion_sites, remove_ions, supercell, without
+from redoxa.screening.physics.calibration import SECOND_MODEL
+from redoxa.screening.potentials.dispersion import DispersionSettings
+from redoxa.screening.properties.migration import Migration
 
 FILLINGS = 3
 """Ways to fill an empty host that are relaxed at least; electrostatics alone does not know the best hole."""

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 from redoxa.data.records import Candidate, Crystal, Estimate, MigrationPath, Reason, Verdict, VoltageStep
 
 if TYPE_CHECKING:
-    from redoxa.data.reference import Coverage, ReferenceEntry
-    from redoxa.data.tables import KnownMatch
-    from redoxa.screening.calibration import VoltageCalibration
-    from redoxa.screening.jobs import AnyOutcome, Outcome
-    from redoxa.screening.migration import Migration
-    from redoxa.screening.novelty import DuplicateIndex
-    from redoxa.screening.relax import Relaxation
+    from redoxa.data.tables.known_materials import KnownMatch
+    from redoxa.data.tables.reference import Coverage, ReferenceEntry
+    from redoxa.screening.compute.jobs import AnyOutcome, Outcome
+    from redoxa.screening.compute.relax import Relaxation
+    from redoxa.screening.gates.novelty import DuplicateIndex
+    from redoxa.screening.physics.calibration import VoltageCalibration
+    from redoxa.screening.properties.migration import Migration
+    from redoxa.screening.properties.stability import Hulls
     from redoxa.screening.settings import ScreenSettings
-    from redoxa.screening.stability import Hulls
 
 ROLES = ("discharged", "charged")
 
@@ -42,7 +42,7 @@ class Needs(IntEnum):
 
 
 class KnownMaterialsTable(Protocol):
-    """Published materials (`data.tables.KnownMaterials`)."""
+    """Published materials (`data.tables.known_materials.KnownMaterials`)."""
 
     def nearest(self, crystal: Crystal, tolerance: float = ...) -> KnownMatch | None:
         """The known material nearest to a crystal; None where not even its formula is known."""
@@ -50,7 +50,7 @@ class KnownMaterialsTable(Protocol):
 
 
 class ReferenceTable(Protocol):
-    """Energies of competing phases on one scale (`data.reference.Reference`)."""
+    """Energies of competing phases on one scale (`data.tables.reference.Reference`)."""
 
     scale: str
 

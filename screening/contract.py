@@ -10,7 +10,7 @@ import numpy as np
 
 from redoxa.data.records import Crystal, Verdict
 from redoxa.screening.base import Findings, Gate, Needs, Subject, Surroundings
-from redoxa.screening.potential import PointResult, Potential
+from redoxa.screening.potentials.base import PointResult, Potential
 
 PLAN = ("supercells", "n_removed", "inserts", "converts", "anion_redox")
 """What the redox gate, and it alone, writes into the subject."""

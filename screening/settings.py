@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from redoxa.data.errors import suggest
 from redoxa.data.records import content_hash
 from redoxa.screening import PROPERTIES
-from redoxa.screening.potential_names import POTENTIALS
+from redoxa.screening.potentials.names import POTENTIALS
 
 METHOD_VERSION: Final = 3
 """Raised whenever the screening would give other numbers for the same settings; enters `settings_hash`."""

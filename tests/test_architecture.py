@@ -64,32 +64,32 @@ def test_a_users_own_files_stand_in_for_none_of_ours(tmp_path: Path) -> None:
         (tmp_path / f"{name}.py").write_text("raise SystemExit('the file of the user')\n")
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text("raise SystemExit('the folder of the user')\n")
-    code = "import redoxa.pipeline.stages, redoxa.robotics.service, redoxa.screening.funnel"
+    code = "import redoxa.pipeline.campaign.stages, redoxa.robotics.queue.service, redoxa.screening.funnel"
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
 
 
 LIGHT = [
     "redoxa.data.records",
     "redoxa.data.lab",
-    "redoxa.data.store",
-    "redoxa.data.reference",
+    "redoxa.data.storage.store",
+    "redoxa.data.tables.reference",
     "redoxa.robotics",
     "redoxa.robotics.base",
-    "redoxa.robotics.queue",
-    "redoxa.robotics.safety",
-    "redoxa.robotics.recipe",
-    "redoxa.robotics.simulated",
-    "redoxa.robotics.file_drop",
+    "redoxa.robotics.queue.queue",
+    "redoxa.robotics.safety.check",
+    "redoxa.robotics.planning.recipe",
+    "redoxa.robotics.drivers.simulated",
+    "redoxa.robotics.drivers.file_drop",
     "redoxa.generators.exchange.substitution",
     "redoxa.generators.exchange.template",
     "redoxa.screening.settings",
-    "redoxa.pipeline.cli",
-    "redoxa.pipeline.cli_lab",
-    "redoxa.pipeline.cli_queue",
-    "redoxa.pipeline.cli_results",
-    "redoxa.pipeline.campaign",
-    "redoxa.pipeline.generate",
-    "redoxa.pipeline.report.build",
+    "redoxa.pipeline.commands.app",
+    "redoxa.pipeline.commands.lab",
+    "redoxa.pipeline.commands.queue",
+    "redoxa.pipeline.commands.results",
+    "redoxa.pipeline.campaign.spec",
+    "redoxa.pipeline.tasks.generate",
+    "redoxa.pipeline.pages.campaign.build",
 ]
 
 

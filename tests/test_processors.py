@@ -19,21 +19,21 @@ NARROW = "AVX512F AVX512CD AVX512_SKX AVX512_CLX AVX512_CNL AVX512_ICL AVX512_SP
 
 FINGERPRINTS = """
 from redoxa.data.fingerprint import fingerprint
-from redoxa.data.prototypes import build_crystal, load_prototypes
+from redoxa.data.tables.prototypes import build_crystal, load_prototypes
 crystals = [p.crystal for p in load_prototypes()]
 crystals += [build_crystal("P4_2/mnm", (4.593, 4.593, 2.959, 90, 90, 90), ["Ti", "O"], [(0, 0, 0), (0.305, 0.305, 0)])[0]]
 print(json.dumps([x for c in crystals for x in fingerprint(c).vector.tolist()]))
 """
 
 ELECTRODES = """
-from redoxa.data.prototypes import prototype
-from redoxa.screening.removal import ion_sites, supercell, without
+from redoxa.data.tables.prototypes import prototype
+from redoxa.screening.ions.removal import ion_sites, supercell, without
 names = ["O3 LiCoO2", "P2 NaCoO2", "chain Li2CuO2", "layered LiTiS2", "spinel LiMn2O4", "chain Ca3Co2O6"]
 hosts = [(prototype(name).crystal, prototype(name).working_ion) for name in names]
 """
 
 ORDERINGS = """
-from redoxa.screening import orderings
+from redoxa.screening.ions import orderings
 for enumerated in (20_000, 0):  # all of them, then annealing
     orderings.MAX_ENUMERATED = enumerated
     cells = [(supercell(crystal, 4 if crystal.n_atoms < 5 else 1), ion) for crystal, ion in hosts]
@@ -43,7 +43,7 @@ for enumerated in (20_000, 0):  # all of them, then annealing
 """
 
 EMPTY_SITES = """
-from redoxa.screening.empty_sites import empty_sites
+from redoxa.screening.ions.empty_sites import empty_sites
 found = [s for crystal, ion in hosts for s in empty_sites(without(crystal, ion_sites(crystal, ion)), ion)]
 print(json.dumps([x for s in found for x in (*s.frac, s.orbit, s.clearance_A, s.bond_valence)]))
 """
@@ -62,8 +62,8 @@ print(json.dumps([x for matrix in found for x in matrix.ravel().tolist()]))
 
 SELECTION = """
 from redoxa.data.records import Estimate, ScreeningResult, Verdict
-from redoxa.pipeline.campaign import Select
-from redoxa.pipeline.select import choose, score
+from redoxa.pipeline.campaign.spec import Select
+from redoxa.pipeline.campaign.select import choose, score
 from redoxa.screening.settings import Range
 values = 3.0 + np.random.default_rng(0).integers(1, 4, (200, 2)) / 3 * np.array([0.1, 0.7])  # many are equal
 values = [[np.dot(np.full(24, v / 24), np.ones(24)) for v in row] for row in values]  # sums round differently

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from redoxa.pipeline.cli import app
-from redoxa.pipeline.spec_file import read_spec
+from redoxa.pipeline.campaign.spec_file import read_spec
+from redoxa.pipeline.commands.app import app
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()

@@ -17,7 +17,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, InterfaceError, NoSuchModuleError, OperationalError
 
 from redoxa.data.errors import LostStoreError, StoreError, UnusableStoreError
-from redoxa.data.patience import Result, persist
+from redoxa.data.storage.patience import Result, persist
 
 HEAD = "0003"
 """Newest revision in `data/migrations/versions`; a test holds it against the folder."""

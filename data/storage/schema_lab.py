@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import JSON, Boolean, Column, DateTime, Float, ForeignKey, Index, Integer, String, Table, Text
 
-from redoxa.data.schema import metadata
+from redoxa.data.storage.schema import metadata
 
 requests = Table(
     "requests",

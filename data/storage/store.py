@@ -2,7 +2,7 @@
 
 Every write is one transaction that either happened whole or did not. Writing the same thing twice changes nothing.
 Any number of processes may read; writers wait for one another (SQLite) or run side by side (PostgreSQL).
-Reads and writes outlive a server that restarts and connections that drop (`data.database.in_transaction`): each is
+Reads and writes outlive a server that restarts and connections that drop (`database.in_transaction`): each is
 keyed, so that writing again where a COMMIT got no answer changes nothing.
 """
 
@@ -19,9 +19,9 @@ from sqlalchemy import Connection, Engine, Select, and_, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.schema import Table
 
-from redoxa.data import schema as s
-from redoxa.data.database import aware, in_transaction, open_engine, reading
 from redoxa.data.records import Candidate, Crystal, Origin, ScreeningResult, content_hash
+from redoxa.data.storage import schema as s
+from redoxa.data.storage.database import aware, in_transaction, open_engine, reading
 
 
 def now() -> datetime:
@@ -87,7 +87,7 @@ class Store:
 
     @classmethod
     def open(cls, where: str | Path, *, create: bool = True) -> Store:
-        """Open a store by path or URL (see `data.database.open_engine`)."""
+        """Open a store by path or URL (see `data.storage.database.open_engine`)."""
         return cls(open_engine(where, create=create))
 
     def close(self) -> None:

@@ -12,8 +12,8 @@ import numpy as np
 
 from redoxa.data.errors import StructureError
 from redoxa.data.records import Crystal
-from redoxa.data.symmetric import Orbit, SymmetricCrystal, primitive_vectors, site_map
-from redoxa.data.wyckoff import Floats, first_distinct, space_group
+from redoxa.data.symmetry.symmetric import Orbit, SymmetricCrystal, primitive_vectors, site_map
+from redoxa.data.symmetry.wyckoff import Floats, first_distinct, space_group
 
 _STEP = 1e-5
 """For derivatives of the cell by central differences: exact to about 1e-10."""

@@ -16,8 +16,8 @@ from functools import cache, lru_cache
 
 import numpy as np
 
-from redoxa.data.symmetric import ANGLES, LENGTHS, Orbit, SymmetricCrystal, crystal_system, free_parameters
-from redoxa.data.wyckoff import GENERIC, GRID, Floats, Integers, SpaceGroup, WyckoffPosition, space_group
+from redoxa.data.symmetry.symmetric import ANGLES, LENGTHS, Orbit, SymmetricCrystal, crystal_system, free_parameters
+from redoxa.data.symmetry.wyckoff import GENERIC, GRID, Floats, Integers, SpaceGroup, WyckoffPosition, space_group
 
 Metric = tuple[tuple[float, ...], ...]
 

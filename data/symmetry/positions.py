@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from redoxa.data.symmetric import SymmetricCrystal
-    from redoxa.data.wyckoff import SpaceGroup, WyckoffPosition
+    from redoxa.data.symmetry.symmetric import SymmetricCrystal
+    from redoxa.data.symmetry.wyckoff import SpaceGroup, WyckoffPosition
 
 Integers = npt.NDArray[np.int64]
 
@@ -70,8 +70,8 @@ def _place(letter: str) -> int:
 @cache
 def position_table() -> PositionTable:
     """The table, worked out from spglib's operations (1 s, once a process)."""
-    from redoxa.data.symmetric import ANGLES, LENGTHS, crystal_system
-    from redoxa.data.wyckoff import centring, space_group
+    from redoxa.data.symmetry.symmetric import ANGLES, LENGTHS, crystal_system
+    from redoxa.data.symmetry.wyckoff import centring, space_group
 
     first, atoms, free, features = [0, 0], [], [], []
     for number in range(1, N_GROUPS + 1):

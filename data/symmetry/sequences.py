@@ -19,12 +19,12 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from redoxa.data.datasets import CrystalData
 from redoxa.data.errors import InputError, StructureError
-from redoxa.data.positions import Integers, PositionTable, free_cell, position_table
+from redoxa.data.symmetry.positions import Integers, PositionTable, free_cell, position_table
+from redoxa.data.tables.datasets import CrystalData
 
 if TYPE_CHECKING:
-    from redoxa.data.symmetric import SymmetricCrystal
+    from redoxa.data.symmetry.symmetric import SymmetricCrystal
 
 Floats32 = npt.NDArray[np.float32]
 
@@ -93,7 +93,7 @@ def prepare_sequences(data: CrystalData, out: Path, seed: int = 0, on_step: OnSt
     Crystals without a symmetric form are left out.
 
     Args:
-        data: see `data.datasets.prepare`.
+        data: see `data.tables.datasets.prepare`.
         out: file to write (safetensors).
         seed: of the choice among equal forms.
         on_step: called with how many are done, and of how many.
@@ -101,9 +101,9 @@ def prepare_sequences(data: CrystalData, out: Path, seed: int = 0, on_step: OnSt
     Raises:
         InputError: none has one.
     """
-    from redoxa.data.normaliser import canonical, equal_forms
     from redoxa.data.records import Crystal
-    from redoxa.data.symmetric import symmetric
+    from redoxa.data.symmetry.normaliser import canonical, equal_forms
+    from redoxa.data.symmetry.symmetric import symmetric
 
     rng = np.random.default_rng(seed)
     kept, forms, capacity = np.zeros(len(data), dtype=bool), [], []

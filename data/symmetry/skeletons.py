@@ -1,7 +1,7 @@
 """The library of templates: symmetric crystals as our own potential relaxes them, and how often each skeleton occurs.
 
 A *skeleton* is a space group with its occupied Wyckoff orbits and which of them bear the same element; a template is a
-skeleton with elements, free coordinates and cell. `screening.skeleton_library` computes the table that ships; it
+skeleton with elements, free coordinates and cell. `screening.tables.skeleton_library` computes the table that ships; it
 holds no source ids and no source coordinates.
 """
 
@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from redoxa.data.errors import InputError
-from redoxa.data.normaliser import relabellings
 from redoxa.data.provenance import sha256_of
 from redoxa.data.shipped import shipped
-from redoxa.data.symmetric import (
+from redoxa.data.symmetry.normaliser import relabellings
+from redoxa.data.symmetry.symmetric import (
     LENGTHS,
     Orbit,
     SymmetricCrystal,
@@ -29,7 +29,7 @@ from redoxa.data.symmetric import (
     crystal_system,
     n_cell_parameters,
 )
-from redoxa.data.wyckoff import Floats, Integers, centring, space_group
+from redoxa.data.symmetry.wyckoff import Floats, Integers, centring, space_group
 
 if TYPE_CHECKING:
     from pyarrow import Array

@@ -16,7 +16,15 @@ import numpy as np
 
 from redoxa.data.errors import StructureError
 from redoxa.data.records import Crystal
-from redoxa.data.wyckoff import GENERIC, Floats, SpaceGroup, WyckoffPosition, distinct, first_distinct, space_group
+from redoxa.data.symmetry.wyckoff import (
+    GENERIC,
+    Floats,
+    SpaceGroup,
+    WyckoffPosition,
+    distinct,
+    first_distinct,
+    space_group,
+)
 
 SITE_TOLERANCE_A = 0.02
 """How far an idealised atom may lie from the position it is assigned to (rounding, not distortion)."""

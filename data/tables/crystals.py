@@ -1,6 +1,6 @@
 """Tables of crystals, anyone's: parquet or CSV, lists flat or nested, with or without formulas and numbers of atoms.
 
-`docs/generators.md` says which columns there may be. Light on purpose, as `data.datasets` is.
+`docs/generators.md` says which columns there may be. Light on purpose, as `data.tables.datasets` is.
 """
 
 from __future__ import annotations

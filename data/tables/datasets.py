@@ -17,8 +17,8 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from redoxa.data.crystal_tables import one_name_each, read_crystal_table
 from redoxa.data.errors import InputError
+from redoxa.data.tables.crystals import one_name_each, read_crystal_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -136,7 +136,7 @@ def prepare(
     the hull are left out. The split is by formula.
 
     Args:
-        source: table (`data.crystal_tables`) with any of the columns of `LABELS`.
+        source: table (`data.tables.crystals`) with any of the columns of `LABELS`.
         out: file to write (safetensors).
         max_atoms: larger crystals are left out.
         holdout: number of crystals held out; by default see `split_by_formula`.

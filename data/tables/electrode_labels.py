@@ -1,4 +1,4 @@
-"""The table of electrode labels: what `screening.electrode_labels` finds when it takes the ions out of templates."""
+"""The table of electrode labels: what `screening.tables` finds when it takes the ions out of templates."""
 
 from __future__ import annotations
 

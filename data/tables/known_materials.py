@@ -11,8 +11,8 @@ from typing import Literal
 from redoxa.data.errors import InputError
 from redoxa.data.fingerprint import SAME, Fingerprint, distance, fingerprint
 from redoxa.data.records import Crystal
-from redoxa.data.reference import formula_elements
 from redoxa.data.shipped import shipped
+from redoxa.data.tables.reference import formula_elements
 
 SHIPPED = "known_materials.parquet"
 """The table in `data/assets` that ships with the project."""

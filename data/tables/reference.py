@@ -116,7 +116,7 @@ class Reference:
 
         Args:
             elements: the system.
-            published: formulas known to exist (`data.tables.KnownMaterials.formulas`), to count those without an
+            published: formulas known to exist (`KnownMaterials.formulas`), to count those without an
                 energy.
         """
         asked = frozenset(elements)

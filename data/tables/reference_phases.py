@@ -11,8 +11,8 @@ from pydantic import ConfigDict, Field
 
 from redoxa.data.chemistry import radius_scale
 from redoxa.data.errors import InputError
-from redoxa.data.prototypes import Site, build_crystal, primitive_lattice, read_library
 from redoxa.data.records import Crystal, Record
+from redoxa.data.tables.prototypes import Site, build_crystal, primitive_lattice, read_library
 
 PLACEHOLDERS = ("A", "M", "T", "X", "Z")
 """Site labels that stand for an element; none of them is one."""

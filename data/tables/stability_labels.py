@@ -1,4 +1,4 @@
-"""The table of stability labels: how far decorated templates lie above the hull, by `screening.stability_labels`."""
+"""The table of stability labels: how far decorated templates lie above the hull, by `screening.tables`."""
 
 from __future__ import annotations
 

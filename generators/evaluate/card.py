@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from redoxa.data.symmetric import crystal_system
+from redoxa.data.symmetry.symmetric import crystal_system
 from redoxa.generators.evaluate.descriptor import NAMES, Floats
 from redoxa.generators.evaluate.distances import frechet, jensen_shannon, wasserstein
 from redoxa.generators.evaluate.reference_set import Portrait, ReferenceSet

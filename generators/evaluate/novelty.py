@@ -9,9 +9,9 @@ from typing import Literal
 from redoxa.data.errors import StructureError
 from redoxa.data.fingerprint import Fingerprint
 from redoxa.data.records import Crystal
-from redoxa.data.skeletons import Skeleton, Template, template_of
-from redoxa.data.symmetric import symmetric
-from redoxa.data.tables import KnownMaterials
+from redoxa.data.symmetry.skeletons import Skeleton, Template, template_of
+from redoxa.data.symmetry.symmetric import symmetric
+from redoxa.data.tables.known_materials import KnownMaterials
 from redoxa.generators.evaluate.symmetry import LOOSE_A, TIGHT_A
 
 Standing = Literal["new", "known", "undecided"]

@@ -12,9 +12,9 @@ from redoxa.data.chemistry import is_charge_balanced
 from redoxa.data.errors import StructureError
 from redoxa.data.fingerprint import Fingerprint, fingerprint
 from redoxa.data.records import Crystal
-from redoxa.data.skeletons import Template
 from redoxa.data.structures import density_g_cm3
-from redoxa.data.wyckoff import centring, space_group
+from redoxa.data.symmetry.skeletons import Template
+from redoxa.data.symmetry.wyckoff import centring, space_group
 from redoxa.generators.base import Condition
 from redoxa.generators.evaluate.descriptor import descriptor
 from redoxa.generators.evaluate.symmetry import LOOSE_A, group_and_primitive

@@ -10,7 +10,7 @@ from redoxa.data.errors import StructureError
 from redoxa.data.fingerprint import SAME_UNRELAXED, Fingerprint, fingerprint, spacegroup
 from redoxa.data.records import Crystal
 from redoxa.data.structures import density_g_cm3
-from redoxa.data.tables import KnownMaterials
+from redoxa.data.tables.known_materials import KnownMaterials
 from redoxa.generators.evaluate.novelty import SkeletonLibrary, novelty
 from redoxa.generators.evaluate.reference_set import Portrait, portrait
 from redoxa.generators.evaluate.symmetry import LOOSE_A, TIGHT_A, group_and_primitive, keeps_symmetry, meant_group

@@ -18,9 +18,9 @@ from ase.data import chemical_symbols
 
 from redoxa.data.fingerprint import SAME_UNRELAXED, Fingerprint, distance, fingerprint
 from redoxa.data.records import Crystal
-from redoxa.data.skeletons import HEAVIEST, Template, TemplateTable
-from redoxa.data.symmetric import SymmetricCrystal
-from redoxa.data.wyckoff import Floats, Integers
+from redoxa.data.symmetry.skeletons import HEAVIEST, Template, TemplateTable
+from redoxa.data.symmetry.symmetric import SymmetricCrystal
+from redoxa.data.symmetry.wyckoff import Floats, Integers
 from redoxa.generators.base import CellContent
 from redoxa.generators.exchange.similarity import mendeleev_number
 

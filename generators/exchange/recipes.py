@@ -14,8 +14,8 @@ from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import NDArray
 
 from redoxa.data.chemistry import radius_scale
-from redoxa.data.prototypes import Prototype
 from redoxa.data.records import Crystal
+from redoxa.data.tables.prototypes import Prototype
 from redoxa.generators.exchange.similarity import Species, replacements, species_of
 
 Multiples = tuple[int, int, int]
@@ -133,7 +133,7 @@ def spread_out(fracs: NDArray[np.float64], lattice: NDArray[np.float64]) -> list
 
 @cache
 def _species(prototype_name: str) -> tuple[Species, ...]:
-    from redoxa.data.prototypes import prototype
+    from redoxa.data.tables.prototypes import prototype
 
     return species_of(prototype(prototype_name))
 

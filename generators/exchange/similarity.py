@@ -8,7 +8,7 @@ from functools import cache
 from typing import Final, Literal
 
 from redoxa.data.chemistry import OXIDATION_STATES, REDOX_WINDOW, ionic_radius_A, oxidation_states
-from redoxa.data.prototypes import Prototype
+from redoxa.data.tables.prototypes import Prototype
 from redoxa.data.units import ION_VALENCE
 
 Role = Literal["ion", "metal", "former", "anion", "frame"]

@@ -3,7 +3,7 @@
 On an exact content, the template whose elements are nearest on the Mendeleev scale (`generators.exchange.proposals`),
 scaled to the volume that its new elements take; the j-th request of one content gets the j-th nearest skeleton.
 Otherwise a random template with elements drawn by likeness. Symmetry is that of the template. This is the baseline
-that learned models have to beat, on the memory that they share (`data.skeletons`).
+that learned models have to beat, on the memory that they share (`data.symmetry.skeletons`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from redoxa.data.crystal import CrystalBatch
 from redoxa.data.errors import GenerationError, StructureError
 from redoxa.data.fingerprint import spacegroup
 from redoxa.data.records import Crystal
-from redoxa.data.skeletons import Template, load_templates
+from redoxa.data.symmetry.skeletons import Template, load_templates
 from redoxa.generators.base import CellContent, Condition, OnStep, refuse
 from redoxa.generators.exchange.proposals import POOL, Proposer, decorate, mendeleev_numbers, unlike_first
 from redoxa.generators.exchange.recipes import repeated

@@ -21,7 +21,7 @@ from torch import nn
 from torch.nn import functional
 
 from redoxa.data.shipped import shipped
-from redoxa.data.symmetric import SymmetricCrystal
+from redoxa.data.symmetry.symmetric import SymmetricCrystal
 from redoxa.generators.backbone import BackboneConfig, Layer, element_features
 from redoxa.generators.checkpoint import load_network, save_network
 from redoxa.generators.geometry.free_space import Frame, FreeState, as_forms, as_tensors, atoms_of, place, project

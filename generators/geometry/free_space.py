@@ -1,6 +1,6 @@
 """The free numbers of many symmetric crystals at once, as tensors: what a network moves when it must keep the symmetry.
 
-`data.free_numbers` does the same for one crystal, in double precision. Here the free coordinates stay by orbit, since
+`free_numbers` does the same for one crystal, in double precision. Here the free coordinates stay by orbit, since
 orbits share no atom: what a displacement of all atoms means in free coordinates is a small problem for each orbit. The
 cell is held as logarithms of three lengths and three angles, and moves along the directions that its system leaves.
 """
@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 import torch
 
-from redoxa.data.symmetric import (
+from redoxa.data.symmetry.symmetric import (
     ANGLES,
     LENGTHS,
     Orbit,
@@ -25,7 +25,7 @@ from redoxa.data.symmetric import (
     primitive_vectors,
     site_map,
 )
-from redoxa.data.wyckoff import Floats, Integers, space_group
+from redoxa.data.symmetry.wyckoff import Floats, Integers, space_group
 
 _STEP = 1e-3
 """For derivatives of the cell by central differences, in single precision: exact to about 1e-4."""
@@ -148,7 +148,7 @@ def _solve(squares: torch.Tensor, pulls: torch.Tensor) -> torch.Tensor:
 
 @cache
 def padded_map(number: int, letter: str) -> tuple[Floats, Floats]:
-    """`data.symmetric.site_map` with three free coordinates, of which those that are none have no slope."""
+    """`data.symmetry.symmetric.site_map` with three free coordinates, of which those that are none have no slope."""
     shifts, slopes = site_map(number, letter)
     return shifts, np.pad(slopes, ((0, 0), (0, 0), (0, 3 - slopes.shape[2])))
 

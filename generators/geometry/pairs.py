@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from redoxa.data.normaliser import Motion, motions, polar_directions
-from redoxa.data.skeletons import Template, TemplateTable
-from redoxa.data.symmetric import SymmetricCrystal, cell_parameters, free_parameters
-from redoxa.data.wyckoff import Floats, Integers, SpaceGroup, space_group
+from redoxa.data.symmetry.normaliser import Motion, motions, polar_directions
+from redoxa.data.symmetry.skeletons import Template, TemplateTable
+from redoxa.data.symmetry.symmetric import SymmetricCrystal, cell_parameters, free_parameters
+from redoxa.data.symmetry.wyckoff import Floats, Integers, SpaceGroup, space_group
 from redoxa.generators.exchange.proposals import mendeleev_numbers
 from redoxa.generators.geometry.free_space import cell_of, conventional_A, free_of, freedom
 

@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from redoxa.data.datasets import split_by_formula
 from redoxa.data.errors import InputError
-from redoxa.data.skeletons import TemplateTable, load_templates
-from redoxa.data.symmetric import primitive_vectors
-from redoxa.data.wyckoff import space_group
+from redoxa.data.symmetry.skeletons import TemplateTable, load_templates
+from redoxa.data.symmetry.symmetric import primitive_vectors
+from redoxa.data.symmetry.wyckoff import space_group
+from redoxa.data.tables.datasets import split_by_formula
 from redoxa.generators.checkpoint import made_from, read_tensors
 from redoxa.generators.exchange.proposals import element_volumes
 from redoxa.generators.geometry.flow import GeometryConfig, GeometryNetwork, save_geometry

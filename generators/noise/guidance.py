@@ -8,8 +8,8 @@ from typing import Protocol
 import torch
 from ase.data import chemical_symbols
 
-from redoxa.data.datasets import LABELS
 from redoxa.data.errors import GenerationError
+from redoxa.data.tables.datasets import LABELS
 from redoxa.generators.backbone import Backbone, Prediction
 from redoxa.generators.base import Condition, Target
 from redoxa.generators.noise.labels import LabelEmbedding

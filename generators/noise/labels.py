@@ -1,4 +1,4 @@
-"""Labels of a crystal (`data.datasets.LABELS`) as a vector that a network adds to its state; any may be unknown."""
+"""Labels of a crystal (`datasets.LABELS`) as a vector that a network adds to its state; any may be unknown."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from redoxa.data.datasets import reduce_cell
 from redoxa.data.records import Crystal
+from redoxa.data.tables.datasets import reduce_cell
 from redoxa.generators.backbone import Prediction
 from redoxa.generators.noise.guidance import Network
 from redoxa.generators.noise.paths import lattice_to_log

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from redoxa.data.datasets import CrystalData
+from redoxa.data.tables.datasets import CrystalData
 from redoxa.generators.backbone import Backbone
 from redoxa.generators.graph import MASK, wrap
 from redoxa.generators.noise.paths import displacement, fit_volumes, lattice_to_log, mask_types, pair_same_type

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from redoxa.data.datasets import CrystalData
+from redoxa.data.tables.datasets import CrystalData
 from redoxa.generators.graph import N_TYPES, pair_distances
 
 MAX_ELEMENTS = 8

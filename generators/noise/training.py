@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from redoxa.data.datasets import LABELS, load
 from redoxa.data.errors import InputError
+from redoxa.data.tables.datasets import LABELS, load
 from redoxa.generators.backbone import Backbone, BackboneConfig
 from redoxa.generators.checkpoint import checkpoint_format, read_tensors
 from redoxa.generators.noise.checkpoint import save_noise_network
@@ -44,7 +44,7 @@ class NoiseTask:
 
     Args:
         name: of the generator.
-        data: prepared file (`data.datasets.prepare`).
+        data: prepared file (`data.tables.datasets.prepare`).
         backbone: size of the network; by default that of the shipped weights.
         start: checkpoint of a network from noise to begin with, of either generator; what it lacks, and the heads for
             coordinates and lattice where the generators differ, begin anew.

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from redoxa.data.chemistry import is_charge_balanced
 from redoxa.data.errors import GenerationError
-from redoxa.data.normaliser import canonical
 from redoxa.data.records import Crystal
-from redoxa.data.skeletons import Template, template_of
-from redoxa.data.symmetric import symmetric
-from redoxa.data.wyckoff import Floats, Integers
+from redoxa.data.symmetry.normaliser import canonical
+from redoxa.data.symmetry.skeletons import Template, template_of
+from redoxa.data.symmetry.symmetric import symmetric
+from redoxa.data.symmetry.wyckoff import Floats, Integers
 from redoxa.generators.base import Condition
 from redoxa.generators.exchange.proposals import Proposer, mendeleev_numbers
 from redoxa.generators.graph import MASK

@@ -23,9 +23,9 @@ from scipy.special import softmax
 
 from redoxa.data.errors import GenerationError
 from redoxa.data.records import Crystal
-from redoxa.data.skeletons import Template
-from redoxa.data.symmetric import SymmetricCrystal
-from redoxa.data.wyckoff import Floats
+from redoxa.data.symmetry.skeletons import Template
+from redoxa.data.symmetry.symmetric import SymmetricCrystal
+from redoxa.data.symmetry.wyckoff import Floats
 from redoxa.generators.base import Condition
 from redoxa.generators.exchange.proposals import Proposer
 from redoxa.generators.graph import N_TYPES

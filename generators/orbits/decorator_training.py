@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from redoxa.data.datasets import split_by_formula
 from redoxa.data.errors import InputError
-from redoxa.data.skeletons import TemplateTable
-from redoxa.data.symmetric import SymmetricCrystal
-from redoxa.data.wyckoff import Floats, centring
+from redoxa.data.symmetry.skeletons import TemplateTable
+from redoxa.data.symmetry.symmetric import SymmetricCrystal
+from redoxa.data.symmetry.wyckoff import Floats, centring
+from redoxa.data.tables.datasets import split_by_formula
 from redoxa.generators.checkpoint import read_tensors, write_tensors
 from redoxa.generators.exchange.proposals import element_volumes
 from redoxa.generators.graph import MASK
@@ -38,7 +38,7 @@ def prepare_graphs(table: TemplateTable, out: Path, holdout: int | None = None, 
     Args:
         table: of templates.
         out: file to write.
-        holdout: templates that are never trained on; by default see `data.datasets.split_by_formula`.
+        holdout: templates that are never trained on; by default see `data.tables.datasets.split_by_formula`.
         seed: of the split.
     """
     reduced = table.compositions // np.gcd.reduce(table.compositions, axis=1)[:, None]

@@ -17,7 +17,7 @@ from redoxa.data.crystal import CrystalBatch
 from redoxa.data.errors import GenerationError
 from redoxa.data.provenance import sha256_of
 from redoxa.data.shipped import shipped
-from redoxa.data.skeletons import load_templates
+from redoxa.data.symmetry.skeletons import load_templates
 from redoxa.generators.base import TARGETS, CellContent, Condition, OnStep, Predicted, Prediction, Relaxer
 from redoxa.generators.exchange.proposals import Proposer
 from redoxa.generators.geometry.flow import GeometryFlow, load_geometry

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from redoxa.data.symmetric import Orbit, SymmetricCrystal, primitive_vectors
-from redoxa.data.wyckoff import Floats, SpaceGroup, centring, distinct, space_group
+from redoxa.data.symmetry.symmetric import Orbit, SymmetricCrystal, primitive_vectors
+from redoxa.data.symmetry.wyckoff import Floats, SpaceGroup, centring, distinct, space_group
 
 GRID_A = 0.3
 """Spacing of the points that are looked at."""

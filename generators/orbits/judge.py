@@ -17,8 +17,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from redoxa.data.errors import InputError
-from redoxa.data.skeletons import HEAVIEST
-from redoxa.data.wyckoff import Floats
+from redoxa.data.symmetry.skeletons import HEAVIEST
+from redoxa.data.symmetry.wyckoff import Floats
 from redoxa.generators.exchange.proposals import Proposal, Proposer
 
 REACHES = (1.0, 2.0, 4.0, 8.0, 16.0)

@@ -19,9 +19,9 @@ import torch
 from torch import nn
 
 from redoxa.data.errors import InputError, StructureError
-from redoxa.data.skeletons import TemplateTable, load_templates
 from redoxa.data.structures import to_structure
-from redoxa.data.wyckoff import Floats
+from redoxa.data.symmetry.skeletons import TemplateTable, load_templates
+from redoxa.data.symmetry.wyckoff import Floats
 from redoxa.generators.checkpoint import write_tensors
 from redoxa.generators.exchange.proposals import CHANGED, PLAIN, Proposer
 from redoxa.generators.orbits.judge import features

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import torch
 
-from redoxa.data.skeletons import Template
-from redoxa.data.symmetric import SymmetricCrystal
-from redoxa.data.wyckoff import Floats
+from redoxa.data.symmetry.skeletons import Template
+from redoxa.data.symmetry.symmetric import SymmetricCrystal
+from redoxa.data.symmetry.wyckoff import Floats
 from redoxa.generators.base import Condition
 from redoxa.generators.exchange.proposals import Proposer
 from redoxa.generators.orbits.blanks import Blank, batches, open_blank

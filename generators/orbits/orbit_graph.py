@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from redoxa.data.symmetric import LAST_GROUP, SymmetricCrystal
-from redoxa.data.wyckoff import Floats, Integers, centring, space_group
+from redoxa.data.symmetry.symmetric import LAST_GROUP, SymmetricCrystal
+from redoxa.data.symmetry.wyckoff import Floats, Integers, centring, space_group
 
 SHELLS = np.linspace(0.7, 2.2, 13)
 """Centres of the shells around a site; each reaches one and a half spacings to either side."""

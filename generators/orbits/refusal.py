@@ -16,10 +16,10 @@ from redoxa.data.chemistry import is_charge_balanced, removable_ions
 from redoxa.data.errors import StructureError
 from redoxa.data.fingerprint import SAME_UNRELAXED, Fingerprint, distance, fingerprint, spacegroup
 from redoxa.data.records import Crystal, reduced_formula
-from redoxa.data.skeletons import Template
-from redoxa.data.symmetric import SymmetricCrystal
-from redoxa.data.tables import KnownMaterials, known_formulas, load_known_materials
-from redoxa.data.wyckoff import Integers
+from redoxa.data.symmetry.skeletons import Template
+from redoxa.data.symmetry.symmetric import SymmetricCrystal
+from redoxa.data.symmetry.wyckoff import Integers
+from redoxa.data.tables.known_materials import KnownMaterials, known_formulas, load_known_materials
 from redoxa.generators.base import Condition
 from redoxa.generators.electrode import working_ion
 from redoxa.generators.exchange.proposals import Proposer, decorate

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from redoxa.data.provenance import sha256_of
-from redoxa.data.skeletons import TemplateTable
-from redoxa.data.symmetric import SymmetricCrystal
+from redoxa.data.symmetry.skeletons import TemplateTable
+from redoxa.data.symmetry.symmetric import SymmetricCrystal
 from redoxa.generators.checkpoint import read_tensors, write_tensors
 from redoxa.generators.exchange.proposals import element_volumes
 from redoxa.generators.orbits.decorator import Decorator, load_decorator

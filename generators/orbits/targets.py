@@ -11,7 +11,7 @@ from ase.data import atomic_numbers, chemical_symbols
 
 from redoxa.data.chemistry import theoretical_capacity_mAh_g
 from redoxa.data.errors import GenerationError
-from redoxa.data.wyckoff import Floats
+from redoxa.data.symmetry.wyckoff import Floats
 from redoxa.generators.base import Condition
 from redoxa.generators.electrode import working_ion
 from redoxa.generators.graph import N_TYPES

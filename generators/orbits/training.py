@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
-from redoxa.data.electrode_labels import read_labels
 from redoxa.data.shipped import shipped
-from redoxa.data.skeletons import TemplateTable, load_templates
-from redoxa.data.stability_labels import read_stabilities
+from redoxa.data.symmetry.skeletons import TemplateTable, load_templates
+from redoxa.data.tables.electrode_labels import read_labels
+from redoxa.data.tables.stability_labels import read_stabilities
 from redoxa.generators.checkpoint import made_from, read_tensors, write_tensors
 from redoxa.generators.orbits.decorator import Decorator, load_decorator
 from redoxa.generators.orbits.decorator_training import DecoratorTask, prepare_graphs

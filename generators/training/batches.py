@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from redoxa.data.datasets import CrystalData
+from redoxa.data.tables.datasets import CrystalData
 from redoxa.generators.noise.paths import lattice_to_log
 
 EDGES_PER_BATCH = 4608

@@ -1,6 +1,6 @@
 """Voltages on CHGNet's scale for the heads of the graph VAE: labels of templates, and labels of others brought to it.
 
-The labels of the prepared data (`data.datasets.LABELS`) come from another potential. Screening judges with CHGNet, so
+The labels of the prepared data (`datasets.LABELS`) come from another potential. Screening judges with CHGNet, so
 they are mapped by the line that fits crystals which both have labelled; the shipped templates add labels of their own.
 """
 
@@ -16,10 +16,10 @@ import torch
 from torch_geometric.data import Data
 
 from redoxa.data.crystal import CrystalBatch
-from redoxa.data.datasets import LABELS, CrystalData
-from redoxa.data.electrode_labels import RANGE_V, ElectrodeLabel, read_labels
 from redoxa.data.shipped import shipped
-from redoxa.data.skeletons import TemplateTable, load_templates
+from redoxa.data.symmetry.skeletons import TemplateTable, load_templates
+from redoxa.data.tables.datasets import LABELS, CrystalData
+from redoxa.data.tables.electrode_labels import RANGE_V, ElectrodeLabel, read_labels
 from redoxa.generators.noise.guidance import LABELS_BELOW_CHGNET_V
 from redoxa.generators.vae.crystal_graph import graphs_of
 from redoxa.generators.vae.latent import reduced

@@ -19,8 +19,8 @@ from redoxa.data.errors import GenerationError
 from redoxa.data.fingerprint import spacegroup
 from redoxa.data.provenance import sha256_of
 from redoxa.data.records import Crystal
-from redoxa.data.sequences import capacity_of
 from redoxa.data.shipped import shipped
+from redoxa.data.symmetry.sequences import capacity_of
 from redoxa.generators.base import CellContent, Condition, OnStep, refuse
 from redoxa.generators.exchange.recipes import repeated
 from redoxa.generators.geometry.flow import refine_written

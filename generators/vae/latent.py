@@ -10,11 +10,11 @@ import numpy.typing as npt
 import torch
 
 from redoxa.data.crystal import CrystalBatch
-from redoxa.data.datasets import reduce_cell
 from redoxa.data.errors import StructureError
-from redoxa.data.normaliser import canonical
 from redoxa.data.records import Crystal
-from redoxa.data.symmetric import symmetric
+from redoxa.data.symmetry.normaliser import canonical
+from redoxa.data.symmetry.symmetric import symmetric
+from redoxa.data.tables.datasets import reduce_cell
 from redoxa.generators.base import Target
 from redoxa.generators.noise.guidance import label_of
 from redoxa.generators.vae.crystal_graph import graphs_of, joined

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from redoxa.data.electrode_labels import read_labels
 from redoxa.data.errors import InputError
 from redoxa.data.records import Crystal
 from redoxa.data.shipped import shipped
-from redoxa.data.skeletons import load_templates
+from redoxa.data.symmetry.skeletons import load_templates
+from redoxa.data.tables.electrode_labels import read_labels
 from redoxa.generators.checkpoint import read_tensors, write_tensors
 from redoxa.generators.vae.latent import LatentSpace, Plane, main_plane
 

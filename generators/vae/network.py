@@ -12,14 +12,14 @@ import torch
 from torch import nn
 from torch_geometric.data import Batch
 
-from redoxa.data.datasets import LABELS
-from redoxa.data.positions import N_GROUPS, PositionTable
+from redoxa.data.symmetry.positions import N_GROUPS, PositionTable
+from redoxa.data.tables.datasets import LABELS
 from redoxa.generators.graph import N_TYPES
 from redoxa.generators.vae.graph_encoder import GraphEncoder
 from redoxa.generators.wyckoff.network import SequenceConfig, SequenceNetwork
 
 PROPERTIES = (*LABELS, "capacity_mAh_g")
-"""What is read off a latent vector: `data.datasets.LABELS`, and the capacity that follows from the composition."""
+"""What is read off a latent vector: `datasets.LABELS`, and the capacity that follows from the composition."""
 
 LATENT = 24
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 
 from redoxa.data.shipped import shipped
-from redoxa.data.symmetric import SymmetricCrystal
+from redoxa.data.symmetry.symmetric import SymmetricCrystal
 from redoxa.generators.noise.guidance import HULL_LABEL, VOLTAGE_LABELS
 from redoxa.generators.orbits.decorator import load_decorator
 from redoxa.generators.orbits.orbit_graph import GraphBatch, OrbitGraph

@@ -13,8 +13,8 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from redoxa.data.crystal import CrystalBatch
-from redoxa.data.datasets import CrystalData
-from redoxa.data.sequences import SequenceData, load_sequences
+from redoxa.data.symmetry.sequences import SequenceData, load_sequences
+from redoxa.data.tables.datasets import CrystalData
 from redoxa.generators.graph import N_TYPES
 from redoxa.generators.vae.checkpoint import begin_vae_with, is_vae, save_vae
 from redoxa.generators.vae.crystal_graph import graphs_of, joined
@@ -72,7 +72,7 @@ class VaeTask:
     """A `generators.training.loop.Task`.
 
     Args:
-        data: prepared file (`data.sequences.prepare_sequences`).
+        data: prepared file (`data.symmetry.sequences.prepare_sequences`).
         config: size of the network.
         weights: of the loss.
         start: a trained VAE to go on from, or a sequence network whose weights the decoder begins with.

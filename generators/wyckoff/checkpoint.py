@@ -6,7 +6,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 from redoxa.data.errors import InputError
-from redoxa.data.positions import PositionTable
+from redoxa.data.symmetry.positions import PositionTable
 from redoxa.generators.checkpoint import Tensors, load_network, save_network
 from redoxa.generators.wyckoff.network import SequenceConfig, SequenceNetwork
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from redoxa.data.positions import PositionTable
+from redoxa.data.symmetry.positions import PositionTable
 from redoxa.generators.base import CellContent
 
 END = 0

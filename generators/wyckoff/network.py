@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn.functional import gelu, scaled_dot_product_attention
 
-from redoxa.data.positions import MOST_POSITIONS, N_FEATURES, N_GROUPS, PositionTable
+from redoxa.data.symmetry.positions import MOST_POSITIONS, N_FEATURES, N_GROUPS, PositionTable
 from redoxa.generators.graph import N_TYPES
 from redoxa.generators.wyckoff.mixtures import Mixture
 

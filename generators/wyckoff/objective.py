@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
-from redoxa.data.positions import PositionTable, free_cell
-from redoxa.data.sequences import SequenceData, sequence_of
+from redoxa.data.symmetry.positions import PositionTable, free_cell
+from redoxa.data.symmetry.sequences import SequenceData, sequence_of
 from redoxa.generators.graph import N_TYPES
 from redoxa.generators.wyckoff.network import Context, SequenceNetwork
 
 if TYPE_CHECKING:
-    from redoxa.data.symmetric import SymmetricCrystal
+    from redoxa.data.symmetry.symmetric import SymmetricCrystal
 
 TERMS = ("group", "element", "position", "cell", "free")
 """Parts of the likelihood of a crystal; the first three are discrete."""
@@ -43,7 +43,7 @@ class SequenceBatch:
         positions: Wyckoff positions by their places in the table, zero-padded, int64 [B,T].
         numbers: atomic numbers, zero where there is no orbit, int64 [B,T].
         free: free coordinates, zero-padded, float [B,T,3].
-        cells: log lengths and angles, see `data.sequences`, float [B,6].
+        cells: log lengths and angles, see `data.symmetry.sequences`, float [B,6].
         content: sites of the primitive cell by type, float [B, N_TYPES].
         free_order: where form and order of the orbits were drawn at random, bool [B].
     """

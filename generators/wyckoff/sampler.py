@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from redoxa.data.positions import PositionTable
-from redoxa.data.symmetric import Orbit, SymmetricCrystal
+from redoxa.data.symmetry.positions import PositionTable
+from redoxa.data.symmetry.symmetric import Orbit, SymmetricCrystal
 from redoxa.generators.graph import N_TYPES
 from redoxa.generators.wyckoff.checkpoint import table_of
 from redoxa.generators.wyckoff.grammar import END, Draft, Grammar, Wish

@@ -18,10 +18,10 @@ from ase.data import chemical_symbols
 from redoxa.data.chemistry import is_charge_balanced
 from redoxa.data.errors import GenerationError, StructureError
 from redoxa.data.records import Crystal
-from redoxa.data.sequences import sequence_of
 from redoxa.data.shipped import shipped
-from redoxa.data.skeletons import template_of
-from redoxa.data.symmetric import SymmetricCrystal, cell_parameters, cell_volumes_A3
+from redoxa.data.symmetry.sequences import sequence_of
+from redoxa.data.symmetry.skeletons import template_of
+from redoxa.data.symmetry.symmetric import SymmetricCrystal, cell_parameters, cell_volumes_A3
 from redoxa.generators.base import CellContent
 from redoxa.generators.sanity import SanityLimits, is_sane
 from redoxa.generators.wyckoff.checkpoint import load_sequence_network

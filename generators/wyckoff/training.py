@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from redoxa.data.sequences import SequenceData, load_sequences
+from redoxa.data.symmetry.sequences import SequenceData, load_sequences
 from redoxa.generators.training.batches import batches_by_size
 from redoxa.generators.wyckoff.checkpoint import begin_with, save_sequence_network
 from redoxa.generators.wyckoff.network import SequenceConfig, SequenceNetwork
@@ -24,7 +24,7 @@ class WyckoffTask:
     """A `generators.training.loop.Task`.
 
     Args:
-        data: prepared file (`data.sequences.prepare_sequences`).
+        data: prepared file (`data.symmetry.sequences.prepare_sequences`).
         config: size of the network.
         shares: of the ways in which a crystal is learned.
         start: weights of such a network of the same size to begin with.

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from redoxa.data.chemistry import NONMETALS, REDOX_ACTIVE
 from redoxa.data.registry import load
-from redoxa.pipeline.campaign import CampaignSpec
+from redoxa.pipeline.campaign.spec import CampaignSpec
 from redoxa.robotics import DRIVERS
 from redoxa.screening.settings import Range
 

@@ -18,10 +18,10 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import ResourceClosedError
 
 from redoxa.data.errors import StoreError
-from redoxa.data.patience import persist
+from redoxa.data.storage.patience import persist
 
 if TYPE_CHECKING:
-    from redoxa.pipeline.session import Session
+    from redoxa.pipeline.campaign.session import Session
 
 
 @contextmanager

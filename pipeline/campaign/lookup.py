@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from redoxa.data.database import store_file, store_name
 from redoxa.data.errors import InputError, suggest
 from redoxa.data.registry import summary
-from redoxa.data.store import Store
+from redoxa.data.storage.database import store_file, store_name
+from redoxa.data.storage.store import Store
 from redoxa.generators import GENERATORS
-from redoxa.pipeline.campaign import CampaignSpec
-from redoxa.pipeline.session import stored_spec
-from redoxa.pipeline.spec_file import read_spec
+from redoxa.pipeline.campaign.session import stored_spec
+from redoxa.pipeline.campaign.spec import CampaignSpec
+from redoxa.pipeline.campaign.spec_file import read_spec
 from redoxa.robotics import DRIVERS
 from redoxa.screening import PROPERTIES
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from redoxa.data.database import aware
 from redoxa.data.errors import DriverError
 from redoxa.data.lab import QueueItem, RequestState
-from redoxa.pipeline import stages
-from redoxa.pipeline.session import Session
+from redoxa.data.storage.database import aware
+from redoxa.pipeline.campaign import stages
+from redoxa.pipeline.campaign.session import Session
 from redoxa.robotics.base import JobState
 from redoxa.robotics.stop_mark import stop_reason
 

@@ -1,7 +1,7 @@
 """The sentence: generate, screen, select, queue, measure, learn, report, round after round.
 
 What is complete is passed over. One loop serves both ways of running: `call` runs a stage directly, or as a Prefect
-task (`pipeline.flows`).
+task (`pipeline.unattended.flows`).
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from redoxa.data.errors import InputError, StoreError
-from redoxa.pipeline import stages
-from redoxa.pipeline.lock import campaign_lock
-from redoxa.pipeline.report_file import write_report
-from redoxa.pipeline.rounds import all_complete, budget_spent, complete_rounds, ended, report_is_current, told
-from redoxa.pipeline.session import Session, session_for
+from redoxa.pipeline.campaign import stages
+from redoxa.pipeline.campaign.lock import campaign_lock
+from redoxa.pipeline.campaign.rounds import all_complete, budget_spent, complete_rounds, ended, report_is_current, told
+from redoxa.pipeline.campaign.session import Session, session_for
+from redoxa.pipeline.results.report_file import write_report
 
 LEFT = "candidates over which worker processes died again and again are left; run again to take them up"
 

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from redoxa.data.records import Candidate
-from redoxa.data.reference import Reference, load_reference
-from redoxa.data.store import Store
-from redoxa.data.tables import load_known_materials
+from redoxa.data.storage.store import Store
+from redoxa.data.tables.known_materials import load_known_materials
+from redoxa.data.tables.reference import Reference, load_reference
+from redoxa.screening.compute.jobs import AnyOutcome, Outcome
 from redoxa.screening.funnel import Context, MemoryCache
-from redoxa.screening.jobs import AnyOutcome, Outcome
-from redoxa.screening.novelty import DuplicateIndex
+from redoxa.screening.gates.novelty import DuplicateIndex
 
 USER_REFERENCE = "reference_user.parquet"
 """File beside the store that `redoxa reference add` writes."""

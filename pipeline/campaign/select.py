@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from redoxa.data.fingerprint import SAME, distance, fingerprint
 from redoxa.data.records import Estimate, ScreeningResult, Verdict
-from redoxa.pipeline.campaign import Select
-from redoxa.pipeline.feedback import Calibration, calibrated
+from redoxa.pipeline.campaign.feedback import Calibration, calibrated
+from redoxa.pipeline.campaign.spec import Select
 from redoxa.screening.doubts import doubts
 from redoxa.screening.settings import Range
 

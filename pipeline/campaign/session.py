@@ -7,16 +7,16 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from redoxa.data.database import store_file, store_name
 from redoxa.data.errors import InputError, StoreError, suggest
 from redoxa.data.records import Candidate
 from redoxa.data.registry import load
 from redoxa.data.station import Station
-from redoxa.data.store import Store
-from redoxa.pipeline.campaign import CampaignSpec
-from redoxa.pipeline.station_file import current_station
+from redoxa.data.storage.database import store_file, store_name
+from redoxa.data.storage.store import Store
+from redoxa.pipeline.campaign.spec import CampaignSpec
+from redoxa.pipeline.laboratory.station_file import current_station
 from redoxa.robotics import DRIVERS
-from redoxa.robotics.queue import LabQueue
+from redoxa.robotics.queue.queue import LabQueue
 
 if TYPE_CHECKING:
     from redoxa.robotics.base import Driver
@@ -103,7 +103,7 @@ class Session:
     @cached_property
     def context(self) -> Context:
         """Known materials, reference energies, relaxation cache and worker processes of the screening."""
-        from redoxa.pipeline.screening_context import open_context
+        from redoxa.pipeline.campaign.screening_context import open_context
 
         earlier = [*self._excluded(), *self.store.candidates(self.campaign_id)]
         return open_context(self.store, runs_folder(self.where), earlier)

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from redoxa.data.errors import suggest
 from redoxa.data.records import WorkingIon, content_hash
 from redoxa.generators import DEFAULT_GENERATOR, GENERATORS
-from redoxa.pipeline.cron import check_cron
+from redoxa.pipeline.campaign.cron import check_cron
 from redoxa.robotics import DRIVERS
 from redoxa.screening.settings import PROPERTY_NAMES, AnyRange, Range, ScreenSettings
 

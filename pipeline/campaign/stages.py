@@ -12,20 +12,20 @@ from typing import Any
 import numpy as np
 from ase.data import atomic_numbers
 
-from redoxa.data.database import store_name
 from redoxa.data.errors import RedoxaError
 from redoxa.data.lab import ExperimentRequest, Measurement, QueueItem, RequestState
 from redoxa.data.records import Candidate, Origin, ScreeningResult, Verdict, VoltageStep
 from redoxa.data.registry import load
-from redoxa.data.store import Chunk, Cost, Selection
+from redoxa.data.storage.database import store_name
+from redoxa.data.storage.store import Chunk, Cost, Selection
 from redoxa.generators import GENERATORS
 from redoxa.generators.base import Condition, Target
-from redoxa.pipeline.campaign import CampaignSpec
-from redoxa.pipeline.costs import Meter
-from redoxa.pipeline.feedback import Calibration, calibrate, calibrated, compare, noted
-from redoxa.pipeline.select import Choice, choose, score
-from redoxa.pipeline.session import Session, session_for
-from redoxa.robotics.queue import ApprovalPolicy
+from redoxa.pipeline.campaign.costs import Meter
+from redoxa.pipeline.campaign.feedback import Calibration, calibrate, calibrated, compare, noted
+from redoxa.pipeline.campaign.select import Choice, choose, score
+from redoxa.pipeline.campaign.session import Session, session_for
+from redoxa.pipeline.campaign.spec import CampaignSpec
+from redoxa.robotics.queue.queue import ApprovalPolicy
 from redoxa.screening.settings import Range
 
 CHUNK = 64
@@ -188,8 +188,8 @@ def _propose(
 
     The recipe counts with what measurements have taught; the request keeps the predictions as they were made.
     """
-    from redoxa.robotics.recipe import plan_recipe
-    from redoxa.screening.synthesis import energies_for
+    from redoxa.robotics.planning.recipe import plan_recipe
+    from redoxa.screening.properties.synthesis import energies_for
 
     try:
         result = _profiled(session, round_, choice.scored.result)
@@ -248,7 +248,7 @@ def approve(where: str, campaign_id: str) -> int:
 
 def work_laboratory(where: str, campaign_id: str, round_: int) -> dict[str, int]:
     """Run what is approved through the laboratory; returns how many requests of the round stand in each state."""
-    from redoxa.robotics.service import run_queue
+    from redoxa.robotics.queue.service import run_queue
 
     session = session_for(where, campaign_id)
     run_queue(session.queue, session.driver, campaign=campaign_id, on_progress=session.on_progress)

@@ -19,10 +19,10 @@ from cyclopts import App, CycloptsError, Parameter
 from cyclopts.validators import Number
 
 from redoxa.data.errors import InputError, RedoxaError
-from redoxa.pipeline import interrupt
+from redoxa.pipeline.commands import interrupt
 
 if TYPE_CHECKING:
-    from redoxa.pipeline.session import Session
+    from redoxa.pipeline.campaign.session import Session
 
 Store = Annotated[str, Parameter(name="--store", env_var="REDOXA_STORE", help="path or URL of the store")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="print lines of JSON for machines")]
@@ -40,46 +40,46 @@ app.register_install_completion_command(help="Let the shell complete commands an
 # Named by text, so that `--help` loads none of them.
 for _target, _name, _help in (
     (
-        "cli_serve:serve",
+        "serve:serve",
         "serve",
         "Run campaigns by their schedules on a Prefect server, until interrupted.",
     ),
     (
-        "cli_serve:deploy",
+        "serve:deploy",
         "deploy",
         "Let workers of a Prefect work pool run campaigns by their schedules.",
     ),
-    ("cli_science:generate", "generate", "Sample crystals into a folder of CIF files."),
-    ("cli_science:screen", "screen", "Assess structure files as electrodes."),
-    ("cli_evaluate:evaluate", "evaluate", "Judge generators or structure files side by side."),
+    ("science:generate", "generate", "Sample crystals into a folder of CIF files."),
+    ("science:screen", "screen", "Assess structure files as electrodes."),
+    ("evaluate:evaluate", "evaluate", "Judge generators or structure files side by side."),
     (
-        "cli_self_train:self_train",
+        "self_train:self_train",
         "self-train",
         "Fine-tune orbits on its own crystals that screen well.",
     ),
-    ("cli_science:train", "train", "Train a generator; goes on where it stopped."),
+    ("science:train", "train", "Train a generator; goes on where it stopped."),
     (
-        "cli_science:reference_app",
+        "science:reference_app",
         "reference",
         "Reference energies and known materials: build, add, show.",
     ),
     (
-        "cli_results:status",
+        "results:status",
         "status",
         "Show the campaigns of a store: rounds, candidates, queue, measurements.",
     ),
     (
-        "cli_results:digest",
+        "results:digest",
         "digest",
         "Say what happened in the last hours, what waits, and what went wrong.",
     ),
-    ("cli_results:report", "report", "Write a campaign's report again."),
-    ("cli_results:export", "export", "Write a campaign's results to a file."),
-    ("cli_results:diff", "diff", "Say what differs between two campaigns of a store, and why."),
-    ("cli_queue:queue_app", "queue", "Look at the laboratory queue; approve, hold, release, cancel."),
-    ("cli_lab:lab_app", "lab", "Say what the laboratory has; work the queue through it, or stop it."),
+    ("results:report", "report", "Write a campaign's report again."),
+    ("results:export", "export", "Write a campaign's results to a file."),
+    ("results:diff", "diff", "Say what differs between two campaigns of a store, and why."),
+    ("queue:queue_app", "queue", "Look at the laboratory queue; approve, hold, release, cancel."),
+    ("lab:lab_app", "lab", "Say what the laboratory has; work the queue through it, or stop it."),
 ):
-    app.command(f"redoxa.pipeline.{_target}", name=_name, help=_help)
+    app.command(f"redoxa.pipeline.commands.{_target}", name=_name, help=_help)
 
 
 def main() -> None:
@@ -138,12 +138,12 @@ def init(path: Path = Path("campaign.yaml"), *, force: bool = False, as_json: Js
         path: file to write.
         force: replace it if it exists.
     """
-    from redoxa.pipeline.console import emit, say
+    from redoxa.pipeline.commands.console import emit, say
 
     if path.exists() and not force:
         raise InputError(f"{path}: exists already. Give another name, or --force to replace it.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text((Path(__file__).parent / "templates" / "campaign.yaml").read_text(encoding="utf-8"))
+    path.write_text((Path(__file__).parents[1] / "templates" / "campaign.yaml").read_text(encoding="utf-8"))
     if as_json:
         emit("file", file=path)
     else:
@@ -157,9 +157,9 @@ def validate(*files: Path, as_json: Json = False) -> int:
     Args:
         files: campaign files.
     """
-    from redoxa.pipeline.console import emit, note, say
-    from redoxa.pipeline.spec_file import read_spec
-    from redoxa.pipeline.yaml_file import name_after
+    from redoxa.pipeline.campaign.spec_file import read_spec
+    from redoxa.pipeline.campaign.yaml_file import name_after
+    from redoxa.pipeline.commands.console import emit, note, say
 
     if not files:
         raise InputError("name at least one campaign file")
@@ -199,11 +199,11 @@ def run(
         rounds: complete at most so many more rounds; by default all that the campaign is to have.
         prefect: run the stages as Prefect tasks; --no-prefect runs the plain functions.
     """
-    from redoxa.pipeline.console import emit, note, progress_bars, say
-    from redoxa.pipeline.lookup import find_spec
-    from redoxa.pipeline.rounds import ended, report_is_current, told
-    from redoxa.pipeline.session import register, session_for
-    from redoxa.pipeline.summary import kept
+    from redoxa.pipeline.campaign.lookup import find_spec
+    from redoxa.pipeline.campaign.rounds import ended, report_is_current, told
+    from redoxa.pipeline.campaign.session import register, session_for
+    from redoxa.pipeline.commands.console import emit, note, progress_bars, say
+    from redoxa.pipeline.commands.summary import kept
 
     spec = find_spec(store, campaign)
     campaign_id = register(store, spec)
@@ -226,7 +226,7 @@ def run(
     elif nothing_to_do:
         say(f"Nothing to do for '{spec.name}': {end}. Report: {summary['report']}")
     else:
-        from redoxa.pipeline.summary import print_summary
+        from redoxa.pipeline.commands.summary import print_summary
 
         print_summary(store, summary)
         note(f"Report: {Path(summary['report']).resolve().as_uri()}")
@@ -237,16 +237,16 @@ def _run(session: Session, rounds: int | None, *, prefect: bool) -> dict[str, An
     """Run the campaign of a session, through Prefect or directly; returns its summary."""
     store, campaign_id = session.where, session.campaign_id
     if not prefect:
-        from redoxa.pipeline.run import run_campaign
+        from redoxa.pipeline.campaign.run import run_campaign
 
         return run_campaign(store, campaign_id, rounds=rounds)
-    from redoxa.pipeline.lookup import shown_as
-    from redoxa.pipeline.prefect_env import faults_told, quiet_environment, server
-    from redoxa.pipeline.session import runs_folder
+    from redoxa.pipeline.campaign.lookup import shown_as
+    from redoxa.pipeline.campaign.session import runs_folder
+    from redoxa.pipeline.unattended.prefect_env import faults_told, quiet_environment, server
 
     quiet_environment(runs_folder(store) / ".prefect")
     with faults_told(), server():
-        from redoxa.pipeline.flows import discovery_campaign, store_shown
+        from redoxa.pipeline.unattended.flows import discovery_campaign, store_shown
 
         return dict(discovery_campaign(shown_as(store, session.spec), store_shown(store), rounds))
 
@@ -258,8 +258,8 @@ def list_kinds(what: str, *, as_json: Json = False) -> None:
     Args:
         what: generators, properties or drivers.
     """
-    from redoxa.pipeline.console import emit, table
-    from redoxa.pipeline.lookup import kinds
+    from redoxa.pipeline.campaign.lookup import kinds
+    from redoxa.pipeline.commands.console import emit, table
 
     rows = kinds(what)
     if as_json:
@@ -272,8 +272,8 @@ def list_kinds(what: str, *, as_json: Json = False) -> None:
 @app.command
 def schema() -> None:
     """Print the JSON schema of campaign files, for editors."""
-    from redoxa.pipeline.campaign import CampaignSpec
-    from redoxa.pipeline.console import say
+    from redoxa.pipeline.campaign.spec import CampaignSpec
+    from redoxa.pipeline.commands.console import say
 
     say(json.dumps(CampaignSpec.model_json_schema(), indent=1))
 
@@ -281,8 +281,8 @@ def schema() -> None:
 @app.command
 def doctor(*, store: Store = DEFAULT_STORE, as_json: Json = False) -> int:
     """Check this machine and installation: versions, shipped files, potential, store, cores."""
-    from redoxa.pipeline.console import emit, table
-    from redoxa.pipeline.doctor import checks
+    from redoxa.pipeline.commands.console import emit, table
+    from redoxa.pipeline.commands.doctor import checks
 
     rows = checks(store)
     if as_json:

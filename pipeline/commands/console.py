@@ -22,7 +22,7 @@ from rich.progress import (
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from redoxa.pipeline.session import OnProgress
+    from redoxa.pipeline.campaign.session import OnProgress
 
 
 def stderr() -> Console:

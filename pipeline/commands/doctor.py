@@ -9,11 +9,11 @@ import platform
 import shutil
 from pathlib import Path
 
-from redoxa.data.database import store_name
 from redoxa.data.errors import RedoxaError
 from redoxa.data.shipped import ASSETS
-from redoxa.data.store import Store
-from redoxa.robotics.audit import AuditTrail, audit_trail
+from redoxa.data.storage.database import store_name
+from redoxa.data.storage.store import Store
+from redoxa.robotics.queue.audit import AuditTrail, audit_trail
 
 SHIPPED = (
     "orbits.safetensors",

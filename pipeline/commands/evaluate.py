@@ -10,8 +10,8 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from redoxa.data.errors import InputError
-from redoxa.pipeline.cli import Json
-from redoxa.pipeline.cli_science import Count
+from redoxa.pipeline.commands.app import Json
+from redoxa.pipeline.commands.science import Count
 
 if TYPE_CHECKING:
     from redoxa.generators.base import Condition
@@ -55,7 +55,7 @@ def evaluate(
         seed: of sampling and of every draw.
         workers: processes that relax; 0 means one for each core.
     """
-    from redoxa.pipeline.console import emit, note, progress_bars
+    from redoxa.pipeline.commands.console import emit, note, progress_bars
     from redoxa.pipeline.evaluate.run import Task, evaluate
 
     if not sources:
@@ -73,7 +73,7 @@ def evaluate(
 
 
 def _condition(ion: str | None, elements: str | None, max_atoms: int, charge_neutral: bool) -> Condition:
-    from redoxa.pipeline.generate import Request
+    from redoxa.pipeline.tasks.generate import Request
 
     return Request.read(
         n=1, elements=elements, require=ion, formula=None, compositions=None, max_atoms=max_atoms,
@@ -84,7 +84,7 @@ def _condition(ion: str | None, elements: str | None, max_atoms: int, charge_neu
 def _print(card: Scorecard) -> None:
     """The scorecard on stdout, sources as columns."""
     from redoxa.generators.evaluate.catalogue import metrics
-    from redoxa.pipeline.console import table
+    from redoxa.pipeline.commands.console import table
     from redoxa.pipeline.evaluate.scorecard import interval_text, value_text
 
     rows = []

@@ -57,7 +57,7 @@ def code() -> int:
 def complain(message: str, exit_code: int) -> None:
     """Say what is wrong: to people on stderr, to machines on stdout too."""
     if "--json" in sys.argv:
-        from redoxa.pipeline.console import emit
+        from redoxa.pipeline.commands.console import emit
 
         emit("error", error=message, exit_code=exit_code)
     sys.stderr.write(f"redoxa: {message}\n")

@@ -11,11 +11,18 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from redoxa.data.errors import InputError
-from redoxa.pipeline.cli import DEFAULT_STORE, Json, Store
-from redoxa.pipeline.cli_queue import By, Why, open_queue, this_user
-from redoxa.pipeline.console import emit, note, say
-from redoxa.pipeline.lab_calls import audit, looked_at, stop_driver, why_held
-from redoxa.pipeline.station_file import DEFAULT_FILE, EXAMPLE, LABORATORY, current_station, read_station, station_file
+from redoxa.pipeline.commands.app import DEFAULT_STORE, Json, Store
+from redoxa.pipeline.commands.console import emit, note, say
+from redoxa.pipeline.commands.queue import By, Why, open_queue, this_user
+from redoxa.pipeline.laboratory.calls import audit, looked_at, stop_driver, why_held
+from redoxa.pipeline.laboratory.station_file import (
+    DEFAULT_FILE,
+    EXAMPLE,
+    LABORATORY,
+    current_station,
+    read_station,
+    station_file,
+)
 
 lab_app = App(name="lab", help="Say what the laboratory has; work the queue through it, or stop it.")
 
@@ -44,10 +51,10 @@ def work(campaign: str, *, store: Store = DEFAULT_STORE, as_json: Json = False) 
     Args:
         campaign: name, id or file.
     """
-    from redoxa.pipeline.lookup import find_campaign
-    from redoxa.pipeline.session import session_for
+    from redoxa.pipeline.campaign.lookup import find_campaign
+    from redoxa.pipeline.campaign.session import session_for
     from redoxa.robotics.base import Rejects
-    from redoxa.robotics.service import run_queue
+    from redoxa.robotics.queue.service import run_queue
 
     session = session_for(store, find_campaign(store, campaign))
     done = run_queue(session.queue, session.driver, campaign=session.campaign_id)
@@ -135,7 +142,7 @@ def check(file: Path | None = None, *, as_json: Json = False) -> None:
     Args:
         file: a laboratory file; by default the one in use: that of REDOXA_LABORATORY, or laboratory.yaml here.
     """
-    from redoxa.pipeline.station_view import station_lines, station_values
+    from redoxa.pipeline.laboratory.station_view import station_lines, station_values
 
     in_use = None if file and not _is_in_use(file) else station_file()
     shown = file or in_use
@@ -169,8 +176,8 @@ def example() -> None:
 @lab_app.command
 def rules(*, as_json: Json = False) -> None:
     """Print the safety rules: what each asks, why, its source, and whether it can be overridden."""
-    from redoxa.pipeline.safety_page import rules_page
-    from redoxa.robotics.safety import rule_texts, rules_version
+    from redoxa.pipeline.laboratory.safety_page import rules_page
+    from redoxa.robotics.safety.check import rule_texts, rules_version
 
     station = current_station()
     if not as_json:
@@ -189,8 +196,8 @@ def plan(formula: str, *, mass_g: Annotated[float, Parameter(name="--mass")] = 2
         formula: of the compound as made, e.g. LiMnO2 or Na3V2(PO4)3.
         mass_g: how much of it, in grams.
     """
-    from redoxa.robotics.synthesis import plan_synthesis
-    from redoxa.robotics.wording import synthesis_lines
+    from redoxa.robotics.planning.synthesis import plan_synthesis
+    from redoxa.robotics.planning.wording import synthesis_lines
 
     if not 0 < mass_g <= 1000:
         raise InputError(f"--mass {mass_g:g}: a mass in grams, above 0 and at most 1000")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from redoxa.pipeline.interrupt import interruptible
+from redoxa.pipeline.commands.interrupt import interruptible
 
 
 def main() -> None:
     """Run the command."""
     with interruptible():
-        from redoxa.pipeline import cli
+        from redoxa.pipeline.commands import app as cli
 
         cli.main()

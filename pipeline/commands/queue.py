@@ -11,15 +11,15 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from redoxa.data.database import store_name
 from redoxa.data.errors import InputError, RedoxaError
 from redoxa.data.lab import QueueItem, RequestState
-from redoxa.data.store import Store as DataStore
-from redoxa.pipeline.cli import DEFAULT_STORE, Json, Store
-from redoxa.pipeline.console import emit, note, say, table
-from redoxa.pipeline.lab_calls import tell_laboratory, why_held
-from redoxa.pipeline.station_file import current_station
-from redoxa.robotics.queue import LabQueue
+from redoxa.data.storage.database import store_name
+from redoxa.data.storage.store import Store as DataStore
+from redoxa.pipeline.commands.app import DEFAULT_STORE, Json, Store
+from redoxa.pipeline.commands.console import emit, note, say, table
+from redoxa.pipeline.laboratory.calls import tell_laboratory, why_held
+from redoxa.pipeline.laboratory.station_file import current_station
+from redoxa.robotics.queue.queue import LabQueue
 
 By = Annotated[str, Parameter(name="--by", help="who decides; goes into the audit trail")]
 Why = Annotated[str, Parameter(name="--why", help="the reason; goes into the audit trail")]
@@ -89,7 +89,7 @@ def _told(row: QueueItem) -> dict[str, object]:
 
 def _rejected(store: str) -> list[str]:
     """Answers of laboratories that were refused, of all campaigns of a store that can be opened."""
-    from redoxa.pipeline.session import session_for
+    from redoxa.pipeline.campaign.session import session_for
 
     opened = DataStore.open(store, create=False)
     ids = [row["id"] for row in opened.campaigns()]
@@ -258,6 +258,6 @@ def _work(store: str, rows: Sequence[QueueItem]) -> str:
 
 def _whole(queue: LabQueue, given: str) -> str:
     """The id of a request, of which the first characters are enough where they name one only."""
-    from redoxa.pipeline.lookup import whole_id
+    from redoxa.pipeline.campaign.lookup import whole_id
 
     return whole_id("request", given, (row.request_id for row in queue.list())) or given

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from redoxa.data.errors import InputError
-from redoxa.pipeline.cli import DEFAULT_STORE, Json, Store
+from redoxa.pipeline.commands.app import DEFAULT_STORE, Json, Store
 
 MOST_SHOWN = 60
 """Differences in a table."""
@@ -19,13 +19,13 @@ def status(campaign: str | None = None, *, store: Store = DEFAULT_STORE, as_json
     """
     from datetime import UTC, datetime
 
-    from redoxa.data.database import store_name
-    from redoxa.data.store import Store as DataStore
-    from redoxa.pipeline import stages
-    from redoxa.pipeline.console import emit, note, say, table
-    from redoxa.pipeline.lookup import find_campaign
-    from redoxa.pipeline.session import session_for
-    from redoxa.pipeline.watchdog import trouble
+    from redoxa.data.storage.database import store_name
+    from redoxa.data.storage.store import Store as DataStore
+    from redoxa.pipeline.campaign import stages
+    from redoxa.pipeline.campaign.lookup import find_campaign
+    from redoxa.pipeline.campaign.session import session_for
+    from redoxa.pipeline.commands.console import emit, note, say, table
+    from redoxa.pipeline.unattended.watchdog import trouble
 
     opened = DataStore.open(store, create=False)
     ids = [row["id"] for row in opened.campaigns()] if campaign is None else [find_campaign(store, campaign)]
@@ -76,11 +76,11 @@ def digest(
     """
     from datetime import UTC, datetime, timedelta
 
-    from redoxa.pipeline import alert
-    from redoxa.pipeline.console import emit, note, say
-    from redoxa.pipeline.digest import digest as of_store
-    from redoxa.pipeline.digest import lines, troubles
-    from redoxa.pipeline.digest_file import write_page
+    from redoxa.pipeline.commands.console import emit, note, say
+    from redoxa.pipeline.results.digest import digest as of_store
+    from redoxa.pipeline.results.digest import lines, troubles
+    from redoxa.pipeline.results.digest_file import write_page
+    from redoxa.pipeline.unattended import alert
 
     if not 0 < hours <= 24 * 366:
         raise InputError(f"--hours {hours:g}: a time above 0 and at most a year")
@@ -113,9 +113,9 @@ def report(campaign: str, *, store: Store = DEFAULT_STORE, out: Path | None = No
         campaign: name, id or file.
         out: file to write; by default the campaign's own report.html.
     """
-    from redoxa.pipeline.console import emit, say
-    from redoxa.pipeline.lookup import find_campaign
-    from redoxa.pipeline.report_file import write_report
+    from redoxa.pipeline.campaign.lookup import find_campaign
+    from redoxa.pipeline.commands.console import emit, say
+    from redoxa.pipeline.results.report_file import write_report
 
     path = write_report(store, find_campaign(store, campaign), out=out)
     if as_json:
@@ -131,10 +131,10 @@ def export(campaign: str, out: Path, *, store: Store = DEFAULT_STORE, as_json: J
         campaign: name, id or file.
         out: file to write; its ending chooses the format.
     """
-    from redoxa.pipeline.console import emit, say
-    from redoxa.pipeline.export import export as write
-    from redoxa.pipeline.lookup import find_campaign
-    from redoxa.pipeline.session import session_for
+    from redoxa.pipeline.campaign.lookup import find_campaign
+    from redoxa.pipeline.campaign.session import session_for
+    from redoxa.pipeline.commands.console import emit, say
+    from redoxa.pipeline.results.export import export as write
 
     rows = write(session_for(store, find_campaign(store, campaign)), out)
     if as_json:
@@ -152,9 +152,9 @@ def diff(a: str, b: str, *, store: Store = DEFAULT_STORE, as_json: Json = False)
     """
     from dataclasses import asdict
 
-    from redoxa.pipeline.console import emit, note, say, table
-    from redoxa.pipeline.diff import differences, why
-    from redoxa.pipeline.lookup import find_campaign
+    from redoxa.pipeline.campaign.lookup import find_campaign
+    from redoxa.pipeline.commands.console import emit, note, say, table
+    from redoxa.pipeline.results.diff import differences, why
 
     found = differences(store, find_campaign(store, a), find_campaign(store, b))
     if as_json:

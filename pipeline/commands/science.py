@@ -15,8 +15,8 @@ from redoxa.data.records import WorkingIon
 from redoxa.data.shipped import shipped
 from redoxa.generators import DEFAULT_GENERATOR
 from redoxa.generators.base import BUDGET_s
-from redoxa.pipeline.cli import DEFAULT_STORE, Json, Store
-from redoxa.pipeline.interrupt import keeps
+from redoxa.pipeline.commands.app import DEFAULT_STORE, Json, Store
+from redoxa.pipeline.commands.interrupt import keeps
 
 Count = Annotated[int, Parameter(name=["-n", "--count"], validator=Number(gte=1, lte=1_000_000))]
 
@@ -74,8 +74,8 @@ def generate(
         budget_s: processor time in seconds that relaxing the answers to --formula may take, by an estimate of 0.025 s
             an atom that is the same on every machine; what does not fit is named.
     """
-    from redoxa.pipeline.console import emit, note, progress_bars
-    from redoxa.pipeline.generate import Request, sample_to_folder
+    from redoxa.pipeline.commands.console import emit, note, progress_bars
+    from redoxa.pipeline.tasks.generate import Request, sample_to_folder
 
     request = Request.read(
         n=n, elements=elements, require=require, formula=formula, compositions=compositions, max_atoms=max_atoms,
@@ -129,8 +129,8 @@ def screen(
             it such a file is refused. A remark stays with every result.
         workers: processes; 0 means one for each core.
     """
-    from redoxa.pipeline.console import emit, note
-    from redoxa.pipeline.screen_files import (
+    from redoxa.pipeline.commands.console import emit, note
+    from redoxa.pipeline.tasks.screen_files import (
         ScreenOptions,
         assess,
         default_page,
@@ -203,14 +203,14 @@ def train(
         resume: --no-resume starts anew.
     """
     from redoxa.generators.training.loop import TrainConfig
-    from redoxa.pipeline.console import emit
-    from redoxa.pipeline.train import (
+    from redoxa.pipeline.commands.console import emit
+    from redoxa.pipeline.tasks.train import (
         train_geometry_to_folder,
         train_orbits_to_folder,
         train_stability_to_folder,
         train_to_folder,
     )
-    from redoxa.pipeline.training_data import training_table
+    from redoxa.pipeline.tasks.training_data import training_table
 
     if edges is not None and generator not in ("flow", "diffusion"):
         raise InputError(f"--edges is of flow and diffusion; leave it out to train {generator}")
@@ -264,7 +264,7 @@ def build(
         out: folder for the tables; by default the shipped ones are replaced.
         minutes: stop after this long; what is there by then is written.
     """
-    from redoxa.pipeline.reference import build_tables
+    from redoxa.pipeline.tasks.reference import build_tables
 
     build_tables(datasets, out, minutes)
 
@@ -277,7 +277,7 @@ def known(*, datasets: Path | None = None, out: Path | None = None) -> None:
         datasets: folder with the crystal data sets; by default ../shared/datasets.
         out: folder for the table; by default the shipped one is replaced.
     """
-    from redoxa.pipeline.reference import build_known
+    from redoxa.pipeline.tasks.reference import build_known
 
     build_known(datasets, out)
 
@@ -290,7 +290,7 @@ def phases(*types: str, out: Path | None = None) -> None:
         types: structure types to compute, e.g. litharge; by default all phases whose formula is lacking.
         out: file to write (.parquet); by default the shipped one is replaced.
     """
-    from redoxa.pipeline.reference import add_library_phases
+    from redoxa.pipeline.tasks.reference import add_library_phases
 
     add_library_phases(types, out)
 
@@ -302,7 +302,7 @@ def electrodes(*, out: Path | None = None) -> None:
     Args:
         out: file to write (.parquet); by default the shipped one is replaced.
     """
-    from redoxa.pipeline.reference import label_templates
+    from redoxa.pipeline.tasks.reference import label_templates
 
     label_templates(out)
 
@@ -314,7 +314,7 @@ def stabilities(*, out: Path | None = None) -> None:
     Args:
         out: file to write (.parquet); by default the shipped one is replaced.
     """
-    from redoxa.pipeline.reference import label_stabilities
+    from redoxa.pipeline.tasks.reference import label_stabilities
 
     label_stabilities(out)
 
@@ -327,7 +327,7 @@ def moments(*, datasets: Path | None = None, out: Path | None = None) -> None:
         datasets: folder with the crystal data sets; by default ../shared/datasets.
         out: file to write (.csv); by default the shipped one is replaced.
     """
-    from redoxa.pipeline.reference import count_moments
+    from redoxa.pipeline.tasks.reference import count_moments
 
     count_moments(datasets, out)
 
@@ -340,7 +340,7 @@ def voltages(*, measured: Path | None = None, out: Path | None = None) -> None:
         measured: CSV with the columns discharged and average_voltage_V_experiment; by default from ../shared.
         out: folder to write; by default the shipped tables are replaced.
     """
-    from redoxa.pipeline.reference import compute_voltage_anchors
+    from redoxa.pipeline.tasks.reference import compute_voltage_anchors
 
     compute_voltage_anchors(measured, out)
 
@@ -352,7 +352,7 @@ def latent_map(*, out: Path | None = None) -> None:
     Args:
         out: file to write (.safetensors); by default the shipped one is replaced.
     """
-    from redoxa.pipeline.reference import map_electrodes
+    from redoxa.pipeline.tasks.reference import map_electrodes
 
     map_electrodes(out)
 
@@ -368,7 +368,7 @@ def add(
         materials_project: a chemical system, e.g. Li-Fe-P-O: fetch its phases near the hull (key in MP_API_KEY) and
             compute them with Redoxa's own potential.
     """
-    from redoxa.pipeline.reference import add_phases
+    from redoxa.pipeline.tasks.reference import add_phases
 
     add_phases(files, materials_project, store, as_json=as_json)
 
@@ -380,6 +380,6 @@ def show(system: str, *, as_json: Json = False, store: Store = DEFAULT_STORE) ->
     Args:
         system: elements joined by dashes.
     """
-    from redoxa.pipeline.reference import show_system
+    from redoxa.pipeline.tasks.reference import show_system
 
     show_system(system, store, as_json=as_json)

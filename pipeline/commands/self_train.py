@@ -8,8 +8,8 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from redoxa.pipeline.cli import Json
-from redoxa.pipeline.cli_science import Count
+from redoxa.pipeline.commands.app import Json
+from redoxa.pipeline.commands.science import Count
 
 Natural = Annotated[int, Parameter(validator=Number(gte=0))]
 
@@ -64,10 +64,10 @@ def self_train(
         workers: processes that relax; 0 means one for each core.
     """
     from redoxa.generators.orbits.self_training import FineTuning
-    from redoxa.pipeline.console import note, progress_bars
-    from redoxa.pipeline.generate import Request
-    from redoxa.pipeline.self_training import Plan, self_train
-    from redoxa.pipeline.self_training_files import print_rounds, write_outcome
+    from redoxa.pipeline.commands.console import note, progress_bars
+    from redoxa.pipeline.self_training.files import print_rounds, write_outcome
+    from redoxa.pipeline.self_training.loop import Plan, self_train
+    from redoxa.pipeline.tasks.generate import Request
 
     condition = Request.read(
         n=1, elements=elements, require=ion, formula=None, compositions=None, max_atoms=max_atoms,

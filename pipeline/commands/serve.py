@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from redoxa.data.database import store_file
 from redoxa.data.errors import InputError, RedoxaError
-from redoxa.pipeline import alert
-from redoxa.pipeline.campaign import CampaignSpec
-from redoxa.pipeline.cli import DEFAULT_STORE, Json, Store
-from redoxa.pipeline.console import emit, note, say
-from redoxa.pipeline.lookup import find_spec
-from redoxa.pipeline.prefect_env import ended_in_order, faults_told, quiet_environment, server
-from redoxa.pipeline.session import register, runs_folder
+from redoxa.data.storage.database import store_file
+from redoxa.pipeline.campaign.lookup import find_spec
+from redoxa.pipeline.campaign.session import register, runs_folder
+from redoxa.pipeline.campaign.spec import CampaignSpec
+from redoxa.pipeline.commands.app import DEFAULT_STORE, Json, Store
+from redoxa.pipeline.commands.console import emit, note, say
+from redoxa.pipeline.unattended import alert
+from redoxa.pipeline.unattended.prefect_env import ended_in_order, faults_told, quiet_environment, server
 
 
 def serve(*campaigns: str, webhook: bool = False, mail: list[str] | None = None, store: Store = DEFAULT_STORE) -> None:
@@ -40,7 +40,7 @@ def serve(*campaigns: str, webhook: bool = False, mail: list[str] | None = None,
             raise
 
     with ended_in_order(), faults_told(), server() as url:
-        from redoxa.pipeline.serve import serve as serve_all
+        from redoxa.pipeline.unattended.serve import serve as serve_all
 
         for spec in specs:
             note(f"Serving '{spec.name}' on {url.removesuffix('/api')} ({spec.schedule and spec.schedule.words})")
@@ -70,7 +70,7 @@ def deploy(*campaigns: str, pool: str, store: Store = DEFAULT_STORE, as_json: Js
         )
     _prepare(specs, store)
     with faults_told():
-        from redoxa.pipeline.deploy import deploy as deploy_all
+        from redoxa.pipeline.unattended.deploy import deploy as deploy_all
 
         is_new = deploy_all(store, specs, pool)
     if is_new:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from redoxa.data.database import store_name
-from redoxa.data.store import Store
-from redoxa.pipeline.campaign import CampaignSpec
-from redoxa.pipeline.console import say, table
-from redoxa.pipeline.tables import funnel_rows, in_order, top_rows
+from redoxa.data.storage.database import store_name
+from redoxa.data.storage.store import Store
+from redoxa.pipeline.campaign.spec import CampaignSpec
+from redoxa.pipeline.commands.console import say, table
+from redoxa.pipeline.results.tables import funnel_rows, in_order, top_rows
 
 
 def print_summary(where: str, summary: dict[str, Any]) -> None:

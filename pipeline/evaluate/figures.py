@@ -9,7 +9,7 @@ import numpy as np
 from markupsafe import Markup
 
 from redoxa.generators.evaluate.values import Value
-from redoxa.pipeline.report.svg import Scale, axes, join, polyline, tag
+from redoxa.pipeline.pages.kit.svg import Scale, axes, join, polyline, tag
 
 WIDTH, HEIGHT = 520.0, 300.0
 LEFT, RIGHT, TOP, BOTTOM = 62.0, 14.0, 12.0, 54.0

@@ -20,8 +20,8 @@ from redoxa.pipeline.evaluate.figures import Series, bar_plot, cumulative_plot, 
 from redoxa.pipeline.evaluate.scorecard import Scorecard, SourceCard, interval_text, value_text
 from redoxa.pipeline.evaluate.stability import RelaxedRow
 from redoxa.pipeline.evaluate.truths import Truths
-from redoxa.pipeline.report.page import asset, environment, policy
-from redoxa.pipeline.report.text import count, duration, formula_html, timestamp
+from redoxa.pipeline.pages.kit.page import asset, environment, policy
+from redoxa.pipeline.pages.kit.text import count, duration, formula_html, timestamp
 
 STYLES = ("base.css", "figures.css", "scorecard.css", "print.css")
 SYSTEMS = ("P1", "triclinic", "monoclinic", "orthorhombic", "tetragonal", "trigonal", "hexagonal", "cubic")

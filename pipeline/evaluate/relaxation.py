@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from redoxa.data.records import Crystal
-from redoxa.data.symmetric import SymmetricCrystal
+from redoxa.data.symmetry.symmetric import SymmetricCrystal
 from redoxa.pipeline.evaluate.sources import OnStep
-from redoxa.screening.jobs import Subject, job_key
-from redoxa.screening.pool import open_pool
-from redoxa.screening.potential import potential_class
-from redoxa.screening.relax import Relaxation, RelaxSettings
-from redoxa.screening.symmetric_relax import SymmetricRelaxSettings
+from redoxa.screening.compute.jobs import Subject, job_key
+from redoxa.screening.compute.pool import open_pool
+from redoxa.screening.compute.relax import Relaxation, RelaxSettings
+from redoxa.screening.compute.symmetric_relax import SymmetricRelaxSettings
+from redoxa.screening.potentials.base import potential_class
 
 POTENTIAL = "chgnet"
 FILE = "relaxed.jsonl"

@@ -17,8 +17,8 @@ import numpy as np
 from redoxa.data.errors import InputError
 from redoxa.data.records import Crystal
 from redoxa.data.registry import load
-from redoxa.data.skeletons import load_templates
-from redoxa.data.tables import KnownMaterials, load_known_materials
+from redoxa.data.symmetry.skeletons import load_templates
+from redoxa.data.tables.known_materials import KnownMaterials, load_known_materials
 from redoxa.data.whole import whole
 from redoxa.generators import GENERATORS
 from redoxa.generators.base import Condition, HasLikelihood
@@ -214,10 +214,10 @@ def _relaxed(
     """Cards with the first samples of each source relaxed."""
     from dataclasses import replace
 
-    from redoxa.data.reference import load_reference
+    from redoxa.data.tables.reference import load_reference
     from redoxa.pipeline.evaluate.relaxation import relax_all
     from redoxa.pipeline.evaluate.stability import relaxed_rows, stability_values
-    from redoxa.screening.stability import Hulls
+    from redoxa.screening.properties.stability import Hulls
 
     hulls = Hulls(load_reference())
     found = []

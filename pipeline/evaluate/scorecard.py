@@ -15,7 +15,7 @@ from redoxa.generators.evaluate.table import SampleRow
 from redoxa.generators.evaluate.values import Value
 from redoxa.pipeline.evaluate.stability import RelaxedRow
 from redoxa.pipeline.evaluate.truths import Truths
-from redoxa.pipeline.report.text import number
+from redoxa.pipeline.pages.kit.text import number
 
 if TYPE_CHECKING:
     import pandas as pd

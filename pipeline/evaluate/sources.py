@@ -22,7 +22,7 @@ from redoxa.generators import GENERATORS
 from redoxa.generators.base import CellContent, Condition, Generator
 from redoxa.generators.evaluate.answers import Answer, ask
 from redoxa.generators.evaluate.table import Sample
-from redoxa.pipeline.relaxer import SymmetricRelaxer, lend
+from redoxa.pipeline.tasks.relaxer import SymmetricRelaxer, lend
 
 OnStep = Callable[[int, int], None]
 

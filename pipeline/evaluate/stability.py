@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from redoxa.data.errors import StructureError
 from redoxa.data.fingerprint import SAME, Fingerprint, fingerprint
 from redoxa.data.records import Crystal
-from redoxa.data.tables import KnownMaterials
+from redoxa.data.tables.known_materials import KnownMaterials
 from redoxa.generators.evaluate.novelty import novelty
 from redoxa.generators.evaluate.table import Sample
 from redoxa.generators.evaluate.uniqueness import first_equals
 from redoxa.generators.evaluate.values import Value, mean, median, share
 from redoxa.pipeline.evaluate.relaxation import Outcome, rmsd_A
-from redoxa.screening.stability import Hulls
+from redoxa.screening.properties.stability import Hulls
 
 METASTABLE_eV_PER_ATOM = 0.1
 

@@ -12,7 +12,7 @@ import numpy as np
 from redoxa.data.errors import InputError
 from redoxa.data.fingerprint import SAME_UNRELAXED, fingerprint
 from redoxa.data.records import Crystal
-from redoxa.data.tables import KnownMaterials
+from redoxa.data.tables.known_materials import KnownMaterials
 from redoxa.generators.base import CellContent
 from redoxa.generators.evaluate.novelty import novelty
 from redoxa.generators.evaluate.table import Sample
@@ -96,7 +96,7 @@ def _crystal(numbers: Sequence[int], frac: Sequence[float], cell: Sequence[float
 
 
 def _held_out(path: Path) -> list[tuple[str, Crystal]]:
-    from redoxa.data.datasets import load
+    from redoxa.data.tables.datasets import load
 
     data = load(path)
     places = np.flatnonzero(data.held_out)

@@ -10,7 +10,7 @@ from redoxa.data.lab import QueueItem, RequestState
 
 if TYPE_CHECKING:
     from redoxa.robotics.base import Rejects
-    from redoxa.robotics.queue import LabQueue
+    from redoxa.robotics.queue.queue import LabQueue
     from redoxa.robotics.stop_mark import Mark
 
 
@@ -35,8 +35,8 @@ def looked_at(laboratory: Rejects) -> tuple[list[str], list[str]]:
 
 def stop_driver(store: str, campaign: str) -> tuple[str | None, str]:
     """Id of the campaign whose laboratory was told to stop, or why it could not be told."""
-    from redoxa.pipeline.lookup import find_campaign
-    from redoxa.pipeline.session import session_for
+    from redoxa.pipeline.campaign.lookup import find_campaign
+    from redoxa.pipeline.campaign.session import session_for
 
     try:
         session = session_for(store, find_campaign(store, campaign))
@@ -48,7 +48,7 @@ def stop_driver(store: str, campaign: str) -> tuple[str | None, str]:
 
 def tell_laboratory(store: str, queue: LabQueue, row: QueueItem) -> str:
     """Ask the laboratory to do no more for a request; what came of it, which the audit trail keeps."""
-    from redoxa.pipeline.session import session_for
+    from redoxa.pipeline.campaign.session import session_for
 
     try:
         known = session_for(store, row.request.campaign).driver.cancel(row.request_id)

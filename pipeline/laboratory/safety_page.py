@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from redoxa.data.station import Station
-from redoxa.robotics.safety import REQUEST_RULES, rule_texts, rules_version
+from redoxa.robotics.safety.check import REQUEST_RULES, rule_texts, rules_version
 
 HEAD = """# Safety rules
 

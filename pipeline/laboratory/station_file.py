@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from redoxa.data.errors import InputError
 from redoxa.data.station import Cycler, Furnace, Station
 from redoxa.data.synthesis.catalogue import default_catalogue
-from redoxa.pipeline.yaml_file import Kind, Location, Mistake, mistakes_of, name_after, read_document
+from redoxa.pipeline.campaign.yaml_file import Kind, Location, Mistake, mistakes_of, name_after, read_document
 
 LABORATORY: Final = "REDOXA_LABORATORY"
 """Environment variable that names the file."""
@@ -28,7 +28,7 @@ LABORATORY: Final = "REDOXA_LABORATORY"
 DEFAULT_FILE: Final = Path("laboratory.yaml")
 """Read where the variable names none."""
 
-EXAMPLE: Final = Path(__file__).parent / "templates" / "laboratory.yaml"
+EXAMPLE: Final = Path(__file__).parents[1] / "templates" / "laboratory.yaml"
 """An example with every field, for people."""
 
 KIND: Final = Kind("laboratory file", "`redoxa lab example` prints an example.")

@@ -8,7 +8,7 @@ from typing import Any
 
 from redoxa.data.station import Cycler, Furnace, Person, Station
 from redoxa.data.synthesis.catalogue import default_catalogue
-from redoxa.pipeline.station_file import DEFAULT_FILE, LABORATORY
+from redoxa.pipeline.laboratory.station_file import DEFAULT_FILE, LABORATORY
 
 
 def station_lines(station: Station, file: Path | None) -> Iterator[str]:

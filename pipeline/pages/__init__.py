@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from redoxa.pipeline.report.build import build_report
-from redoxa.pipeline.report.model import ReportData
+from redoxa.pipeline.pages.campaign.build import build_report
+from redoxa.pipeline.pages.card.model import ReportData
 
 __all__ = ["ReportData", "build_report"]

@@ -7,10 +7,10 @@ from datetime import datetime
 
 from markupsafe import Markup
 
-from redoxa.pipeline.digest import CampaignDigest
-from redoxa.pipeline.report.card_page import card_environment
-from redoxa.pipeline.report.page import asset, policy
-from redoxa.pipeline.report.text import count
+from redoxa.pipeline.pages.card.card_page import card_environment
+from redoxa.pipeline.pages.kit.page import asset, policy
+from redoxa.pipeline.pages.kit.text import count
+from redoxa.pipeline.results.digest import CampaignDigest
 
 STYLES = ("base.css", "cards.css", "print.css")
 

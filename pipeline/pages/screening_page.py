@@ -10,13 +10,13 @@ from typing import Final
 from markupsafe import Markup
 
 from redoxa.data.records import Crystal, ScreeningResult, Verdict
-from redoxa.pipeline.report.card_page import STYLES, VIEWER, card_environment
-from redoxa.pipeline.report.cards import CardView, build_card
-from redoxa.pipeline.report.model import FileRow, ResultRow, ScreeningData
-from redoxa.pipeline.report.page import asset, policy
-from redoxa.pipeline.report.panels import cell_of, columns
-from redoxa.pipeline.report.projection import gradients
-from redoxa.pipeline.report.text import Shown, count, formula_html, formula_text, prose
+from redoxa.pipeline.pages.campaign.panels import cell_of, columns
+from redoxa.pipeline.pages.card.card_page import STYLES, VIEWER, card_environment
+from redoxa.pipeline.pages.card.cards import CardView, build_card
+from redoxa.pipeline.pages.card.model import FileRow, ResultRow, ScreeningData
+from redoxa.pipeline.pages.kit.page import asset, policy
+from redoxa.pipeline.pages.kit.projection import gradients
+from redoxa.pipeline.pages.kit.text import Shown, count, formula_html, formula_text, prose
 
 SCRIPTS: Final = ("ui.js", "viewer.js")
 

@@ -8,7 +8,7 @@ from math import isclose
 from typing import Any
 
 from redoxa.data.records import Candidate, Origin, ScreeningResult
-from redoxa.pipeline.session import session_for
+from redoxa.pipeline.campaign.session import session_for
 
 REL_TOL = 1e-6
 """Values closer than this are equal: last bits differ between processors."""

@@ -8,10 +8,10 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote
 
-from redoxa.data.database import store_name
+from redoxa.data.storage.database import store_name
 from redoxa.data.whole import whole
-from redoxa.pipeline.digest import CampaignDigest, troubles
-from redoxa.pipeline.report.digest_page import build_digest_page
+from redoxa.pipeline.pages.digest_page import build_digest_page
+from redoxa.pipeline.results.digest import CampaignDigest, troubles
 
 
 def write_page(path: Path, where: str, found: Sequence[CampaignDigest], since: datetime, now: datetime) -> None:

@@ -1,6 +1,6 @@
 """`redoxa export`: a campaign's results as CSV, JSON, Parquet, a zip of CIFs or extended XYZ.
 
-All say the same, in the same names: the records of `pipeline/report/downloads.py`, which the page's files hold too.
+All say the same, in the same names: the records of `pages/campaign/downloads.py`, which the page's files hold too.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from redoxa.data.errors import InputError, suggest
 from redoxa.data.io import cif_text, write_extxyz
 from redoxa.data.records import flat_formula
 from redoxa.data.whole import whole
-from redoxa.pipeline.report.downloads import SCHEMA, csv_text, json_text, records, said_of
-from redoxa.pipeline.report.model import ReportData
-from redoxa.pipeline.report_file import report_data
-from redoxa.pipeline.session import Session
+from redoxa.pipeline.campaign.session import Session
+from redoxa.pipeline.pages.campaign.downloads import SCHEMA, csv_text, json_text, records, said_of
+from redoxa.pipeline.pages.card.model import ReportData
+from redoxa.pipeline.results.report_file import report_data
 
 
 def _csv(data: ReportData, path: Path) -> int:

@@ -16,13 +16,14 @@ import yaml
 from redoxa.data.provenance import read_provenance
 from redoxa.data.records import ScreeningResult, Verdict
 from redoxa.data.shipped import ASSETS
-from redoxa.data.store import now
+from redoxa.data.storage.store import now
 from redoxa.data.whole import whole
-from redoxa.pipeline import stages
-from redoxa.pipeline.feedback import compare
-from redoxa.pipeline.latent_view import latent_view
-from redoxa.pipeline.report.build import build_report
-from redoxa.pipeline.report.model import (
+from redoxa.pipeline.campaign import stages
+from redoxa.pipeline.campaign.feedback import compare
+from redoxa.pipeline.campaign.select import Scored, chemical_system, score, why_not
+from redoxa.pipeline.campaign.session import Session, session_for
+from redoxa.pipeline.pages.campaign.build import build_report
+from redoxa.pipeline.pages.card.model import (
     CalibrationRow,
     Correction,
     FunnelStage,
@@ -35,9 +36,8 @@ from redoxa.pipeline.report.model import (
     ResultRow,
     Spend,
 )
-from redoxa.pipeline.select import Scored, chemical_system, score, why_not
-from redoxa.pipeline.session import Session, session_for
-from redoxa.pipeline.tables import ending_reasons, funnel_rows
+from redoxa.pipeline.results.latent_view import latent_view
+from redoxa.pipeline.results.tables import ending_reasons, funnel_rows
 
 VERSIONS = ("redoxa", "torch", "chgnet", "pymatgen", "ase", "prefect", "numpy")
 
@@ -188,7 +188,7 @@ def _provenance(session: Session) -> Provenance:
 
 def _git_sha() -> str | None:
     """Commit of the checkout that runs, where there is one."""
-    here = Path(__file__).resolve().parents[1]
+    here = Path(__file__).resolve().parents[2]
     if not (here / ".git").exists():
         return None
     try:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from redoxa.data.records import Estimate, Reason, ScreeningResult, Verdict, plain_formula
-from redoxa.pipeline.session import session_for
+from redoxa.pipeline.campaign.session import session_for
 
 if TYPE_CHECKING:
     pass

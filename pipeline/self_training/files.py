@@ -10,11 +10,11 @@ from pydantic import JsonValue
 from redoxa.data.errors import InputError
 from redoxa.data.provenance import CHGNET, MATERIALS_PROJECT, Source, read_provenance, sha256_of, write_provenance
 from redoxa.data.shipped import shipped
-from redoxa.data.skeletons import load_templates
+from redoxa.data.symmetry.skeletons import load_templates
 from redoxa.data.whole import whole
-from redoxa.pipeline.console import emit, table
-from redoxa.pipeline.self_training import Outcome, Plan
-from redoxa.pipeline.self_training_rows import round_values, table_of
+from redoxa.pipeline.commands.console import emit, table
+from redoxa.pipeline.self_training.loop import Outcome, Plan
+from redoxa.pipeline.self_training.rows import round_values, table_of
 
 PACKAGES = ("redoxa", "chgnet", "torch", "pymatgen", "numpy")
 

@@ -17,21 +17,21 @@ import numpy as np
 
 from redoxa.data.errors import GenerationError, InputError, StructureError
 from redoxa.data.fingerprint import SAME_UNRELAXED, Fingerprint, distance, fingerprint
-from redoxa.data.normaliser import canonical
 from redoxa.data.provenance import sha256_of
 from redoxa.data.records import Crystal, content_hash
-from redoxa.data.reference import load_reference
 from redoxa.data.shipped import shipped
-from redoxa.data.skeletons import load_templates
-from redoxa.data.symmetric import SymmetricCrystal, symmetric
-from redoxa.data.tables import load_known_materials
+from redoxa.data.symmetry.normaliser import canonical
+from redoxa.data.symmetry.skeletons import load_templates
+from redoxa.data.symmetry.symmetric import SymmetricCrystal, symmetric
+from redoxa.data.tables.known_materials import load_known_materials
+from redoxa.data.tables.reference import load_reference
 from redoxa.generators.base import Condition
 from redoxa.generators.orbits.generator import OrbitsGenerator
 from redoxa.generators.orbits.self_training import FineTuning, fine_tune, prepare_found
 from redoxa.generators.orbits.training import remember, with_decorator
 from redoxa.pipeline.evaluate.relaxation import relax_all
-from redoxa.pipeline.self_training_rows import Found, Judge
-from redoxa.screening.stability import Hulls
+from redoxa.pipeline.self_training.rows import Found, Judge
+from redoxa.screening.properties.stability import Hulls
 
 OnProgress = Callable[[str, int, int], None]
 

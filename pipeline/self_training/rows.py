@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from redoxa.data.errors import StructureError
 from redoxa.data.fingerprint import SAME, Fingerprint, fingerprint, spacegroup
 from redoxa.data.records import Crystal
-from redoxa.data.tables import KnownMaterials
+from redoxa.data.tables.known_materials import KnownMaterials
 from redoxa.generators.evaluate.novelty import novelty
 from redoxa.generators.evaluate.uniqueness import first_equals
 from redoxa.generators.evaluate.values import Value, median, share
 from redoxa.pipeline.evaluate.relaxation import Outcome
-from redoxa.screening.stability import Hulls
+from redoxa.screening.properties.stability import Hulls
 
 if TYPE_CHECKING:
     from pandas import DataFrame

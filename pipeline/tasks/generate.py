@@ -17,9 +17,9 @@ from redoxa.data.fingerprint import spacegroup
 from redoxa.data.io import cif_text, read_crystals, write_extxyz
 from redoxa.data.records import Crystal, flat_formula
 from redoxa.data.registry import load
-from redoxa.data.skeletons import HEAVIEST
 from redoxa.data.structures import density_g_cm3
-from redoxa.data.symmetric import LAST_GROUP, crystal_system
+from redoxa.data.symmetry.skeletons import HEAVIEST
+from redoxa.data.symmetry.symmetric import LAST_GROUP, crystal_system
 from redoxa.generators import GENERATORS
 from redoxa.generators.base import (
     TARGETS,
@@ -32,8 +32,8 @@ from redoxa.generators.base import (
     cells_of,
 )
 from redoxa.generators.electrode import IONS
-from redoxa.pipeline.relaxer import SymmetricRelaxer, lend
-from redoxa.pipeline.sampling import drawn, formula_answers
+from redoxa.pipeline.tasks.relaxer import SymmetricRelaxer, lend
+from redoxa.pipeline.tasks.sampling import drawn, formula_answers
 
 MAX_ATOMS, DRAWN_ATOMS = 60, 20
 """Largest cell that can be asked for, and the largest that is drawn where nothing is said."""

@@ -13,14 +13,14 @@ from pathlib import Path
 from ase.data import atomic_numbers
 from pydantic import JsonValue
 
-from redoxa.data.datasets import shared_dir
 from redoxa.data.errors import InputError
 from redoxa.data.provenance import CHGNET, MATERIALS_PROJECT, Source, read_provenance, sha256_of, write_provenance
 from redoxa.data.shipped import ASSETS, shipped
-from redoxa.data.tables import KnownMaterials, load_known_materials
-from redoxa.pipeline.console import emit, note, progress_bars, say, table
-from redoxa.pipeline.screening_context import USER_REFERENCE, open_reference
-from redoxa.pipeline.session import runs_folder
+from redoxa.data.tables.datasets import shared_dir
+from redoxa.data.tables.known_materials import KnownMaterials, load_known_materials
+from redoxa.pipeline.campaign.screening_context import USER_REFERENCE, open_reference
+from redoxa.pipeline.campaign.session import runs_folder
+from redoxa.pipeline.commands.console import emit, note, progress_bars, say, table
 
 STRUCTURES = ("mp_structures.parquet", "li_electrodes.parquet")
 COMPOSITIONS = ("mp20_train_compositions.parquet",)
@@ -36,13 +36,13 @@ def build_tables(datasets: Path | None, out: Path | None, minutes: float) -> Non
     Raises:
         InputError: the data sets are not where they should be.
     """
-    from redoxa.data.reference import SHIPPED, load_reference
-    from redoxa.data.skeletons import SHIPPED as TEMPLATES
-    from redoxa.screening.pool import available_cores
-    from redoxa.screening.potential import load_potential
-    from redoxa.screening.reference_build import build_reference
-    from redoxa.screening.reference_check import reference_facts
-    from redoxa.screening.skeleton_library import build_templates
+    from redoxa.data.symmetry.skeletons import SHIPPED as TEMPLATES
+    from redoxa.data.tables.reference import SHIPPED, load_reference
+    from redoxa.screening.compute.pool import available_cores
+    from redoxa.screening.potentials.base import load_potential
+    from redoxa.screening.tables.check import reference_facts
+    from redoxa.screening.tables.energies import build_reference
+    from redoxa.screening.tables.skeleton_library import build_templates
 
     folder = _data_sets(datasets)
     warnings.filterwarnings("ignore", message="No Pauling electronegativity")  # of noble gases, which nothing here uses
@@ -70,7 +70,7 @@ def build_known(datasets: Path | None, out: Path | None) -> KnownMaterials:
     Raises:
         InputError: the data sets are not where they should be.
     """
-    from redoxa.screening.reference_known import build_known_materials, known_facts
+    from redoxa.screening.tables.known_materials import build_known_materials, known_facts
 
     folder = _data_sets(datasets)
     warnings.filterwarnings("ignore", message="No Pauling electronegativity")  # of noble gases, which nothing here uses
@@ -92,10 +92,10 @@ def add_library_phases(types: Sequence[str], out: Path | None) -> None:
     Raises:
         InputError: there is no phase of such a structure type.
     """
-    from redoxa.data.reference import SHIPPED, Reference, load_reference, write_table
-    from redoxa.screening.potential import load_potential
-    from redoxa.screening.reference_add import compute_tasks, library_tasks_of
-    from redoxa.screening.reference_check import table_facts
+    from redoxa.data.tables.reference import SHIPPED, Reference, load_reference, write_table
+    from redoxa.screening.potentials.base import load_potential
+    from redoxa.screening.tables.add import compute_tasks, library_tasks_of
+    from redoxa.screening.tables.check import table_facts
 
     path, reference = out or shipped(SHIPPED), load_reference()
     work = runs_folder("runs/redoxa.db") / "library.parts.jsonl"
@@ -139,9 +139,9 @@ def count_moments(datasets: Path | None, out: Path | None) -> None:
     """
     import torch
 
-    from redoxa.screening.moments import MOST_CRYSTALS, SHIPPED, typical_moments, write_moments
-    from redoxa.screening.potential import load_potential
-    from redoxa.screening.reference_tasks import dataset_tasks
+    from redoxa.screening.physics.moments import MOST_CRYSTALS, SHIPPED, typical_moments, write_moments
+    from redoxa.screening.potentials.base import load_potential
+    from redoxa.screening.tables.tasks import dataset_tasks
 
     torch.set_num_threads(1)  # cells this small gain nothing from more
     source, target = _data_sets(datasets) / STRUCTURES[0], out or shipped(SHIPPED)
@@ -162,16 +162,22 @@ def compute_voltage_anchors(measured: Path | None, out: Path | None) -> None:
     Raises:
         InputError: the measured voltages are not where they should be.
     """
-    from redoxa.data.prototypes import load_prototypes
-    from redoxa.screening.calibration import METALS_SHIPPED, SECOND_MODEL, SHIPPED, VoltageCalibration, write_anchors
-    from redoxa.screening.known_electrodes import (
+    from redoxa.data.tables.prototypes import load_prototypes
+    from redoxa.screening.physics.calibration import (
+        METALS_SHIPPED,
+        SECOND_MODEL,
+        SHIPPED,
+        VoltageCalibration,
+        write_anchors,
+    )
+    from redoxa.screening.potentials.base import potential_class
+    from redoxa.screening.tables.known_electrodes import (
         anchor,
         compute_known,
         compute_metals,
         measured_voltages_V,
         write_metals,
     )
-    from redoxa.screening.potential import potential_class
 
     shared = shared_dir()
     source = measured or (shared / "anchors" / "voltages.csv" if shared is not None else None)
@@ -206,11 +212,11 @@ def compute_voltage_anchors(measured: Path | None, out: Path | None) -> None:
 
 def label_templates(out: Path | None) -> None:
     """Take the ions out of all templates that hold some, and write what that gives, with its record."""
-    from redoxa.data.electrode_labels import write_labels
-    from redoxa.data.reference import load_reference
-    from redoxa.data.skeletons import load_templates
-    from redoxa.screening.electrode_labels import electrode_tasks, label_electrodes
-    from redoxa.screening.pool import available_cores
+    from redoxa.data.symmetry.skeletons import load_templates
+    from redoxa.data.tables.electrode_labels import write_labels
+    from redoxa.data.tables.reference import load_reference
+    from redoxa.screening.compute.pool import available_cores
+    from redoxa.screening.tables.electrode_labels import electrode_tasks, label_electrodes
 
     templates, path = load_templates(), out or shipped("electrode_labels.parquet")
     work = runs_folder("runs/redoxa.db") / "electrodes.parts.jsonl"
@@ -228,12 +234,12 @@ def label_templates(out: Path | None) -> None:
 
 def label_stabilities(out: Path | None) -> None:
     """Label templates, and new crystals that `orbits` draws on them, by their distance from the hull, with a record."""
-    from redoxa.data.reference import load_reference
-    from redoxa.data.skeletons import load_templates
-    from redoxa.data.stability_labels import write_stabilities
-    from redoxa.pipeline.stability_tasks import stability_tasks
-    from redoxa.screening.pool import available_cores
-    from redoxa.screening.stability_labels import label_stabilities as label
+    from redoxa.data.symmetry.skeletons import load_templates
+    from redoxa.data.tables.reference import load_reference
+    from redoxa.data.tables.stability_labels import write_stabilities
+    from redoxa.pipeline.tasks.stability_tasks import stability_tasks
+    from redoxa.screening.compute.pool import available_cores
+    from redoxa.screening.tables.stability_labels import label_stabilities as label
 
     templates, path = load_templates(), out or shipped("stability_labels.parquet")
     work = runs_folder("runs/redoxa.db") / "stabilities.parts.jsonl"
@@ -259,7 +265,7 @@ def label_stabilities(out: Path | None) -> None:
 
 def map_electrodes(out: Path | None) -> None:
     """Encode known electrodes with the shipped weights of `vae`, and write where they lie, with its record."""
-    from redoxa.data.skeletons import load_templates
+    from redoxa.data.symmetry.skeletons import load_templates
     from redoxa.generators.vae.checkpoint import load_vae
     from redoxa.generators.vae.latent import LatentSpace
     from redoxa.generators.vae.latent_map import build_map, known_electrodes, save_map
@@ -288,8 +294,8 @@ def add_phases(files: Sequence[Path], system: str | None, store: str, *, as_json
     Raises:
         InputError: neither is named, or there is no key.
     """
-    from redoxa.screening import reference_add
-    from redoxa.screening.potential import load_potential
+    from redoxa.screening.potentials.base import load_potential
+    from redoxa.screening.tables import add as reference_add
 
     tasks = []
     if system is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from redoxa.data.symmetric import SymmetricCrystal
+from redoxa.data.symmetry.symmetric import SymmetricCrystal
 from redoxa.generators.base import Generator, OnStep, Relaxed
 
 
@@ -14,7 +14,7 @@ class SymmetricRelaxer:
     """A `generators.base.Relaxer` on worker processes.
 
     Attributes:
-        potential: by its name in `screening.potential_names.POTENTIALS`.
+        potential: by its name in `screening.potentials.names.POTENTIALS`.
         workers: processes; 0 means one for each core.
     """
 
@@ -23,7 +23,7 @@ class SymmetricRelaxer:
 
     def __call__(self, forms: Sequence[SymmetricCrystal], on_step: OnStep | None = None) -> list[Relaxed | None]:
         """One answer a form, in order; None where the potential finds no crystal."""
-        from redoxa.screening.pool import relax_many
+        from redoxa.screening.compute.pool import relax_many
 
         answers: list[Relaxed | None] = [None] * len(forms)
         for done, (index, finished) in enumerate(relax_many(forms, None, self.potential, self.workers), 1):

@@ -14,10 +14,10 @@ from redoxa.data.io import NAMES, SUFFIXES, may_hold_structures, read_each
 from redoxa.data.records import Candidate, Origin, Reason, ScreeningResult, Verdict, plain_formula, plain_formulas
 from redoxa.data.structures import primitive
 from redoxa.data.whole import whole
-from redoxa.pipeline.console import progress_bars, say, table
-from redoxa.pipeline.report.model import FileRow, ScreeningData
-from redoxa.pipeline.session import DEFAULT_STORE, runs_folder
-from redoxa.pipeline.tables import in_order, short_columns
+from redoxa.pipeline.campaign.session import DEFAULT_STORE, runs_folder
+from redoxa.pipeline.commands.console import progress_bars, say, table
+from redoxa.pipeline.pages.card.model import FileRow, ScreeningData
+from redoxa.pipeline.results.tables import in_order, short_columns
 from redoxa.screening.doubts import doubts
 from redoxa.screening.settings import ScreenSettings
 
@@ -60,7 +60,7 @@ class ScreenOptions:
         if self.campaign is None:
             wide = {"max_atoms": MAX_ATOMS, "profile_states": PROFILE, "orderings": ORDERINGS}
             return ScreenSettings.permissive(**{**wide, **changes})
-        from redoxa.pipeline.lookup import find_spec
+        from redoxa.pipeline.campaign.lookup import find_spec
 
         return find_spec(self.store or DEFAULT_STORE, str(self.campaign)).screening.model_copy(update=changes)
 
@@ -129,7 +129,7 @@ def _candidates(
 def _candidate(found: Reading, options: ScreenOptions) -> Candidate:
     cell, detail = primitive(found.crystal), found.name
     if options.exchange is not None:
-        from redoxa.screening.insertion import exchanged
+        from redoxa.screening.ions.insertion import exchanged
 
         cell = exchanged(cell, options.exchange, options.ion)
         detail = f"{detail}, {options.ion} for {options.exchange}"
@@ -152,8 +152,8 @@ class _InOrder:
 def _screen(
     candidates: Sequence[Candidate], settings: ScreenSettings, store: str | None, *, quiet: bool
 ) -> Iterator[ScreeningResult]:
-    from redoxa.data.store import Store
-    from redoxa.pipeline.screening_context import open_context
+    from redoxa.data.storage.store import Store
+    from redoxa.pipeline.campaign.screening_context import open_context
     from redoxa.screening.funnel import FunnelStats, OnProgress, screen
 
     opened = Store.open(store) if store is not None else None
@@ -226,7 +226,7 @@ def write_page(path: Path, rows: Sequence[FileRow], options: ScreenOptions) -> N
     """
     from datetime import UTC, datetime
 
-    from redoxa.pipeline.report.screening_page import build_screening_page
+    from redoxa.pipeline.pages.screening_page import build_screening_page
 
     settings = options.settings
     data = ScreeningData(

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from redoxa.data.errors import StructureError
-from redoxa.data.skeletons import TemplateTable
-from redoxa.data.symmetric import SymmetricCrystal, symmetric
+from redoxa.data.symmetry.skeletons import TemplateTable
+from redoxa.data.symmetry.symmetric import SymmetricCrystal, symmetric
 from redoxa.generators.base import Condition
 from redoxa.generators.orbits.de_novo import DeNovo
 from redoxa.generators.orbits.generator import OrbitsGenerator
-from redoxa.pipeline.generate import parse_elements
-from redoxa.screening.stability_labels import StabilityTask
+from redoxa.pipeline.tasks.generate import parse_elements
+from redoxa.screening.tables.stability_labels import StabilityTask
 
 DRAWN: tuple[tuple[int, str, str], ...] = (
     (500, "", ""),

@@ -15,7 +15,6 @@ from typing import Any, Literal
 import torch
 from pydantic import JsonValue
 
-from redoxa.data.datasets import CrystalData, load, prepare, split_text
 from redoxa.data.errors import InputError
 from redoxa.data.provenance import (
     MATERIALS_PROJECT,
@@ -25,9 +24,10 @@ from redoxa.data.provenance import (
     sha256_of,
     write_provenance,
 )
-from redoxa.data.sequences import prepare_sequences
 from redoxa.data.shipped import shipped
-from redoxa.data.skeletons import SHIPPED, TemplateTable, load_templates
+from redoxa.data.symmetry.sequences import prepare_sequences
+from redoxa.data.symmetry.skeletons import SHIPPED, TemplateTable, load_templates
+from redoxa.data.tables.datasets import CrystalData, load, prepare, split_text
 from redoxa.generators.geometry.training import geometry_config, train_geometry
 from redoxa.generators.noise.training import NoiseTask
 from redoxa.generators.orbits.judge_training import JudgeConfig
@@ -37,11 +37,11 @@ from redoxa.generators.training.log import OnLog
 from redoxa.generators.training.loop import Task, TrainConfig, train
 from redoxa.generators.vae.training import VaeTask
 from redoxa.generators.wyckoff.training import WyckoffTask
-from redoxa.pipeline.console import note, progress_bars
-from redoxa.pipeline.session import OnProgress
-from redoxa.pipeline.training_data import PREPARED, enough, template_table
-from redoxa.pipeline.training_plot import write_training_plot
-from redoxa.screening.pool import available_cores
+from redoxa.pipeline.campaign.session import OnProgress
+from redoxa.pipeline.commands.console import note, progress_bars
+from redoxa.pipeline.tasks.training_data import PREPARED, enough, template_table
+from redoxa.pipeline.tasks.training_plot import write_training_plot
+from redoxa.screening.compute.pool import available_cores
 
 PACKAGES = ("redoxa", "torch", "pymatgen", "numpy")
 """Whose versions a record names."""

@@ -7,19 +7,19 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from redoxa.data.crystal_tables import TABLES, read_crystal_table
 from redoxa.data.errors import InputError, StructureError
 from redoxa.data.io import read_each
-from redoxa.data.normaliser import canonical
 from redoxa.data.provenance import sha256_of
 from redoxa.data.records import Crystal
-from redoxa.data.skeletons import Template, template_of, write_templates
 from redoxa.data.structures import primitive
-from redoxa.data.symmetric import symmetric
-from redoxa.pipeline.console import note, progress_bars
-from redoxa.pipeline.screen_files import structure_files
-from redoxa.pipeline.session import OnProgress
-from redoxa.screening.skeleton_library import SYMPREC_A, add_template
+from redoxa.data.symmetry.normaliser import canonical
+from redoxa.data.symmetry.skeletons import Template, template_of, write_templates
+from redoxa.data.symmetry.symmetric import symmetric
+from redoxa.data.tables.crystals import TABLES, read_crystal_table
+from redoxa.pipeline.campaign.session import OnProgress
+from redoxa.pipeline.commands.console import note, progress_bars
+from redoxa.pipeline.tasks.screen_files import structure_files
+from redoxa.screening.tables.skeleton_library import SYMPREC_A, add_template
 
 LEAST_CRYSTALS = 8
 """Fewer are no distribution to learn."""

@@ -15,8 +15,8 @@ from typing import Final
 from markupsafe import Markup
 
 from redoxa.data.whole import whole
-from redoxa.pipeline.report.page import asset, environment, policy
-from redoxa.pipeline.report.svg import Scale, axes, join, polyline, span, tag
+from redoxa.pipeline.pages.kit.page import asset, environment, policy
+from redoxa.pipeline.pages.kit.svg import Scale, axes, join, polyline, span, tag
 
 WIDTH, HEIGHT = 520.0, 280.0
 POINTS = 400

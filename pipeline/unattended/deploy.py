@@ -1,6 +1,6 @@
 """`redoxa deploy`: campaigns as deployments of a work pool, whose workers run them.
 
-Importing this module imports Prefect; call `pipeline.prefect_env.quiet_environment` first.
+Importing this module imports Prefect; call `pipeline.unattended.prefect_env.quiet_environment` first.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from prefect.exceptions import ObjectNotFound
 from prefect.types.entrypoint import EntrypointType
 
 from redoxa.data.errors import InputError
-from redoxa.pipeline.campaign import CampaignSpec
-from redoxa.pipeline.flows import discovery_campaign
-from redoxa.pipeline.serve import deployment_of
+from redoxa.pipeline.campaign.spec import CampaignSpec
+from redoxa.pipeline.unattended.flows import discovery_campaign
+from redoxa.pipeline.unattended.serve import deployment_of
 
 TYPE = "process"
 """Of the pool: its workers start the installed Redoxa in a process of its own."""

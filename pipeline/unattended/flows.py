@@ -1,6 +1,6 @@
 """Prefect: the same loop with every stage as a task. Ids travel between tasks; the store, not Prefect, is the truth.
 
-Importing this module imports Prefect; call `pipeline.prefect_env.quiet_environment` first.
+Importing this module imports Prefect; call `pipeline.unattended.prefect_env.quiet_environment` first.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run, task_run
 from prefect.states import Completed
 
-from redoxa.data.database import store_file, store_name
 from redoxa.data.registry import load
-from redoxa.pipeline import stages
-from redoxa.pipeline.campaign import CampaignSpec
-from redoxa.pipeline.lock import live_with_parent
-from redoxa.pipeline.lookup import find_campaign
-from redoxa.pipeline.report.picture import pareto_url
-from redoxa.pipeline.report.strips import target_text
-from redoxa.pipeline.report.text import label
-from redoxa.pipeline.report_file import write_report
-from redoxa.pipeline.rounds import ended
-from redoxa.pipeline.run import run_campaign
-from redoxa.pipeline.session import session_for
-from redoxa.pipeline.tables import funnel_rows, top_rows
+from redoxa.data.storage.database import store_file, store_name
+from redoxa.pipeline.campaign import stages
+from redoxa.pipeline.campaign.lock import live_with_parent
+from redoxa.pipeline.campaign.lookup import find_campaign
+from redoxa.pipeline.campaign.rounds import ended
+from redoxa.pipeline.campaign.run import run_campaign
+from redoxa.pipeline.campaign.session import session_for
+from redoxa.pipeline.campaign.spec import CampaignSpec
+from redoxa.pipeline.pages.campaign.picture import pareto_url
+from redoxa.pipeline.pages.card.strips import target_text
+from redoxa.pipeline.pages.kit.text import label
+from redoxa.pipeline.results.report_file import write_report
+from redoxa.pipeline.results.tables import funnel_rows, top_rows
 from redoxa.screening import PROPERTIES
 
 RETRIES: dict[Callable[..., Any], int] = {

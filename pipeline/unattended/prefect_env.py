@@ -160,7 +160,7 @@ def _started(url: str, port: int) -> subprocess.Popen[bytes]:
         [
             sys.executable,
             "-m",
-            "redoxa.pipeline.prefect_env",
+            "redoxa.pipeline.unattended.prefect_env",
             "server",
             "start",
             "--host",

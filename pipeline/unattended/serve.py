@@ -3,7 +3,7 @@
 A tick that comes due while a run is going waits; one that finds another waiting already is skipped. With the schedule
 `on_measurements` a look at the store and the laboratory, every `LOOK_S`, makes the runs. Runs whose process is gone are
 marked and give their place back, since Prefect alone would let them stand as running, and the next wait.
-Importing this module imports Prefect; call `pipeline.prefect_env.quiet_environment` first.
+Importing this module imports Prefect; call `pipeline.unattended.prefect_env.quiet_environment` first.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ from prefect.runner import Runner
 from prefect.states import Completed, Crashed
 
 from redoxa.data.errors import RedoxaError
-from redoxa.pipeline.campaign import CampaignSpec
-from redoxa.pipeline.flows import description, discovery_campaign, store_shown
-from redoxa.pipeline.lock import forget_runs, is_alive
-from redoxa.pipeline.lookup import shown_as
-from redoxa.pipeline.rounds import ahead
-from redoxa.pipeline.session import Session, session_for
-from redoxa.pipeline.watchdog import Watchdog, everything
+from redoxa.pipeline.campaign.lock import forget_runs, is_alive
+from redoxa.pipeline.campaign.lookup import shown_as
+from redoxa.pipeline.campaign.rounds import ahead
+from redoxa.pipeline.campaign.session import Session, session_for
+from redoxa.pipeline.campaign.spec import CampaignSpec
+from redoxa.pipeline.unattended.flows import description, discovery_campaign, store_shown
+from redoxa.pipeline.unattended.watchdog import Watchdog, everything
 
 LOOK_S = 10.0
 """Time between two looks at what runs and waits."""

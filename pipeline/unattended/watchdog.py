@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 
-from redoxa.data.database import aware
 from redoxa.data.errors import RedoxaError
 from redoxa.data.lab import RequestState
-from redoxa.data.store import Run
-from redoxa.pipeline.campaign import SILENCE_MINUTES, Schedule
-from redoxa.pipeline.cron import last_due
-from redoxa.pipeline.lab_calls import why_held
-from redoxa.pipeline.rounds import ended
-from redoxa.pipeline.session import Session
+from redoxa.data.storage.database import aware
+from redoxa.data.storage.store import Run
+from redoxa.pipeline.campaign.cron import last_due
+from redoxa.pipeline.campaign.rounds import ended
+from redoxa.pipeline.campaign.session import Session
+from redoxa.pipeline.campaign.spec import SILENCE_MINUTES, Schedule
+from redoxa.pipeline.laboratory.calls import why_held
 from redoxa.robotics.stop_mark import find_mark
 
 GRACE = timedelta(minutes=10)

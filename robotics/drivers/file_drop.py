@@ -6,7 +6,7 @@
 - ``outbox/ID.xrd.csv``: the X-ray powder pattern that it should give
 - ``outbox/ID.cancelled.txt``: that no more is to be done for it
 - ``outbox/ID.template.json``: the answer, to be filled in and put into ``inbox/``
-- ``inbox/*.json, *.csv``: results (see `robotics.result_files`); raw data under ``inbox/raw/``
+- ``inbox/*.json, *.csv``: results (see `robotics.drivers.result_files`); raw data under ``inbox/raw/``
 - ``inbox/processed/``: results that were taken
 - ``inbox/rejected/``: results that were not, each with ``NAME.reason.txt``
 - ``results/ID.json``: what was taken, once
@@ -28,7 +28,8 @@ from redoxa.data.errors import DriverError
 from redoxa.data.lab import ExperimentRequest
 from redoxa.data.station import Station
 from redoxa.robotics.base import JobReport, JobState
-from redoxa.robotics.equipment import lacking
+from redoxa.robotics.drivers.result_files import Result, ResultError, read_results, to_measurement
+from redoxa.robotics.drivers.work_order import work_list_csv
 from redoxa.robotics.files import (
     create_atomic,
     listing_sha256,
@@ -38,11 +39,10 @@ from redoxa.robotics.files import (
     what_else,
     write_atomic,
 )
-from redoxa.robotics.judge import flagged, why_refused
-from redoxa.robotics.pattern import pattern_csv, predicted_pattern, target_cif
-from redoxa.robotics.result_files import Result, ResultError, read_results, to_measurement
+from redoxa.robotics.planning.equipment import lacking
+from redoxa.robotics.planning.pattern import pattern_csv, predicted_pattern, target_cif
+from redoxa.robotics.queue.judge import flagged, why_refused
 from redoxa.robotics.set_aside import REASON, plain_text, put_away, refused, set_aside
-from redoxa.robotics.work_order import work_list_csv
 
 MAX_STATE_BYTES = 1 << 26
 """More than any order or answer of ours holds."""

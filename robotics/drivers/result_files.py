@@ -28,7 +28,7 @@ from redoxa.data.errors import DriverError
 from redoxa.data.lab import Measurement, Outcome
 from redoxa.data.records import Estimate
 from redoxa.robotics.files import read_plain
-from redoxa.robotics.judge import PURITY, RANGES, VOLTAGE, why_impossible
+from redoxa.robotics.queue.judge import PURITY, RANGES, VOLTAGE, why_impossible
 
 ASSUMED_RSD = 0.02
 """Relative uncertainty of a value that came without one (ODACell, doi:10.1039/D3DD00058C)."""

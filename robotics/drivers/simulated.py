@@ -16,9 +16,9 @@ from redoxa.data.lab import ExperimentRequest
 from redoxa.data.records import Record
 from redoxa.data.station import Station
 from redoxa.robotics.base import JobReport, JobState
-from redoxa.robotics.equipment import lacking
+from redoxa.robotics.drivers.simulated_truth import CellModel, seeded, simulate
 from redoxa.robotics.files import create_atomic, safe_name
-from redoxa.robotics.simulated_truth import CellModel, seeded, simulate
+from redoxa.robotics.planning.equipment import lacking
 
 
 class _Job(Record):
@@ -32,7 +32,7 @@ class _Job(Record):
 
 
 class SimulatedLab:
-    """Seeded synthesis and cells (see `robotics.simulated_truth`) behind the driver's interface.
+    """Seeded synthesis and cells (see `robotics.drivers.simulated_truth`) behind the driver's interface.
 
     Each request is one file in ``jobs/``, made exactly once, so the state outlives the process and two processes cannot
     both submit. Results follow from the file and the seed alone.

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 
 from redoxa.data.lab import ConstantCurrent, ConstantVoltage, CyclingStep, ExperimentRequest, Firing, Recipe, Synthesis
 from redoxa.data.synthesis.formula import molar_mass_g_mol, parse_formula
-from redoxa.robotics.pattern import WAVELENGTH_TEXT, Line, strongest
-from redoxa.robotics.slurry import SPARE, plan_slurry
-from redoxa.robotics.wording import reaction_text, warnings
+from redoxa.robotics.planning.pattern import WAVELENGTH_TEXT, Line, strongest
+from redoxa.robotics.planning.slurry import SPARE, plan_slurry
+from redoxa.robotics.planning.wording import reaction_text, warnings
 
 ROOM_L_MOL = 24.465
 """Litres of a mole of gas at 25 C and 1 atm."""

@@ -13,7 +13,7 @@ from redoxa.data.synthesis.catalogue import Catalogue, CataloguePrecursor, defau
 from redoxa.data.synthesis.formula import molar_mass_g_mol, parse_formula
 from redoxa.data.synthesis.reaction import Reaction
 from redoxa.data.synthesis.route import ALTERNATIVES, Energies, Route, find_routes
-from redoxa.robotics.firing import (
+from redoxa.robotics.planning.firing import (
     MARGIN_C,
     TEMPERATURE_SIGMA_C,
     VOLATILE,
@@ -22,7 +22,7 @@ from redoxa.robotics.firing import (
     plan_firings,
     volatile_excess,
 )
-from redoxa.robotics.safety import check_synthesis
+from redoxa.robotics.safety.check import check_synthesis
 
 OXOANIONS = frozenset({"P", "Si", "B"})
 INERT = frozenset({"argon", "argon/hydrogen 95/5"})

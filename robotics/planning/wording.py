@@ -10,8 +10,8 @@ from redoxa.data.chemistry import is_charge_balanced
 from redoxa.data.lab import RouteOption, Synthesis
 from redoxa.data.synthesis.catalogue import CataloguePrecursor, default_catalogue
 from redoxa.data.synthesis.formula import Amounts, molar_mass_g_mol, number_text, parse_formula
-from redoxa.robotics.firing import VOLATILE, wanted_temperature_C
-from redoxa.robotics.safety_reactions import named_hazards
+from redoxa.robotics.planning.firing import VOLATILE, wanted_temperature_C
+from redoxa.robotics.safety.reactions import named_hazards
 
 TOXIC_GASES = {
     "CO": "carbon monoxide", "NH3": "ammonia", "NO2": "nitrogen dioxide", "SO2": "sulfur dioxide",

@@ -15,8 +15,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, RowMapping, func, select
 
-from redoxa.data.database import aware, reading
-from redoxa.data.schema_lab import queue_events, requests
+from redoxa.data.storage.database import aware, reading
+from redoxa.data.storage.schema_lab import queue_events, requests
 
 AUDIT = 7234306
 """Key of the advisory lock that is held on PostgreSQL from the first audit line of a transaction to its end."""

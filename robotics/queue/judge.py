@@ -15,7 +15,7 @@ from redoxa.data.lab import ExperimentRequest, Measurement
 from redoxa.data.records import Crystal, Estimate
 from redoxa.data.synthesis.formula import molar_mass_g_mol, parse_formula
 from redoxa.data.units import G_PER_CM3_PER_AMU_PER_A3
-from redoxa.robotics.window import theoretical_capacity_mAh_g
+from redoxa.robotics.planning.window import theoretical_capacity_mAh_g
 
 PURITY: Final = "phase_purity"
 VOLTAGE: Final = "average_voltage"
@@ -130,7 +130,7 @@ def flagged(measurement: Measurement, request: ExperimentRequest) -> Measurement
 
 
 def _predicted(name: str, request: ExperimentRequest) -> Estimate | None:
-    """What was predicted of the part of the profile that the cell goes through; as in `pipeline.feedback`."""
+    """What was predicted of the part of the profile that the cell goes through; as in `pipeline.campaign.feedback`."""
     predicted, reached = request.predictions.get(PREDICTED_BY.get(name, "")), request.recipe.cycling.reached_fraction
     if predicted is None or reached == 1:
         return predicted

@@ -12,7 +12,7 @@ Guarantees, for any number of processes on one SQLite file or PostgreSQL databas
 - A lease that runs out before anything was sent puts the request back, or holds it for a person when that has happened
   `MAX_ATTEMPTS` times. Once `start` is recorded (which comes before anything is sent) it stays `running` until a worker
   has asked the laboratory (`adopt`, then poll).
-- Audit lines are only ever added, each chained to the one before (`robotics.audit`).
+- Audit lines are only ever added, each chained to the one before (`robotics.queue.audit`).
 - A request has at most one measurement, written in the transaction that makes it `done`.
 """
 
@@ -29,16 +29,15 @@ from typing import Any
 from sqlalchemy import Connection, Engine, RowMapping, func, select
 from sqlalchemy.exc import IntegrityError
 
-from redoxa.data.database import in_transaction, reading
 from redoxa.data.errors import InputError, SafetyError, StoreError
 from redoxa.data.lab import ExperimentRequest, Measurement, QueueEvent, QueueItem, RequestState, SafetyFinding
-from redoxa.data.patience import Result
-from redoxa.data.schema_lab import measurements, queue_events, requests
 from redoxa.data.station import Station
+from redoxa.data.storage.database import in_transaction, reading
+from redoxa.data.storage.patience import Result
+from redoxa.data.storage.schema_lab import measurements, queue_events, requests
 from redoxa.robotics.errors import CHANGED, ConflictError
-from redoxa.robotics.overrides import carried, decide, ensure_may_be_overridden, overridden
 from redoxa.robotics.people import ensure_may, ensure_not_proposer, ensure_person
-from redoxa.robotics.queue_rows import (
+from redoxa.robotics.queue.rows import (
     NO_LEASE,
     Rows,
     ensure_its_own,
@@ -50,8 +49,9 @@ from redoxa.robotics.queue_rows import (
     to_event,
     to_item,
 )
-from redoxa.robotics.safety import check, ensure_allowed, is_allowed, refusals, rules_version
-from redoxa.robotics.transitions import LATE, WITHDRAWN, ensure_sample_is_known, target_of
+from redoxa.robotics.queue.transitions import LATE, WITHDRAWN, ensure_sample_is_known, target_of
+from redoxa.robotics.safety.check import check, ensure_allowed, is_allowed, refusals, rules_version
+from redoxa.robotics.safety.overrides import carried, decide, ensure_may_be_overridden, overridden
 
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """What an idempotency key may look like: drivers use it in file names."""
@@ -81,7 +81,7 @@ class LabQueue:
     """The queue in a store's database.
 
     Args:
-        engine: of a database that holds the tables of `data.schema_lab` (see `data.database.open_engine`).
+        engine: of a database that holds the tables of `storage.schema_lab` (see `storage.database.open_engine`).
         station: the laboratory, for the safety rules; see `data.station`.
         clock: gives the time in UTC; by default the database's clock on PostgreSQL, and this machine's beside SQLite.
     """

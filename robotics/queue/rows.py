@@ -11,15 +11,15 @@ from typing import Any
 from pydantic import ValidationError
 from sqlalchemy import Connection, RowMapping, Select, func, insert, select, update
 
-from redoxa.data.database import aware
 from redoxa.data.errors import StoreError
 from redoxa.data.lab import ExperimentRequest, Measurement, QueueEvent, QueueItem, RequestState, SafetyFinding
 from redoxa.data.records import content_hash
-from redoxa.data.schema_lab import measurements, queue_events, requests
-from redoxa.robotics.audit import append_line, lock_audit
+from redoxa.data.storage.database import aware
+from redoxa.data.storage.schema_lab import measurements, queue_events, requests
 from redoxa.robotics.errors import ConflictError, LeaseError
-from redoxa.robotics.safety import is_settled
-from redoxa.robotics.transitions import target_of
+from redoxa.robotics.queue.audit import append_line, lock_audit
+from redoxa.robotics.queue.transitions import target_of
+from redoxa.robotics.safety.check import is_settled
 
 NO_LEASE: Mapping[str, Any] = {"worker": None, "lease_token": None, "lease_until": None, "lease_s": None}
 

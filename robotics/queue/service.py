@@ -20,15 +20,15 @@ from redoxa.data.errors import DriverError, TransitionError
 from redoxa.data.lab import QueueItem, RequestState
 from redoxa.robotics.base import Driver, JobReport, JobState
 from redoxa.robotics.errors import CHANGED, ConflictError, LeaseError
-from redoxa.robotics.judge import flagged, surprises, why_refused
-from redoxa.robotics.overrides import carried
-from redoxa.robotics.safety import check, is_allowed, refusals, rules_version
+from redoxa.robotics.queue.judge import flagged, surprises, why_refused
+from redoxa.robotics.queue.transitions import LATE
+from redoxa.robotics.queue.worker_name import has_died, this_worker
+from redoxa.robotics.safety.check import check, is_allowed, refusals, rules_version
+from redoxa.robotics.safety.overrides import carried
 from redoxa.robotics.stop_mark import stop_reason
-from redoxa.robotics.transitions import LATE
-from redoxa.robotics.worker_name import has_died, this_worker
 
 if TYPE_CHECKING:
-    from redoxa.robotics.queue import LabQueue
+    from redoxa.robotics.queue.queue import LabQueue
 
 OnProgress = Callable[[str, int, int], None]
 """Called with (what, done, total)."""

@@ -41,7 +41,7 @@ TRANSITIONS: Final[Mapping[str, Transition]] = {
 """Actions by name. `running` means that something may have been sent to the laboratory: it never goes back to
 `approved`, so that nothing is sent twice. A released request has to be approved again, and so has one whose approval
 lapsed: the safety rules have changed since it was given. `override` takes up what the safety rules refused, and only
-that (`robotics.overrides`); it has to be approved all the same. `shelve` is for what could not be handed over: should
+that (`safety.overrides`); it has to be approved all the same. `shelve` is for what could not be handed over: should
 it have arrived after all, it goes on under the same key, and the laboratory is asked before anything is sent.
 `withdraw` calls back what is with the laboratory: only `settle`, by a person who knows where the sample is, leads on
 from there."""

@@ -19,11 +19,10 @@ from redoxa.data.errors import SafetyError
 from redoxa.data.lab import ExperimentRequest, SafetyFinding, Synthesis
 from redoxa.data.records import Crystal, content_hash
 from redoxa.data.station import Station
-from redoxa.robotics import safety_chemistry as chemistry
-from redoxa.robotics import safety_process as process
-from redoxa.robotics.safety_base import RequestRule, RequestSubject, Subject, SynthesisRule
-from redoxa.robotics.safety_energetic import energetic
-from redoxa.robotics.safety_reactions import harmful_powders, reactions
+from redoxa.robotics.safety import chemistry, process
+from redoxa.robotics.safety.energetic import energetic
+from redoxa.robotics.safety.reactions import harmful_powders, reactions
+from redoxa.robotics.safety.subject import RequestRule, RequestSubject, Subject, SynthesisRule
 
 __all__ = [
     "RULES",
@@ -69,13 +68,12 @@ REQUEST_RULES: Final[dict[str, RequestRule]] = {
 RULES: Final = tuple(sorted({*SYNTHESIS_RULES, *REQUEST_RULES}))
 """Ids of all rules."""
 
-ROOT: Final = Path(__file__).parents[1]
+ROOT: Final = Path(__file__).parents[2]
 DECIDING: Final = (
-    "robotics/safety*.py",
-    "robotics/overrides.py",
-    "robotics/cells.py",
-    "robotics/currents.py",
-    "robotics/cycling.py",
+    "robotics/safety/*.py",
+    "robotics/planning/cells.py",
+    "robotics/planning/currents.py",
+    "robotics/planning/cycling.py",
     "data/synthesis/formula.py",
     "data/synthesis/catalogue.py",
     "data/synthesis/precursors.yaml",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from redoxa.data.lab import Precursor
 from redoxa.data.synthesis.catalogue import CataloguePrecursor
 from redoxa.data.synthesis.formula import molar_mass_g_mol, same_compound
-from redoxa.robotics.safety_base import BURNING, Subject
-from redoxa.robotics.safety_reactions import SAFE_HEAT_J_G, burning_heat_J_g, gases_mol
+from redoxa.robotics.safety.reactions import SAFE_HEAT_J_G, burning_heat_J_g, gases_mol
+from redoxa.robotics.safety.subject import BURNING, Subject
 
 RADIOACTIVE = frozenset({43, 61, *range(84, 119)})
 TOXIC = frozenset({"Be", "As", "Cd", "Hg", "Tl", "Pb", "Os"})

@@ -8,7 +8,7 @@ from typing import Final
 from redoxa.data.chemistry import oxidation_states
 from redoxa.data.records import Crystal
 from redoxa.data.synthesis.formula import Amounts
-from redoxa.robotics.safety_base import Subject
+from redoxa.robotics.safety.subject import Subject
 
 ALKALI: Final = frozenset({"Li", "Na", "K", "Rb", "Cs"})
 HALOGENS: Final = frozenset({"Cl", "Br", "I"})

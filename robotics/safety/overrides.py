@@ -13,7 +13,7 @@ from redoxa.data.errors import InputError, SafetyError, suggest
 from redoxa.data.lab import QueueEvent, RequestState, SafetyFinding
 from redoxa.data.station import Station
 from redoxa.robotics.people import ensure_may, ensure_not_proposer, ensure_person, plain_name
-from redoxa.robotics.safety import is_allowed, refusals, rule_texts
+from redoxa.robotics.safety.check import is_allowed, refusals, rule_texts
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from math import pi
 from redoxa.data.lab import ConstantCurrent, ConstantVoltage, Firing
 from redoxa.data.synthesis.formula import molar_mass_g_mol, same_compound
 from redoxa.data.units import FARADAY_MAH_PER_MOL, ION_VALENCE
-from redoxa.robotics.cells import CELL_SYSTEMS, find_system
-from redoxa.robotics.currents import current_problems
-from redoxa.robotics.cycling import all_steps, check_steps, longest_time_s
-from redoxa.robotics.safety_base import RequestSubject, Subject, read_formula
+from redoxa.robotics.planning.cells import CELL_SYSTEMS, find_system
+from redoxa.robotics.planning.currents import current_problems
+from redoxa.robotics.planning.cycling import all_steps, check_steps, longest_time_s
+from redoxa.robotics.safety.subject import RequestSubject, Subject, read_formula
 
 BINDERS = frozenset({"PVDF", "CMC", "CMC/SBR", "PAA", "PTFE"})
 SOLVENTS = {"NMP": 130.0, "water": 120.0, "isopropanol": 80.0}

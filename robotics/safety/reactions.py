@@ -6,7 +6,7 @@ from math import exp
 from typing import Final
 
 from redoxa.data.synthesis.catalogue import CataloguePrecursor
-from redoxa.robotics.safety_base import BURNING, Powders, Subject
+from redoxa.robotics.safety.subject import BURNING, Powders, Subject
 
 HALOGENS: Final = ("F", "Cl", "Br", "I")
 

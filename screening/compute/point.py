@@ -6,7 +6,7 @@ import time
 from functools import cache
 
 from redoxa.data.records import Crystal, Record
-from redoxa.screening.potential import Potential, load_potential, potential_class
+from redoxa.screening.potentials.base import Potential, load_potential, potential_class
 
 
 class PointSettings(Record):

@@ -14,7 +14,7 @@ from pydantic import Field
 from redoxa.data.errors import PotentialError
 from redoxa.data.records import Crystal, Record, content_hash
 from redoxa.data.structures import from_atoms, to_atoms
-from redoxa.screening.potential import FloatArray, PointResult, Potential
+from redoxa.screening.potentials.base import FloatArray, PointResult, Potential
 
 if TYPE_CHECKING:
     from ase import Atoms

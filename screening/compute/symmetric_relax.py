@@ -3,7 +3,7 @@
 Most crystals of few atoms have a handful of free numbers. With a quasi-Newton step that starts from the stiffness of a
 typical solid, two to six calls of the potential bring a good guess to within a few meV per atom of its minimum, a
 fifth of what a relaxation of all atoms and the cell takes. It is a filter and a geometry, no substitute for
-`screening.relax`: a minimum within the symmetry may be a saddle outside of it.
+`screening.compute.relax`: a minimum within the symmetry may be a saddle outside of it.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import numpy as np
 from pydantic import Field
 
 from redoxa.data.errors import PotentialError, StructureError
-from redoxa.data.free_numbers import FreeNumbers
 from redoxa.data.records import Record, content_hash
-from redoxa.data.symmetric import SymmetricCrystal
-from redoxa.screening.potential import FloatArray, PointResult, Potential
-from redoxa.screening.relax import Relaxation, max_norm, min_distance_A
+from redoxa.data.symmetry.free_numbers import FreeNumbers
+from redoxa.data.symmetry.symmetric import SymmetricCrystal
+from redoxa.screening.compute.relax import Relaxation, max_norm, min_distance_A
+from redoxa.screening.potentials.base import FloatArray, PointResult, Potential
 
 METHOD = "symmetric subspace, BFGS; 1"
 """Enters every cache key: to be changed with the algorithm."""

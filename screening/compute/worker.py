@@ -15,7 +15,7 @@ import threading
 import time
 from typing import IO, TextIO
 
-from redoxa.screening.jobs import Job
+from redoxa.screening.compute.jobs import Job
 
 WATCH_INTERVAL_s = 1.0
 
@@ -35,7 +35,7 @@ def _serve(potential_name: str, jobs: queue.SimpleQueue[str], answers: IO[str]) 
     import torch
 
     from redoxa.data.errors import RedoxaError
-    from redoxa.screening.potential import load_potential
+    from redoxa.screening.potentials.base import load_potential
 
     torch.set_num_threads(1)
     try:

@@ -12,7 +12,7 @@ from redoxa.data.chemistry import NONMETALS
 from redoxa.data.records import Crystal, Estimate, Reason, Verdict
 from redoxa.data.structures import to_structure
 from redoxa.screening.base import Findings, Needs, Subject, Surroundings
-from redoxa.screening.potential import FloatArray
+from redoxa.screening.potentials.base import FloatArray
 
 SHIFT_SIGMA_A = 0.1
 

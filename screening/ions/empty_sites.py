@@ -3,7 +3,7 @@
 A corner of the Voronoi diagram is as far as possible from the atoms around it, so every hole of a structure has one.
 Corners that the symmetry brings together are drawn onto the more symmetric place between them, and a place stands if
 no atom is too near and the anions around it could bind the ion. Which of the places are filled is for electrostatics
-to say (`screening.orderings`), and the relaxation has the last word.
+to say (`screening.ions.orderings`), and the relaxation has the last word.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from redoxa.data.chemistry import NONMETALS, ionic_radius_A, oxidation_states
 from redoxa.data.records import Crystal
 from redoxa.data.structures import to_structure
 from redoxa.data.units import ION_VALENCE
-from redoxa.screening.potential import FloatArray
-from redoxa.screening.primitive_cell import PrimitiveCell
+from redoxa.screening.ions.primitive_cell import PrimitiveCell
+from redoxa.screening.potentials.base import FloatArray
 
 CONTACT = 0.8
 """Of the sum of Shannon radii, how near an atom may be before the host has relaxed around the ion."""

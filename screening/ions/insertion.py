@@ -8,9 +8,9 @@ from redoxa.data.chemistry import radius_scale
 from redoxa.data.errors import InputError
 from redoxa.data.records import Crystal
 from redoxa.data.units import ION_VALENCE
-from redoxa.screening.empty_sites import empty_sites, filled
-from redoxa.screening.orderings import charges, lowest_orderings
-from redoxa.screening.removal import ion_sites, supercell, without
+from redoxa.screening.ions.empty_sites import empty_sites, filled
+from redoxa.screening.ions.orderings import charges, lowest_orderings
+from redoxa.screening.ions.removal import ion_sites, supercell, without
 
 APART_A = 2.2
 """Least distance between two inserted ions before they relax; 2.5 to 3 in electrodes."""

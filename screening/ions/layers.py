@@ -14,7 +14,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
 from redoxa.data.records import Crystal
-from redoxa.screening.potential import FloatArray
+from redoxa.screening.potentials.base import FloatArray
 
 BOND = 1.25
 """Longest bond over the sum of the covalent radii (B. Cordero et al., doi:10.1039/b801115j)."""

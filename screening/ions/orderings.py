@@ -20,7 +20,7 @@ from redoxa.data.chemistry import oxidation_states
 from redoxa.data.records import Crystal
 from redoxa.data.structures import to_structure
 from redoxa.data.units import ION_VALENCE
-from redoxa.screening.potential import FloatArray
+from redoxa.screening.potentials.base import FloatArray
 
 IntArray = npt.NDArray[np.int64]
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from redoxa.data.records import Crystal
 from redoxa.data.structures import primitive
-from redoxa.screening.potential import FloatArray
+from redoxa.screening.potentials.base import FloatArray
 
 IntArray = npt.NDArray[np.int64]
 

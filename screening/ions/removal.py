@@ -8,7 +8,7 @@ import numpy as np
 from ase.data import atomic_numbers
 
 from redoxa.data.records import Crystal
-from redoxa.screening.orderings import lowest_orderings
+from redoxa.screening.ions.orderings import lowest_orderings
 
 
 def remove_ions(crystal: Crystal, sites: Sequence[int], count: int, most: int = 1) -> tuple[Crystal, ...]:

@@ -22,14 +22,14 @@ from pydantic import Field
 from redoxa.data.errors import PotentialError
 from redoxa.data.records import Crystal, Record, Vector, content_hash
 from redoxa.data.structures import from_atoms, to_atoms
+from redoxa.screening.compute.relax import PotentialCalculator, min_distance_A
 from redoxa.screening.mobility.hop_cell import Hop
-from redoxa.screening.relax import PotentialCalculator, min_distance_A
 
 if TYPE_CHECKING:
     from ase import Atoms
 
     from redoxa.screening.mobility.hops import FloatArray
-    from redoxa.screening.potential import Potential
+    from redoxa.screening.potentials.base import Potential
 
 METHOD = "IDPP, improved tangent, climbing image; 1"
 """Enters every cache key: to be changed with the algorithm."""

@@ -21,9 +21,9 @@ import numpy.typing as npt
 from redoxa.data.chemistry import oxidation_states
 from redoxa.data.errors import InputError
 from redoxa.data.units import ION_VALENCE
+from redoxa.screening.ions.removal import ion_sites, without
 from redoxa.screening.mobility.grid import Grid, positions_A, refined
 from redoxa.screening.mobility.percolation import Threshold, percolation
-from redoxa.screening.removal import ion_sites, without
 
 if TYPE_CHECKING:
     from redoxa.data.records import Crystal

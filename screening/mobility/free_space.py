@@ -12,9 +12,9 @@ import numpy as np
 
 from redoxa.data.chemistry import NONMETALS, OXIDATION_STATES, ionic_radius_A, oxidation_states
 from redoxa.data.errors import InputError
+from redoxa.screening.ions.removal import ion_sites, without
 from redoxa.screening.mobility.grid import Grid, positions_A
 from redoxa.screening.mobility.percolation import Threshold, percolation
-from redoxa.screening.removal import ion_sites, without
 
 if TYPE_CHECKING:
     from redoxa.data.records import Crystal

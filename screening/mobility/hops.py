@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from redoxa.data.errors import StructureError
 from redoxa.data.structures import to_atoms
-from redoxa.screening.primitive_cell import PrimitiveCell
+from redoxa.screening.ions.primitive_cell import PrimitiveCell
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -18,7 +18,7 @@ import numpy as np
 
 from redoxa.data.chemistry import REDOX_WINDOW, oxidation_states
 from redoxa.data.shipped import shipped
-from redoxa.screening.potential import FloatArray
+from redoxa.screening.potentials.base import FloatArray
 
 SHIPPED, METALS_SHIPPED = "voltage_anchors.csv", "ion_metals.csv"
 FIRST_MODEL, SECOND_MODEL = "chgnet", "chgnet-r2scan"

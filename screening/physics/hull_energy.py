@@ -16,7 +16,7 @@ from types import MappingProxyType
 import numpy as np
 from scipy.optimize import linprog
 
-from redoxa.data.reference import Reference, ReferenceEntry
+from redoxa.data.tables.reference import Reference, ReferenceEntry
 
 Fractions = Mapping[str, float]
 """Atomic fractions by element symbol; they sum to one."""

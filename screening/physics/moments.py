@@ -19,7 +19,7 @@ from redoxa.data.chemistry import REDOX_WINDOW, oxidation_states
 from redoxa.data.errors import PotentialError
 from redoxa.data.records import Crystal
 from redoxa.data.shipped import shipped
-from redoxa.screening.potential import Potential
+from redoxa.screening.potentials.base import Potential
 
 SHIPPED = "magnetic_moments.csv"
 ANIONS = ("O", "F", "S")

@@ -26,7 +26,7 @@ from redoxa.data.synthesis.catalogue import CataloguePrecursor
 from redoxa.data.synthesis.formula import parse_formula
 from redoxa.data.synthesis.reaction import Reaction
 from redoxa.data.synthesis.route import RouteEnergy
-from redoxa.screening.furnace import fit_carbon_dioxide, gas_energy_eV
+from redoxa.screening.physics.furnace import fit_carbon_dioxide, gas_energy_eV
 
 Amounts = Mapping[str, float]
 """Atoms by element symbol."""
@@ -86,7 +86,7 @@ def furnace_at(known: Iterable[Phase], oxygen_eV: float, solid_eV_per_atom: floa
     Args:
         known: phases of the reference, for the carbonates by which the energy of CO2 is fitted.
         oxygen_eV: energy of O2 on the scale of the reference, by molecule.
-        solid_eV_per_atom: `screening.furnace.solid_thermal_eV_per_atom` of the target.
+        solid_eV_per_atom: `screening.physics.furnace.solid_thermal_eV_per_atom` of the target.
         temperature_K: within 300 to 2000 K.
     """
     fitted = fit_carbon_dioxide({phase.formula: phase.energy_eV for phase in known})

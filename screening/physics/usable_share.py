@@ -16,13 +16,13 @@ import numpy as np
 from pydantic import Field
 
 from redoxa.data.chemistry import REDOX_WINDOW, removable_ions
-from redoxa.data.prototypes import read_library
 from redoxa.data.records import Record, WorkingIon
 from redoxa.data.structures import composition_mass_amu
+from redoxa.data.tables.prototypes import read_library
 from redoxa.data.units import FARADAY_MAH_PER_MOL, ION_VALENCE
-from redoxa.screening.calibration import COVERAGE, electrode_kind, oxidised_elements
-from redoxa.screening.potential import FloatArray
-from redoxa.screening.redox import removal_plan
+from redoxa.screening.gates.redox import removal_plan
+from redoxa.screening.physics.calibration import COVERAGE, electrode_kind, oxidised_elements
+from redoxa.screening.potentials.base import FloatArray
 
 LIBRARY = "capacities"
 

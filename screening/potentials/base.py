@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from redoxa.data.errors import PotentialError
 from redoxa.data.registry import load
-from redoxa.screening.potential_names import POTENTIALS
+from redoxa.screening.potentials.names import POTENTIALS
 
 if TYPE_CHECKING:
     from ase import Atoms

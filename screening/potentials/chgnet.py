@@ -18,8 +18,8 @@ from pymatgen.optimization.neighbors import find_points_in_spheres
 
 from redoxa.data.errors import PotentialError
 from redoxa.data.records import Crystal
-from redoxa.screening.chgnet_network import ChgnetNetwork, EdgeIndex
-from redoxa.screening.potential import FloatArray, PointResult, check_finite
+from redoxa.screening.potentials.base import FloatArray, PointResult, check_finite
+from redoxa.screening.potentials.chgnet_network import ChgnetNetwork, EdgeIndex
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -15,9 +15,9 @@ from ase.units import Bohr, Hartree
 from redoxa.data.errors import PotentialError
 from redoxa.data.records import Crystal, Record, content_hash
 from redoxa.data.structures import to_atoms
-from redoxa.screening.layers import Loose, loose_parts
-from redoxa.screening.potential import PointResult, Potential, check_finite
-from redoxa.screening.relax import Relaxation, RelaxSettings, relax
+from redoxa.screening.compute.relax import Relaxation, RelaxSettings, relax
+from redoxa.screening.ions.layers import Loose, loose_parts
+from redoxa.screening.potentials.base import PointResult, Potential, check_finite
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -16,7 +16,7 @@ from ase.calculators.calculator import all_changes
 from redoxa.data.errors import PotentialError
 from redoxa.data.records import Crystal
 from redoxa.data.structures import to_atoms
-from redoxa.screening.potential import PointResult, check_finite
+from redoxa.screening.potentials.base import PointResult, check_finite
 
 if TYPE_CHECKING:
     from ase import Atoms

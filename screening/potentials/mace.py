@@ -22,8 +22,8 @@ import torch
 
 from redoxa.data.errors import PotentialError
 from redoxa.data.records import Crystal
-from redoxa.screening.from_ase import Allowed, point_result, published_bytes, tensors_only
-from redoxa.screening.potential import PointResult
+from redoxa.screening.potentials.base import PointResult
+from redoxa.screening.potentials.from_ase import Allowed, point_result, published_bytes, tensors_only
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -74,7 +74,7 @@ CLASSES = (
 
 
 class Mace:
-    """MACE-MPA-0 (medium): raw energies of the DFT, **without** the MP2020 corrections (see `screening.sevennet`).
+    """MACE-MPA-0 (medium): raw energies of the DFT, **without** the MP2020 corrections (see `potentials.sevennet`).
 
     The sha256 is the one that independent users of the release record. The error is that of formation energies on the
     WBM set (Matbench Discovery, arXiv:2308.14920).

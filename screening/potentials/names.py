@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 POTENTIALS: Final = {
-    "chgnet": "redoxa.screening.chgnet:Chgnet",
-    "chgnet-r2scan": "redoxa.screening.chgnet:ChgnetR2scan",
-    "mace": "redoxa.screening.mace:Mace",
-    "sevennet": "redoxa.screening.sevennet:SevenNet",
+    "chgnet": "redoxa.screening.potentials.chgnet:Chgnet",
+    "chgnet-r2scan": "redoxa.screening.potentials.chgnet:ChgnetR2scan",
+    "mace": "redoxa.screening.potentials.mace:Mace",
+    "sevennet": "redoxa.screening.potentials.sevennet:SevenNet",
 }
 """Name -> class. A potential is one file (imported only when asked for) and one line here.
 

@@ -17,8 +17,8 @@ import numpy as np
 
 from redoxa.data.errors import PotentialError
 from redoxa.data.records import Crystal
-from redoxa.screening.from_ase import Allowed, point_result, published_bytes, tensors_only
-from redoxa.screening.potential import PointResult
+from redoxa.screening.potentials.base import PointResult
+from redoxa.screening.potentials.from_ase import Allowed, point_result, published_bytes, tensors_only
 
 if TYPE_CHECKING:
     from ase import Atoms

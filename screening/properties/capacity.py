@@ -8,7 +8,7 @@ from typing import ClassVar
 from redoxa.data.records import Estimate
 from redoxa.data.structures import density_g_cm3
 from redoxa.screening.base import Findings, Needs, Subject, Surroundings
-from redoxa.screening.usable_share import Removal, shipped_share
+from redoxa.screening.physics.usable_share import Removal, shipped_share
 
 VOLUME_SIGMA = 0.03
 """Relative, of a relaxed volume: PBE/PBE+U against experiment, which the potential learned."""

@@ -15,10 +15,10 @@ from typing import ClassVar, Final
 
 from redoxa.data.errors import InputError
 from redoxa.data.records import Estimate, Reason, Verdict, reduced_formula
-from redoxa.data.reference import ReferenceEntry
+from redoxa.data.tables.reference import ReferenceEntry
 from redoxa.data.units import ION_VALENCE
 from redoxa.screening.base import Findings, Needs, Subject, Surroundings
-from redoxa.screening.reference_hull import (
+from redoxa.screening.physics.hull_energy import (
     Amounts,
     Competitors,
     Mixture,

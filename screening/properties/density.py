@@ -9,7 +9,7 @@ from redoxa.data.structures import density_g_cm3
 from redoxa.screening.base import Findings, Needs, Subject, Surroundings
 
 VOLUME_RELATIVE_SIGMA = 0.02
-"""Of a relaxed volume, as in `screening.volume`."""
+"""Of a relaxed volume, as in `screening.properties.volume`."""
 
 
 class Density:

@@ -19,8 +19,7 @@ from redoxa.data.errors import InputError
 from redoxa.data.records import Estimate
 from redoxa.data.units import ION_VALENCE
 from redoxa.screening.base import Findings, Needs, ReferenceTable, Subject, Surroundings
-from redoxa.screening.conversion import REACTION_SIGMA_eV_PER_ATOM
-from redoxa.screening.reference_hull import (
+from redoxa.screening.physics.hull_energy import (
     Competitors,
     Reservoir,
     candidate_entry,
@@ -28,9 +27,10 @@ from redoxa.screening.reference_hull import (
     formula_atoms,
     reaction_text,
 )
+from redoxa.screening.properties.conversion import REACTION_SIGMA_eV_PER_ATOM
 
 if TYPE_CHECKING:
-    from redoxa.screening.relax import Relaxation
+    from redoxa.screening.compute.relax import Relaxation
 
 
 @dataclass(frozen=True)

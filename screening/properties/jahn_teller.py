@@ -11,8 +11,8 @@ from ase.data import chemical_symbols
 from redoxa.data.chemistry import NONMETALS, REDOX_WINDOW, oxidation_states
 from redoxa.data.records import Crystal, Estimate
 from redoxa.screening.base import Findings, Needs, Subject, Surroundings
-from redoxa.screening.oxidation import state_of
-from redoxa.screening.relax import Relaxation
+from redoxa.screening.compute.relax import Relaxation
+from redoxa.screening.properties.oxidation import state_of
 
 ACTIVE: Mapping[str, int] = {"Cr": 2, "Mn": 3, "Fe": 4, "Ni": 3, "Cu": 2}
 """Octahedral ions with one electron, or one hole, in the e_g orbitals: d4 high spin, d7 low spin, d9 (I. B. Bersuker,

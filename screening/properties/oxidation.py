@@ -13,9 +13,9 @@ from redoxa.data.chemistry import REDOX_WINDOW, oxidation_states
 from redoxa.data.records import Estimate, Reason, Verdict
 from redoxa.data.units import ION_VALENCE
 from redoxa.screening.base import Findings, Needs, Subject, Surroundings
-from redoxa.screening.moments import ANIONS, TypicalMoment, shipped_moments
-from redoxa.screening.potential import FloatArray
-from redoxa.screening.relax import Relaxation
+from redoxa.screening.compute.relax import Relaxation
+from redoxa.screening.physics.moments import ANIONS, TypicalMoment, shipped_moments
+from redoxa.screening.potentials.base import FloatArray
 
 MAX_SPREAD_muB = 0.5
 """States whose moments scatter more in published crystals are not told by them (mixed spin states, metals)."""
@@ -147,7 +147,7 @@ def state_of(
 
     Args:
         element: symbol.
-        composition: of the crystal; its first anion of `screening.moments.ANIONS` chooses the typical moments.
+        composition: of the crystal; its first anion of `screening.physics.moments.ANIONS` chooses the typical moments.
         moments_muB: absolute moments of the element's sites.
         balance: mean state by charge balance; where a moment fits several states, the one next to it is read.
 

@@ -22,8 +22,8 @@ from scipy.optimize import brentq
 from redoxa.data.errors import InputError
 from redoxa.data.records import Estimate
 from redoxa.screening.base import Findings, Needs, Subject, Surroundings
-from redoxa.screening.furnace import BOLTZMANN_eV_K, gas_thermal_eV
-from redoxa.screening.reference_hull import (
+from redoxa.screening.physics.furnace import BOLTZMANN_eV_K, gas_thermal_eV
+from redoxa.screening.physics.hull_energy import (
     Competitors,
     candidate_entry,
     chemical_potential,
@@ -32,7 +32,7 @@ from redoxa.screening.reference_hull import (
 )
 
 if TYPE_CHECKING:
-    from redoxa.screening.relax import Relaxation
+    from redoxa.screening.compute.relax import Relaxation
 
 AIR_ATM: Final = 0.21
 """Partial pressure of oxygen in air."""

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from scipy.special import stdtr
 
 from redoxa.data.records import Estimate, Reason, Verdict, reduced_formula
-from redoxa.data.reference import Coverage
+from redoxa.data.tables.reference import Coverage
 from redoxa.screening.base import Findings, Needs, ReferenceTable, Subject, Surroundings
-from redoxa.screening.reference_hull import Competitors, formula_atoms, reaction_text
+from redoxa.screening.physics.hull_energy import Competitors, formula_atoms, reaction_text
 
 if TYPE_CHECKING:
-    from redoxa.screening.relax import Relaxation
+    from redoxa.screening.compute.relax import Relaxation
 
 HULL_SIGMA_eV_PER_ATOM: Final = 0.103
 """Root mean square error of CHGNet 0.3.0's hull distances on the unique prototypes of WBM; the mean absolute error is

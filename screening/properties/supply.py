@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from redoxa.screening.base import Findings, Needs, Subject, Surroundings
-from redoxa.screening.hazard_cost import mass_fractions, tabulated
+from redoxa.screening.gates.hazard_cost import mass_fractions, tabulated
 
 HHI_RELATIVE_SIGMA = 0.4
 """Shares move within a decade: that of Congo in the mining of cobalt from 53 % (2011) to 68 % (2022, USGS)."""

@@ -7,11 +7,11 @@ from math import gcd
 from typing import ClassVar
 
 from redoxa.data.errors import InputError
-from redoxa.data.prototypes import load_prototypes
 from redoxa.data.records import Estimate, Reason, Verdict, VoltageStep, reduced_formula
+from redoxa.data.tables.prototypes import load_prototypes
 from redoxa.screening.base import Findings, Needs, Subject, Surroundings
-from redoxa.screening.calibration import Anchor, electrode_kind, oxidised_elements, second_metals_eV
-from redoxa.screening.electrode import ElectrodeError, Performance, State, performance
+from redoxa.screening.physics.calibration import Anchor, electrode_kind, oxidised_elements, second_metals_eV
+from redoxa.screening.physics.electrode import ElectrodeError, Performance, State, performance
 
 RAW_SIGMA_V = 0.38
 """Root mean square error of CHGNet 0.3.0 against 23 measured voltages (`benchmarks/voltages.py`)."""

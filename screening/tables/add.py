@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, cast, get_args
 from redoxa.data.errors import InputError, StructureError
 from redoxa.data.formats.json_forms import read_document
 from redoxa.data.io import read_crystals
-from redoxa.data.reference import EnergyKind, Reference, ReferenceEntry, mixed_scales, read_table, write_table
-from redoxa.screening.reference_build import (
+from redoxa.data.tables.reference import EnergyKind, Reference, ReferenceEntry, mixed_scales, read_table, write_table
+from redoxa.screening.tables.energies import (
     LIBRARY_SETTINGS,
     NEAR_HULL_eV_PER_ATOM,
     Parts,
@@ -22,10 +22,10 @@ from redoxa.screening.reference_build import (
     run,
     scale_of,
 )
-from redoxa.screening.reference_tasks import Task, dataset_tasks, library_tasks
+from redoxa.screening.tables.tasks import Task, dataset_tasks, library_tasks
 
 if TYPE_CHECKING:
-    from redoxa.screening.potential import Potential
+    from redoxa.screening.potentials.base import Potential
 
 MAX_ATOMS = 200
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 from pydantic import JsonValue
 
-from redoxa.data.reference import Reference
-from redoxa.data.tables import KnownMaterials
-from redoxa.screening.reference_build import (
+from redoxa.data.tables.known_materials import KnownMaterials
+from redoxa.data.tables.reference import Reference
+from redoxa.screening.physics.hull_energy import agreement, fractions, hull_distances
+from redoxa.screening.tables.energies import (
     DATASET_SETTINGS,
     LIBRARY_SETTINGS,
     MOLECULAR_ELEMENTS,
@@ -20,8 +21,7 @@ from redoxa.screening.reference_build import (
     Row,
     reference_entries,
 )
-from redoxa.screening.reference_hull import agreement, fractions, hull_distances
-from redoxa.screening.reference_tasks import relevance
+from redoxa.screening.tables.tasks import relevance
 
 SYSTEMS = (
     "Li-Co-O",

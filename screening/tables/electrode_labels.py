@@ -16,13 +16,13 @@ import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
 from redoxa.data.chemistry import redox_capacity_electrons
-from redoxa.data.electrode_labels import ElectrodeLabel
-from redoxa.data.reference import Reference
-from redoxa.data.skeletons import TemplateTable
-from redoxa.data.symmetric import SymmetricCrystal
+from redoxa.data.symmetry.skeletons import TemplateTable
+from redoxa.data.symmetry.symmetric import SymmetricCrystal
+from redoxa.data.tables.electrode_labels import ElectrodeLabel
+from redoxa.data.tables.reference import Reference
 from redoxa.data.units import ION_VALENCE
-from redoxa.screening.pool import relax_many
-from redoxa.screening.symmetric_relax import SymmetricRelaxSettings
+from redoxa.screening.compute.pool import relax_many
+from redoxa.screening.compute.symmetric_relax import SymmetricRelaxSettings
 
 BATCH = 64
 """Templates that are handed to the workers at once."""

@@ -20,20 +20,20 @@ from typing import TYPE_CHECKING, cast
 from pydantic import JsonValue
 
 from redoxa.data.errors import PotentialError
-from redoxa.data.reference import EnergyKind, Reference, ReferenceEntry, energy_scale, write_table
-from redoxa.screening.pool import AHEAD, WorkerPool
-from redoxa.screening.reference_hull import hull_distances
-from redoxa.screening.reference_tasks import (
+from redoxa.data.tables.reference import EnergyKind, Reference, ReferenceEntry, energy_scale, write_table
+from redoxa.screening.compute.pool import AHEAD, WorkerPool
+from redoxa.screening.compute.relax import Relaxation, RelaxSettings, relax
+from redoxa.screening.physics.hull_energy import hull_distances
+from redoxa.screening.tables.tasks import (
     Task,
     by_relevance,
     dataset_tasks,
     library_tasks,
     relevance,
 )
-from redoxa.screening.relax import Relaxation, RelaxSettings, relax
 
 if TYPE_CHECKING:
-    from redoxa.screening.potential import Potential
+    from redoxa.screening.potentials.base import Potential
 
 OnStep = Callable[[str, int, int], None]
 """Called with (what, done, total)."""

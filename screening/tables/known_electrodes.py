@@ -7,17 +7,17 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from redoxa.data.prototypes import Prototype
 from redoxa.data.records import Crystal
-from redoxa.data.reference_phases import load_reference_structures
-from redoxa.screening.calibration import SECOND_MODEL, Anchor, electrode_kind, oxidised_elements
-from redoxa.screening.electrode import State, performance
-from redoxa.screening.jobs import Settings
-from redoxa.screening.point import PointSettings, SinglePoint
-from redoxa.screening.pool import Finished, open_pool
-from redoxa.screening.potential import load_potential
-from redoxa.screening.relax import Relaxation, RelaxSettings, relax
-from redoxa.screening.removal import ion_sites, without
+from redoxa.data.tables.prototypes import Prototype
+from redoxa.data.tables.reference_phases import load_reference_structures
+from redoxa.screening.compute.jobs import Settings
+from redoxa.screening.compute.point import PointSettings, SinglePoint
+from redoxa.screening.compute.pool import Finished, open_pool
+from redoxa.screening.compute.relax import Relaxation, RelaxSettings, relax
+from redoxa.screening.ions.removal import ion_sites, without
+from redoxa.screening.physics.calibration import SECOND_MODEL, Anchor, electrode_kind, oxidised_elements
+from redoxa.screening.physics.electrode import State, performance
+from redoxa.screening.potentials.base import load_potential
 
 METALS: Mapping[str, str] = {
     "Li": "bcc Li", "Na": "bcc Na", "K": "bcc K", "Mg": "hcp Mg", "Ca": "fcc Ca", "Zn": "hcp Zn", "Al": "fcc Al",

@@ -11,8 +11,8 @@ from pydantic import JsonValue
 from redoxa.data.errors import StructureError
 from redoxa.data.fingerprint import SAME, SAME_UNRELAXED, fingerprint
 from redoxa.data.records import reduced_formula
-from redoxa.data.tables import KnownMaterial, KnownMaterials, write_known_materials
-from redoxa.screening.reference_tasks import Task, dataset_tasks, library_tasks
+from redoxa.data.tables.known_materials import KnownMaterial, KnownMaterials, write_known_materials
+from redoxa.screening.tables.tasks import Task, dataset_tasks, library_tasks
 
 
 def build_known_materials(

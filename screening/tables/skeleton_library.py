@@ -10,11 +10,11 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from redoxa.data.errors import StructureError
-from redoxa.data.normaliser import canonical
 from redoxa.data.records import Crystal
-from redoxa.data.skeletons import Template, template_of, write_templates
-from redoxa.data.symmetric import SymmetricCrystal, symmetric
-from redoxa.screening.reference_build import LIBRARIES, LITHIATED, TEMPLATE_ATOMS, Row
+from redoxa.data.symmetry.normaliser import canonical
+from redoxa.data.symmetry.skeletons import Template, template_of, write_templates
+from redoxa.data.symmetry.symmetric import SymmetricCrystal, symmetric
+from redoxa.screening.tables.energies import LIBRARIES, LITHIATED, TEMPLATE_ATOMS, Row
 
 SYMPREC_A = 0.02
 """Relaxation keeps the symmetry of its start up to rounding; this is above the rounding and below any distortion."""

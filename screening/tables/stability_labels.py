@@ -15,12 +15,12 @@ from pathlib import Path
 
 from redoxa.data.errors import PotentialError
 from redoxa.data.records import Crystal
-from redoxa.data.reference import Reference
-from redoxa.data.stability_labels import StabilityLabel
-from redoxa.data.symmetric import SymmetricCrystal
-from redoxa.screening.pool import relax_many
-from redoxa.screening.potential import load_potential
-from redoxa.screening.reference_hull import fractions, hull_energy
+from redoxa.data.symmetry.symmetric import SymmetricCrystal
+from redoxa.data.tables.reference import Reference
+from redoxa.data.tables.stability_labels import StabilityLabel
+from redoxa.screening.compute.pool import relax_many
+from redoxa.screening.physics.hull_energy import fractions, hull_energy
+from redoxa.screening.potentials.base import load_potential
 
 BATCH = 64
 """Crystals after which what was computed is on disk."""

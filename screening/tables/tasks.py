@@ -10,7 +10,7 @@ from pathlib import Path
 from ase.data import atomic_numbers
 
 from redoxa.data.records import Crystal, content_hash
-from redoxa.data.reference import EnergyKind
+from redoxa.data.tables.reference import EnergyKind
 from redoxa.data.units import ION_VALENCE
 
 WORKING_IONS = frozenset(atomic_numbers[e] for e in ION_VALENCE)
@@ -66,8 +66,8 @@ def dataset_tasks(path: Path) -> Iterator[Task]:
 
 def library_tasks() -> Iterator[Task]:
     """Relaxation tasks of the published simple phases (elements included) and of the published electrodes."""
-    from redoxa.data.prototypes import load_prototypes
-    from redoxa.data.reference_phases import load_reference_structures
+    from redoxa.data.tables.prototypes import load_prototypes
+    from redoxa.data.tables.reference_phases import load_reference_structures
 
     for name, crystal in load_reference_structures():
         yield Task(crystal, name, "reference_phases", "relaxed")

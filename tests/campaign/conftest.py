@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, select
 
-import redoxa.data.schema_lab
-from redoxa.data.database import store_url
-from redoxa.data.schema import metadata
+import redoxa.data.storage.schema_lab
+from redoxa.data.storage.database import store_url
+from redoxa.data.storage.schema import metadata
 
 ROOT = Path(__file__).parents[2]
 TINY = Path(__file__).parent / "tiny.yaml"
@@ -38,7 +38,7 @@ class Finished:
 
 def command(*args: object) -> list[str]:
     """The `redoxa` command of this interpreter, without relying on the PATH."""
-    return [sys.executable, "-c", "from redoxa.pipeline.main import main; main()", *map(str, args)]
+    return [sys.executable, "-c", "from redoxa.pipeline.commands.main import main; main()", *map(str, args)]
 
 
 def redoxa(*args: object, cwd: Path, env: dict[str, str] | None = None, timeout: float = 900) -> Finished:

@@ -20,7 +20,7 @@ EVERY_s = 0.2
 
 def killed(campaign: Path, folder: Path, when: str) -> sqlite3.Connection:
     """The store of a run that writes its costs often, and was killed as soon as a query found something."""
-    often = f"import redoxa.pipeline.costs; redoxa.pipeline.costs.EVERY_s = {EVERY_s}; from redoxa.pipeline.main import main; main()"
+    often = f"import redoxa.pipeline.campaign.costs; redoxa.pipeline.campaign.costs.EVERY_s = {EVERY_s}; from redoxa.pipeline.commands.main import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-c", often, "run", str(campaign), "--no-prefect"], cwd=folder, stderr=subprocess.DEVNULL
     )

@@ -30,7 +30,7 @@ def test_a_worker_runs_what_is_deployed(tmp_path: Path) -> None:
             assert (done.summary["pool"], done.summary["new_pool"]) == ("night", new)
         assert "next, on each machine that is to work: prefect worker start --pool night" in done.err
         deployment = client.get("/deployments/name/discovery-campaign/tiny").json()
-        assert deployment["entrypoint"] == "redoxa.pipeline.flows.discovery_campaign"
+        assert deployment["entrypoint"] == "redoxa.pipeline.unattended.flows.discovery_campaign"
         assert deployment["parameters"] == {"campaign": "tiny", "store": "runs/redoxa.db", "rounds": 1}
         assert [x["schedule"]["cron"] for x in deployment["schedules"]] == ["0 2 * * *"]
         assert deployment["global_concurrency_limit"]["limit"] == 1

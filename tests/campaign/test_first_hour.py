@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from redoxa.data.io import cif_text
-from redoxa.data.prototypes import load_prototypes, prototype
+from redoxa.data.tables.prototypes import load_prototypes, prototype
 from tests.campaign.conftest import command
 
 WIDTH = 80

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from sqlalchemy import create_engine, text
 
-from redoxa.data.database import store_url
+from redoxa.data.storage.database import store_url
 from tests.campaign.conftest import TINY, command, contents, redoxa
 from tests.campaign.test_kill import no_orphans
 from tests.campaign.test_serve import free_port, until

@@ -55,7 +55,7 @@ class Home:
         self.folder, self.campaigns = folder, folder / "campaigns"
         programs = folder / "redoxa" / ".venv" / "bin"
         programs.mkdir(parents=True)
-        words = {"redoxa": f"-c {shlex.quote('from redoxa.pipeline.main import main; main()')}", "python": ""}
+        words = {"redoxa": f"-c {shlex.quote('from redoxa.pipeline.commands.main import main; main()')}", "python": ""}
         for name, arguments in words.items():
             (programs / name).write_text(f'#!/bin/sh\nexec {sys.executable} {arguments} "$@"\n')
             (programs / name).chmod(0o755)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from redoxa.data.errors import StoreError
-from redoxa.pipeline.lock import campaign_lock
-from redoxa.pipeline.session import Session, register
-from redoxa.pipeline.spec_file import read_spec
+from redoxa.pipeline.campaign.lock import campaign_lock
+from redoxa.pipeline.campaign.session import Session, register
+from redoxa.pipeline.campaign.spec_file import read_spec
 from tests.campaign.conftest import TINY, Finished, contents, redoxa
 from tests.unit.data.faults import drop
 

@@ -9,7 +9,7 @@ import shlex
 from pathlib import Path
 
 from redoxa.data.io import cif_text
-from redoxa.data.prototypes import load_prototypes, prototype
+from redoxa.data.tables.prototypes import load_prototypes, prototype
 from tests.campaign.conftest import ROOT, Finished, redoxa
 
 SMALLER = {

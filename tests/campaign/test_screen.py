@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from redoxa.data.io import cif_text
-from redoxa.data.prototypes import prototype
 from redoxa.data.structures import from_structure, to_structure
+from redoxa.data.tables.prototypes import prototype
 from tests.campaign.conftest import redoxa
 
 PUBLISHED = {"O3 LiCoO2": (3.5, 273.8), "layered LiTiS2": (1.9, 225.3)}
@@ -149,7 +149,7 @@ def test_what_was_assumed_travels_and_what_is_unclear_is_refused(tmp_path: Path)
     ("formula", "volts"), [("antifluorite Li2O", 3.0), ("rock salt LiF", 6.3), ("diamond Si", 0.36)]
 )
 def test_what_has_no_host_gets_the_voltage_of_its_conversion(formula: str, volts: float, tmp_path: Path) -> None:
-    from redoxa.data.reference_phases import load_reference_structures
+    from redoxa.data.tables.reference_phases import load_reference_structures
 
     crystal = dict(load_reference_structures())[formula]
     path = tmp_path / "phase.cif"

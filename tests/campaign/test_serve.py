@@ -16,7 +16,7 @@ import httpx
 import pytest
 import yaml
 
-from redoxa.pipeline.prefect_env import _own_server
+from redoxa.pipeline.unattended.prefect_env import _own_server
 from tests.campaign.conftest import TINY, command, redoxa
 
 

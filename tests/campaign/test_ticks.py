@@ -17,7 +17,7 @@ import httpx
 import pytest
 import yaml
 
-from redoxa.pipeline.serve import LOOK_S
+from redoxa.pipeline.unattended.serve import LOOK_S
 from tests.campaign.conftest import TINY, command, contents, redoxa
 from tests.campaign.test_kill import no_orphans, rows_of
 from tests.campaign.test_serve import final_state, until
@@ -81,7 +81,7 @@ class Served:
 
     def server(self) -> int:
         """Process of the server."""
-        return child(self.process.pid, "redoxa.pipeline.prefect_env")
+        return child(self.process.pid, "redoxa.pipeline.unattended.prefect_env")
 
     def grown(self) -> None:
         """Wait until the run that goes on has written something."""

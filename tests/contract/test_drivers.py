@@ -13,7 +13,7 @@ from redoxa.data.registry import load
 from redoxa.robotics import DRIVERS
 from redoxa.robotics.base import JobReport, JobState
 from redoxa.robotics.contract import ContractError, check_driver
-from redoxa.robotics.simulated import SimulatedLab
+from redoxa.robotics.drivers.simulated import SimulatedLab
 from tests.unit.robotics.samples import make_request
 
 REQUEST = make_request("LiFePO4")

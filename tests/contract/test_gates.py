@@ -10,12 +10,12 @@ import pytest
 
 from redoxa.data.records import Crystal, Estimate, Reason, Verdict
 from redoxa.screening.base import Findings, Gate, Model, Needs, Subject, Surroundings
-from redoxa.screening.capacity import CapacityGrav
 from redoxa.screening.contract import ContractError, check_gate
-from redoxa.screening.redox import Redox
+from redoxa.screening.gates.redox import Redox
+from redoxa.screening.gates.validity import Validity
+from redoxa.screening.properties.capacity import CapacityGrav
+from redoxa.screening.properties.stability import Hulls
 from redoxa.screening.settings import ScreenSettings
-from redoxa.screening.stability import Hulls
-from redoxa.screening.validity import Validity
 from tests.unit.screening.conftest import METALS, from_library, reference_of
 
 REFERENCE = reference_of(METALS)

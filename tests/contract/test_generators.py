@@ -9,9 +9,9 @@ import pytest
 
 from redoxa.data.crystal import CrystalBatch
 from redoxa.data.errors import GenerationError
-from redoxa.data.prototypes import prototype
 from redoxa.data.records import Crystal
 from redoxa.data.registry import load
+from redoxa.data.tables.prototypes import prototype
 from redoxa.generators import GENERATORS
 from redoxa.generators.base import Condition, OnStep, Target
 from redoxa.generators.contract import ContractError, check_generator

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from pymatgen.core import Structure
 from scipy.spatial.transform import Rotation
 
-from redoxa.data.prototypes import Prototype, prototype
 from redoxa.data.records import Crystal
 from redoxa.data.structures import from_structure, to_structure
+from redoxa.data.tables.prototypes import Prototype, prototype
 
 HOSTS = (
     "O3 LiCoO2", "O3' NaMnO2", "P2 NaCoO2", "Li-rich Li2MnO3", "chain Li2CuO2", "layered LiTiS2", "spinel LiMn2O4",

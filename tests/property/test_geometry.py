@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from redoxa.data.fingerprint import STEP, distance, fingerprint
-from redoxa.data.prototypes import Prototype
 from redoxa.data.records import Crystal
 from redoxa.data.structures import density_g_cm3
-from redoxa.screening.empty_sites import empty_sites
+from redoxa.data.tables.prototypes import Prototype
+from redoxa.screening.gates.topotaxy import Moves, same_host
+from redoxa.screening.ions.empty_sites import empty_sites
+from redoxa.screening.ions.orderings import ewald_matrix_eV, lowest_orderings
+from redoxa.screening.ions.removal import ion_sites, supercell, without
 from redoxa.screening.mobility.hops import hop_kinds, network
-from redoxa.screening.orderings import ewald_matrix_eV, lowest_orderings
-from redoxa.screening.removal import ion_sites, supercell, without
-from redoxa.screening.topotaxy import Moves, same_host
-from redoxa.screening.volume import principal_stretches
+from redoxa.screening.properties.volume import principal_stretches
 from tests.property.strategies import Disguise, disguises, few, hosts, perturbed, seeds
 
 LAYERED = ("O3 LiCoO2", "P2 NaCoO2", "chain Li2CuO2", "layered LiTiS2", "O3' NaMnO2")

@@ -39,7 +39,7 @@ from redoxa.data.records import (
     VoltageStep,
 )
 from redoxa.data.structures import from_structure
-from redoxa.pipeline.report.model import (
+from redoxa.pipeline.pages.card.model import (
     CalibrationRow,
     Correction,
     FunnelStage,

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from redoxa.data.io import cif_text
-from redoxa.data.prototypes import load_prototypes
+from redoxa.data.tables.prototypes import load_prototypes
 from redoxa.generators.base import Condition
 from redoxa.generators.evaluate import reference_set
 from redoxa.pipeline.evaluate.run import Task, evaluate
-from redoxa.pipeline.report.build import build_report
-from redoxa.pipeline.report.screening_page import build_screening_page
-from redoxa.pipeline.training_plot import write_training_plot
+from redoxa.pipeline.pages.campaign.build import build_report
+from redoxa.pipeline.pages.screening_page import build_screening_page
+from redoxa.pipeline.tasks.training_plot import write_training_plot
 from tests.web import sample, screening_sample
 
 pytestmark = pytest.mark.browser

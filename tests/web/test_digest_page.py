@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from redoxa.pipeline.digest import CampaignDigest
-from redoxa.pipeline.digest_file import write_page
+from redoxa.pipeline.results.digest import CampaignDigest
+from redoxa.pipeline.results.digest_file import write_page
 from tests.web.conftest import Opener
 from tests.web.test_report import CONTRAST, HOSTILE
 

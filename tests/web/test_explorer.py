@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from redoxa.pipeline.report import ReportData, build_report
-from redoxa.pipeline.report.model import ResultRow
+from redoxa.pipeline.pages import ReportData, build_report
+from redoxa.pipeline.pages.card.model import ResultRow
 from tests.web import sample
 from tests.web.conftest import Opened, Opener, open_guarded
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from redoxa.pipeline.report import ReportData, build_report
-from redoxa.pipeline.report.downloads import csv_text
+from redoxa.pipeline.pages import ReportData, build_report
+from redoxa.pipeline.pages.campaign.downloads import csv_text
 from tests.web import sample
 from tests.web.conftest import Opened, Opener, open_guarded
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from redoxa.pipeline.report.screening_page import build_screening_page
+from redoxa.pipeline.pages.screening_page import build_screening_page
 from tests.web.conftest import Opened, Opener, open_guarded
 from tests.web.screening_sample import assessed, screening
 from tests.web.test_report import CONTRAST, HOSTILE

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the migrations on the connection that `data.database` hands over."""
+"""Alembic's entry: runs the migrations on the connection that `data.storage.database` hands over."""
 
 from alembic import context
 

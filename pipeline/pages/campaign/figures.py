@@ -8,9 +8,9 @@ from typing import Literal
 
 from markupsafe import Markup
 
-from redoxa.pipeline.report.model import CalibrationRow, Objective
-from redoxa.pipeline.report.svg import Scale, axes, join, polyline, span, tag
-from redoxa.pipeline.report.text import display_scale, formula_text, short_label, shown
+from redoxa.pipeline.pages.card.model import CalibrationRow, Objective
+from redoxa.pipeline.pages.kit.svg import Scale, axes, join, polyline, span, tag
+from redoxa.pipeline.pages.kit.text import display_scale, formula_text, short_label, shown
 
 WIDTH, HEIGHT = 720.0, 440.0
 LEFT, RIGHT, TOP, BOTTOM = 74.0, 18.0, 16.0, 58.0

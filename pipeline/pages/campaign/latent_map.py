@@ -9,10 +9,10 @@ from itertools import pairwise
 from markupsafe import Markup
 
 from redoxa.data.records import Verdict
-from redoxa.pipeline.report.model import LatentPoint, LatentView
-from redoxa.pipeline.report.panels import TableRow
-from redoxa.pipeline.report.svg import Scale, join, polyline, span, tag
-from redoxa.pipeline.report.text import formula_text, number, shown
+from redoxa.pipeline.pages.campaign.panels import TableRow
+from redoxa.pipeline.pages.card.model import LatentPoint, LatentView
+from redoxa.pipeline.pages.kit.svg import Scale, join, polyline, span, tag
+from redoxa.pipeline.pages.kit.text import formula_text, number, shown
 
 WIDTH, HEIGHT, MARGIN = 720.0, 440.0, 20.0
 

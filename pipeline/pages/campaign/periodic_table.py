@@ -11,8 +11,8 @@ from functools import cache
 from markupsafe import Markup
 
 from redoxa.data.records import Verdict
-from redoxa.pipeline.report.model import ResultRow
-from redoxa.pipeline.report.svg import join, tag
+from redoxa.pipeline.pages.card.model import ResultRow
+from redoxa.pipeline.pages.kit.svg import join, tag
 
 CELL, GAP = 34.0, 3.0
 CLASSES = 5

@@ -7,8 +7,8 @@ from base64 import b64encode
 
 from markupsafe import escape
 
-from redoxa.pipeline.report.figures import HEIGHT, WIDTH
-from redoxa.pipeline.report.page import asset
+from redoxa.pipeline.pages.campaign.figures import HEIGHT, WIDTH
+from redoxa.pipeline.pages.kit.page import asset
 
 PLOT = re.compile(r'<svg (class="plot pareto".*?)>(.*?)</svg>', re.DOTALL)
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from redoxa.data.lab import Outcome, RequestState
 from redoxa.data.records import Verdict
-from redoxa.pipeline.report.model import ReportData
-from redoxa.pipeline.report.text import count, duration, number
+from redoxa.pipeline.pages.card.model import ReportData
+from redoxa.pipeline.pages.kit.text import count, duration, number
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from typing import Final
 
 from jinja2 import Environment
 
-from redoxa.pipeline.report.cards import CardView
-from redoxa.pipeline.report.elements import colour
-from redoxa.pipeline.report.page import environment
-from redoxa.pipeline.report.text import (
+from redoxa.pipeline.pages.card.cards import CardView
+from redoxa.pipeline.pages.kit.elements import colour
+from redoxa.pipeline.pages.kit.page import environment
+from redoxa.pipeline.pages.kit.text import (
     count,
     duration,
     formula_html,

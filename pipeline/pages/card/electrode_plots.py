@@ -8,8 +8,8 @@ import numpy as np
 from markupsafe import Markup
 
 from redoxa.data.records import MigrationPath, VoltageStep
-from redoxa.pipeline.report.svg import Scale, axes, join, polyline, span, tag
-from redoxa.pipeline.report.text import Shown, formula_text, number
+from redoxa.pipeline.pages.kit.svg import Scale, axes, join, polyline, span, tag
+from redoxa.pipeline.pages.kit.text import Shown, formula_text, number
 
 WIDTH, HEIGHT = 440.0, 270.0
 LEFT, RIGHT, BOTTOM = 64.0, 18.0, 56.0

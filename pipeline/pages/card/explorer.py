@@ -16,11 +16,11 @@ from ase.data import atomic_numbers, chemical_symbols, covalent_radii
 from markupsafe import Markup
 
 from redoxa.data.records import Crystal, plain_formula
-from redoxa.pipeline.report.downloads import packed, said_of
-from redoxa.pipeline.report.elements import colour
-from redoxa.pipeline.report.panels import Column, TableRow
-from redoxa.pipeline.report.text import humanise, label, prose, shown
-from redoxa.pipeline.report.viewer import NONMETALS, radius
+from redoxa.pipeline.pages.campaign.downloads import packed, said_of
+from redoxa.pipeline.pages.campaign.panels import Column, TableRow
+from redoxa.pipeline.pages.kit.elements import colour
+from redoxa.pipeline.pages.kit.text import humanise, label, prose, shown
+from redoxa.pipeline.pages.kit.viewer import NONMETALS, radius
 
 PAGE_ROWS: Final = 100
 """Rows on a page of the table, and in a block."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from redoxa.data.lab import ConstantCurrent, ConstantVoltage, Cycling, CyclingStep
-from redoxa.pipeline.report.text import duration, number
+from redoxa.pipeline.pages.kit.text import duration, number
 
 
 @dataclass(frozen=True)

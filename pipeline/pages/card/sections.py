@@ -9,13 +9,13 @@ from markupsafe import Markup
 
 from redoxa.data.lab import Measurement
 from redoxa.data.records import Crystal, Estimate, MigrationPath, Reason, ScreeningResult, Verdict, reduced_formula
-from redoxa.pipeline.feedback import PREDICTED_BY
-from redoxa.pipeline.report.downloads import deciding_reason
-from redoxa.pipeline.report.electrode_plots import drawn_paths, path_plot, profile_plot
-from redoxa.pipeline.report.labels import EXPLAINED_BY, GROUPS, LABELS, NOTES, TOLD_ELSEWHERE, WARNING_NOTES, Group
-from redoxa.pipeline.report.model import Objective
-from redoxa.pipeline.report.strips import range_strip, target_text
-from redoxa.pipeline.report.text import (
+from redoxa.pipeline.campaign.feedback import PREDICTED_BY
+from redoxa.pipeline.pages.campaign.downloads import deciding_reason
+from redoxa.pipeline.pages.card.electrode_plots import drawn_paths, path_plot, profile_plot
+from redoxa.pipeline.pages.card.model import Objective
+from redoxa.pipeline.pages.card.strips import range_strip, target_text
+from redoxa.pipeline.pages.kit.labels import EXPLAINED_BY, GROUPS, LABELS, NOTES, TOLD_ELSEWHERE, WARNING_NOTES, Group
+from redoxa.pipeline.pages.kit.text import (
     HullText,
     Shown,
     display_scale,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from redoxa.data.lab import FurnaceStep
-from redoxa.pipeline.report.svg import Scale, join, polyline, span, tag
-from redoxa.pipeline.report.text import Shown, duration, number
+from redoxa.pipeline.pages.kit.svg import Scale, join, polyline, span, tag
+from redoxa.pipeline.pages.kit.text import Shown, duration, number
 
 ROOM_C = 25.0
 

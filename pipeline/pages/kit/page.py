@@ -34,9 +34,9 @@ def asset(folder: str, name: str) -> str:
     Raises:
         RedoxaError: the file would end the element it is put into.
     """
-    text = (files("redoxa.pipeline.report") / folder / name).read_text(encoding="utf-8")
+    text = (files("redoxa.pipeline.pages") / folder / name).read_text(encoding="utf-8")
     if "</script" in text.lower() or "</style" in text.lower():
-        raise RedoxaError(f"pipeline/report/{folder}/{name} holds a closing tag and cannot be put into a page")
+        raise RedoxaError(f"pipeline/pages/{folder}/{name} holds a closing tag and cannot be put into a page")
     return text
 
 

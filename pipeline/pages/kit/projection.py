@@ -8,9 +8,9 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from redoxa.pipeline.report.elements import colour, mix
-from redoxa.pipeline.report.svg import join, polyline, tag
-from redoxa.pipeline.report.viewer import Scene, radius
+from redoxa.pipeline.pages.kit.elements import colour, mix
+from redoxa.pipeline.pages.kit.svg import join, polyline, tag
+from redoxa.pipeline.pages.kit.viewer import Scene, radius
 
 WIDTH, HEIGHT, MARGIN = 400.0, 340.0, 12.0
 _EDGES = [

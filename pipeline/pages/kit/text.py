@@ -12,7 +12,7 @@ from typing import Final
 from markupsafe import Markup, escape
 
 from redoxa.data.records import Estimate, ScreeningResult, plain_formula, plain_formulas
-from redoxa.pipeline.report.labels import FRACTIONS, LABELS
+from redoxa.pipeline.pages.kit.labels import FRACTIONS, LABELS
 
 MINUS: Final = "\u2212"
 THIN: Final = "\u202f"

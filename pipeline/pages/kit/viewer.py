@@ -20,8 +20,8 @@ from scipy.spatial import ConvexHull, QhullError
 
 from redoxa.data.records import Crystal, Vector
 from redoxa.data.structures import to_atoms
-from redoxa.pipeline.report.elements import colour, mix
-from redoxa.screening.removal import supercell
+from redoxa.pipeline.pages.kit.elements import colour, mix
+from redoxa.screening.ions.removal import supercell
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from redoxa.data import patience
-from redoxa.data.patience import Patience
+from redoxa.data.storage import patience
+from redoxa.data.storage.patience import Patience
 
 
 class Time:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from redoxa.data.crystal import CrystalBatch
-from redoxa.data.prototypes import load_prototypes
 from redoxa.data.records import Crystal
+from redoxa.data.tables.prototypes import load_prototypes
 
 CRYSTALS = [entry.crystal for entry in load_prototypes()[:5]]
 

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from redoxa.data.datasets import LABELS, load, prepare, reduce_cell, shared_dir, split_by_formula
 from redoxa.data.errors import InputError
+from redoxa.data.tables.datasets import LABELS, load, prepare, reduce_cell, shared_dir, split_by_formula
 
 RNG = np.random.default_rng(0)
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from redoxa.data.database import in_transaction, open_engine, reading, writing
 from redoxa.data.errors import LostStoreError, StoreError
-from redoxa.data.patience import persist
-from redoxa.data.schema import campaigns
-from redoxa.data.store import Cost, Store, now
+from redoxa.data.storage.database import in_transaction, open_engine, reading, writing
+from redoxa.data.storage.patience import persist
+from redoxa.data.storage.schema import campaigns
+from redoxa.data.storage.store import Cost, Store, now
 from tests.conftest import pg_ctl
 from tests.unit.data.faults import Time, cut, drop
 from tests.unit.data.faults import quick as quick
@@ -232,7 +232,7 @@ def test_sqlite_is_not_tried_again(tmp_path: Path, quick: Time) -> None:
 def test_a_campaign_lock_whose_connection_drops_says_nothing(
     postgres: str, quick: Time, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from redoxa.pipeline.lock import campaign_lock
+    from redoxa.pipeline.campaign.lock import campaign_lock
 
     class Session:
         store = Store.open(postgres)

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from redoxa.data.datasets import shared_dir
 from redoxa.data.errors import InputError
 from redoxa.data.fingerprint import (
     ANY_RANKS,
@@ -25,10 +24,16 @@ from redoxa.data.fingerprint import (
     neighbours,
     spacegroup,
 )
-from redoxa.data.prototypes import build_crystal, prototype
 from redoxa.data.records import Crystal
 from redoxa.data.structures import from_structure, to_structure
-from redoxa.data.tables import KnownMaterial, KnownMaterials, load_known_materials, write_known_materials
+from redoxa.data.tables.datasets import shared_dir
+from redoxa.data.tables.known_materials import (
+    KnownMaterial,
+    KnownMaterials,
+    load_known_materials,
+    write_known_materials,
+)
+from redoxa.data.tables.prototypes import build_crystal, prototype
 
 
 def rutile() -> Crystal:

@@ -7,10 +7,10 @@ import pytest
 
 from redoxa.data.errors import StructureError
 from redoxa.data.fingerprint import distance, fingerprint
-from redoxa.data.free_numbers import FreeNumbers
-from redoxa.data.normaliser import canonical
-from redoxa.data.prototypes import load_prototypes, prototype
-from redoxa.data.symmetric import Orbit, SymmetricCrystal, symmetric
+from redoxa.data.symmetry.free_numbers import FreeNumbers
+from redoxa.data.symmetry.normaliser import canonical
+from redoxa.data.symmetry.symmetric import Orbit, SymmetricCrystal, symmetric
+from redoxa.data.tables.prototypes import load_prototypes, prototype
 
 FORMS = {entry.name: canonical(symmetric(entry.crystal)) for entry in load_prototypes()[::6]}
 

@@ -7,13 +7,13 @@ import pytest
 from numpy.random import Generator
 from pymatgen.core import Lattice, Structure
 
-from redoxa.data.datasets import shared_dir
-from redoxa.data.normaliser import canonical, motions, polar_directions
-from redoxa.data.prototypes import load_prototypes
 from redoxa.data.records import Crystal
 from redoxa.data.structures import from_structure, to_structure
-from redoxa.data.symmetric import ANGLES, LENGTHS, Orbit, SymmetricCrystal, crystal_system, symmetric
-from redoxa.data.wyckoff import space_group
+from redoxa.data.symmetry.normaliser import canonical, motions, polar_directions
+from redoxa.data.symmetry.symmetric import ANGLES, LENGTHS, Orbit, SymmetricCrystal, crystal_system, symmetric
+from redoxa.data.symmetry.wyckoff import space_group
+from redoxa.data.tables.datasets import shared_dir
+from redoxa.data.tables.prototypes import load_prototypes
 
 
 def disguised(crystal: Crystal, rng: Generator) -> Crystal:
@@ -56,7 +56,7 @@ def test_a_disguise_changes_nothing(entry) -> None:
 @pytest.mark.skipif(shared_dir() is None, reason="needs ../shared/datasets")
 def test_a_disguise_changes_real_crystals_only_on_the_edge_of_the_tolerance() -> None:
     """Every tenth of the shared structures. A few lie so near a higher symmetry that spglib's answer hangs on the cell."""
-    from redoxa.screening.reference_tasks import dataset_tasks
+    from redoxa.screening.tables.tasks import dataset_tasks
 
     folder = shared_dir()
     assert folder is not None

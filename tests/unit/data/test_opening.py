@@ -11,14 +11,14 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import create_engine, inspect
 
-from redoxa.data.database import store_url
-from redoxa.data.store import Store
+from redoxa.data.storage.database import store_url
+from redoxa.data.storage.store import Store
 
 PROCESSES, TIMES = 8, 5
 
 OPENER = """
 import sys
-from redoxa.data.store import Store
+from redoxa.data.storage.store import Store
 print("ready", flush=True)
 for line in sys.stdin:
     where, me = line.split()

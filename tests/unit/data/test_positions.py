@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from redoxa.data.positions import MOST_POSITIONS, N_FEATURES, position_table
-from redoxa.data.wyckoff import space_group
+from redoxa.data.symmetry.positions import MOST_POSITIONS, N_FEATURES, position_table
+from redoxa.data.symmetry.wyckoff import space_group
 
 
 def test_the_table_holds_every_position_of_the_ita():

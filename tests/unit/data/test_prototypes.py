@@ -10,8 +10,8 @@ from pymatgen.core.lattice import Lattice
 
 from redoxa.data.chemistry import REDOX_ACTIVE, is_charge_balanced, oxidation_states
 from redoxa.data.errors import InputError, UnknownKindError
-from redoxa.data.prototypes import Prototype, build_crystal, load_prototypes, prototype
 from redoxa.data.structures import density_g_cm3, to_structure
+from redoxa.data.tables.prototypes import Prototype, build_crystal, load_prototypes, prototype
 
 ELECTRODES = load_prototypes()
 each_electrode = pytest.mark.parametrize("entry", ELECTRODES, ids=[p.name for p in ELECTRODES])

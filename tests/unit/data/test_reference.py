@@ -8,7 +8,7 @@ import pytest
 
 from redoxa.data.errors import InputError
 from redoxa.data.provenance import Source, provenance_path, read_provenance, sha256_of, write_provenance
-from redoxa.data.reference import Reference, ReferenceEntry, energy_scale, load_reference, write_table
+from redoxa.data.tables.reference import Reference, ReferenceEntry, energy_scale, load_reference, write_table
 
 SCALE = energy_scale("PBE", "toy-1")
 

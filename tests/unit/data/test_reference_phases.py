@@ -6,12 +6,12 @@ import spglib
 from ase.build import bulk
 from pymatgen.core import Composition
 
-import redoxa.data.reference_phases as phases
+import redoxa.data.tables.reference_phases as phases
 from redoxa.data.chemistry import OXIDATION_STATES, is_charge_balanced, radius_scale
 from redoxa.data.errors import InputError
-from redoxa.data.prototypes import load_prototypes, read_library
-from redoxa.data.reference_phases import SIMPLE_METALS, Family, load_reference_structures
 from redoxa.data.structures import density_g_cm3, to_structure
+from redoxa.data.tables.prototypes import load_prototypes, read_library
+from redoxa.data.tables.reference_phases import SIMPLE_METALS, Family, load_reference_structures
 
 PHASES = dict(load_reference_structures())
 FAMILIES = [Family.model_validate(raw) for raw in read_library("reference")]

@@ -3,19 +3,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from redoxa.data.datasets import CrystalData
 from redoxa.data.errors import InputError
 from redoxa.data.fingerprint import distance, fingerprint
-from redoxa.data.normaliser import canonical, equal_forms
-from redoxa.data.positions import position_table
-from redoxa.data.sequences import (
+from redoxa.data.symmetry.normaliser import canonical, equal_forms
+from redoxa.data.symmetry.positions import position_table
+from redoxa.data.symmetry.sequences import (
     capacity_of,
     element_ranks,
     load_sequences,
     prepare_sequences,
     sequence_of,
 )
-from redoxa.data.symmetric import Orbit, SymmetricCrystal
+from redoxa.data.symmetry.symmetric import Orbit, SymmetricCrystal
+from redoxa.data.tables.datasets import CrystalData
 
 FACE = np.array([[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]])
 RUTILE = SymmetricCrystal(136, (Orbit("a", 22, ()), Orbit("f", 8, (0.305,))), (4.594, 2.959))

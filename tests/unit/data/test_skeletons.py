@@ -12,10 +12,10 @@ import pytest
 
 from redoxa.data.errors import InputError
 from redoxa.data.fingerprint import distance, fingerprint
-from redoxa.data.normaliser import canonical
-from redoxa.data.prototypes import load_prototypes, prototype
-from redoxa.data.skeletons import load_templates, template_of, write_templates
-from redoxa.data.symmetric import symmetric
+from redoxa.data.symmetry.normaliser import canonical
+from redoxa.data.symmetry.skeletons import load_templates, template_of, write_templates
+from redoxa.data.symmetry.symmetric import symmetric
+from redoxa.data.tables.prototypes import load_prototypes, prototype
 
 
 def test_templates_survive_the_file(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from redoxa.data.errors import InputError
 from redoxa.data.shipped import shipped
-from redoxa.data.skeletons import load_templates
-from redoxa.data.stability_labels import StabilityLabel, read_stabilities, write_stabilities
+from redoxa.data.symmetry.skeletons import load_templates
+from redoxa.data.tables.stability_labels import StabilityLabel, read_stabilities, write_stabilities
 
 
 def test_there_and_back(tmp_path: Path) -> None:

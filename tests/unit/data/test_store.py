@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import inspect
 
-from redoxa.data import database, schema_lab  # noqa: F401  (declares the tables of the queue)
-from redoxa.data.database import open_engine, store_name, store_url, writing
 from redoxa.data.errors import StoreError, UnusableStoreError
 from redoxa.data.records import Candidate, Crystal, Estimate, Origin, Reason, ScreeningResult, Verdict
-from redoxa.data.schema import campaigns, metadata
-from redoxa.data.store import Chunk, Cost, Selection, Store
+from redoxa.data.storage import database, schema_lab  # noqa: F401  (declares the tables of the queue)
+from redoxa.data.storage.database import open_engine, store_name, store_url, writing
+from redoxa.data.storage.schema import campaigns, metadata
+from redoxa.data.storage.store import Chunk, Cost, Selection, Store
 
 
 def crystal(a: float = 4.2, z: int = 3) -> Crystal:
@@ -64,7 +64,7 @@ def test_a_failed_transaction_leaves_nothing(store: Store) -> None:
 
 
 def database_now() -> object:
-    from redoxa.data.store import now
+    from redoxa.data.storage.store import now
 
     return now()
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from redoxa.data.prototypes import load_prototypes, prototype
 from redoxa.data.records import Crystal
 from redoxa.data.structures import from_structure, primitive, to_structure
+from redoxa.data.tables.prototypes import load_prototypes, prototype
 
 
 @pytest.mark.parametrize("name", ["O3 LiCoO2", "olivine LiFePO4", "layered LiTiS2"])

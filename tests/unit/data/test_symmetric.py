@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from redoxa.data.datasets import shared_dir
 from redoxa.data.errors import InputError, StructureError
 from redoxa.data.fingerprint import distance, fingerprint
-from redoxa.data.prototypes import load_prototypes, prototype
 from redoxa.data.records import Crystal
-from redoxa.data.symmetric import Orbit, SymmetricCrystal, crystal_system, primitive_vectors, symmetric
-from redoxa.data.wyckoff import space_group
+from redoxa.data.symmetry.symmetric import Orbit, SymmetricCrystal, crystal_system, primitive_vectors, symmetric
+from redoxa.data.symmetry.wyckoff import space_group
+from redoxa.data.tables.datasets import shared_dir
+from redoxa.data.tables.prototypes import load_prototypes, prototype
 
 TABLES = {
     2: "1a 1b 1c 1d 1e 1f 1g 1h 2i",
@@ -102,7 +102,7 @@ def test_overlapping_atoms_have_no_form() -> None:
 @pytest.mark.skipif(shared_dir() is None, reason="needs ../shared/datasets")
 def test_real_crystals_survive_the_round_trip() -> None:
     """Every hundredth of the shared structures; `docs/generators.md` has the figures for all."""
-    from redoxa.screening.reference_tasks import dataset_tasks
+    from redoxa.screening.tables.tasks import dataset_tasks
 
     folder = shared_dir()
     assert folder is not None
@@ -115,7 +115,7 @@ def test_real_crystals_survive_the_round_trip() -> None:
 @pytest.mark.skipif(shared_dir() is None, reason="needs ../shared/datasets")
 def test_all_real_crystals_survive_the_round_trip() -> None:
     """None is lost or changed; the symmetric form of 7 in 20,158 lies within the tolerance of a supergroup."""
-    from redoxa.screening.reference_tasks import dataset_tasks
+    from redoxa.screening.tables.tasks import dataset_tasks
 
     folder = shared_dir()
     assert folder is not None

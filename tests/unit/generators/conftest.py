@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from redoxa.data.datasets import LABELS, CrystalData, load
-from redoxa.data.sequences import prepare_sequences
+from redoxa.data.symmetry.sequences import prepare_sequences
+from redoxa.data.tables.datasets import LABELS, CrystalData, load
 from redoxa.generators.backbone import BackboneConfig
 from redoxa.generators.noise.training import NoiseTask
 from redoxa.generators.training.loop import TrainConfig, train

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from redoxa.data.errors import InputError, RedoxaError
-from redoxa.pipeline import alert
+from redoxa.pipeline.unattended import alert
 
 
 class Hook(BaseHTTPRequestHandler):

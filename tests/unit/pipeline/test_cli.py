@@ -17,14 +17,14 @@ import httpx
 import pytest
 
 from redoxa.data.errors import InputError, RedoxaError, SafetyError
-from redoxa.pipeline import cli
-from redoxa.pipeline.campaign import CampaignSpec
-from redoxa.pipeline.cli_queue import open_queue
-from redoxa.pipeline.cli_science import generate
-from redoxa.pipeline.lookup import find_spec, whole_id
-from redoxa.pipeline.prefect_env import QUIET, faults_told
-from redoxa.pipeline.session import Session, register
-from redoxa.pipeline.spec_file import read_spec
+from redoxa.pipeline.campaign.lookup import find_spec, whole_id
+from redoxa.pipeline.campaign.session import Session, register
+from redoxa.pipeline.campaign.spec import CampaignSpec
+from redoxa.pipeline.campaign.spec_file import read_spec
+from redoxa.pipeline.commands import app as cli
+from redoxa.pipeline.commands.queue import open_queue
+from redoxa.pipeline.commands.science import generate
+from redoxa.pipeline.unattended.prefect_env import QUIET, faults_told
 from tests.unit.data.test_io import BAD as BAD_STRUCTURES
 from tests.unit.pipeline.test_spec_file import BAD as BAD_CAMPAIGNS
 from tests.unit.robotics.samples import make_request
@@ -117,7 +117,7 @@ def test_mistakes_on_the_command_line(args: list[str], message: str, capsys: pyt
 
 
 def test_every_form_of_json_is_documented() -> None:
-    code = "".join(path.read_text() for path in (ROOT / "pipeline").glob("*.py"))
+    code = "".join(path.read_text() for path in (ROOT / "pipeline").rglob("*.py"))
     assert {f"redoxa.{what}/1" for what in re.findall(r'\bemit\(\s*"(\w+)"', code)} == DOCUMENTED
 
 
@@ -244,8 +244,8 @@ def test_an_interruption_says_what_it_leaves(
     def interrupted(_where: str) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("redoxa.pipeline.doctor.checks", interrupted)
-    monkeypatch.setattr("redoxa.pipeline.interrupt._kept", [])
+    monkeypatch.setattr("redoxa.pipeline.commands.doctor.checks", interrupted)
+    monkeypatch.setattr("redoxa.pipeline.commands.interrupt._kept", [])
     code, _, err = run(capsys, "doctor")
     assert (code, err) == (130, "redoxa: interrupted; what was finished is kept; to go on: redoxa doctor\n")
 
@@ -328,7 +328,7 @@ def test_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_help_needs_neither_torch_nor_pymatgen() -> None:
-    code = "import sys; sys.argv = ['redoxa', '--help']\nfrom redoxa.pipeline.cli import main\ntry: main()\nexcept SystemExit: pass\n"
+    code = "import sys; sys.argv = ['redoxa', '--help']\nfrom redoxa.pipeline.commands.app import main\ntry: main()\nexcept SystemExit: pass\n"
     check = "print([m for m in ('torch', 'pymatgen', 'pandas', 'prefect') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code + check], capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith("[]")

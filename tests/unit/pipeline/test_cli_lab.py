@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from redoxa.pipeline.campaign import CampaignSpec
-from redoxa.pipeline.cli_queue import open_queue
-from redoxa.pipeline.session import register, session_for
+from redoxa.pipeline.campaign.session import register, session_for
+from redoxa.pipeline.campaign.spec import CampaignSpec
+from redoxa.pipeline.commands.queue import open_queue
 from tests.unit.pipeline.test_cli import lines, run
 from tests.unit.robotics.samples import make_request
 

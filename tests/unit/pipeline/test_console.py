@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from redoxa.data.records import flat_formula, plain_formula, plain_formulas
-from redoxa.pipeline import console
+from redoxa.pipeline.commands import console
 
 ROWS = [
     {"file": "LiFePO4.cif", "formula": "LiFePO4", "voltage (V)": "3.63 ± 0.28", "capacity (mAh/g)": "170 ± 51", "id": "a" * 16},

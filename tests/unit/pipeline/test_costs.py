@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from redoxa.data.store import Cost, Store
-from redoxa.pipeline import costs
-from redoxa.pipeline.costs import Meter
+from redoxa.data.storage.store import Cost, Store
+from redoxa.pipeline.campaign import costs
+from redoxa.pipeline.campaign.costs import Meter
 
 
 @pytest.mark.parametrize("every_s", [0.0, 1e9])

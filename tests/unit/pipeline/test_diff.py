@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from redoxa.data.records import Candidate, Crystal, Estimate, Origin, Reason, ScreeningResult, Verdict
-from redoxa.data.store import Chunk, Selection, Store
-from redoxa.pipeline.campaign import CampaignSpec
-from redoxa.pipeline.diff import Difference, differences, why
-from redoxa.pipeline.session import register, session_for
+from redoxa.data.storage.store import Chunk, Selection, Store
+from redoxa.pipeline.campaign.session import register, session_for
+from redoxa.pipeline.campaign.spec import CampaignSpec
+from redoxa.pipeline.results.diff import Difference, differences, why
 
 
 def candidate(side_A: float) -> Candidate:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from redoxa.pipeline.cron import last_due
-from redoxa.pipeline.digest import digest, lines
-from redoxa.pipeline.session import session_for
+from redoxa.pipeline.campaign.cron import last_due
+from redoxa.pipeline.campaign.session import session_for
+from redoxa.pipeline.results.digest import digest, lines
 from tests.unit.pipeline.test_cli import run as command
 from tests.unit.pipeline.test_rounds import Calls, started
 from tests.unit.robotics.samples import make_request

@@ -10,9 +10,9 @@ import pytest
 from redoxa.data.lab import Measurement, Outcome
 from redoxa.data.records import Estimate
 from redoxa.generators.base import Target
-from redoxa.pipeline.campaign import CampaignSpec, Goal
-from redoxa.pipeline.feedback import Calibration, Comparison, calibrate, calibrated, compare, noted
-from redoxa.pipeline.stages import condition_of
+from redoxa.pipeline.campaign.feedback import Calibration, Comparison, calibrate, calibrated, compare, noted
+from redoxa.pipeline.campaign.spec import CampaignSpec, Goal
+from redoxa.pipeline.campaign.stages import condition_of
 from redoxa.screening.settings import Range
 from tests.unit.robotics.samples import estimate as made
 from tests.unit.robotics.samples import make_request

@@ -14,11 +14,11 @@ from redoxa.data.chemistry import removable_ions
 from redoxa.data.errors import GenerationError, InputError
 from redoxa.data.fingerprint import SAME_UNRELAXED, distance, fingerprint, spacegroup
 from redoxa.data.io import cif_text, read_crystals
-from redoxa.data.prototypes import prototype
 from redoxa.data.records import Crystal
+from redoxa.data.tables.prototypes import prototype
 from redoxa.generators.base import cells_of, listed
-from redoxa.pipeline.generate import Request, parse_formula, read_compositions, sample_to_folder
-from redoxa.pipeline.relaxer import SymmetricRelaxer
+from redoxa.pipeline.tasks.generate import Request, parse_formula, read_compositions, sample_to_folder
+from redoxa.pipeline.tasks.relaxer import SymmetricRelaxer
 
 OPTIONS = {
     "n": 4,
@@ -59,7 +59,7 @@ def nothing(*_: object) -> None:
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Relaxations without workers, which take seconds to start."""
-    monkeypatch.setattr("redoxa.pipeline.generate.SymmetricRelaxer", partial(SymmetricRelaxer, workers=1))
+    monkeypatch.setattr("redoxa.pipeline.tasks.generate.SymmetricRelaxer", partial(SymmetricRelaxer, workers=1))
 
 
 @pytest.mark.parametrize(

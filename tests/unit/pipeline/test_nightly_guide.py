@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from redoxa.pipeline.cli import app
+from redoxa.pipeline.commands.app import app
 
 GUIDE = Path(__file__).parents[3] / "docs" / "nightly.md"
 STANDS_FOR = {"ID": "463de110"}

@@ -10,10 +10,10 @@ import pytest
 from redoxa.data.lab import ExperimentRequest
 from redoxa.data.records import Estimate, ScreeningResult, Verdict, VoltageStep
 from redoxa.data.station import Station
-from redoxa.pipeline import stages
-from redoxa.pipeline.feedback import Calibration
-from redoxa.pipeline.select import Choice, Scored
-from redoxa.pipeline.session import Session
+from redoxa.pipeline.campaign import stages
+from redoxa.pipeline.campaign.feedback import Calibration
+from redoxa.pipeline.campaign.select import Choice, Scored
+from redoxa.pipeline.campaign.session import Session
 from tests.unit.robotics.samples import crystal_of, estimate
 from tests.unit.screening.conftest import reference_of
 

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from redoxa.data import database
-from redoxa.data.database import open_engine
 from redoxa.data.errors import StoreError
-from redoxa.data.store import Store
-from redoxa.pipeline.session import register
-from redoxa.pipeline.spec_file import read_spec
-from redoxa.robotics.audit import verify_audit
-from redoxa.robotics.queue import LabQueue
+from redoxa.data.storage import database
+from redoxa.data.storage.database import open_engine
+from redoxa.data.storage.store import Store
+from redoxa.pipeline.campaign.session import register
+from redoxa.pipeline.campaign.spec_file import read_spec
+from redoxa.robotics.queue.audit import verify_audit
+from redoxa.robotics.queue.queue import LabQueue
 from tests.campaign.conftest import TINY, command
 from tests.unit.robotics.samples import make_request
 from tests.unit.robotics.test_audit import old_store

@@ -16,12 +16,13 @@ import pytest
 
 from redoxa.data.lab import ConstantCurrent, ConstantVoltage, Cycling, Rest
 from redoxa.data.records import Verdict
-from redoxa.pipeline.report import build_report, summary
-from redoxa.pipeline.report.cards import build_card, build_cards, outcome_text, ranked
-from redoxa.pipeline.report.downloads import csv_text, data_uri, file_stem, json_text, packed
-from redoxa.pipeline.report.model import Objective, ReportData
-from redoxa.pipeline.report.panels import pareto_panels, table_rows
-from redoxa.pipeline.report.protocol import protocol
+from redoxa.pipeline.pages import build_report
+from redoxa.pipeline.pages.campaign import summary
+from redoxa.pipeline.pages.campaign.downloads import csv_text, data_uri, file_stem, json_text, packed
+from redoxa.pipeline.pages.campaign.panels import pareto_panels, table_rows
+from redoxa.pipeline.pages.card.cards import build_card, build_cards, outcome_text, ranked
+from redoxa.pipeline.pages.card.model import Objective, ReportData
+from redoxa.pipeline.pages.card.protocol import protocol
 from tests.web import sample
 
 
@@ -101,7 +102,7 @@ def test_policy_allows_exactly_the_scripts_and_styles_of_the_page(page: Page) ->
 
 
 def test_vendored_script_is_the_one_in_the_manifest(page: Page) -> None:
-    folder = files("redoxa.pipeline.report") / "static"
+    folder = files("redoxa.pipeline.pages") / "static"
     manifest = json.loads((folder / "manifest.json").read_text())
     for name, entry in manifest.items():
         blob = (folder / name).read_bytes()

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from redoxa.data.records import Estimate, MigrationPath, Reason, ScreeningResult, Verdict, VoltageStep
-from redoxa.pipeline.report.electrode_plots import LEFT, RIGHT, WIDTH, drawn_paths, path_plot, profile_plot
-from redoxa.pipeline.report.labels import GROUPS, LABELS
-from redoxa.pipeline.report.sections import host_formula, not_computed, sections, warnings
-from redoxa.pipeline.report.text import shown
-from redoxa.pipeline.report.viewer import scenes
+from redoxa.pipeline.pages.card.electrode_plots import LEFT, RIGHT, WIDTH, drawn_paths, path_plot, profile_plot
+from redoxa.pipeline.pages.card.sections import host_formula, not_computed, sections, warnings
+from redoxa.pipeline.pages.kit.labels import GROUPS, LABELS
+from redoxa.pipeline.pages.kit.text import shown
+from redoxa.pipeline.pages.kit.viewer import scenes
 from redoxa.screening import PROPERTIES
 from tests.web import sample
 
@@ -183,7 +183,7 @@ def test_path_is_drawn_inside_the_cell_from_ion_to_ion() -> None:
 
 
 def test_states_of_different_size_are_drawn_in_one_cell() -> None:
-    from redoxa.screening.removal import supercell
+    from redoxa.screening.ions.removal import supercell
 
     _, discharged, _ = sample.hosts()[1]
     charged = sample.emptied(supercell(discharged, 2), "Li", 0.0)

@@ -10,14 +10,24 @@ import pytest
 
 from redoxa.data.lab import FurnaceStep
 from redoxa.data.records import Estimate
-from redoxa.pipeline.report import build_report
-from redoxa.pipeline.report.figures import LEFT, RIGHT, TOP, WIDTH, Axis, PlotPoint, axis_of, pareto_plot, parity_plot
-from redoxa.pipeline.report.model import CalibrationRow, Objective
-from redoxa.pipeline.report.periodic_table import ElementCount, heat, periodic_table, positions
-from redoxa.pipeline.report.picture import pareto_url
-from redoxa.pipeline.report.strips import furnace_plot, range_strip, target_text
-from redoxa.pipeline.report.svg import Scale, polyline, span, tag, tick_text
-from redoxa.pipeline.report.text import shown
+from redoxa.pipeline.pages import build_report
+from redoxa.pipeline.pages.campaign.figures import (
+    LEFT,
+    RIGHT,
+    TOP,
+    WIDTH,
+    Axis,
+    PlotPoint,
+    axis_of,
+    pareto_plot,
+    parity_plot,
+)
+from redoxa.pipeline.pages.campaign.periodic_table import ElementCount, heat, periodic_table, positions
+from redoxa.pipeline.pages.campaign.picture import pareto_url
+from redoxa.pipeline.pages.card.model import CalibrationRow, Objective
+from redoxa.pipeline.pages.card.strips import furnace_plot, range_strip, target_text
+from redoxa.pipeline.pages.kit.svg import Scale, polyline, span, tag, tick_text
+from redoxa.pipeline.pages.kit.text import shown
 from tests.web import sample
 
 

@@ -7,13 +7,13 @@ import re
 import pytest
 
 from redoxa.data.records import Verdict
-from redoxa.pipeline import latent_view as module
-from redoxa.pipeline.latent_view import latent_view
-from redoxa.pipeline.report import build_report
-from redoxa.pipeline.report.cards import build_cards
-from redoxa.pipeline.report.latent_map import map_panel, shade, symbol
-from redoxa.pipeline.report.model import LatentPoint, LatentView, ReportData
-from redoxa.pipeline.report.panels import TableRow, table_rows
+from redoxa.pipeline.pages import build_report
+from redoxa.pipeline.pages.campaign.latent_map import map_panel, shade, symbol
+from redoxa.pipeline.pages.campaign.panels import TableRow, table_rows
+from redoxa.pipeline.pages.card.cards import build_cards
+from redoxa.pipeline.pages.card.model import LatentPoint, LatentView, ReportData
+from redoxa.pipeline.results import latent_view as module
+from redoxa.pipeline.results.latent_view import latent_view
 from tests.web import sample
 
 
@@ -97,5 +97,5 @@ def test_nothing_to_place_and_a_map_of_other_weights_are_said(
     data: ReportData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "no candidate" in latent_view(()).why_not
-    monkeypatch.setattr("redoxa.pipeline.latent_view.sha256_of", lambda path: "0" * 64)
+    monkeypatch.setattr("redoxa.pipeline.results.latent_view.sha256_of", lambda path: "0" * 64)
     assert "redoxa reference latent-map" in latent_view(data.results[:1]).why_not

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from redoxa.data.records import Estimate, ScreeningResult, Verdict
-from redoxa.pipeline.report.text import (
+from redoxa.pipeline.pages.kit.text import (
     MINUS,
     THIN,
     count,

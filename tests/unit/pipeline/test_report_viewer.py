@@ -10,8 +10,8 @@ from pymatgen.core import Lattice, Structure
 
 from redoxa.data.records import Crystal
 from redoxa.data.structures import from_structure
-from redoxa.pipeline.report.projection import gradients, picture
-from redoxa.pipeline.report.viewer import Scene, display_cell, scenes
+from redoxa.pipeline.pages.kit.projection import gradients, picture
+from redoxa.pipeline.pages.kit.viewer import Scene, display_cell, scenes
 from tests.web import sample
 
 

@@ -12,14 +12,14 @@ import pytest
 
 from redoxa.data.errors import InputError
 from redoxa.data.records import Candidate, Origin
-from redoxa.data.store import Chunk
-from redoxa.pipeline import stages
-from redoxa.pipeline.campaign import CampaignSpec
-from redoxa.pipeline.lookup import shown_as
-from redoxa.pipeline.report_file import write_report
-from redoxa.pipeline.rounds import ahead, complete_rounds, ended
-from redoxa.pipeline.run import LEFT, run_campaign
-from redoxa.pipeline.session import Session, register, session_for
+from redoxa.data.storage.store import Chunk
+from redoxa.pipeline.campaign import stages
+from redoxa.pipeline.campaign.lookup import shown_as
+from redoxa.pipeline.campaign.rounds import ahead, complete_rounds, ended
+from redoxa.pipeline.campaign.run import LEFT, run_campaign
+from redoxa.pipeline.campaign.session import Session, register, session_for
+from redoxa.pipeline.campaign.spec import CampaignSpec
+from redoxa.pipeline.results.report_file import write_report
 from redoxa.robotics.stop_mark import lift_marks, write_mark
 from tests.unit.pipeline.test_cli import run as command
 from tests.unit.robotics.samples import make_request
@@ -195,7 +195,7 @@ def test_a_finished_campaign_says_so_in_a_line(
     calls: Calls, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls.run()
-    monkeypatch.setitem(sys.modules, "redoxa.pipeline.flows", None)  # an import would fail
+    monkeypatch.setitem(sys.modules, "redoxa.pipeline.unattended.flows", None)  # an import would fail
     code, out, err = command(capsys, "run", "small", "--store", "runs/s.db")
     assert (code, err) == (0, "")
     assert out == "Nothing to do for 'small': all 3 rounds are complete. Report: runs/small/report.html\n"

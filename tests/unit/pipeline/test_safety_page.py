@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from redoxa.data.station import Station
-from redoxa.pipeline.safety_page import rules_page
-from redoxa.robotics.safety import RULES, rules_version
+from redoxa.pipeline.laboratory.safety_page import rules_page
+from redoxa.robotics.safety.check import RULES, rules_version
 
 PAGE = Path(__file__).parents[3] / "docs" / "safety.md"
-MAKE = "python -c \"from redoxa.pipeline.safety_page import rules_page; print(rules_page(), end='')\" > docs/safety.md"
+MAKE = "python -c \"from redoxa.pipeline.laboratory.safety_page import rules_page; print(rules_page(), end='')\" > docs/safety.md"
 
 
 def test_the_page_in_the_documentation_is_made_from_the_rules() -> None:

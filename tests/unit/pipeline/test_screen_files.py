@@ -8,8 +8,15 @@ import pytest
 
 from redoxa.data.errors import InputError, StructureError
 from redoxa.data.io import cif_text
-from redoxa.data.prototypes import prototype
-from redoxa.pipeline.screen_files import ScreenOptions, assess, default_page, json_row, structure_files, write_page
+from redoxa.data.tables.prototypes import prototype
+from redoxa.pipeline.tasks.screen_files import (
+    ScreenOptions,
+    assess,
+    default_page,
+    json_row,
+    structure_files,
+    write_page,
+)
 from tests.web.screening_sample import assessed, rejected, unusable
 
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from redoxa.data.records import Crystal, Estimate, Reason, ScreeningResult, Verdict
-from redoxa.pipeline.campaign import Select
-from redoxa.pipeline.select import choose, pareto_fronts, probability_within, score, why_not
+from redoxa.pipeline.campaign.select import choose, pareto_fronts, probability_within, score, why_not
+from redoxa.pipeline.campaign.spec import Select
 from redoxa.screening.settings import Range
 
 OBJECTIVES = {"average_voltage": Range(min=3.0, max=4.0), "capacity_grav": Range(min=100)}

@@ -15,25 +15,25 @@ from redoxa.data.errors import InputError
 from redoxa.data.fingerprint import SAME_UNRELAXED, distance, fingerprint
 from redoxa.data.provenance import read_provenance
 from redoxa.data.records import Crystal
-from redoxa.data.reference import Reference, ReferenceEntry
-from redoxa.data.skeletons import load_templates, write_templates
-from redoxa.data.symmetric import SymmetricCrystal
-from redoxa.data.tables import KnownMaterials
+from redoxa.data.symmetry.skeletons import load_templates, write_templates
+from redoxa.data.symmetry.symmetric import SymmetricCrystal
+from redoxa.data.tables.known_materials import KnownMaterials
+from redoxa.data.tables.reference import Reference, ReferenceEntry
 from redoxa.generators.base import Condition
 from redoxa.generators.checkpoint import read_tensors
 from redoxa.generators.orbits import training
 from redoxa.generators.orbits.decorator_training import prepare_graphs
 from redoxa.generators.orbits.generator import OrbitsGenerator
 from redoxa.generators.orbits.self_training import FineTuning
-from redoxa.pipeline import self_training
 from redoxa.pipeline.evaluate import relaxation
 from redoxa.pipeline.evaluate.relaxation import Outcome
-from redoxa.pipeline.self_training import Plan, self_train
-from redoxa.pipeline.self_training_files import rounds_json, write_outcome
-from redoxa.pipeline.self_training_rows import Judge, entropy, round_values
-from redoxa.screening.pool import Finished
-from redoxa.screening.relax import Relaxation
-from redoxa.screening.stability import Hulls
+from redoxa.pipeline.self_training import loop as self_training
+from redoxa.pipeline.self_training.files import rounds_json, write_outcome
+from redoxa.pipeline.self_training.loop import Plan, self_train
+from redoxa.pipeline.self_training.rows import Judge, entropy, round_values
+from redoxa.screening.compute.pool import Finished
+from redoxa.screening.compute.relax import Relaxation
+from redoxa.screening.properties.stability import Hulls
 from tests.unit.generators.evaluate.crystals import caesium_chloride, rocksalt, shaken
 
 LI, O, F, NA, MG, CL, TI, MN = 3, 8, 9, 11, 12, 17, 22, 25

@@ -15,11 +15,11 @@ import pytest
 from prefect.client.schemas.objects import FlowRun, State, StateType
 
 from redoxa.data.errors import StoreError
-from redoxa.pipeline import serve
-from redoxa.pipeline.campaign import CampaignSpec
-from redoxa.pipeline.flows import description
-from redoxa.pipeline.lock import forget_runs, is_alive, live_with_parent, run_lock
-from redoxa.pipeline.serve import BEGUN_S, Watch, _mark_if_gone, superfluous
+from redoxa.pipeline.campaign.lock import forget_runs, is_alive, live_with_parent, run_lock
+from redoxa.pipeline.campaign.spec import CampaignSpec
+from redoxa.pipeline.unattended import serve
+from redoxa.pipeline.unattended.flows import description
+from redoxa.pipeline.unattended.serve import BEGUN_S, Watch, _mark_if_gone, superfluous
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

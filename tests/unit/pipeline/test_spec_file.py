@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from redoxa.data.errors import InputError
-from redoxa.pipeline.campaign import CampaignSpec
-from redoxa.pipeline.spec_file import read_spec
+from redoxa.pipeline.campaign.spec import CampaignSpec
+from redoxa.pipeline.campaign.spec_file import read_spec
 
 ROOT = Path(__file__).parents[3]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from redoxa.data.skeletons import load_templates
-from redoxa.pipeline import stability_tasks as tasks_module
-from redoxa.pipeline.stability_tasks import stability_tasks
+from redoxa.data.symmetry.skeletons import load_templates
+from redoxa.pipeline.tasks import stability_tasks as tasks_module
+from redoxa.pipeline.tasks.stability_tasks import stability_tasks
 
 
 def test_templates_and_new_crystals(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,10 +10,10 @@ import yaml
 
 from redoxa.data.errors import InputError
 from redoxa.data.station import Cycler, Furnace, Person, Powder, Station
-from redoxa.pipeline.campaign import CampaignSpec
-from redoxa.pipeline.cli_queue import open_queue
-from redoxa.pipeline.session import register, session_for
-from redoxa.pipeline.station_file import EXAMPLE, current_station, read_station
+from redoxa.pipeline.campaign.session import register, session_for
+from redoxa.pipeline.campaign.spec import CampaignSpec
+from redoxa.pipeline.commands.queue import open_queue
+from redoxa.pipeline.laboratory.station_file import EXAMPLE, current_station, read_station
 from tests.unit.robotics.samples import make_request
 
 

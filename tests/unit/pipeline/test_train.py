@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from redoxa.data.datasets import load
 from redoxa.data.errors import InputError
 from redoxa.data.io import cif_text
-from redoxa.data.prototypes import load_prototypes
 from redoxa.data.provenance import read_provenance, sha256_of
+from redoxa.data.tables.datasets import load
+from redoxa.data.tables.prototypes import load_prototypes
 from redoxa.generators.training.loop import TrainConfig
-from redoxa.pipeline.cli import main
-from redoxa.pipeline.train import train_to_folder
+from redoxa.pipeline.commands.app import main
+from redoxa.pipeline.tasks.train import train_to_folder
 
 SHARED_TABLES = Path(__file__).parents[4] / "shared" / "cases" / "tables"
 TABLES = ("train_nested_cell", "train_no_formula", "train_tiny_ok")

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from redoxa.pipeline.training_plot import POINTS, duration, write_training_plot
+from redoxa.pipeline.tasks.training_plot import POINTS, duration, write_training_plot
 
 FACTS = {"Network": "flow", "Crystals": "27 <crystals>", "Data": "mine.csv"}
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from redoxa.data.errors import RedoxaError, StoreError
-from redoxa.data.store import Run
-from redoxa.pipeline import stages
-from redoxa.pipeline.run import run_campaign
-from redoxa.pipeline.session import session_for
-from redoxa.pipeline.watchdog import Watchdog, everything, trouble
+from redoxa.data.storage.store import Run
+from redoxa.pipeline.campaign import stages
+from redoxa.pipeline.campaign.run import run_campaign
+from redoxa.pipeline.campaign.session import session_for
+from redoxa.pipeline.unattended.watchdog import Watchdog, everything, trouble
 from redoxa.robotics.stop_mark import write_mark
 from tests.unit.pipeline.test_cli import run as command
 from tests.unit.pipeline.test_rounds import Calls, started

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, delete
 
-from redoxa.data.database import open_engine
-from redoxa.data.schema_lab import measurements, queue_events, requests
-from redoxa.robotics.queue import LabQueue
+from redoxa.data.storage.database import open_engine
+from redoxa.data.storage.schema_lab import measurements, queue_events, requests
+from redoxa.robotics.queue.queue import LabQueue
 
 
 class Clock:

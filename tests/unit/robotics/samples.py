@@ -8,14 +8,14 @@ from typing import Any
 from ase.data import atomic_numbers
 from sqlalchemy import Engine, update
 
-from redoxa.data.database import open_engine
 from redoxa.data.lab import ExperimentRequest
 from redoxa.data.records import Crystal, Estimate, WorkingIon
-from redoxa.data.schema_lab import requests
 from redoxa.data.station import Furnace, Station
+from redoxa.data.storage.database import open_engine
+from redoxa.data.storage.schema_lab import requests
 from redoxa.data.synthesis.formula import parse_formula
-from redoxa.robotics.queue import LabQueue
-from redoxa.robotics.recipe import plan_recipe
+from redoxa.robotics.planning.recipe import plan_recipe
+from redoxa.robotics.queue.queue import LabQueue
 
 VOLTAGE_V = {"LiFePO4": 3.4, "LiCoO2": 3.9, "LiMn2O4": 4.0, "Na3V2(PO4)3": 3.4, "NaMnO2": 2.7}
 """Five good requests: formula and average voltage."""

@@ -11,12 +11,12 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Engine, create_engine, text
 
-from redoxa.data import database
-from redoxa.data.database import open_engine, store_url
 from redoxa.data.lab import RequestState
-from redoxa.pipeline.doctor import checks
-from redoxa.robotics.audit import audit_trail, verify_audit
-from redoxa.robotics.queue import LabQueue
+from redoxa.data.storage import database
+from redoxa.data.storage.database import open_engine, store_url
+from redoxa.pipeline.commands.doctor import checks
+from redoxa.robotics.queue.audit import audit_trail, verify_audit
+from redoxa.robotics.queue.queue import LabQueue
 from tests.unit.robotics.samples import make_request
 
 BASE = make_request("LiCoO2")

@@ -5,10 +5,17 @@ from redoxa.data.lab import ConstantCurrent, ConstantVoltage, Cycling, Rest
 from redoxa.data.records import WorkingIon
 from redoxa.data.station import Cycler
 from redoxa.data.units import ION_VALENCE
-from redoxa.robotics.cells import CELL_SYSTEMS, choose_system, find_system, plan_cell, plan_electrode, voltage_window_V
-from redoxa.robotics.currents import Currents
-from redoxa.robotics.cycling import check_steps, longest_time_s, plan_cycling
-from redoxa.robotics.window import Window
+from redoxa.robotics.planning.cells import (
+    CELL_SYSTEMS,
+    choose_system,
+    find_system,
+    plan_cell,
+    plan_electrode,
+    voltage_window_V,
+)
+from redoxa.robotics.planning.currents import Currents
+from redoxa.robotics.planning.cycling import check_steps, longest_time_s, plan_cycling
+from redoxa.robotics.planning.window import Window
 
 
 def test_every_working_ion_has_a_cell_with_a_source() -> None:

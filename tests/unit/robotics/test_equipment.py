@@ -8,7 +8,7 @@ import pytest
 
 from redoxa.data.lab import ExperimentRequest
 from redoxa.data.station import Cycler, Furnace, Powder, Station
-from redoxa.robotics.equipment import lacking
+from redoxa.robotics.planning.equipment import lacking
 from tests.unit.robotics.samples import VOLTAGE_V, make_request, with_furnace
 
 LCO, LTS = make_request("LiCoO2"), make_request("LiTiS2")

@@ -11,7 +11,7 @@ from redoxa.data.errors import DriverError
 from redoxa.data.io import read_crystals
 from redoxa.data.lab import ExperimentRequest, Outcome
 from redoxa.robotics.base import JobReport, JobState
-from redoxa.robotics.file_drop import FileDropLab
+from redoxa.robotics.drivers.file_drop import FileDropLab
 from tests.unit.robotics.samples import make_request, with_furnace
 
 BASE = make_request("LiFePO4")

@@ -6,7 +6,7 @@ import pytest
 from redoxa.data.synthesis.catalogue import default_catalogue
 from redoxa.data.synthesis.reaction import Reaction
 from redoxa.data.synthesis.route import Route, find_routes
-from redoxa.robotics.firing import (
+from redoxa.robotics.planning.firing import (
     TEMPERATURE_SIGMA_C,
     choose_vessel,
     firing_temperature_C,

@@ -14,7 +14,7 @@ import pytest
 
 from redoxa.data.errors import DriverError
 from redoxa.robotics.base import JobReport, JobState
-from redoxa.robotics.file_drop import FileDropLab
+from redoxa.robotics.drivers.file_drop import FileDropLab
 from redoxa.robotics.set_aside import plain_text, put_away, refused, set_aside
 from tests.unit.robotics.samples import make_request
 from tests.unit.robotics.test_file_drop import BASE, GOOD, HEADER, drop, make
@@ -219,7 +219,7 @@ def test_a_full_disk_leaves_results_for_later(lab: FileDropLab, monkeypatch: pyt
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("redoxa.robotics.file_drop.create_atomic", full)
+        patch.setattr("redoxa.robotics.drivers.file_drop.create_atomic", full)
         assert lab.poll("key").state is JobState.WAITING
         assert "No space" in lab.rejected()[0]
         assert path.exists()

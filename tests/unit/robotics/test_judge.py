@@ -14,11 +14,11 @@ from redoxa.data.records import Estimate
 from redoxa.data.synthesis.formula import molar_mass_g_mol
 from redoxa.data.units import G_PER_CM3_PER_AMU_PER_A3
 from redoxa.robotics.base import JobReport, JobState
-from redoxa.robotics.file_drop import FileDropLab
-from redoxa.robotics.judge import flagged, surprises, why_impossible, why_refused
-from redoxa.robotics.queue import LabQueue
-from redoxa.robotics.service import run_queue
-from redoxa.robotics.simulated import SimulatedLab
+from redoxa.robotics.drivers.file_drop import FileDropLab
+from redoxa.robotics.drivers.simulated import SimulatedLab
+from redoxa.robotics.queue.judge import flagged, surprises, why_impossible, why_refused
+from redoxa.robotics.queue.queue import LabQueue
+from redoxa.robotics.queue.service import run_queue
 from tests.unit.robotics.labs import CountingLab
 from tests.unit.robotics.samples import VOLTAGE_V, crystal_of, estimate, make_request
 from tests.unit.robotics.test_file_drop import HEADER, drop, make, reason

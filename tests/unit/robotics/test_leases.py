@@ -13,14 +13,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Engine, update
 
-from redoxa.data.database import open_engine
 from redoxa.data.lab import Measurement, Outcome, QueueItem, RequestState
-from redoxa.data.schema_lab import requests
-from redoxa.robotics.audit import verify_audit
+from redoxa.data.storage.database import open_engine
+from redoxa.data.storage.schema_lab import requests
 from redoxa.robotics.errors import LeaseError
-from redoxa.robotics.queue import MAX_ATTEMPTS, LabQueue
-from redoxa.robotics.service import ServiceOptions, run_queue
-from redoxa.robotics.worker_name import has_died, this_worker
+from redoxa.robotics.queue.audit import verify_audit
+from redoxa.robotics.queue.queue import MAX_ATTEMPTS, LabQueue
+from redoxa.robotics.queue.service import ServiceOptions, run_queue
+from redoxa.robotics.queue.worker_name import has_died, this_worker
 from tests.unit.data.faults import Time, cut
 from tests.unit.data.faults import quick as quick
 from tests.unit.robotics.conftest import Clock
@@ -116,7 +116,7 @@ def test_leases_go_by_the_clock_of_the_database(postgres: str, monkeypatch: pyte
     claimed(queue, lease_s=3)
     for hours in (5, -5):
         monkeypatch.setattr(
-            "redoxa.robotics.queue.utc_now", lambda hours=hours: datetime.now(UTC) + timedelta(hours=hours)
+            "redoxa.robotics.queue.queue.utc_now", lambda hours=hours: datetime.now(UTC) + timedelta(hours=hours)
         )
         assert queue.expire() == []
     assert abs(queue.events(key)[-1].at - datetime.now(UTC)) < timedelta(minutes=1)
@@ -201,7 +201,7 @@ def test_workers_know_the_dead_of_their_own_place_only() -> None:
 
 def test_containers_of_one_host_name_do_not_take_each_other_for_dead() -> None:
     """Two pid namespaces, as two containers have them."""
-    code = "from redoxa.robotics.worker_name import this_worker; print(this_worker())"
+    code = "from redoxa.robotics.queue.worker_name import this_worker; print(this_worker())"
     python, other = [sys.executable, "-c"], ["unshare", "--pid", "--fork", "--mount-proc"]
     if shutil.which("unshare") is None or subprocess.run([*other, "true"], capture_output=True, check=False).returncode:
         pytest.skip("this machine does not let us make a pid namespace")
@@ -210,7 +210,7 @@ def test_containers_of_one_host_name_do_not_take_each_other_for_dead() -> None:
     assert there.split(":")[:2] == [socket.gethostname(), "1"]
     assert not has_died(there)
     assert has_died(here)
-    ask = f"from redoxa.robotics.worker_name import has_died; print(has_died({here!r}), has_died({this_worker()!r}))"
+    ask = f"from redoxa.robotics.queue.worker_name import has_died; print(has_died({here!r}), has_died({this_worker()!r}))"
     asked = subprocess.run([*other, *python, ask], capture_output=True, text=True, check=True)
     assert asked.stdout.split() == ["False", "False"]
 

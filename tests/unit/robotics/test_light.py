@@ -10,11 +10,11 @@ from pathlib import Path
 SCRIPT = """
 import json, sys
 from pathlib import Path
-from redoxa.data.database import open_engine
+from redoxa.data.storage.database import open_engine
 from redoxa.data.lab import ExperimentRequest
-from redoxa.robotics.queue import ApprovalPolicy, LabQueue
-from redoxa.robotics.service import run_queue
-from redoxa.robotics.simulated import SimulatedLab
+from redoxa.robotics.queue.queue import ApprovalPolicy, LabQueue
+from redoxa.robotics.queue.service import run_queue
+from redoxa.robotics.drivers.simulated import SimulatedLab
 import redoxa.robotics.contract, robotics.file_drop, robotics.recipe
 folder = Path(sys.argv[1])
 queue = LabQueue(open_engine(folder / "redoxa.db"))

@@ -10,14 +10,14 @@ from sqlalchemy import Engine, update
 
 from redoxa.data.errors import InputError, SafetyError, TransitionError
 from redoxa.data.lab import QueueItem, RequestState, SafetyFinding
-from redoxa.data.schema_lab import requests
 from redoxa.data.station import Person, Station
-from redoxa.robotics.overrides import carried
+from redoxa.data.storage.schema_lab import requests
+from redoxa.robotics.drivers.simulated import SimulatedLab
 from redoxa.robotics.people import plain_name
-from redoxa.robotics.queue import ApprovalPolicy, LabQueue
-from redoxa.robotics.safety import RULES, check, is_allowed, rule_texts
-from redoxa.robotics.service import ServiceOptions, run_queue
-from redoxa.robotics.simulated import SimulatedLab
+from redoxa.robotics.queue.queue import ApprovalPolicy, LabQueue
+from redoxa.robotics.queue.service import ServiceOptions, run_queue
+from redoxa.robotics.safety.check import RULES, check, is_allowed, rule_texts
+from redoxa.robotics.safety.overrides import carried
 from tests.unit.robotics.conftest import Clock
 from tests.unit.robotics.labs import CountingLab
 from tests.unit.robotics.samples import make_request, swap, with_furnace

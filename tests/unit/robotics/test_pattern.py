@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from redoxa.data.records import Crystal
-from redoxa.robotics.pattern import pattern_csv, predicted_pattern, strongest, target_cif
+from redoxa.robotics.planning.pattern import pattern_csv, predicted_pattern, strongest, target_cif
 
 A = 5.64
 HALF = 0.5

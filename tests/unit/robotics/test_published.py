@@ -16,11 +16,11 @@ from redoxa.data.records import WorkingIon
 from redoxa.data.station import Station
 from redoxa.data.synthesis.catalogue import default_catalogue
 from redoxa.data.synthesis.formula import Amounts, add_scaled, molar_mass_g_mol, parse_formula
-from redoxa.robotics.cells import choose_system, plan_cell, plan_electrode, voltage_window_V
-from redoxa.robotics.currents import plan_currents
-from redoxa.robotics.cycling import RATES, plan_cycling
-from redoxa.robotics.safety import check
-from redoxa.robotics.window import Window, theoretical_capacity_mAh_g
+from redoxa.robotics.planning.cells import choose_system, plan_cell, plan_electrode, voltage_window_V
+from redoxa.robotics.planning.currents import plan_currents
+from redoxa.robotics.planning.cycling import RATES, plan_cycling
+from redoxa.robotics.planning.window import Window, theoretical_capacity_mAh_g
+from redoxa.robotics.safety.check import check
 from tests.unit.robotics.samples import crystal_of, estimate
 
 ROWS: list[dict[str, Any]] = yaml.safe_load(

@@ -21,9 +21,9 @@ from sqlalchemy import Engine
 from redoxa.data.errors import TransitionError
 from redoxa.data.lab import ExperimentRequest, Measurement, Outcome
 from redoxa.data.lab import RequestState as State
-from redoxa.robotics.audit import verify_audit
-from redoxa.robotics.queue import MAX_ATTEMPTS, LabQueue
-from redoxa.robotics.transitions import TRANSITIONS
+from redoxa.robotics.queue.audit import verify_audit
+from redoxa.robotics.queue.queue import MAX_ATTEMPTS, LabQueue
+from redoxa.robotics.queue.transitions import TRANSITIONS
 from tests.unit.robotics.conftest import Clock, clear
 from tests.unit.robotics.samples import make_request
 

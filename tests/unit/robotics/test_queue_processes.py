@@ -15,19 +15,19 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from redoxa.data.database import writing
 from redoxa.data.lab import RequestState
-from redoxa.robotics.audit import verify_audit
-from redoxa.robotics.queue import LabQueue
-from redoxa.robotics.queue_rows import Rows
+from redoxa.data.storage.database import writing
+from redoxa.robotics.queue.audit import verify_audit
+from redoxa.robotics.queue.queue import LabQueue
+from redoxa.robotics.queue.rows import Rows
 from tests.unit.robotics.samples import make_request
 
 CLAIMER = """
 import sys
-from redoxa.data.database import open_engine
+from redoxa.data.storage.database import open_engine
 from redoxa.data.lab import Measurement, Outcome
-from redoxa.robotics.audit import verify_audit
-from redoxa.robotics.queue import LabQueue
+from redoxa.robotics.queue.audit import verify_audit
+from redoxa.robotics.queue.queue import LabQueue
 queue, worker = LabQueue(open_engine(sys.argv[1])), sys.argv[2]
 print("ready", flush=True)
 sys.stdin.readline()
@@ -110,12 +110,12 @@ STRESS, STRESSED = map(int, os.environ.get("REDOXA_STRESS", "2000,8").split(",")
 
 LABORER = """
 import os, sys, time
-from redoxa.data.database import open_engine
+from redoxa.data.storage.database import open_engine
 from redoxa.data.lab import Measurement, Outcome
-from redoxa.robotics.queue import LabQueue
-from redoxa.robotics.worker_name import has_died, this_worker
+from redoxa.robotics.queue.queue import LabQueue
+from redoxa.robotics.queue.worker_name import has_died, this_worker
 from sqlalchemy import func, select
-from redoxa.data.schema_lab import requests
+from redoxa.data.storage.schema_lab import requests
 queue, worker, laboratory = LabQueue(open_engine(sys.argv[1])), this_worker(), sys.argv[2]
 
 def knows(key):

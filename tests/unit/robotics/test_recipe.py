@@ -9,9 +9,9 @@ from redoxa.data.lab import Recipe, Synthesis
 from redoxa.data.records import WorkingIon
 from redoxa.data.station import Furnace, Powder, Station
 from redoxa.data.synthesis.catalogue import default_catalogue
-from redoxa.robotics.recipe import plan_recipe, theoretical_capacity_mAh_g
-from redoxa.robotics.synthesis import plan_synthesis
-from redoxa.robotics.wording import choice_texts, reaction_text, warnings
+from redoxa.robotics.planning.recipe import plan_recipe, theoretical_capacity_mAh_g
+from redoxa.robotics.planning.synthesis import plan_synthesis
+from redoxa.robotics.planning.wording import choice_texts, reaction_text, warnings
 from tests.unit.robotics.samples import VOLTAGE_V, crystal_of, estimate
 
 

@@ -25,7 +25,7 @@ from redoxa.data.records import Crystal
 from redoxa.data.station import Station
 from redoxa.data.synthesis.catalogue import default_catalogue
 from redoxa.data.synthesis.formula import parse_formula
-from redoxa.robotics.safety import (
+from redoxa.robotics.safety.check import (
     RULES,
     _decided_by,
     check,
@@ -34,7 +34,7 @@ from redoxa.robotics.safety import (
     rule_texts,
     rules_version,
 )
-from redoxa.robotics.safety_energetic import _by_charge
+from redoxa.robotics.safety.energetic import _by_charge
 from tests.unit.robotics.samples import VOLTAGE_V, crystal_of, make_request, with_furnace
 
 
@@ -328,18 +328,20 @@ def test_every_rule_has_a_text_a_reason_and_a_source() -> None:
 def test_the_version_changes_with_the_code_that_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     before = rules_version()
     assert {
-        "robotics/safety_energetic.py",
+        "robotics/safety/energetic.py",
         "data/synthesis/precursors.yaml",
         "data/chemistry.py",
     } <= _decided_by().keys()
-    monkeypatch.setattr("redoxa.robotics.safety._decided_by", lambda: {**_decided_by(), "data/chemistry.py": "changed"})
+    monkeypatch.setattr(
+        "redoxa.robotics.safety.check._decided_by", lambda: {**_decided_by(), "data/chemistry.py": "changed"}
+    )
     assert rules_version() != before
 
 
 def test_the_version_changes_with_rules_and_limits_and_with_nothing_else() -> None:
     assert rules_version() == rules_version(Station())
     assert rules_version(Station(max_target_g=5)) != rules_version()
-    code = "from redoxa.robotics.safety import rules_version; print(rules_version())"
+    code = "from redoxa.robotics.safety.check import rules_version; print(rules_version())"
     other = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "7"}
     )

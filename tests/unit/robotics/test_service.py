@@ -16,13 +16,13 @@ from redoxa.data.errors import DriverError, InputError, SafetyError, TransitionE
 from redoxa.data.lab import ExperimentRequest, Measurement, Outcome, RequestState, SafetyFinding
 from redoxa.data.records import Estimate
 from redoxa.robotics.base import JobReport, JobState
+from redoxa.robotics.drivers.file_drop import FileDropLab
+from redoxa.robotics.drivers.simulated import SimulatedLab
 from redoxa.robotics.errors import ConflictError
-from redoxa.robotics.file_drop import FileDropLab
-from redoxa.robotics.queue import LabQueue
-from redoxa.robotics.service import MAX_SENDS, ServiceOptions, run_queue
-from redoxa.robotics.simulated import SimulatedLab
-from redoxa.robotics.transitions import LATE
-from redoxa.robotics.worker_name import this_worker
+from redoxa.robotics.queue.queue import LabQueue
+from redoxa.robotics.queue.service import MAX_SENDS, ServiceOptions, run_queue
+from redoxa.robotics.queue.transitions import LATE
+from redoxa.robotics.queue.worker_name import this_worker
 from tests.unit.robotics.conftest import Clock
 from tests.unit.robotics.labs import CountingLab, Fate, Killed, Mortal
 from tests.unit.robotics.samples import estimate, make_request, new_engine, swap, with_furnace
@@ -233,7 +233,7 @@ def test_rules_that_tightened_after_approval_let_it_lapse(queue: LabQueue, clock
 def test_what_the_rules_refuse_at_the_last_look_is_held(queue: LabQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     (key,), lab = fill(queue, 1), CountingLab()
     findings = (SafetyFinding(rule="S006", ok=False, text="too hot"),)
-    monkeypatch.setattr("redoxa.robotics.service.check", lambda *_: findings)
+    monkeypatch.setattr("redoxa.robotics.queue.service.check", lambda *_: findings)
     run_queue(queue, lab, options=AT_ONCE)
     assert queue.get(key).state is RequestState.HELD
     assert "S006 too hot" in queue.events(key)[-2].why
@@ -324,10 +324,10 @@ def test_a_request_taken_over_meanwhile_is_let_go(queue: LabQueue) -> None:
 WORKER = """
 import sys
 from pathlib import Path
-from redoxa.data.database import open_engine
-from redoxa.robotics.queue import LabQueue
-from redoxa.robotics.service import ServiceOptions, run_queue
-from redoxa.robotics.simulated import SimulatedLab
+from redoxa.data.storage.database import open_engine
+from redoxa.robotics.queue.queue import LabQueue
+from redoxa.robotics.queue.service import ServiceOptions, run_queue
+from redoxa.robotics.drivers.simulated import SimulatedLab
 folder = Path(sys.argv[1])
 lab = SimulatedLab(SimulatedLab.Config(seed=1, delay_s=0.3), folder / "lab")
 print("ready", flush=True)

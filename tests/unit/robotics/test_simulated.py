@@ -11,8 +11,8 @@ from redoxa.data.errors import DriverError
 from redoxa.data.lab import ExperimentRequest, Measurement, Outcome
 from redoxa.data.records import Estimate
 from redoxa.robotics.base import JobReport, JobState
-from redoxa.robotics.simulated import SimulatedLab
-from redoxa.robotics.simulated_truth import CellModel, draw_truth, formation_probability, simulate
+from redoxa.robotics.drivers.simulated import SimulatedLab
+from redoxa.robotics.drivers.simulated_truth import CellModel, draw_truth, formation_probability, simulate
 from tests.unit.robotics.samples import estimate, make_request, with_furnace
 
 BASE = make_request("LiFePO4")

@@ -16,10 +16,10 @@ from redoxa.data.errors import DriverError, InputError
 from redoxa.data.lab import RequestState
 from redoxa.robotics import stop_mark
 from redoxa.robotics.base import JobState
-from redoxa.robotics.file_drop import FileDropLab
-from redoxa.robotics.queue import LabQueue
-from redoxa.robotics.service import ServiceOptions, run_queue
-from redoxa.robotics.simulated import SimulatedLab
+from redoxa.robotics.drivers.file_drop import FileDropLab
+from redoxa.robotics.drivers.simulated import SimulatedLab
+from redoxa.robotics.queue.queue import LabQueue
+from redoxa.robotics.queue.service import ServiceOptions, run_queue
 from redoxa.robotics.stop_mark import (
     NAME,
     audited,
@@ -223,10 +223,10 @@ def test_people_find_the_stop_beside_their_work_lists_and_waiting_work_is_not_lo
 WORKER = """
 import sys
 from pathlib import Path
-from redoxa.data.database import open_engine
-from redoxa.robotics.queue import LabQueue
-from redoxa.robotics.service import run_queue
-from redoxa.robotics.simulated import SimulatedLab
+from redoxa.data.storage.database import open_engine
+from redoxa.robotics.queue.queue import LabQueue
+from redoxa.robotics.queue.service import run_queue
+from redoxa.robotics.drivers.simulated import SimulatedLab
 folder = Path(sys.argv[1])
 lab = SimulatedLab(SimulatedLab.Config(delay_s=100000), folder / "lab")
 print(run_queue(LabQueue(open_engine(folder / "redoxa.db")), lab).troubles[0], flush=True)

@@ -5,8 +5,8 @@ import io
 
 import pytest
 
-from redoxa.robotics.slurry import plan_slurry
-from redoxa.robotics.work_order import HEADER, harmless, work_list_csv
+from redoxa.robotics.drivers.work_order import HEADER, harmless, work_list_csv
+from redoxa.robotics.planning.slurry import plan_slurry
 from tests.unit.robotics.samples import make_request
 
 

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from redoxa.data.prototypes import prototype
 from redoxa.data.records import Candidate, Crystal, Origin
-from redoxa.data.reference import Reference, ReferenceEntry, energy_scale
+from redoxa.data.tables.prototypes import prototype
+from redoxa.data.tables.reference import Reference, ReferenceEntry, energy_scale
 from redoxa.screening.base import Model, Subject, Surroundings
-from redoxa.screening.potential import Potential, load_potential
-from redoxa.screening.relax import Relaxation
+from redoxa.screening.compute.relax import Relaxation
+from redoxa.screening.potentials.base import Potential, load_potential
+from redoxa.screening.properties.stability import Hulls
 from redoxa.screening.settings import ScreenSettings
-from redoxa.screening.stability import Hulls
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from redoxa.data.errors import PotentialError
-from redoxa.data.prototypes import prototype
 from redoxa.data.records import Crystal, Verdict
 from redoxa.data.structures import to_atoms
+from redoxa.data.tables.prototypes import prototype
 from redoxa.screening.base import Subject
-from redoxa.screening.migration import Migration, MigrationBarrier
+from redoxa.screening.compute.relax import relax
 from redoxa.screening.mobility.barrier import Barrier, BarrierSettings, barrier_key, find_barrier
 from redoxa.screening.mobility.hop_cell import Hop, make_hop
 from redoxa.screening.mobility.hops import Edge, HopKind, hop_kinds
-from redoxa.screening.potential import PointResult
-from redoxa.screening.relax import relax
+from redoxa.screening.potentials.base import PointResult
+from redoxa.screening.properties.migration import Migration, MigrationBarrier
 from tests.unit.screening.conftest import candidate
 from tests.unit.screening.test_gates import AROUND
 

@@ -10,8 +10,9 @@ from ase.data import atomic_numbers
 from scipy.stats import spearmanr
 
 from redoxa.data.errors import InputError
-from redoxa.data.prototypes import prototype
+from redoxa.data.tables.prototypes import prototype
 from redoxa.data.units import ION_VALENCE
+from redoxa.screening.ions.removal import supercell
 from redoxa.screening.mobility.bond_valence import (
     ANION_STATES,
     BONDS,
@@ -22,8 +23,7 @@ from redoxa.screening.mobility.bond_valence import (
     site_energy_eV,
 )
 from redoxa.screening.mobility.grid import Grid
-from redoxa.screening.pathways import BARRIER_RELATIVE_SIGMA
-from redoxa.screening.removal import supercell
+from redoxa.screening.properties.pathways import BARRIER_RELATIVE_SIGMA
 from tests.unit.screening.conftest import cubic, turned_and_skewed
 
 DFT_eV = {

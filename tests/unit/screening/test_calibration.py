@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from redoxa.data.prototypes import load_prototypes, prototype
-from redoxa.screening.calibration import (
+from redoxa.data.tables.prototypes import load_prototypes, prototype
+from redoxa.screening.ions.removal import ion_sites, without
+from redoxa.screening.physics.calibration import (
     Anchor,
     VoltageCalibration,
     electrode_kind,
@@ -20,9 +21,8 @@ from redoxa.screening.calibration import (
     shipped_calibration,
     write_anchors,
 )
-from redoxa.screening.known_electrodes import anchor, compute_known, emptied
-from redoxa.screening.removal import ion_sites, without
-from redoxa.screening.voltage import _known_text
+from redoxa.screening.properties.voltage import _known_text
+from redoxa.screening.tables.known_electrodes import anchor, compute_known, emptied
 from tests.unit.screening.conftest import METALS
 
 SHIPPED = shipped_calibration("chgnet")

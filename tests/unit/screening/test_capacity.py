@@ -7,11 +7,17 @@ import pytest
 
 from redoxa.data.records import Verdict
 from redoxa.screening.base import Model, Subject, Surroundings
-from redoxa.screening.capacity import CapacityGrav, UsableCapacity, relative_sigma
-from redoxa.screening.redox import Redox
+from redoxa.screening.gates.redox import Redox
+from redoxa.screening.physics.usable_share import (
+    Removal,
+    UsableShare,
+    known_capacities,
+    leave_families_out,
+    shipped_share,
+)
+from redoxa.screening.properties.capacity import CapacityGrav, UsableCapacity, relative_sigma
+from redoxa.screening.properties.stability import Hulls
 from redoxa.screening.settings import ScreenSettings
-from redoxa.screening.stability import Hulls
-from redoxa.screening.usable_share import Removal, UsableShare, known_capacities, leave_families_out, shipped_share
 from tests.unit.screening.conftest import METALS, from_library, reference_of
 
 KNOWN = known_capacities()
@@ -88,7 +94,7 @@ def test_hosts_of_no_known_kind_get_a_share_too():
 
 
 def test_the_nearest_published_capacity_has_its_source():
-    from redoxa.screening.usable_share import Removal
+    from redoxa.screening.physics.usable_share import Removal
 
     found = shipped_share().nearest(Removal({"Li": 1, "Fe": 1, "P": 1, "O": 4}, "Li", 1))
     assert found.formula == "LiFePO4"

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from redoxa.data.datasets import shared_dir
 from redoxa.data.io import read_crystals
 from redoxa.data.records import Candidate, Crystal, Origin
-from redoxa.data.reference import load_reference
+from redoxa.data.tables.datasets import shared_dir
+from redoxa.data.tables.reference import load_reference
 from redoxa.screening.base import Model, Subject, Surroundings
-from redoxa.screening.conversion import ConversionVoltage
-from redoxa.screening.redox import Redox
+from redoxa.screening.gates.redox import Redox
+from redoxa.screening.properties.conversion import ConversionVoltage
+from redoxa.screening.properties.stability import Hulls
 from redoxa.screening.settings import ScreenSettings
-from redoxa.screening.stability import Hulls
 
 CONVERTS_V = {
     "Li2O": 3.04,

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from redoxa.data.errors import PotentialError, UnknownKindError
-from redoxa.data.prototypes import prototype
 from redoxa.data.records import Crystal
 from redoxa.data.structures import to_atoms, to_structure
+from redoxa.data.tables.prototypes import prototype
 from redoxa.data.units import GPA_PER_EV_PER_A3
 from redoxa.screening.contract import ContractError, check_potential
-from redoxa.screening.potential import PointResult, check_finite, load_potential
+from redoxa.screening.potentials.base import PointResult, check_finite, load_potential
 from tests.unit.screening.conftest import cubic, distorted
 
 GEOMETRIES = {
@@ -92,7 +92,7 @@ def test_atoms_and_records_give_the_same(chgnet):
 
 
 def test_energy_is_extensive_and_blind_to_the_choice_of_cell(chgnet):
-    from redoxa.screening.removal import supercell
+    from redoxa.screening.ions.removal import supercell
 
     crystal = GEOMETRIES["layered oxide"]
     double = supercell(crystal, 2)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from redoxa.data.errors import InputError
-from redoxa.data.reference import load_reference
+from redoxa.data.tables.reference import load_reference
 from redoxa.data.units import ION_VALENCE
 from redoxa.screening.contract import check_gate
-from redoxa.screening.conversion import ConversionVoltage, convert, converted, host_formula, without_host
-from redoxa.screening.reference_hull import Competitors, formula_atoms
+from redoxa.screening.physics.hull_energy import Competitors, formula_atoms
+from redoxa.screening.properties.conversion import ConversionVoltage, convert, converted, host_formula, without_host
 from tests.unit.screening.conftest import IRON_OXIDES, TERNARY, around_of, reference_of, state, subject_of
 
 PHASES = reference_of(TERNARY).entries({"Li", "Fe", "O"})

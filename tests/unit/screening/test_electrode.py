@@ -10,8 +10,8 @@ import pytest
 from redoxa.data.records import Crystal
 from redoxa.data.structures import from_structure
 from redoxa.data.units import ION_VALENCE
-from redoxa.screening.electrode import ElectrodeError, Performance, State, insertion_electrode, performance
-from redoxa.screening.removal import supercell
+from redoxa.screening.ions.removal import supercell
+from redoxa.screening.physics.electrode import ElectrodeError, Performance, State, insertion_electrode, performance
 from tests.unit.screening.conftest import cubic
 
 LI_eV = -1.90753119

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from redoxa.data.normaliser import canonical
-from redoxa.data.prototypes import prototype
-from redoxa.data.reference import load_reference
-from redoxa.data.skeletons import load_templates, template_of, write_templates
-from redoxa.data.symmetric import symmetric
-from redoxa.screening.electrode_labels import electrode_tasks, label_electrodes
+from redoxa.data.symmetry.normaliser import canonical
+from redoxa.data.symmetry.skeletons import load_templates, template_of, write_templates
+from redoxa.data.symmetry.symmetric import symmetric
+from redoxa.data.tables.prototypes import prototype
+from redoxa.data.tables.reference import load_reference
+from redoxa.screening.tables.electrode_labels import electrode_tasks, label_electrodes
 
 
 def test_two_electrodes_are_labelled_once(tmp_path: Path) -> None:

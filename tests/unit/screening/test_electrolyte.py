@@ -6,9 +6,10 @@ import pytest
 
 from redoxa.data.errors import InputError
 from redoxa.data.records import Estimate
-from redoxa.data.reference import load_reference
+from redoxa.data.tables.reference import load_reference
 from redoxa.screening.contract import check_gate
-from redoxa.screening.electrolyte import (
+from redoxa.screening.physics.hull_energy import Competitors, formula_atoms
+from redoxa.screening.properties.electrolyte import (
     LIQUIDS,
     ElectrolyteMargin,
     InterfaceReactionEnergy,
@@ -16,7 +17,6 @@ from redoxa.screening.electrolyte import (
     interface_with,
     window,
 )
-from redoxa.screening.reference_hull import Competitors, formula_atoms
 from redoxa.screening.settings import ScreenSettings
 from tests.unit.screening.conftest import TERNARY, around_of, state, subject_of
 

@@ -14,17 +14,17 @@ import pytest
 import torch
 
 from redoxa.data.errors import PotentialError
-from redoxa.data.prototypes import prototype
 from redoxa.data.records import Crystal
-from redoxa.data.reference import energy_scale
-from redoxa.screening import from_ase, mace, sevennet
+from redoxa.data.tables.prototypes import prototype
+from redoxa.data.tables.reference import energy_scale
+from redoxa.screening.compute.relax import RelaxSettings, relax
 from redoxa.screening.contract import check_potential
-from redoxa.screening.electrode import State, performance
-from redoxa.screening.from_ase import point_result, published_bytes, tensors_only
 from redoxa.screening.funnel import Context
-from redoxa.screening.potential import load_potential, potential_class
-from redoxa.screening.potential_names import POTENTIALS
-from redoxa.screening.relax import RelaxSettings, relax
+from redoxa.screening.physics.electrode import State, performance
+from redoxa.screening.potentials import from_ase, mace, sevennet
+from redoxa.screening.potentials.base import load_potential, potential_class
+from redoxa.screening.potentials.from_ase import point_result, published_bytes, tensors_only
+from redoxa.screening.potentials.names import POTENTIALS
 from redoxa.screening.settings import ScreenSettings
 from tests.unit.screening.conftest import METALS, cubic, distorted, reference_of
 

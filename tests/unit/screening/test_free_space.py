@@ -7,9 +7,9 @@ import pytest
 
 from redoxa.data.chemistry import ionic_radius_A
 from redoxa.data.errors import InputError
-from redoxa.data.prototypes import prototype
+from redoxa.data.tables.prototypes import prototype
+from redoxa.screening.ions.removal import supercell
 from redoxa.screening.mobility.free_space import STEP_A, Room, host_radii_A, room
-from redoxa.screening.removal import supercell
 from tests.unit.screening.conftest import cubic, turned_and_skewed
 
 

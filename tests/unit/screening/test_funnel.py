@@ -5,20 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from redoxa.data.prototypes import prototype
 from redoxa.data.records import Crystal, Verdict
+from redoxa.data.tables.prototypes import prototype
 from redoxa.screening import GATES, PROPERTIES
 from redoxa.screening.assess import plan
 from redoxa.screening.base import Needs, Subject
+from redoxa.screening.compute.pool import InlinePool
+from redoxa.screening.compute.relax import Relaxation
 from redoxa.screening.contract import check_gate
 from redoxa.screening.funnel import Context, FunnelStats, MemoryCache, screen
-from redoxa.screening.novelty import DuplicateIndex
-from redoxa.screening.pool import InlinePool
+from redoxa.screening.gates.novelty import DuplicateIndex
+from redoxa.screening.ions.removal import supercell
 from redoxa.screening.profile import with_profile
-from redoxa.screening.relax import Relaxation
-from redoxa.screening.removal import supercell
+from redoxa.screening.properties.volume import principal_stretches
 from redoxa.screening.settings import ScreenSettings
-from redoxa.screening.volume import principal_stretches
 from tests.unit.screening.conftest import METALS, candidate, cubic, distorted, from_library, reference_of
 
 # CHGNet 0.3.0's own voltages, theoretical capacities, volume by formula unit in A^3
@@ -231,7 +231,7 @@ def test_duplicates_end_early_and_order_does_not_matter(cache, results):
 
 
 def test_a_broken_candidate_does_not_end_the_others(cache, results, monkeypatch):
-    from redoxa.screening.validity import Validity
+    from redoxa.screening.gates.validity import Validity
 
     sound = Validity.evaluate
 

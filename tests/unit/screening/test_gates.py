@@ -10,20 +10,20 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from redoxa.data.prototypes import load_prototypes, prototype
 from redoxa.data.records import Crystal, Verdict
-from redoxa.data.tables import KnownMaterials
+from redoxa.data.tables.known_materials import KnownMaterials
+from redoxa.data.tables.prototypes import load_prototypes, prototype
 from redoxa.screening import GATES, PROPERTIES
 from redoxa.screening.assess import plan, stage_order
 from redoxa.screening.base import Model, Needs, Subject, Surroundings
-from redoxa.screening.capacity import CapacityGrav
-from redoxa.screening.hazard_cost import Hazard, MinAbundance, RawMaterialCost, element_facts
-from redoxa.screening.novelty import DuplicateIndex, Duplicates, Novelty
-from redoxa.screening.redox import Redox
-from redoxa.screening.removal import supercell
+from redoxa.screening.gates.hazard_cost import Hazard, MinAbundance, RawMaterialCost, element_facts
+from redoxa.screening.gates.novelty import DuplicateIndex, Duplicates, Novelty
+from redoxa.screening.gates.redox import Redox
+from redoxa.screening.gates.validity import Validity, closest_pair, widest_gap_A
+from redoxa.screening.ions.removal import supercell
+from redoxa.screening.properties.capacity import CapacityGrav
+from redoxa.screening.properties.stability import Hulls
 from redoxa.screening.settings import PROPERTY_NAMES, Range, ScreenSettings
-from redoxa.screening.stability import Hulls
-from redoxa.screening.validity import Validity, closest_pair, widest_gap_A
 from tests.unit.screening.conftest import METALS, candidate, cubic, distorted, from_library, reference_of
 
 REFERENCE = reference_of(METALS)

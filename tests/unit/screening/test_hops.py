@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from redoxa.data.errors import StructureError
-from redoxa.data.prototypes import prototype
 from redoxa.data.records import Crystal
+from redoxa.data.tables.prototypes import prototype
+from redoxa.screening.ions.removal import supercell
 from redoxa.screening.mobility.hop_cell import Hop, make_hop, supercell_matrix
 from redoxa.screening.mobility.hops import Edge, HopKind, connecting_sets, hop_kinds, network, percolation_levels
-from redoxa.screening.removal import supercell
 from tests.unit.screening.conftest import cubic
 
 

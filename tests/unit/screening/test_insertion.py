@@ -7,13 +7,13 @@ import pytest
 
 from redoxa.data.chemistry import insertable_ions
 from redoxa.data.errors import InputError
-from redoxa.data.prototypes import load_prototypes, prototype
 from redoxa.data.records import Crystal, Verdict
-from redoxa.screening.empty_sites import empty_sites
+from redoxa.data.tables.prototypes import load_prototypes, prototype
+from redoxa.screening.compute.pool import InlinePool
 from redoxa.screening.funnel import Context, screen
-from redoxa.screening.insertion import APART_A, exchanged, fillings
-from redoxa.screening.pool import InlinePool
-from redoxa.screening.removal import ion_sites, supercell, without
+from redoxa.screening.ions.empty_sites import empty_sites
+from redoxa.screening.ions.insertion import APART_A, exchanged, fillings
+from redoxa.screening.ions.removal import ion_sites, supercell, without
 from redoxa.screening.settings import ScreenSettings
 from tests.unit.screening.conftest import METALS, candidate, distorted, reference_of
 

@@ -9,23 +9,23 @@ import numpy as np
 import pytest
 
 from redoxa.data.errors import PotentialError
-from redoxa.data.prototypes import prototype
 from redoxa.data.records import Crystal, Verdict
+from redoxa.data.tables.prototypes import prototype
 from redoxa.screening.base import HELD_eV_per_atom, Subject
-from redoxa.screening.dispersion import DispersionSettings, WithDispersion, relax_dispersed
+from redoxa.screening.compute.pool import InlinePool
+from redoxa.screening.compute.relax import RelaxSettings, min_distance_A
 from redoxa.screening.funnel import Context, FunnelStats, screen
-from redoxa.screening.layers import APART, loose_parts
-from redoxa.screening.pool import InlinePool
-from redoxa.screening.relax import RelaxSettings, min_distance_A
-from redoxa.screening.removal import ion_sites, without
-from redoxa.screening.settings import Range, ScreenSettings
-from redoxa.screening.volume import (
+from redoxa.screening.ions.layers import APART, loose_parts
+from redoxa.screening.ions.removal import ion_sites, without
+from redoxa.screening.potentials.dispersion import DispersionSettings, WithDispersion, relax_dispersed
+from redoxa.screening.properties.volume import (
     DISPERSED_VOLUME_SIGMA,
     LOOSE_SIGMA,
     VOLUME_CHANGE_SIGMA,
     MaxDeltaVolume,
     MaxLatticeStrain,
 )
+from redoxa.screening.settings import Range, ScreenSettings
 from tests.unit.screening.conftest import METALS, around_of, candidate, distorted, reference_of, state
 
 FREE = ScreenSettings.permissive(workers=1, calibrate=False)

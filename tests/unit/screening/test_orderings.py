@@ -7,12 +7,12 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from redoxa.data.prototypes import prototype
 from redoxa.data.records import Crystal
 from redoxa.data.structures import to_structure
-from redoxa.screening import orderings
-from redoxa.screening.orderings import ewald_matrix_eV, lowest_orderings
-from redoxa.screening.removal import ion_sites, supercell, without
+from redoxa.data.tables.prototypes import prototype
+from redoxa.screening.ions import orderings
+from redoxa.screening.ions.orderings import ewald_matrix_eV, lowest_orderings
+from redoxa.screening.ions.removal import ion_sites, supercell, without
 from tests.unit.screening.conftest import cubic
 
 OXIDE = {"Li": 1.0, "Co": 3.0, "O": -2.0}

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from redoxa.data.chemistry import oxidation_states
-from redoxa.data.prototypes import prototype
 from redoxa.data.records import Verdict
+from redoxa.data.tables.prototypes import prototype
 from redoxa.screening.base import Subject
-from redoxa.screening.moments import LEAST_CRYSTALS, shipped_moments, typical_moments
-from redoxa.screening.oxidation import CationRedoxShare, element_charges, state_of
-from redoxa.screening.relax import Relaxation, relax
-from redoxa.screening.removal import ion_sites, without
+from redoxa.screening.compute.relax import Relaxation, relax
+from redoxa.screening.ions.removal import ion_sites, without
+from redoxa.screening.physics.moments import LEAST_CRYSTALS, shipped_moments, typical_moments
+from redoxa.screening.properties.oxidation import CationRedoxShare, element_charges, state_of
 from tests.unit.screening.conftest import candidate
 from tests.unit.screening.test_gates import AROUND
 

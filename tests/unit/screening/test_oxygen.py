@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 
 from redoxa.data.errors import InputError
-from redoxa.data.reference import load_reference
+from redoxa.data.tables.reference import load_reference
 from redoxa.screening.contract import check_gate
-from redoxa.screening.oxygen import (
+from redoxa.screening.physics.hull_energy import Competitors, candidate_entry, formula_atoms
+from redoxa.screening.properties.oxygen import (
     LAST_K,
     OxygenReleaseTemperature,
     oxygen_potential_eV,
     oxygen_release,
     release_temperature_K,
 )
-from redoxa.screening.reference_hull import Competitors, candidate_entry, formula_atoms
 from tests.unit.screening.conftest import IRON_OXIDES, TERNARY, around_of, reference_of, state, subject_of
 
 

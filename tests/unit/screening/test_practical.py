@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from redoxa.data.prototypes import prototype
 from redoxa.data.records import Crystal, Verdict
+from redoxa.data.tables.prototypes import prototype
 from redoxa.screening.base import Model, Subject, Surroundings
 from redoxa.screening.contract import check_gate
-from redoxa.screening.density import Density
-from redoxa.screening.hazard_cost import Hazard, MinAbundance, RawMaterialCost, element_facts, mass_fractions
-from redoxa.screening.moisture import RULES, MoistureSensitivity, sensitivities
+from redoxa.screening.gates.hazard_cost import Hazard, MinAbundance, RawMaterialCost, element_facts, mass_fractions
+from redoxa.screening.gates.moisture import RULES, MoistureSensitivity, sensitivities
+from redoxa.screening.properties.density import Density
+from redoxa.screening.properties.stability import Hulls
+from redoxa.screening.properties.supply import HhiProduction, HhiReserve, supply_index
 from redoxa.screening.settings import ScreenSettings
-from redoxa.screening.stability import Hulls
-from redoxa.screening.supply import HhiProduction, HhiReserve, supply_index
 from tests.unit.screening.conftest import METALS, candidate, cubic, from_library, reference_of, relaxed
 
 REFERENCE = reference_of(METALS)
@@ -41,7 +41,7 @@ def test_cost_says_whose_it_is_and_where_it_comes_from():
 
 
 def test_practical_numbers_do_not_depend_on_the_size_of_the_cell():
-    from redoxa.screening.removal import supercell
+    from redoxa.screening.ions.removal import supercell
 
     small = from_library("olivine LiFePO4")
     large = candidate(supercell(small.crystal, 2))

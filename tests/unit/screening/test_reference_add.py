@@ -15,7 +15,7 @@ from pymatgen.core import SETTINGS
 
 from redoxa.data.errors import InputError
 from redoxa.data.structures import from_atoms, to_structure
-from redoxa.screening.reference_add import add_phases, materials_project_tasks
+from redoxa.screening.tables.add import add_phases, materials_project_tasks
 from tests.unit.screening.test_reference_build import EmtPotential
 
 KEY = "k" * 32

@@ -24,12 +24,14 @@ from ase.calculators.emt import EMT
 from redoxa.data.errors import InputError, PotentialError
 from redoxa.data.fingerprint import fingerprint
 from redoxa.data.records import Crystal
-from redoxa.data.reference import Reference, ReferenceEntry, load_reference, read_table
 from redoxa.data.structures import from_atoms, to_atoms, to_structure
-from redoxa.data.tables import load_known_materials
-from redoxa.screening.potential import PointResult, load_potential
-from redoxa.screening.reference_add import add_phases
-from redoxa.screening.reference_build import (
+from redoxa.data.tables.known_materials import load_known_materials
+from redoxa.data.tables.reference import Reference, ReferenceEntry, load_reference, read_table
+from redoxa.screening.physics.hull_energy import agreement, hull_distances, hull_energy
+from redoxa.screening.potentials.base import PointResult, load_potential
+from redoxa.screening.tables.add import add_phases
+from redoxa.screening.tables.check import implied_elements, relaxation_drops
+from redoxa.screening.tables.energies import (
     DATASET_SETTINGS,
     LARGEST_DROP_eV_PER_ATOM,
     Parts,
@@ -40,10 +42,8 @@ from redoxa.screening.reference_build import (
     run,
     scale_of,
 )
-from redoxa.screening.reference_check import implied_elements, relaxation_drops
-from redoxa.screening.reference_hull import agreement, hull_distances, hull_energy
-from redoxa.screening.reference_known import build_known_materials
-from redoxa.screening.reference_tasks import Task, dataset_tasks, relevance
+from redoxa.screening.tables.known_materials import build_known_materials
+from redoxa.screening.tables.tasks import Task, dataset_tasks, relevance
 
 
 class EmtPotential:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from redoxa.screening.reference_hull import Competitors, Reservoir, chemical_potential, formula_atoms, reaction_text
+from redoxa.screening.physics.hull_energy import (
+    Competitors,
+    Reservoir,
+    chemical_potential,
+    formula_atoms,
+    reaction_text,
+)
 from tests.unit.screening.conftest import IRON_OXIDES, reference_of
 
 PHASES = Competitors(reference_of(IRON_OXIDES).entries({"Li", "Fe", "O"}))

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from redoxa.data.errors import PotentialError
-from redoxa.data.prototypes import prototype
 from redoxa.data.structures import to_atoms
-from redoxa.screening.potential import PointResult
-from redoxa.screening.relax import Relaxation, RelaxSettings, Walk, min_distance_A, relax, relaxation_key
-from redoxa.screening.removal import ion_sites, without
+from redoxa.data.tables.prototypes import prototype
+from redoxa.screening.compute.relax import Relaxation, RelaxSettings, Walk, min_distance_A, relax, relaxation_key
+from redoxa.screening.ions.removal import ion_sites, without
+from redoxa.screening.potentials.base import PointResult
 from tests.unit.screening.conftest import cubic, distorted
 
 

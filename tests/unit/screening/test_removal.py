@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from redoxa.data.prototypes import prototype
 from redoxa.data.structures import to_structure
+from redoxa.data.tables.prototypes import prototype
 from redoxa.screening.assess import partial_counts, profile_cells
-from redoxa.screening.redox import removal_plan
-from redoxa.screening.removal import ion_sites, remove_ions, supercell
+from redoxa.screening.gates.redox import removal_plan
+from redoxa.screening.ions.removal import ion_sites, remove_ions, supercell
 
 
 def test_all_ions_leave_and_nothing_else_moves():

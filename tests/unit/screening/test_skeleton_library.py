@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from redoxa.data.prototypes import prototype
 from redoxa.data.records import Crystal
-from redoxa.data.skeletons import load_templates
 from redoxa.data.structures import from_structure, to_structure
-from redoxa.screening.reference_build import LITHIATED, Row
-from redoxa.screening.skeleton_library import build_templates
+from redoxa.data.symmetry.skeletons import load_templates
+from redoxa.data.tables.prototypes import prototype
+from redoxa.screening.tables.energies import LITHIATED, Row
+from redoxa.screening.tables.skeleton_library import build_templates
 
 
 def row(crystal: Crystal, key: str, source: str = "mp_structures", converged: bool = True) -> Row:

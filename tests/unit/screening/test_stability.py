@@ -9,10 +9,9 @@ from scipy import stats
 
 from redoxa.data.errors import PotentialError
 from redoxa.data.records import Verdict
-from redoxa.data.reference import energy_scale
+from redoxa.data.tables.reference import energy_scale
 from redoxa.screening.funnel import Context
-from redoxa.screening.settings import ScreenSettings
-from redoxa.screening.stability import (
+from redoxa.screening.properties.stability import (
     DEGREES_OF_FREEDOM,
     HULL_MAE_eV_PER_ATOM,
     Hulls,
@@ -23,6 +22,7 @@ from redoxa.screening.stability import (
     T_SCALE_eV_PER_ATOM,
     probability_near_hull,
 )
+from redoxa.screening.settings import ScreenSettings
 from tests.unit.screening.conftest import TERNARY, around_of, reference_of, state, subject_of
 
 BINARY = {"Li": -2.0, "O2": -5.0, "Li2O": -5.0}

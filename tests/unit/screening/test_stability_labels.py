@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from redoxa.data.skeletons import template_of
-from redoxa.data.symmetric import Orbit, SymmetricCrystal
-from redoxa.screening.stability_labels import StabilityTask, label_stabilities
+from redoxa.data.symmetry.skeletons import template_of
+from redoxa.data.symmetry.symmetric import Orbit, SymmetricCrystal
+from redoxa.screening.tables.stability_labels import StabilityTask, label_stabilities
 from tests.unit.screening.conftest import reference_of
 
 LI, O, NA, CL, AC = 3, 8, 11, 17, 89

@@ -12,13 +12,14 @@ import pytest
 from redoxa.data.errors import InputError
 from redoxa.data.lab import Atmosphere
 from redoxa.data.records import Verdict
-from redoxa.data.reference import load_reference
 from redoxa.data.synthesis.catalogue import default_catalogue
 from redoxa.data.synthesis.reaction import Reaction, balance
 from redoxa.data.synthesis.route import Route, RouteEnergy, find_routes
+from redoxa.data.tables.reference import load_reference
 from redoxa.screening.base import Model, Subject, Surroundings
+from redoxa.screening.compute.relax import Relaxation
 from redoxa.screening.contract import check_gate
-from redoxa.screening.furnace import (
+from redoxa.screening.physics.furnace import (
     EV_PER_KJ_MOL,
     DECARBONATION_kJ_mol,
     fit_carbon_dioxide,
@@ -27,11 +28,10 @@ from redoxa.screening.furnace import (
     reduced_mass_amu,
     solid_thermal_eV_per_atom,
 )
-from redoxa.screening.reaction_energy import Furnace, Phase, ReactionEnergies
-from redoxa.screening.relax import Relaxation
+from redoxa.screening.physics.reaction_energy import Furnace, Phase, ReactionEnergies
+from redoxa.screening.properties.stability import Hulls
+from redoxa.screening.properties.synthesis import SYNTHESIS_SIGMA_eV_PER_ATOM, SynthesisEnergy, energies_of
 from redoxa.screening.settings import Range, ScreenSettings
-from redoxa.screening.stability import Hulls
-from redoxa.screening.synthesis import SYNTHESIS_SIGMA_eV_PER_ATOM, SynthesisEnergy, energies_of
 from tests.unit.screening.conftest import candidate, cubic, from_library, reference_of
 
 # -- gases and solids at temperature -----------------------------------------------------------------------------------
@@ -313,7 +313,7 @@ def test_property_keeps_the_contract_and_shows_its_reaction():
 
 
 def test_energy_does_not_depend_on_the_size_of_the_cell():
-    from redoxa.screening.removal import supercell
+    from redoxa.screening.ions.removal import supercell
 
     small = made("O3 LiCoO2")
     double = supercell(small.candidate.crystal, 2)

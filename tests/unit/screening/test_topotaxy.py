@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from redoxa.data.prototypes import prototype
 from redoxa.data.records import Crystal
+from redoxa.data.tables.prototypes import prototype
 from redoxa.screening.base import Subject
-from redoxa.screening.jahn_teller import JahnTellerDistortion, elongations
-from redoxa.screening.relax import Relaxation, relax
-from redoxa.screening.removal import ion_sites, supercell, without
-from redoxa.screening.topotaxy import MaxCationShift, Moves, same_host
+from redoxa.screening.compute.relax import Relaxation, relax
+from redoxa.screening.gates.topotaxy import MaxCationShift, Moves, same_host
+from redoxa.screening.ions.removal import ion_sites, supercell, without
+from redoxa.screening.properties.jahn_teller import JahnTellerDistortion, elongations
 from tests.unit.screening.conftest import candidate, distorted
 from tests.unit.screening.test_gates import AROUND
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from redoxa.data.datasets import shared_dir
 from redoxa.data.errors import StructureError
 from redoxa.data.io import read_each
+from redoxa.data.tables.datasets import shared_dir
 
 RIGHT = {
     "vasp4/POSCAR": ["names no elements"],

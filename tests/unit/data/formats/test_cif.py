@@ -14,8 +14,8 @@ from redoxa.data.fingerprint import distance, fingerprint, spacegroup
 from redoxa.data.formats.cif import read_cif
 from redoxa.data.formats.found import Reading
 from redoxa.data.io import cif_text
-from redoxa.data.prototypes import load_prototypes, prototype
 from redoxa.data.records import Crystal
+from redoxa.data.tables.prototypes import load_prototypes, prototype
 
 HEXAGONAL = (2.8155, 2.8155, 14.0542, 90, 90, 120)
 SITES = ("Li1 Li 0 0 0.5 1", "Co1 Co 0 0 0 1", "O1 O 0 0 0.2605 1")

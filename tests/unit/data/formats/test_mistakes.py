@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from redoxa.data.datasets import shared_dir
 from redoxa.data.io import cif_text, write_extxyz
-from redoxa.data.prototypes import prototype
 from redoxa.data.structures import to_structure
+from redoxa.data.tables.datasets import shared_dir
+from redoxa.data.tables.prototypes import prototype
 from tests.unit.data.formats.mistakes import read_all
 from tests.unit.data.formats.test_cif import LAYERED
 from tests.unit.data.formats.test_poscar import GOOD

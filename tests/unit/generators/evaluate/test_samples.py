@@ -9,11 +9,11 @@ import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
 
 from redoxa.data.fingerprint import SAME_UNRELAXED, fingerprint
-from redoxa.data.prototypes import load_prototypes
-from redoxa.data.skeletons import load_templates, template_of
 from redoxa.data.structures import to_structure
-from redoxa.data.symmetric import symmetric
-from redoxa.data.tables import KnownMaterial, KnownMaterials
+from redoxa.data.symmetry.skeletons import load_templates, template_of
+from redoxa.data.symmetry.symmetric import symmetric
+from redoxa.data.tables.known_materials import KnownMaterial, KnownMaterials
+from redoxa.data.tables.prototypes import load_prototypes
 from redoxa.generators.evaluate.novelty import SkeletonLibrary, novelty, skeleton_of
 from redoxa.generators.evaluate.symmetry import keeps_symmetry, meant_group
 from redoxa.generators.evaluate.table import Memory, Sample, measure

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from redoxa.data.normaliser import canonical
-from redoxa.data.prototypes import prototype
 from redoxa.data.shipped import shipped
-from redoxa.data.skeletons import load_templates, template_of, write_templates
-from redoxa.data.symmetric import symmetric
+from redoxa.data.symmetry.normaliser import canonical
+from redoxa.data.symmetry.skeletons import load_templates, template_of, write_templates
+from redoxa.data.symmetry.symmetric import symmetric
+from redoxa.data.tables.prototypes import prototype
 from redoxa.generators.exchange.proposals import CHANGED, PLAIN, Proposer, assignments, decorate
 from redoxa.generators.orbits.judge import Judge, features
 

@@ -10,9 +10,9 @@ from redoxa.data.chemistry import is_charge_balanced, radius_scale
 from redoxa.data.crystal import CrystalBatch
 from redoxa.data.errors import GenerationError
 from redoxa.data.fingerprint import spacegroup
-from redoxa.data.prototypes import prototype
 from redoxa.data.records import Crystal
 from redoxa.data.structures import to_structure
+from redoxa.data.tables.prototypes import prototype
 from redoxa.generators.base import Condition
 from redoxa.generators.contract import check_generator
 from redoxa.generators.exchange.recipes import Mixing, Recipe, compact_multiples, spread_out, supercell

@@ -11,10 +11,10 @@ from ase.data import atomic_numbers
 from redoxa.data.chemistry import is_charge_balanced
 from redoxa.data.errors import GenerationError
 from redoxa.data.fingerprint import spacegroup
-from redoxa.data.normaliser import canonical
-from redoxa.data.prototypes import load_prototypes
-from redoxa.data.skeletons import template_of, write_templates
-from redoxa.data.symmetric import symmetric
+from redoxa.data.symmetry.normaliser import canonical
+from redoxa.data.symmetry.skeletons import template_of, write_templates
+from redoxa.data.symmetry.symmetric import symmetric
+from redoxa.data.tables.prototypes import load_prototypes
 from redoxa.generators.base import Condition
 from redoxa.generators.contract import check_generator
 from redoxa.generators.exchange.template import TemplateGenerator

@@ -12,10 +12,10 @@ import torch
 
 from redoxa.data.errors import InputError
 from redoxa.data.fingerprint import distance, fingerprint, spacegroup
-from redoxa.data.free_numbers import FreeNumbers
-from redoxa.data.normaliser import equal_forms
-from redoxa.data.skeletons import TemplateTable, load_templates, template_of, write_templates
-from redoxa.data.symmetric import Orbit, SymmetricCrystal
+from redoxa.data.symmetry.free_numbers import FreeNumbers
+from redoxa.data.symmetry.normaliser import equal_forms
+from redoxa.data.symmetry.skeletons import TemplateTable, load_templates, template_of, write_templates
+from redoxa.data.symmetry.symmetric import Orbit, SymmetricCrystal
 from redoxa.generators.checkpoint import read_tensors
 from redoxa.generators.exchange.proposals import element_volumes
 from redoxa.generators.geometry.flow import GeometryConfig, GeometryFlow, GeometryNetwork, load_geometry, save_geometry

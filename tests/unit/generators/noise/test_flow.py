@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from redoxa.data.chemistry import is_charge_balanced
-from redoxa.data.datasets import LABELS, CrystalData
 from redoxa.data.errors import GenerationError
 from redoxa.data.shipped import shipped
+from redoxa.data.tables.datasets import LABELS, CrystalData
 from redoxa.generators.backbone import Prediction
 from redoxa.generators.base import Condition
 from redoxa.generators.contract import check_generator

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from redoxa.data.datasets import LABELS, CrystalData
+from redoxa.data.tables.datasets import LABELS, CrystalData
 from redoxa.generators.graph import N_TYPES, pair_distances, wrap
 from redoxa.generators.noise.repulsion import pair_targets, push_apart
 from redoxa.generators.noise.statistics import closest_approach

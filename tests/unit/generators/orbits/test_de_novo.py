@@ -11,11 +11,11 @@ from pymatgen.analysis.structure_matcher import StructureMatcher
 from redoxa.data.chemistry import is_charge_balanced
 from redoxa.data.errors import GenerationError
 from redoxa.data.fingerprint import spacegroup
-from redoxa.data.prototypes import prototype
 from redoxa.data.records import Crystal
 from redoxa.data.structures import to_structure
-from redoxa.data.symmetric import Orbit, SymmetricCrystal, symmetric
-from redoxa.data.tables import load_known_materials
+from redoxa.data.symmetry.symmetric import Orbit, SymmetricCrystal, symmetric
+from redoxa.data.tables.known_materials import load_known_materials
+from redoxa.data.tables.prototypes import prototype
 from redoxa.generators.base import Condition
 from redoxa.generators.evaluate.novelty import SkeletonLibrary
 from redoxa.generators.orbits.generator import OrbitsGenerator

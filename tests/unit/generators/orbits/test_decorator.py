@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from redoxa.data.errors import InputError
-from redoxa.data.prototypes import prototype
 from redoxa.data.shipped import shipped
-from redoxa.data.skeletons import load_templates, write_templates
-from redoxa.data.symmetric import Orbit, SymmetricCrystal, symmetric
+from redoxa.data.symmetry.skeletons import load_templates, write_templates
+from redoxa.data.symmetry.symmetric import Orbit, SymmetricCrystal, symmetric
+from redoxa.data.tables.prototypes import prototype
 from redoxa.generators.graph import MASK, N_TYPES
 from redoxa.generators.orbits.decorator import (
     Decorator,

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from redoxa.data.symmetric import SymmetricCrystal
+from redoxa.data.symmetry.symmetric import SymmetricCrystal
 from redoxa.generators.base import Condition, OnStep, Relaxed
 from redoxa.generators.orbits.generator import OrbitsGenerator
 from redoxa.generators.orbits.prediction import MOST
-from redoxa.pipeline.relaxer import SymmetricRelaxer, lend
+from redoxa.pipeline.tasks.relaxer import SymmetricRelaxer, lend
 
 LI, O, CO, XE, CS = 3, 8, 27, 54, 55
 CONTENT = {LI: 1, CO: 1, O: 2}

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
 
-from redoxa.data.normaliser import canonical
-from redoxa.data.prototypes import load_prototypes, prototype
 from redoxa.data.structures import to_structure
-from redoxa.data.symmetric import Orbit, SymmetricCrystal, symmetric
+from redoxa.data.symmetry.normaliser import canonical
+from redoxa.data.symmetry.symmetric import Orbit, SymmetricCrystal, symmetric
+from redoxa.data.tables.prototypes import load_prototypes, prototype
 from redoxa.generators.orbits.insertion import CLEARANCE_A, MOST_SITES, insertions
 
 

@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from redoxa.data.errors import InputError
-from redoxa.data.skeletons import load_templates, write_templates
+from redoxa.data.symmetry.skeletons import load_templates, write_templates
 from redoxa.generators.exchange.proposals import Proposer
 from redoxa.generators.orbits.judge import Judge
 from redoxa.generators.orbits.judge_training import JudgeConfig, train_judge

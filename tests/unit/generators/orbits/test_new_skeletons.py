@@ -10,7 +10,7 @@ import torch
 
 from redoxa.data.errors import GenerationError
 from redoxa.data.shipped import shipped
-from redoxa.data.skeletons import load_templates
+from redoxa.data.symmetry.skeletons import load_templates
 from redoxa.generators.base import Condition
 from redoxa.generators.exchange.proposals import Proposer
 from redoxa.generators.graph import MASK, N_TYPES

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from redoxa.data.shipped import shipped
-from redoxa.data.skeletons import TemplateTable, load_templates, write_templates
-from redoxa.data.symmetric import Orbit, SymmetricCrystal
+from redoxa.data.symmetry.skeletons import TemplateTable, load_templates, write_templates
+from redoxa.data.symmetry.symmetric import Orbit, SymmetricCrystal
 from redoxa.generators.orbits.decorator import load_decorator, log_likelihood
 from redoxa.generators.orbits.decorator_training import BATCH, prepare_graphs
 from redoxa.generators.orbits.orbit_graph import GraphBatch, OrbitGraph

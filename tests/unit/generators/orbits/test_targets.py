@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from redoxa.data.chemistry import theoretical_capacity_mAh_g
-from redoxa.data.electrode_labels import ElectrodeLabel, read_labels, write_labels
 from redoxa.data.errors import GenerationError, InputError
-from redoxa.data.prototypes import prototype
 from redoxa.data.shipped import shipped
-from redoxa.data.skeletons import load_templates
-from redoxa.data.symmetric import symmetric
+from redoxa.data.symmetry.skeletons import load_templates
+from redoxa.data.symmetry.symmetric import symmetric
+from redoxa.data.tables.electrode_labels import ElectrodeLabel, read_labels, write_labels
+from redoxa.data.tables.prototypes import prototype
 from redoxa.generators.base import Condition, Target
 from redoxa.generators.orbits.decorator import load_decorator
 from redoxa.generators.orbits.generator import OrbitsGenerator

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from redoxa.data.datasets import LABELS, CrystalData
-from redoxa.data.electrode_labels import read_labels
 from redoxa.data.errors import InputError
-from redoxa.data.normaliser import canonical
 from redoxa.data.records import Crystal
 from redoxa.data.shipped import shipped
-from redoxa.data.skeletons import load_templates
-from redoxa.data.symmetric import symmetric
+from redoxa.data.symmetry.normaliser import canonical
+from redoxa.data.symmetry.skeletons import load_templates
+from redoxa.data.symmetry.symmetric import symmetric
+from redoxa.data.tables.datasets import LABELS, CrystalData
+from redoxa.data.tables.electrode_labels import read_labels
 from redoxa.generators.base import Condition, Target
 from redoxa.generators.noise.guidance import LABELS_BELOW_CHGNET_V
 from redoxa.generators.vae.checkpoint import is_vae, load_vae

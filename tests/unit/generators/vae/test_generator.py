@@ -7,7 +7,7 @@ import torch
 from redoxa.data.crystal import CrystalBatch
 from redoxa.data.errors import GenerationError, InputError
 from redoxa.data.records import Crystal
-from redoxa.data.sequences import load_sequences
+from redoxa.data.symmetry.sequences import load_sequences
 from redoxa.generators.base import Condition, Target
 from redoxa.generators.contract import check_generator
 from redoxa.generators.vae.checkpoint import load_vae

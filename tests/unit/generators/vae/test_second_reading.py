@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from redoxa.data.symmetric import Orbit, SymmetricCrystal
+from redoxa.data.symmetry.symmetric import Orbit, SymmetricCrystal
 from redoxa.generators.base import Condition, Target
 from redoxa.generators.orbits.surrogate import PROPERTIES as FORESEEN
 from redoxa.generators.vae.generator import VaeGenerator

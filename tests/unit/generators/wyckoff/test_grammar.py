@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from redoxa.data.positions import position_table
+from redoxa.data.symmetry.positions import position_table
 from redoxa.generators.wyckoff.grammar import END, Draft, Grammar, Wish, can_fill, most_orbits
 
 LI, O, P, FE, CO = 3, 8, 15, 26, 27

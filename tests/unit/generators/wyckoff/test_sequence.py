@@ -12,10 +12,10 @@ import torch
 
 from redoxa.data.errors import GenerationError, InputError
 from redoxa.data.fingerprint import spacegroup
-from redoxa.data.positions import position_table
-from redoxa.data.sequences import load_sequences
-from redoxa.data.skeletons import template_of
-from redoxa.data.symmetric import Orbit, SymmetricCrystal
+from redoxa.data.symmetry.positions import position_table
+from redoxa.data.symmetry.sequences import load_sequences
+from redoxa.data.symmetry.skeletons import template_of
+from redoxa.data.symmetry.symmetric import Orbit, SymmetricCrystal
 from redoxa.generators.sanity import SanityLimits
 from redoxa.generators.wyckoff.checkpoint import load_sequence_network
 from redoxa.generators.wyckoff.grammar import Wish

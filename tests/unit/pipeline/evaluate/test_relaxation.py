@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from redoxa.data.records import Crystal
-from redoxa.data.reference import Reference, ReferenceEntry
-from redoxa.data.tables import KnownMaterials
+from redoxa.data.tables.known_materials import KnownMaterials
+from redoxa.data.tables.reference import Reference, ReferenceEntry
 from redoxa.generators.evaluate.table import Sample
 from redoxa.pipeline.evaluate import relaxation
 from redoxa.pipeline.evaluate.relaxation import FILE, Outcome, relax_all, rmsd_A
 from redoxa.pipeline.evaluate.stability import relaxed_rows, stability_values
-from redoxa.screening.pool import InlinePool
-from redoxa.screening.relax import Relaxation
-from redoxa.screening.stability import Hulls
+from redoxa.screening.compute.pool import InlinePool
+from redoxa.screening.compute.relax import Relaxation
+from redoxa.screening.properties.stability import Hulls
 from tests.unit.generators.evaluate.crystals import caesium_chloride, rocksalt, shaken
 
 LI, F, NA, CL, AC = 3, 9, 11, 17, 89

@@ -1,0 +1,1 @@
+"""The store: its database, tables, migrations, and the patience with a server that is away."""

@@ -1,0 +1,1 @@
+"""Crystals as orbits of Wyckoff positions: in one form each, and back."""

@@ -1,0 +1,1 @@
+"""A campaign: its file, its stages, and the loop that runs them."""

@@ -1,0 +1,1 @@
+"""What campaigns have found: tables, files, reports, digests."""

@@ -1,0 +1,1 @@
+"""`orbits` learns from its own crystals that screen well."""

@@ -1,0 +1,1 @@
+"""What single commands do: generate, screen files, train, build tables."""

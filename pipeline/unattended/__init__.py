@@ -1,0 +1,1 @@
+"""Campaigns that run by themselves: Prefect, schedules, and who is told."""

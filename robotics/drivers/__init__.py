@@ -1,0 +1,1 @@
+"""Laboratories: a simulated one, and one of people who exchange files."""

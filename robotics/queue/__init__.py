@@ -1,0 +1,1 @@
+"""The durable queue: transitions, leases, audit trail, and the worker that serves it."""

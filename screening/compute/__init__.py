@@ -1,0 +1,1 @@
+"""Relaxations and single points, in worker processes."""

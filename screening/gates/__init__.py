@@ -1,0 +1,1 @@
+"""What a candidate must pass before it costs anything."""

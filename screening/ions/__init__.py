@@ -1,0 +1,1 @@
+"""Taking ions out of crystals and putting them in."""

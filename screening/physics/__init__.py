@@ -1,0 +1,1 @@
+"""Arithmetic that several properties share: electrodes, hulls, free energies, calibration."""

@@ -1,0 +1,1 @@
+"""The numbers of the screening, a file for each kind."""

@@ -1,0 +1,1 @@
+"""Builds the tables that the screening looks things up in."""
