@@ -19,7 +19,7 @@ from redoxa.data.errors import RedoxaError
 def environment() -> Environment:
     """A new environment for the templates; everything is escaped, and a misspelt name is an error."""
     return Environment(
-        loader=PackageLoader("pipeline", "report/templates"),
+        loader=PackageLoader("redoxa.pipeline", "pages/templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -143,7 +143,7 @@ def test_two_writers_that_block_one_another_both_write(store: Store, quick: Time
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(tries) == 3
+    assert len(tries) >= 3
     assert {row["name"] for row in store.campaigns()} == {"c1", "c2"}
 
 

@@ -179,7 +179,7 @@ def test_loading_is_light() -> None:
     import subprocess
     import sys
 
-    code = "import sys, data.prototypes as p; p.load_prototypes(); sys.exit('torch' in sys.modules)"
+    code = "import sys, redoxa.data.tables.prototypes as p; p.load_prototypes(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -15,7 +15,7 @@ from redoxa.data.lab import ExperimentRequest
 from redoxa.robotics.queue.queue import ApprovalPolicy, LabQueue
 from redoxa.robotics.queue.service import run_queue
 from redoxa.robotics.drivers.simulated import SimulatedLab
-import redoxa.robotics.contract, robotics.file_drop, robotics.recipe
+import redoxa.robotics.contract, redoxa.robotics.drivers.file_drop, redoxa.robotics.planning.recipe
 folder = Path(sys.argv[1])
 queue = LabQueue(open_engine(folder / "redoxa.db"))
 request = ExperimentRequest.model_validate_json((folder / "request.json").read_text())

@@ -73,6 +73,6 @@ def test_an_element_without_scattering_factors_leaves_the_pattern_empty() -> Non
 
 
 def test_work_lists_load_pymatgen_only_when_a_pattern_is_asked_for() -> None:
-    code = "import sys, robotics.file_drop, robotics.work_order; print('pymatgen' in sys.modules)"
+    code = "import sys, redoxa.robotics.drivers.file_drop, redoxa.robotics.drivers.work_order; print('pymatgen' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
