@@ -43,7 +43,7 @@ from redoxa.generators.noise.from_noise import NoiseSettings
 from redoxa.pipeline.evaluate.relaxation import relax_all
 from redoxa.pipeline.evaluate.stability import relaxed_rows, stability_values
 from redoxa.pipeline.evaluate.truths import read_truths
-from redoxa.screening.properties.stability import Hulls
+from redoxa.screening.physics.hulls import Hulls
 
 METALS = "Fe Mn Co Ni V Ti"
 ANIONS = "P O F S"

@@ -30,11 +30,11 @@ from redoxa.data.tables.datasets import shared_dir
 from redoxa.data.tables.reference import Reference, ReferenceEntry, formula_elements, load_reference
 from redoxa.screening.physics.furnace import EV_PER_KJ_MOL, BOLTZMANN_eV_K
 from redoxa.screening.physics.hull_energy import Competitors, agreement, formula_atoms
+from redoxa.screening.physics.hulls import Hulls
 from redoxa.screening.potentials.base import load_potential
 from redoxa.screening.properties.conversion import convert
 from redoxa.screening.properties.electrolyte import window
 from redoxa.screening.properties.oxygen import AIR_ATM, LAST_K, oxygen_release, release_temperature_K
-from redoxa.screening.properties.stability import Hulls
 from redoxa.screening.tables.check import SYSTEMS
 
 SEED = 20261126

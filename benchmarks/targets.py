@@ -22,7 +22,7 @@ from redoxa.generators.orbits.generator import OrbitsGenerator
 from redoxa.pipeline.evaluate.relaxation import relax_all
 from redoxa.pipeline.self_training.rows import Judge, entropy
 from redoxa.pipeline.tasks.generate import Request
-from redoxa.screening.properties.stability import Hulls
+from redoxa.screening.physics.hulls import Hulls
 
 ELEMENTS = "Li,Fe,Mn,Co,Ni,V,Ti,P,O,F,S"
 

@@ -13,6 +13,7 @@ from redoxa.data.records import LOST, Candidate, Crystal, Reason, ScreeningResul
 from redoxa.data.registry import load
 from redoxa.screening import GATES, PROPERTIES
 from redoxa.screening.base import Findings, Gate, Needs, Subject, Surroundings
+from redoxa.screening.compute.dispersion import DispersionSettings
 from redoxa.screening.compute.jobs import Settings
 from redoxa.screening.compute.jobs import Subject as Work
 from redoxa.screening.compute.point import PointSettings, SinglePoint
@@ -24,9 +25,8 @@ from redoxa.screening.ions.removal import ion_sites, remove_ions, supercell, wit
 from redoxa.screening.mobility.barrier import Barrier, BarrierSettings
 from redoxa.screening.mobility.hop_cell import make_hop
 from redoxa.screening.mobility.hops import hop_kinds
+from redoxa.screening.mobility.migration import Migration
 from redoxa.screening.physics.calibration import SECOND_MODEL
-from redoxa.screening.potentials.dispersion import DispersionSettings
-from redoxa.screening.properties.migration import Migration
 
 FILLINGS = 3
 """Ways to fill an empty host that are relaxed at least; electrostatics alone does not know the best hole."""

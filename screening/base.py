@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, ClassVar, Protocol
@@ -10,14 +9,12 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 from redoxa.data.records import Candidate, Crystal, Estimate, MigrationPath, Reason, Verdict, VoltageStep
 
 if TYPE_CHECKING:
-    from redoxa.data.tables.known_materials import KnownMatch
-    from redoxa.data.tables.reference import Coverage, ReferenceEntry
-    from redoxa.screening.compute.jobs import AnyOutcome, Outcome
     from redoxa.screening.compute.relax import Relaxation
-    from redoxa.screening.gates.novelty import DuplicateIndex
+    from redoxa.screening.mobility.migration import Migration
     from redoxa.screening.physics.calibration import VoltageCalibration
-    from redoxa.screening.properties.migration import Migration
-    from redoxa.screening.properties.stability import Hulls
+    from redoxa.screening.physics.duplicates import DuplicateIndex
+    from redoxa.screening.physics.hulls import Hulls
+    from redoxa.screening.ports import KnownMaterialsTable, ReferenceTable
     from redoxa.screening.settings import ScreenSettings
 
 ROLES = ("discharged", "charged")
@@ -39,48 +36,6 @@ class Needs(IntEnum):
     """States of partial charge as well."""
     PATHS = 4
     """Barriers of the ion's hops."""
-
-
-class KnownMaterialsTable(Protocol):
-    """Published materials (`data.tables.known_materials.KnownMaterials`)."""
-
-    def nearest(self, crystal: Crystal, tolerance: float = ...) -> KnownMatch | None:
-        """The known material nearest to a crystal; None where not even its formula is known."""
-        ...
-
-
-class ReferenceTable(Protocol):
-    """Energies of competing phases on one scale (`data.tables.reference.Reference`)."""
-
-    scale: str
-
-    def entries(self, elements: Iterable[str]) -> list[ReferenceEntry]:
-        """Phases of a chemical system and its subsystems."""
-        ...
-
-    def coverage(self, elements: Iterable[str]) -> Coverage:
-        """How much is known of a chemical system."""
-        ...
-
-    def ion_metal_energy(self, element: str) -> float:
-        """Energy of the elemental metal in eV/atom.
-
-        Raises:
-            data.errors.InputError: the table lacks the element.
-        """
-        ...
-
-
-class OutcomeCache(Protocol):
-    """Finished computations by content key, so that a killed run repeats none. Used by the parent process only."""
-
-    def get(self, key: str, kind: type[AnyOutcome]) -> AnyOutcome | None:
-        """A finished computation, or None."""
-        ...
-
-    def put(self, key: str, outcome: Outcome) -> None:
-        """Keep a finished computation."""
-        ...
 
 
 @dataclass(frozen=True)

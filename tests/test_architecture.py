@@ -7,6 +7,8 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from collections import Counter
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,25 @@ def test_imports_point_one_way(file: Path) -> None:
             if top == "redoxa":
                 room = rest.partition(".")[0]
                 assert room in ALLOWED[package], f"{file}:{node.lineno}: {package} imports {module}"
+
+
+def test_no_module_needs_itself_by_way_of_others() -> None:
+    """Not even for its types: a circle cannot be read from its beginning."""
+    files = {
+        ".".join(("redoxa", *f.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__"): f for f in FILES
+    }
+    needs: dict[str, set[str]] = {name: set() for name in files}
+    for name, file in files.items():
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                found = {f"{node.module}.{alias.name}" for alias in node.names}
+                needs[name] |= {x if x in files else str(node.module) for x in found} & set(files)
+    TopologicalSorter(needs).prepare()
+
+
+def test_rooms_are_not_crowded() -> None:
+    rooms = Counter(file.parent.relative_to(ROOT) for file in FILES if file.name != "__init__.py")
+    assert {str(room): n for room, n in rooms.items() if n > 20} == {}
 
 
 def test_every_folder_with_code_is_in_the_package() -> None:

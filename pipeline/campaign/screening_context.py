@@ -11,7 +11,7 @@ from redoxa.data.tables.known_materials import load_known_materials
 from redoxa.data.tables.reference import Reference, load_reference
 from redoxa.screening.compute.jobs import AnyOutcome, Outcome
 from redoxa.screening.funnel import Context, MemoryCache
-from redoxa.screening.gates.novelty import DuplicateIndex
+from redoxa.screening.physics.duplicates import DuplicateIndex
 
 USER_REFERENCE = "reference_user.parquet"
 """File beside the store that `redoxa reference add` writes."""

@@ -25,7 +25,7 @@ def status(campaign: str | None = None, *, store: Store = DEFAULT_STORE, as_json
     from redoxa.pipeline.campaign.lookup import find_campaign
     from redoxa.pipeline.campaign.session import session_for
     from redoxa.pipeline.commands.console import emit, note, say, table
-    from redoxa.pipeline.unattended.watchdog import trouble
+    from redoxa.pipeline.results.watchdog import trouble
 
     opened = DataStore.open(store, create=False)
     ids = [row["id"] for row in opened.campaigns()] if campaign is None else [find_campaign(store, campaign)]

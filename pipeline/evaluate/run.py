@@ -217,7 +217,7 @@ def _relaxed(
     from redoxa.data.tables.reference import load_reference
     from redoxa.pipeline.evaluate.relaxation import relax_all
     from redoxa.pipeline.evaluate.stability import relaxed_rows, stability_values
-    from redoxa.screening.properties.stability import Hulls
+    from redoxa.screening.physics.hulls import Hulls
 
     hulls = Hulls(load_reference())
     found = []

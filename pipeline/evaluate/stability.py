@@ -14,7 +14,7 @@ from redoxa.generators.evaluate.table import Sample
 from redoxa.generators.evaluate.uniqueness import first_equals
 from redoxa.generators.evaluate.values import Value, mean, median, share
 from redoxa.pipeline.evaluate.relaxation import Outcome, rmsd_A
-from redoxa.screening.properties.stability import Hulls
+from redoxa.screening.physics.hulls import Hulls
 
 METASTABLE_eV_PER_ATOM = 0.1
 

@@ -15,7 +15,7 @@ from redoxa.data.storage.store import Run, Store
 from redoxa.pipeline.campaign import stages
 from redoxa.pipeline.campaign.rounds import complete_rounds, ended
 from redoxa.pipeline.campaign.session import Session, session_for
-from redoxa.pipeline.unattended.watchdog import held, of_campaign, stopped, trouble
+from redoxa.pipeline.results.watchdog import held, of_campaign, stopped, trouble
 from redoxa.robotics import DRIVERS
 from redoxa.robotics.queue.transitions import LATE
 
@@ -39,7 +39,7 @@ class CampaignDigest:
         with_laboratory: requests that the laboratory has.
         last_progress: when something was last written; None for a campaign that has not begun.
         ended: why it is at its end; empty while there is something to do.
-        trouble: what somebody should look at, a line each; see `pipeline.unattended.watchdog`.
+        trouble: what somebody should look at, a line each; see `pipeline.results.watchdog`.
         simulated: whether its laboratory is a simulator.
         report: file of its report; None where none was written.
     """

@@ -31,7 +31,7 @@ from redoxa.generators.orbits.self_training import FineTuning, fine_tune, prepar
 from redoxa.generators.orbits.training import remember, with_decorator
 from redoxa.pipeline.evaluate.relaxation import relax_all
 from redoxa.pipeline.self_training.rows import Found, Judge
-from redoxa.screening.properties.stability import Hulls
+from redoxa.screening.physics.hulls import Hulls
 
 OnProgress = Callable[[str, int, int], None]
 

@@ -16,7 +16,7 @@ from redoxa.generators.evaluate.novelty import novelty
 from redoxa.generators.evaluate.uniqueness import first_equals
 from redoxa.generators.evaluate.values import Value, median, share
 from redoxa.pipeline.evaluate.relaxation import Outcome
-from redoxa.screening.properties.stability import Hulls
+from redoxa.screening.physics.hulls import Hulls
 
 if TYPE_CHECKING:
     from pandas import DataFrame

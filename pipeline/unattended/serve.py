@@ -43,8 +43,8 @@ from redoxa.pipeline.campaign.lookup import shown_as
 from redoxa.pipeline.campaign.rounds import ahead
 from redoxa.pipeline.campaign.session import Session, session_for
 from redoxa.pipeline.campaign.spec import CampaignSpec
+from redoxa.pipeline.results.watchdog import Watchdog, everything
 from redoxa.pipeline.unattended.flows import description, discovery_campaign, store_shown
-from redoxa.pipeline.unattended.watchdog import Watchdog, everything
 
 LOOK_S = 10.0
 """Time between two looks at what runs and waits."""

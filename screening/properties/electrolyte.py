@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from redoxa.data.errors import InputError
 from redoxa.data.records import Estimate
 from redoxa.data.units import ION_VALENCE
-from redoxa.screening.base import Findings, Needs, ReferenceTable, Subject, Surroundings
+from redoxa.screening.base import Findings, Needs, Subject, Surroundings
 from redoxa.screening.physics.hull_energy import (
     Competitors,
     Reservoir,
@@ -27,6 +27,7 @@ from redoxa.screening.physics.hull_energy import (
     formula_atoms,
     reaction_text,
 )
+from redoxa.screening.ports import ReferenceTable
 from redoxa.screening.properties.conversion import REACTION_SIGMA_eV_PER_ATOM
 
 if TYPE_CHECKING:

@@ -3,42 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from redoxa.data.records import Estimate, MigrationPath, Reason, Verdict
 from redoxa.screening.base import Findings, Needs, Subject, Surroundings
-from redoxa.screening.mobility.barrier import Barrier
-from redoxa.screening.mobility.hops import HopKind, Level, percolation_levels
+from redoxa.screening.mobility.hops import Level
+from redoxa.screening.mobility.migration import Migration
 
 BARRIER_SIGMA_eV = 0.19
 """RMS difference from 22 DFT barriers (`benchmarks/barriers.py`); 0.14 eV of it too low."""
 
 WAYS = {1: "one dimension", 2: "two dimensions", 3: "three dimensions"}
-
-
-@dataclass(frozen=True)
-class Migration:
-    """Hops of the ion in the discharged crystal and what was found of each, both in the same order.
-
-    Attributes:
-        kinds: symmetry-distinct hops whose barrier was looked for.
-        barriers: outcome of each search.
-    """
-
-    kinds: tuple[HopKind, ...]
-    barriers: tuple[Barrier, ...]
-
-    @property
-    def levels(self) -> dict[int, Level]:
-        """Lowest barrier of motion by dimension, over the hops that have one."""
-        known = {i: _both_ways(b) for i, b in enumerate(self.barriers) if b.barrier_eV is not None}
-        return percolation_levels(self.kinds, {i: pair for i, pair in known.items() if pair is not None})
-
-    @property
-    def unknown(self) -> int:
-        """Hops without a barrier that might be low: the search failed, not the hop."""
-        return sum(b.barrier_eV is None and not b.blocked for b in self.barriers)
 
 
 class MigrationBarrier:
@@ -71,12 +46,6 @@ class MigrationBarrier:
             model=around.model.id,
         )
         return found
-
-
-def _both_ways(barrier: Barrier) -> tuple[float, float] | None:
-    if barrier.barrier_eV is None or barrier.reverse_eV is None:
-        return None
-    return barrier.barrier_eV, barrier.reverse_eV
 
 
 def _notes(levels: Mapping[int, Level], migration: Migration) -> dict[str, str]:

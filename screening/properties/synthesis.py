@@ -9,10 +9,11 @@ from redoxa.data.records import Crystal, Estimate, Reason, ScreeningResult, Verd
 from redoxa.data.synthesis.catalogue import default_catalogue
 from redoxa.data.synthesis.route import Route, find_routes
 from redoxa.data.tables.reference import ReferenceEntry, formula_elements
-from redoxa.screening.base import Findings, Needs, ReferenceTable, Subject, Surroundings
+from redoxa.screening.base import Findings, Needs, Subject, Surroundings
 from redoxa.screening.physics.furnace import DECARBONATION_kJ_mol, solid_thermal_eV_per_atom
+from redoxa.screening.physics.hulls import Hulls
 from redoxa.screening.physics.reaction_energy import Furnace, Phase, ReactionEnergies, furnace_at
-from redoxa.screening.properties.stability import Hulls
+from redoxa.screening.ports import ReferenceTable
 
 FIRING_K: Final = 1000.0
 """Where most electrode materials are fired: 900 to 1200 K."""

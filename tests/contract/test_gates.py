@@ -13,8 +13,8 @@ from redoxa.screening.base import Findings, Gate, Model, Needs, Subject, Surroun
 from redoxa.screening.contract import ContractError, check_gate
 from redoxa.screening.gates.redox import Redox
 from redoxa.screening.gates.validity import Validity
+from redoxa.screening.physics.hulls import Hulls
 from redoxa.screening.properties.capacity import CapacityGrav
-from redoxa.screening.properties.stability import Hulls
 from redoxa.screening.settings import ScreenSettings
 from tests.unit.screening.conftest import METALS, from_library, reference_of
 

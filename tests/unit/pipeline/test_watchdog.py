@@ -14,7 +14,7 @@ from redoxa.data.storage.store import Run
 from redoxa.pipeline.campaign import stages
 from redoxa.pipeline.campaign.run import run_campaign
 from redoxa.pipeline.campaign.session import session_for
-from redoxa.pipeline.unattended.watchdog import Watchdog, everything, trouble
+from redoxa.pipeline.results.watchdog import Watchdog, everything, trouble
 from redoxa.robotics.stop_mark import write_mark
 from tests.unit.pipeline.test_cli import run as command
 from tests.unit.pipeline.test_rounds import Calls, started

@@ -11,8 +11,8 @@ from redoxa.data.tables.prototypes import prototype
 from redoxa.data.tables.reference import Reference, ReferenceEntry, energy_scale
 from redoxa.screening.base import Model, Subject, Surroundings
 from redoxa.screening.compute.relax import Relaxation
+from redoxa.screening.physics.hulls import Hulls
 from redoxa.screening.potentials.base import Potential, load_potential
-from redoxa.screening.properties.stability import Hulls
 from redoxa.screening.settings import ScreenSettings
 
 

@@ -14,8 +14,9 @@ from redoxa.screening.compute.relax import relax
 from redoxa.screening.mobility.barrier import Barrier, BarrierSettings, barrier_key, find_barrier
 from redoxa.screening.mobility.hop_cell import Hop, make_hop
 from redoxa.screening.mobility.hops import Edge, HopKind, hop_kinds
+from redoxa.screening.mobility.migration import Migration
 from redoxa.screening.potentials.base import PointResult
-from redoxa.screening.properties.migration import Migration, MigrationBarrier
+from redoxa.screening.properties.migration import MigrationBarrier
 from tests.unit.screening.conftest import candidate
 from tests.unit.screening.test_gates import AROUND
 

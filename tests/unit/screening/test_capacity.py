@@ -8,6 +8,7 @@ import pytest
 from redoxa.data.records import Verdict
 from redoxa.screening.base import Model, Subject, Surroundings
 from redoxa.screening.gates.redox import Redox
+from redoxa.screening.physics.hulls import Hulls
 from redoxa.screening.physics.usable_share import (
     Removal,
     UsableShare,
@@ -16,7 +17,6 @@ from redoxa.screening.physics.usable_share import (
     shipped_share,
 )
 from redoxa.screening.properties.capacity import CapacityGrav, UsableCapacity, relative_sigma
-from redoxa.screening.properties.stability import Hulls
 from redoxa.screening.settings import ScreenSettings
 from tests.unit.screening.conftest import METALS, from_library, reference_of
 

@@ -12,8 +12,8 @@ from redoxa.data.tables.datasets import shared_dir
 from redoxa.data.tables.reference import load_reference
 from redoxa.screening.base import Model, Subject, Surroundings
 from redoxa.screening.gates.redox import Redox
+from redoxa.screening.physics.hulls import Hulls
 from redoxa.screening.properties.conversion import ConversionVoltage
-from redoxa.screening.properties.stability import Hulls
 from redoxa.screening.settings import ScreenSettings
 
 CONVERTS_V = {

@@ -14,8 +14,8 @@ from redoxa.screening.compute.pool import InlinePool
 from redoxa.screening.compute.relax import Relaxation
 from redoxa.screening.contract import check_gate
 from redoxa.screening.funnel import Context, FunnelStats, MemoryCache, screen
-from redoxa.screening.gates.novelty import DuplicateIndex
 from redoxa.screening.ions.removal import supercell
+from redoxa.screening.physics.duplicates import DuplicateIndex
 from redoxa.screening.profile import with_profile
 from redoxa.screening.properties.volume import principal_stretches
 from redoxa.screening.settings import ScreenSettings

@@ -17,12 +17,13 @@ from redoxa.screening import GATES, PROPERTIES
 from redoxa.screening.assess import plan, stage_order
 from redoxa.screening.base import Model, Needs, Subject, Surroundings
 from redoxa.screening.gates.hazard_cost import Hazard, MinAbundance, RawMaterialCost, element_facts
-from redoxa.screening.gates.novelty import DuplicateIndex, Duplicates, Novelty
+from redoxa.screening.gates.novelty import Duplicates, Novelty
 from redoxa.screening.gates.redox import Redox
 from redoxa.screening.gates.validity import Validity, closest_pair, widest_gap_A
 from redoxa.screening.ions.removal import supercell
+from redoxa.screening.physics.duplicates import DuplicateIndex
+from redoxa.screening.physics.hulls import Hulls
 from redoxa.screening.properties.capacity import CapacityGrav
-from redoxa.screening.properties.stability import Hulls
 from redoxa.screening.settings import PROPERTY_NAMES, Range, ScreenSettings
 from tests.unit.screening.conftest import METALS, candidate, cubic, distorted, from_library, reference_of
 

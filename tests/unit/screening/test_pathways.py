@@ -9,8 +9,8 @@ import pytest
 from redoxa.data.records import Verdict
 from redoxa.screening.base import Model, Subject, Surroundings
 from redoxa.screening.contract import check_gate
+from redoxa.screening.physics.hulls import Hulls
 from redoxa.screening.properties.pathways import BottleneckRadius, MobilityDimension, PercolationBarrierBv
-from redoxa.screening.properties.stability import Hulls
 from redoxa.screening.settings import Range, ScreenSettings
 from tests.unit.screening.conftest import METALS, from_library, reference_of, relaxed
 

@@ -10,8 +10,8 @@ from redoxa.screening.base import Model, Subject, Surroundings
 from redoxa.screening.contract import check_gate
 from redoxa.screening.gates.hazard_cost import Hazard, MinAbundance, RawMaterialCost, element_facts, mass_fractions
 from redoxa.screening.gates.moisture import RULES, MoistureSensitivity, sensitivities
+from redoxa.screening.physics.hulls import Hulls
 from redoxa.screening.properties.density import Density
-from redoxa.screening.properties.stability import Hulls
 from redoxa.screening.properties.supply import HhiProduction, HhiReserve, supply_index
 from redoxa.screening.settings import ScreenSettings
 from tests.unit.screening.conftest import METALS, candidate, cubic, from_library, reference_of, relaxed

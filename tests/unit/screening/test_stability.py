@@ -11,10 +11,10 @@ from redoxa.data.errors import PotentialError
 from redoxa.data.records import Verdict
 from redoxa.data.tables.reference import energy_scale
 from redoxa.screening.funnel import Context
+from redoxa.screening.physics.hulls import Hulls
 from redoxa.screening.properties.stability import (
     DEGREES_OF_FREEDOM,
     HULL_MAE_eV_PER_ATOM,
-    Hulls,
     MaxInstability,
     ProbabilityNearHull,
     StabilityCharge,

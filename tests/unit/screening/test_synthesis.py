@@ -28,8 +28,8 @@ from redoxa.screening.physics.furnace import (
     reduced_mass_amu,
     solid_thermal_eV_per_atom,
 )
+from redoxa.screening.physics.hulls import Hulls
 from redoxa.screening.physics.reaction_energy import Furnace, Phase, ReactionEnergies
-from redoxa.screening.properties.stability import Hulls
 from redoxa.screening.properties.synthesis import SYNTHESIS_SIGMA_eV_PER_ATOM, SynthesisEnergy, energies_of
 from redoxa.screening.settings import Range, ScreenSettings
 from tests.unit.screening.conftest import candidate, cubic, from_library, reference_of
