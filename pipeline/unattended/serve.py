@@ -21,6 +21,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
+from warnings import catch_warnings
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -93,10 +94,8 @@ def serve(where: str, specs: Sequence[CampaignSpec], tell: Callable[[str, Sequen
     for look, every_s in ((watch.look, LOOK_S), (watchdog.look, WATCHDOG_S)):
         threading.Thread(target=_again, args=(look, every_s, over), daemon=True).start()
     try:
-        with (
-            open(os.devnull, "w") as nothing,
-            redirect_stdout(nothing),
-        ):  # Prefect prints a traceback of lost answers
+        # Prefect prints and logs a traceback of each answer that it lost; `watch` tells of a server that is away.
+        with open(os.devnull, "w") as nothing, redirect_stdout(nothing), catch_warnings(action="ignore"):
             asyncio.run(_until_told(runner, watch))
     finally:
         over.set()
@@ -162,6 +161,7 @@ async def _until_told(runner: Runner, watch: Watch) -> None:
         RedoxaError: the server has not answered for a while.
     """
     loop, told = asyncio.get_running_loop(), asyncio.Event()
+    loop.set_exception_handler(lambda _loop, _context: None)
     serving = asyncio.create_task(runner.start())
     while not (runner.started or serving.done()):
         await asyncio.sleep(0.05)
