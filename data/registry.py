@@ -1,9 +1,14 @@
-"""One registry idea for generators, properties and drivers: a dict from a name to ``"module:Class"``."""
+"""One registry idea for generators, properties, drivers and potentials: a dict from a name to ``"module:Class"``.
+
+An installed package adds kinds of its own by entry points in the group ``redoxa.generators`` (``redoxa.properties``,
+``redoxa.drivers``, ``redoxa.potentials``), without touching ours.
+"""
 
 from __future__ import annotations
 
 import ast
 import importlib
+import importlib.metadata
 import importlib.util
 import inspect
 from collections.abc import Mapping
@@ -11,6 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from redoxa.data.errors import UnknownKindError
+
+
+def registered(group: str, own: Mapping[str, str]) -> dict[str, str]:
+    """Our kinds, and behind them those that installed packages offer; a name that is ours stays ours (`redoxa doctor`).
+
+    Args:
+        group: ``generators``, ``properties``, ``drivers`` or ``potentials``.
+        own: name -> ``"module:Class"``.
+    """
+    offered = {found.name: found.value for found in importlib.metadata.entry_points(group=f"redoxa.{group}")}
+    return {**own, **offered, **own}
 
 
 def load(registry: Mapping[str, str], what: str, name: str) -> Any:

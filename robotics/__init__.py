@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-DRIVERS: Final = {
-    "simulated": "redoxa.robotics.drivers.simulated:SimulatedLab",
-    "file_drop": "redoxa.robotics.drivers.file_drop:FileDropLab",
-}
+from redoxa.data.registry import registered
+
+DRIVERS: Final = registered(
+    "drivers",
+    {
+        "simulated": "redoxa.robotics.drivers.simulated:SimulatedLab",
+        "file_drop": "redoxa.robotics.drivers.file_drop:FileDropLab",
+    },
+)

@@ -13,7 +13,9 @@ from redoxa.data.errors import RedoxaError
 from redoxa.data.shipped import ASSETS
 from redoxa.data.storage.database import store_name
 from redoxa.data.storage.store import Store
+from redoxa.pipeline.campaign.lookup import REGISTRIES
 from redoxa.robotics.queue.audit import AuditTrail, audit_trail
+from redoxa.screening.potentials.names import POTENTIALS
 
 SHIPPED = (
     "orbits.safetensors",
@@ -47,7 +49,22 @@ def checks(where: str) -> list[dict[str, object]]:
         ),
         _disk(),
         *_store(where),
+        *_of_other_packages(),
         *_extras(),
+    ]
+
+
+def _of_other_packages() -> list[dict[str, object]]:
+    """Kinds that other packages add, and those that they cannot add."""
+    return [
+        _row(
+            found.value,
+            kinds[found.name] == found.value,
+            f"{found.name} in {group}",
+            f"'{found.name}' is taken: its package has to choose another name",
+        )
+        for group, kinds in (*REGISTRIES.items(), ("potentials", POTENTIALS))
+        for found in importlib.metadata.entry_points(group=f"redoxa.{group}")
     ]
 
 
