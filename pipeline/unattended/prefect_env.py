@@ -27,6 +27,7 @@ QUIET = {
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_SERVER_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_ROOT_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_TO_API_ENABLED": "false",
     "PREFECT_CLIENT_MAX_RETRIES": "6",  # each waits twice as long: a flow outlives a server away for two minutes
     "PYTHONSAFEPATH": "1",  # the server and its workers import nothing from the user's folder

@@ -161,7 +161,6 @@ async def _until_told(runner: Runner, watch: Watch) -> None:
         RedoxaError: the server has not answered for a while.
     """
     loop, told = asyncio.get_running_loop(), asyncio.Event()
-    loop.set_exception_handler(lambda _loop, _context: None)
     serving = asyncio.create_task(runner.start())
     while not (runner.started or serving.done()):
         await asyncio.sleep(0.05)
