@@ -52,7 +52,7 @@ def shared_dir() -> Path | None:
     `REDOXA_SHARED` names it; else it is the folder `shared` beside the repository.
     """
     override = os.environ.get("REDOXA_SHARED")
-    folder = Path(override) if override else Path(__file__).resolve().parents[2] / "shared"
+    folder = Path(override) if override else Path(__file__).resolve().parents[3] / "shared"
     return folder if (folder / "datasets").is_dir() else None
 
 
