@@ -206,9 +206,10 @@ def test_workers_that_are_killed_at_random_lose_nothing_and_send_nothing_twice(e
         for process in workers:
             process.kill()
             process.wait()
-    print(f"{engine.dialect.name}: {STRESS} requests, {kills} kills, {time.monotonic() - began:.0f} s")  # noqa: T201
+    seconds = time.monotonic() - began
+    print(f"{engine.dialect.name}: {STRESS} requests, {kills} kills, {seconds:.0f} s")  # noqa: T201
     assert [process.returncode for process in workers] == [0] * STRESSED
-    assert kills >= 10
+    assert kills >= max(5, seconds / 2)
     assert Counter(laboratory.read_text().split()) == dict.fromkeys(keys, 1)
     assert {item.state for item in queue.list()} == {RequestState.DONE}
     assert [
