@@ -17,8 +17,9 @@ from pathlib import Path
 
 from redoxa.generators.evaluate.values import share
 from redoxa.generators.orbits.self_training import FineTuning
+from redoxa.pipeline.commands.self_train import print_rounds
 from redoxa.pipeline.evaluate.relaxation import relax_all
-from redoxa.pipeline.self_training.files import print_rounds, write_outcome
+from redoxa.pipeline.self_training.files import write_outcome
 from redoxa.pipeline.self_training.loop import Outcome, Plan, self_train
 from redoxa.pipeline.self_training.rows import Found
 from redoxa.pipeline.tasks.generate import Request

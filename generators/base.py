@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from redoxa.data.errors import GenerationError
+from redoxa.data.progress import OnStep
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,10 +27,6 @@ def cells_of(formula: CellContent, max_atoms: int) -> list[CellContent]:
     divisor = math.gcd(*formula.values())
     unit = {z: count // divisor for z, count in formula.items()}
     return [{z: count * k for z, count in unit.items()} for k in range(1, max_atoms // sum(unit.values()) + 1)]
-
-
-OnStep = Callable[[int, int], None]
-"""Called with (done, total) as sampling goes on, for progress bars."""
 
 
 @dataclass(frozen=True)

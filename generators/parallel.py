@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import torch
 
-from redoxa.generators.base import OnStep
+from redoxa.data.progress import OnStep
 
 T = TypeVar("T")
 

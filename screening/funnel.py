@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from redoxa.data.errors import PotentialError
+from redoxa.data.progress import OnProgress
 from redoxa.data.records import Candidate, Reason, ScreeningResult, Verdict
 from redoxa.data.tables.reference import energy_scale
 from redoxa.screening.assess import Assessment, Request, Requests, Stopped, assess, stage_order
@@ -26,9 +27,6 @@ from redoxa.screening.physics.hulls import Hulls
 from redoxa.screening.ports import KnownMaterialsTable, OutcomeCache, ReferenceTable
 from redoxa.screening.potentials.base import potential_class
 from redoxa.screening.settings import ScreenSettings
-
-OnProgress = Callable[[str, int, int], None]
-"""Called with (stage, done, total)."""
 
 
 @dataclass

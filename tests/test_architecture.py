@@ -61,6 +61,19 @@ def test_rooms_are_not_crowded() -> None:
     assert {str(room): n for room, n in rooms.items() if n > 20} == {}
 
 
+def test_only_commands_print() -> None:
+    """Whatever else runs may be called by a program: it tells a `Watcher`, and returns what it found."""
+    for file in FILES:
+        if file.parent == ROOT / "pipeline" / "commands":
+            continue
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not [n for n in names if n.startswith(("redoxa.pipeline.commands", "rich"))], f"{file}: {names}"
+            if isinstance(node, ast.Call):
+                assert ast.unparse(node.func) not in ("print", "sys.stdout.write", "sys.stderr.write"), file
+
+
 def test_every_folder_with_code_is_in_the_package() -> None:
     told = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     found = {file.parent.relative_to(ROOT) for file in FILES if file.name == "__init__.py"}

@@ -8,7 +8,7 @@ holds the table of positions too, so that training needs numpy, safetensors and 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from redoxa.data.errors import InputError, StructureError
+from redoxa.data.progress import OnStep
 from redoxa.data.symmetry.positions import Integers, PositionTable, free_cell, position_table
 from redoxa.data.tables.datasets import CrystalData
 
@@ -30,8 +31,6 @@ Floats32 = npt.NDArray[np.float32]
 
 OTHER_FORMS = 3
 """Equal forms that are kept beside the canonical one."""
-
-OnStep = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

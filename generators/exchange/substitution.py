@@ -23,9 +23,10 @@ from ase.data import chemical_symbols
 from redoxa.data.chemistry import is_charge_balanced
 from redoxa.data.crystal import CrystalBatch
 from redoxa.data.errors import GenerationError
+from redoxa.data.progress import OnStep
 from redoxa.data.records import Crystal
 from redoxa.data.tables.prototypes import Prototype, load_prototypes
-from redoxa.generators.base import Condition, OnStep, refuse
+from redoxa.generators.base import Condition, refuse
 from redoxa.generators.exchange.recipes import Recipe, mixed_recipes, mixing_patterns, plain_recipes
 
 TEMPERATURE = 1.5

@@ -21,9 +21,10 @@ from redoxa.data.chemistry import is_charge_balanced
 from redoxa.data.crystal import CrystalBatch
 from redoxa.data.errors import GenerationError, StructureError
 from redoxa.data.fingerprint import spacegroup
+from redoxa.data.progress import OnStep
 from redoxa.data.records import Crystal
 from redoxa.data.symmetry.skeletons import Template, load_templates
-from redoxa.generators.base import CellContent, Condition, OnStep, refuse
+from redoxa.generators.base import CellContent, Condition, refuse
 from redoxa.generators.exchange.proposals import POOL, Proposer, decorate, mendeleev_numbers, unlike_first
 from redoxa.generators.exchange.recipes import repeated
 

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from redoxa.data.crystal import CrystalBatch
 from redoxa.data.errors import GenerationError
+from redoxa.data.progress import OnStep
 from redoxa.data.provenance import sha256_of
 from redoxa.data.records import Crystal
 from redoxa.data.shipped import shipped
-from redoxa.generators.base import Condition, OnStep, refuse
+from redoxa.generators.base import Condition, refuse
 from redoxa.generators.graph import MASK, N_TYPES
 from redoxa.generators.noise.checkpoint import load_noise_network
 from redoxa.generators.noise.compositions import CompositionCounts, CompositionSource, is_neutral, rows_for, source_for

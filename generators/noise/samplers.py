@@ -13,8 +13,8 @@ from typing import Final
 
 import torch
 
+from redoxa.data.progress import OnStep
 from redoxa.generators.backbone import Prediction
-from redoxa.generators.base import OnStep
 from redoxa.generators.graph import MASK, N_TYPES
 from redoxa.generators.noise.guidance import Network
 from redoxa.generators.noise.paths import log_to_lattice

@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 
 from redoxa.data.fingerprint import Fingerprint
-from redoxa.generators.base import CellContent, Condition, OnStep, Predicted, Prediction, Relaxer, cells_of, listed
+from redoxa.data.progress import OnStep
+from redoxa.generators.base import CellContent, Condition, Predicted, Prediction, Relaxer, cells_of, listed
 from redoxa.generators.exchange.proposals import CHANGED, PLAIN, Proposal, is_new
 from redoxa.generators.orbits.beyond import MOST_ATOMS, beyond_skeletons
 from redoxa.generators.orbits.prediction import Option, Predictor, score

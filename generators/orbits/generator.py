@@ -15,10 +15,11 @@ from ase.data import chemical_symbols
 
 from redoxa.data.crystal import CrystalBatch
 from redoxa.data.errors import GenerationError
+from redoxa.data.progress import OnStep
 from redoxa.data.provenance import sha256_of
 from redoxa.data.shipped import shipped
 from redoxa.data.symmetry.skeletons import load_templates
-from redoxa.generators.base import TARGETS, CellContent, Condition, OnStep, Predicted, Prediction, Relaxer
+from redoxa.generators.base import TARGETS, CellContent, Condition, Predicted, Prediction, Relaxer
 from redoxa.generators.exchange.proposals import Proposer
 from redoxa.generators.geometry.flow import GeometryFlow, load_geometry
 from redoxa.generators.orbits.de_novo import DeNovo, Found

@@ -20,10 +20,11 @@ import torch
 
 from redoxa.data.errors import StructureError
 from redoxa.data.fingerprint import spacegroup
+from redoxa.data.progress import OnStep
 from redoxa.data.records import Crystal
 from redoxa.data.symmetry.symmetric import SymmetricCrystal
 from redoxa.data.symmetry.wyckoff import Floats
-from redoxa.generators.base import Condition, OnStep, Relaxed, Relaxer
+from redoxa.generators.base import Condition, Relaxed, Relaxer
 from redoxa.generators.exchange.proposals import Proposal, Proposer, unlike_first
 from redoxa.generators.exchange.recipes import repeated
 from redoxa.generators.orbits.beyond import beyond_skeletons

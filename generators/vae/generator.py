@@ -17,11 +17,12 @@ from redoxa.data.chemistry import theoretical_capacity_mAh_g
 from redoxa.data.crystal import CrystalBatch
 from redoxa.data.errors import GenerationError
 from redoxa.data.fingerprint import spacegroup
+from redoxa.data.progress import OnStep
 from redoxa.data.provenance import sha256_of
 from redoxa.data.records import Crystal
 from redoxa.data.shipped import shipped
 from redoxa.data.symmetry.sequences import capacity_of
-from redoxa.generators.base import CellContent, Condition, OnStep, refuse
+from redoxa.generators.base import CellContent, Condition, refuse
 from redoxa.generators.exchange.recipes import repeated
 from redoxa.generators.geometry.flow import refine_written
 from redoxa.generators.parallel import Progress, shares, side_by_side

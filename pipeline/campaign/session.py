@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from redoxa.data.errors import InputError, StoreError, suggest
+from redoxa.data.progress import OnProgress, nothing
 from redoxa.data.records import Candidate
 from redoxa.data.registry import load
 from redoxa.data.station import Station
@@ -26,13 +26,6 @@ DEFAULT_STORE = "runs/redoxa.db"
 
 OWNER = "campaign-id"
 """File in a campaign's folder that says whose it is."""
-
-OnProgress = Callable[[str, int, int], None]
-"""Called with (what, done, total)."""
-
-
-def nothing(_what: str, _done: int, _total: int) -> None:
-    """Progress that nobody watches."""
 
 
 def runs_folder(where: str) -> Path:

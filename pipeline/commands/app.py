@@ -59,7 +59,7 @@ for _target, _name, _help in (
     ),
     ("science:train", "train", "Train a generator; goes on where it stopped."),
     (
-        "science:reference_app",
+        "reference:reference_app",
         "reference",
         "Reference energies and known materials: build, add, show.",
     ),

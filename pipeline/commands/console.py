@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -21,8 +20,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-if TYPE_CHECKING:
-    from redoxa.pipeline.campaign.session import OnProgress
+from redoxa.data.progress import OnProgress, Watcher, nothing
 
 
 def stderr() -> Console:
@@ -53,7 +51,7 @@ def progress_bars(*, quiet: bool = False) -> Iterator[OnProgress]:
     """Progress bars on stderr, one for each thing that goes on; where nobody watches, a line once it is done."""
     console = stderr()
     if quiet:
-        yield lambda _what, _done, _total: None
+        yield nothing
         return
     if not console.is_terminal:
         yield _Lines()
@@ -69,6 +67,13 @@ def progress_bars(*, quiet: bool = False) -> Iterator[OnProgress]:
             progress.update(bars[what], completed=done, total=total)
 
         yield update
+
+
+@contextmanager
+def watching(*, quiet: bool = False) -> Iterator[Watcher]:
+    """Progress bars, and notes beside them."""
+    with progress_bars(quiet=quiet) as on_progress:
+        yield Watcher(on_progress, note)
 
 
 class _Lines:

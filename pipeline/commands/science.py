@@ -1,4 +1,4 @@
-"""`redoxa generate`, `screen`, `train` and `reference`: the verbs without a campaign."""
+"""`redoxa generate`, `screen` and `train`: the verbs without a campaign."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from redoxa.data.errors import InputError, StructureError
@@ -15,12 +15,10 @@ from redoxa.data.records import WorkingIon
 from redoxa.data.shipped import shipped
 from redoxa.generators import DEFAULT_GENERATOR
 from redoxa.generators.base import BUDGET_s
-from redoxa.pipeline.commands.app import DEFAULT_STORE, Json, Store
+from redoxa.pipeline.commands.app import Json
 from redoxa.pipeline.commands.interrupt import keeps
 
 Count = Annotated[int, Parameter(name=["-n", "--count"], validator=Number(gte=1, lte=1_000_000))]
-
-reference_app = App(name="reference", help="Reference energies and known materials: build, add, show.")
 
 
 def generate(
@@ -129,13 +127,13 @@ def screen(
             it such a file is refused. A remark stays with every result.
         workers: processes; 0 means one for each core.
     """
-    from redoxa.pipeline.commands.console import emit, note
+    from redoxa.pipeline.commands.console import emit, note, watching
+    from redoxa.pipeline.commands.screen_table import print_table
     from redoxa.pipeline.tasks.screen_files import (
         ScreenOptions,
         assess,
         default_page,
         json_row,
-        print_table,
         structure_files,
         write_page,
     )
@@ -150,7 +148,8 @@ def screen(
     options = ScreenOptions(ion, campaign, workers, store, profile, orderings, barriers, exchange, trust_sites)
     keeps(lambda: f"relaxations are kept in {store}" if store else "without --store nothing is kept")
     on_row = (lambda row: emit("screening", **json_row(row, options.ion))) if as_json else None
-    rows = assess(structure_files(files), options, on_row)
+    with watching(quiet=as_json) as watcher:
+        rows = assess(structure_files(files), options, on_row, watcher)
     if not as_json:
         print_table(rows)
     unusable = [row for row in rows if row.result is None]
@@ -203,7 +202,7 @@ def train(
         resume: --no-resume starts anew.
     """
     from redoxa.generators.training.loop import TrainConfig
-    from redoxa.pipeline.commands.console import emit
+    from redoxa.pipeline.commands.console import emit, watching
     from redoxa.pipeline.tasks.train import (
         train_geometry_to_folder,
         train_orbits_to_folder,
@@ -228,158 +227,32 @@ def train(
     named = paths or ((data,) if data else ())
     if generator == "orbits" and start is not None and named:
         raise InputError("--start: of orbits, it goes on from the labels that ship; name no crystals beside it")
-    table = training_table(named, [p for p in (hosts, start) if p], out) if named else None
-    if generator == "orbits" and start is not None:
-        weights = train_stability_to_folder(start, out)
-    elif generator == "orbits":
-        weights = train_orbits_to_folder(table, out, steps=steps or 6_000, seed=seed)
-    elif generator == "geometry":
-        weights = train_geometry_to_folder(table, out, steps=steps or 9_000, seed=seed)
-    elif table is None:
-        raise InputError("name crystals to train on: a folder of structure files, or a table (.parquet, .csv)")
-    else:
-        steps = steps or 30_000
-        config = TrainConfig(
-            out, steps=steps, decay_steps=max(1, 3 * steps // 5), warmup_steps=min(500, max(1, steps // 3)),
-            seed=seed, workers=workers,
-        )  # fmt: skip
-        weights = train_to_folder(
-            generator, table, config, hosts=hosts, start=start, rate=rate, edges=edges, resume=resume
-        )
+    with watching() as watcher:
+        table = training_table(named, [p for p in (hosts, start) if p], out, watcher) if named else None
+        if generator == "orbits" and start is not None:
+            weights = train_stability_to_folder(start, out, watcher)
+        elif generator == "orbits":
+            weights = train_orbits_to_folder(table, out, steps=steps or 6_000, seed=seed, watcher=watcher)
+        elif generator == "geometry":
+            weights = train_geometry_to_folder(table, out, steps=steps or 9_000, seed=seed, watcher=watcher)
+        elif table is None:
+            raise InputError("name crystals to train on: a folder of structure files, or a table (.parquet, .csv)")
+        else:
+            steps = steps or 30_000
+            config = TrainConfig(
+                out, steps=steps, decay_steps=max(1, 3 * steps // 5), warmup_steps=min(500, max(1, steps // 3)),
+                seed=seed, workers=workers,
+            )  # fmt: skip
+            weights = train_to_folder(
+                generator,
+                table,
+                config,
+                hosts=hosts,
+                start=start,
+                rate=rate,
+                edges=edges,
+                resume=resume,
+                watcher=watcher,
+            )  # fmt: skip
     if as_json:
         emit("weights", file=weights, generator=generator)
-
-
-@reference_app.command
-def build(
-    *,
-    datasets: Path | None = None,
-    out: Path | None = None,
-    minutes: Annotated[float, Parameter(validator=Number(gt=0))] = 60,
-) -> None:
-    """Compute the reference energies and the table of known materials again; goes on where it stopped.
-
-    Args:
-        datasets: folder with the crystal data sets; by default ../shared/datasets.
-        out: folder for the tables; by default the shipped ones are replaced.
-        minutes: stop after this long; what is there by then is written.
-    """
-    from redoxa.pipeline.tasks.reference import build_tables
-
-    build_tables(datasets, out, minutes)
-
-
-@reference_app.command
-def known(*, datasets: Path | None = None, out: Path | None = None) -> None:
-    """Compute the table of known materials again, by which novelty is judged: fingerprints, no energies (minutes).
-
-    Args:
-        datasets: folder with the crystal data sets; by default ../shared/datasets.
-        out: folder for the table; by default the shipped one is replaced.
-    """
-    from redoxa.pipeline.tasks.reference import build_known
-
-    build_known(datasets, out)
-
-
-@reference_app.command
-def phases(*types: str, out: Path | None = None) -> None:
-    """Compute published phases of data/library that the reference lacks, and add them; goes on where it stopped.
-
-    Args:
-        types: structure types to compute, e.g. litharge; by default all phases whose formula is lacking.
-        out: file to write (.parquet); by default the shipped one is replaced.
-    """
-    from redoxa.pipeline.tasks.reference import add_library_phases
-
-    add_library_phases(types, out)
-
-
-@reference_app.command
-def electrodes(*, out: Path | None = None) -> None:
-    """Compute voltages and volume changes of the shipped templates again; goes on where it stopped.
-
-    Args:
-        out: file to write (.parquet); by default the shipped one is replaced.
-    """
-    from redoxa.pipeline.tasks.reference import label_templates
-
-    label_templates(out)
-
-
-@reference_app.command
-def stabilities(*, out: Path | None = None) -> None:
-    """Compute hull distances of the shipped templates and of new crystals on them; goes on where it stopped.
-
-    Args:
-        out: file to write (.parquet); by default the shipped one is replaced.
-    """
-    from redoxa.pipeline.tasks.reference import label_stabilities
-
-    label_stabilities(out)
-
-
-@reference_app.command
-def moments(*, datasets: Path | None = None, out: Path | None = None) -> None:
-    """Count the magnetic moments of ions of known oxidation state again; a minute.
-
-    Args:
-        datasets: folder with the crystal data sets; by default ../shared/datasets.
-        out: file to write (.csv); by default the shipped one is replaced.
-    """
-    from redoxa.pipeline.tasks.reference import count_moments
-
-    count_moments(datasets, out)
-
-
-@reference_app.command
-def voltages(*, measured: Path | None = None, out: Path | None = None) -> None:
-    """Compute the known electrodes that calibrate voltages again, and the metals of the second model; minutes.
-
-    Args:
-        measured: CSV with the columns discharged and average_voltage_V_experiment; by default from ../shared.
-        out: folder to write; by default the shipped tables are replaced.
-    """
-    from redoxa.pipeline.tasks.reference import compute_voltage_anchors
-
-    compute_voltage_anchors(measured, out)
-
-
-@reference_app.command
-def latent_map(*, out: Path | None = None) -> None:
-    """Place known electrodes on the map of the report again, after new weights of vae; seconds.
-
-    Args:
-        out: file to write (.safetensors); by default the shipped one is replaced.
-    """
-    from redoxa.pipeline.tasks.reference import map_electrodes
-
-    map_electrodes(out)
-
-
-@reference_app.command
-def add(
-    *files: Path, materials_project: str | None = None, store: Store = DEFAULT_STORE, as_json: Json = False
-) -> None:
-    """Add structures of your own, or entries with energies on the same scale, to the reference.
-
-    Args:
-        files: structure files, or CSV/JSON with formula, energy_eV_per_atom and energy_scale.
-        materials_project: a chemical system, e.g. Li-Fe-P-O: fetch its phases near the hull (key in MP_API_KEY) and
-            compute them with Redoxa's own potential.
-    """
-    from redoxa.pipeline.tasks.reference import add_phases
-
-    add_phases(files, materials_project, store, as_json=as_json)
-
-
-@reference_app.command
-def show(system: str, *, as_json: Json = False, store: Store = DEFAULT_STORE) -> None:
-    """Show the competing phases known in a chemical system, e.g. Li-Fe-P-O.
-
-    Args:
-        system: elements joined by dashes.
-    """
-    from redoxa.pipeline.tasks.reference import show_system
-
-    show_system(system, store, as_json=as_json)

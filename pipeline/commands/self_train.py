@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from redoxa.pipeline.commands.app import Json
 from redoxa.pipeline.commands.science import Count
+
+if TYPE_CHECKING:
+    from redoxa.pipeline.self_training.loop import Outcome
 
 Natural = Annotated[int, Parameter(validator=Number(gte=0))]
 
@@ -65,7 +68,7 @@ def self_train(
     """
     from redoxa.generators.orbits.self_training import FineTuning
     from redoxa.pipeline.commands.console import note, progress_bars
-    from redoxa.pipeline.self_training.files import print_rounds, write_outcome
+    from redoxa.pipeline.self_training.files import write_outcome
     from redoxa.pipeline.self_training.loop import Plan, self_train
     from redoxa.pipeline.tasks.generate import Request
 
@@ -82,3 +85,25 @@ def self_train(
     note(f"{'weights and ' if outcome.weights else ''}all crystals in {out}")
     if outcome.weights:
         note(f"next: redoxa generate --generator orbits --checkpoint {out / 'orbits.safetensors'}")
+
+
+def print_rounds(outcome: Outcome, *, as_json: bool) -> None:
+    """The rounds on stdout."""
+    from redoxa.pipeline.commands.console import emit, table
+    from redoxa.pipeline.self_training.files import rounds_json
+    from redoxa.pipeline.self_training.rows import round_values
+
+    if as_json:
+        for values in rounds_json(outcome):
+            emit("round", **values)
+        return
+    shown = []
+    for number, (found, cpu_s) in enumerate(zip(outcome.found, outcome.cpu_s, strict=True), 1):
+        row: dict[str, object] = {"round": number, "sampled": len(found)}
+        for name, value in round_values(found, cpu_s).items():
+            if name == "sampled" or value.value is None:
+                continue
+            between = "" if value.low is None or value.high is None else f" ({value.low:.2f}-{value.high:.2f})"
+            row[name] = f"{value.value:.3f}{between}" if name != "cpu_s" else f"{value.value:.0f}"
+        shown.append(row)
+    table("shares of all that were drawn, with 95 % intervals; eV/atom above the known hull", shown, list(shown[0]))

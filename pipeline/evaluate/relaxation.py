@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from redoxa.data.progress import OnStep
 from redoxa.data.records import Crystal
 from redoxa.data.symmetry.symmetric import SymmetricCrystal
-from redoxa.pipeline.evaluate.sources import OnStep
 from redoxa.screening.compute.jobs import Subject, job_key
 from redoxa.screening.compute.pool import open_pool
 from redoxa.screening.compute.relax import Relaxation, RelaxSettings

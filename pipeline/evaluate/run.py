@@ -6,7 +6,7 @@ import importlib.metadata
 import json
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from redoxa.data.errors import InputError
+from redoxa.data.progress import OnProgress
 from redoxa.data.records import Crystal
 from redoxa.data.registry import load
 from redoxa.data.symmetry.skeletons import load_templates
@@ -34,7 +35,6 @@ from redoxa.pipeline.evaluate.sources import Drawer, Drawn, Source, read_files
 from redoxa.pipeline.evaluate.truths import Answered, Truths, ask_generator, known_share, pair_files, read_truths
 
 VERSIONS = ("redoxa", "pymatgen", "spglib", "numpy", "scipy", "torch", "chgnet")
-OnProgress = Callable[[str, int, int], None]
 
 MOST_LIKELIHOODS = 100
 """Truths of which the likelihood is worked out, some 0.4 s of processor time each."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from redoxa.data.errors import InputError, StructureError, suggest
 from redoxa.data.io import READABLE, may_hold_structures, read_each
+from redoxa.data.progress import OnStep
 from redoxa.data.provenance import sha256_of
 from redoxa.data.records import Crystal, content_hash
 from redoxa.data.registry import load
@@ -23,8 +24,6 @@ from redoxa.generators.base import CellContent, Condition, Generator
 from redoxa.generators.evaluate.answers import Answer, ask
 from redoxa.generators.evaluate.table import Sample
 from redoxa.pipeline.tasks.relaxer import SymmetricRelaxer, lend
-
-OnStep = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

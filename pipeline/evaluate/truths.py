@@ -11,12 +11,13 @@ import numpy as np
 
 from redoxa.data.errors import InputError
 from redoxa.data.fingerprint import SAME_UNRELAXED, fingerprint
+from redoxa.data.progress import OnStep
 from redoxa.data.records import Crystal
 from redoxa.data.tables.known_materials import KnownMaterials
 from redoxa.generators.base import CellContent
 from redoxa.generators.evaluate.novelty import novelty
 from redoxa.generators.evaluate.table import Sample
-from redoxa.pipeline.evaluate.sources import Drawer, Drawn, OnStep, Source, read_files
+from redoxa.pipeline.evaluate.sources import Drawer, Drawn, Source, read_files
 
 _SUFFIX = re.compile(r"[._#-]\d+$")
 

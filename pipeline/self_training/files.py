@@ -12,7 +12,6 @@ from redoxa.data.provenance import CHGNET, MATERIALS_PROJECT, Source, read_prove
 from redoxa.data.shipped import shipped
 from redoxa.data.symmetry.skeletons import load_templates
 from redoxa.data.whole import whole
-from redoxa.pipeline.commands.console import emit, table
 from redoxa.pipeline.self_training.loop import Outcome, Plan
 from redoxa.pipeline.self_training.rows import round_values, table_of
 
@@ -63,21 +62,3 @@ def rounds_json(outcome: Outcome) -> list[dict[str, object]]:
         values = {name: asdict(value) for name, value in round_values(found, cpu_s).items()}
         rows.append({"round": len(rows) + 1, "values": values, "cpu_s": cpu_s})
     return rows
-
-
-def print_rounds(outcome: Outcome, *, as_json: bool) -> None:
-    """The rounds on stdout."""
-    if as_json:
-        for values in rounds_json(outcome):
-            emit("round", **values)
-        return
-    shown = []
-    for number, (found, cpu_s) in enumerate(zip(outcome.found, outcome.cpu_s, strict=True), 1):
-        row: dict[str, object] = {"round": number, "sampled": len(found)}
-        for name, value in round_values(found, cpu_s).items():
-            if name == "sampled" or value.value is None:
-                continue
-            between = "" if value.low is None or value.high is None else f" ({value.low:.2f}-{value.high:.2f})"
-            row[name] = f"{value.value:.3f}{between}" if name != "cpu_s" else f"{value.value:.0f}"
-        shown.append(row)
-    table("shares of all that were drawn, with 95 % intervals; eV/atom above the known hull", shown, list(shown[0]))

@@ -17,6 +17,7 @@ import numpy as np
 
 from redoxa.data.errors import GenerationError, InputError, StructureError
 from redoxa.data.fingerprint import SAME_UNRELAXED, Fingerprint, distance, fingerprint
+from redoxa.data.progress import OnProgress
 from redoxa.data.provenance import sha256_of
 from redoxa.data.records import Crystal, content_hash
 from redoxa.data.shipped import shipped
@@ -32,8 +33,6 @@ from redoxa.generators.orbits.training import remember, with_decorator
 from redoxa.pipeline.evaluate.relaxation import relax_all
 from redoxa.pipeline.self_training.rows import Found, Judge
 from redoxa.screening.physics.hulls import Hulls
-
-OnProgress = Callable[[str, int, int], None]
 
 RELAXED_SYMPREC_A = 0.02
 """Relaxation within the symmetry keeps it up to rounding."""

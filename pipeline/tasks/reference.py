@@ -1,26 +1,25 @@
-"""`redoxa reference`: rebuild the shipped tables, add a user's own phases, show a chemical system."""
+"""`redoxa reference`: rebuild the shipped tables, and add a user's own phases."""
 
 from __future__ import annotations
 
 import os
 import random
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 
 from ase.data import atomic_numbers
 from pydantic import JsonValue
 
 from redoxa.data.errors import InputError
+from redoxa.data.progress import Watcher
 from redoxa.data.provenance import CHGNET, MATERIALS_PROJECT, Source, read_provenance, sha256_of, write_provenance
 from redoxa.data.shipped import ASSETS, shipped
 from redoxa.data.tables.datasets import shared_dir
 from redoxa.data.tables.known_materials import KnownMaterials, load_known_materials
 from redoxa.pipeline.campaign.screening_context import USER_REFERENCE, open_reference
 from redoxa.pipeline.campaign.session import runs_folder
-from redoxa.pipeline.commands.console import emit, note, progress_bars, say, table
 
 STRUCTURES = ("mp_structures.parquet", "li_electrodes.parquet")
 COMPOSITIONS = ("mp20_train_compositions.parquet",)
@@ -30,7 +29,7 @@ PACKAGES = ("redoxa", "chgnet", "torch", "pymatgen", "ase", "numpy", "scipy", "s
 """Whose versions the record names."""
 
 
-def build_tables(datasets: Path | None, out: Path | None, minutes: float) -> None:
+def build_tables(datasets: Path | None, out: Path | None, minutes: float, watcher: Watcher) -> None:
     """Compute reference energies and fingerprints as far as the time allows, and write both with their records.
 
     Raises:
@@ -50,21 +49,24 @@ def build_tables(datasets: Path | None, out: Path | None, minutes: float) -> Non
     target.mkdir(parents=True, exist_ok=True)
     structures = [folder / name for name in STRUCTURES]
     energies, templates = target / SHIPPED, target / TEMPLATES
-    with progress_bars() as on_progress:
-        work = runs_folder("runs/redoxa.db") / "reference.parts.jsonl"
-        cores = available_cores()
-        built = build_reference(energies, structures, load_potential(), work, 60 * minutes, on_progress, workers=cores)
-        library_facts = build_templates(templates, built.rows, cores, partial(on_progress, "templates"))
-    materials, reference = build_known(datasets, out), load_reference(energies)
+    work = runs_folder("runs/redoxa.db") / "reference.parts.jsonl"
+    cores = available_cores()
+    built = build_reference(
+        energies, structures, load_potential(), work, 60 * minutes, watcher.on_progress, workers=cores
+    )
+    library_facts = build_templates(templates, built.rows, cores, watcher.step("templates"))
+    materials, reference = build_known(datasets, out, watcher), load_reference(energies)
     data_sets = [_data_set(path) for path in structures]
     potential = Source(name="CHGNet 0.3.0", attribution=CHGNET)
     facts = reference_facts(reference, built.rows, structures[0], materials)
     write_provenance(energies, COMMAND, (*data_sets, LIBRARY, potential), PACKAGES, facts)
     write_provenance(templates, COMMAND, (*data_sets[:1], LIBRARY, potential), PACKAGES, asdict(library_facts))
-    note(f"{built.entries} formulas in {energies}; {built.open_tasks} energies left to compute (run again to go on)")
+    watcher.note(
+        f"{built.entries} formulas in {energies}; {built.open_tasks} energies left to compute (run again to go on)"
+    )
 
 
-def build_known(datasets: Path | None, out: Path | None) -> KnownMaterials:
+def build_known(datasets: Path | None, out: Path | None, watcher: Watcher) -> KnownMaterials:
     """Compute the table of known materials (fingerprints, no energies), and write it with its record.
 
     Raises:
@@ -77,16 +79,15 @@ def build_known(datasets: Path | None, out: Path | None) -> KnownMaterials:
     (out or ASSETS).mkdir(parents=True, exist_ok=True)
     target = (out or ASSETS) / "known_materials.parquet"
     structures, compositions = ([folder / name for name in names] for names in (STRUCTURES, COMPOSITIONS))
-    with progress_bars() as on_progress:
-        build_known_materials(target, structures, compositions, on_progress)
+    build_known_materials(target, structures, compositions, watcher.on_progress)
     materials = load_known_materials(target)
     sources = (*(_data_set(path) for path in (*structures, *compositions)), LIBRARY)
     write_provenance(target, f"{COMMAND.removesuffix('build')}known", sources, PACKAGES, known_facts(materials))
-    note(f"{len(materials)} known materials in {target}")
+    watcher.note(f"{len(materials)} known materials in {target}")
     return materials
 
 
-def add_library_phases(types: Sequence[str], out: Path | None) -> None:
+def add_library_phases(types: Sequence[str], out: Path | None, watcher: Watcher) -> None:
     """Compute published phases that the shipped reference lacks, and add them to it and to its record.
 
     Raises:
@@ -100,11 +101,10 @@ def add_library_phases(types: Sequence[str], out: Path | None) -> None:
     path, reference = out or shipped(SHIPPED), load_reference()
     work = runs_folder("runs/redoxa.db") / "library.parts.jsonl"
     tasks = library_tasks_of(types, reference)
-    with progress_bars() as on_progress:
-        step: Callable[[int, int], None] = lambda done, total: on_progress("published phases", done, total)  # noqa: E731
-        computed, set_aside = compute_tasks(tasks, work, load_potential(), step)
+    step = watcher.step("published phases")
+    computed, set_aside = compute_tasks(tasks, work, load_potential(), step)
     for what in set_aside:
-        note(f"set aside: {what}")
+        watcher.note(f"set aside: {what}")
     record = read_provenance(shipped(SHIPPED))
     names = {entry.name for entry in computed}
     merged = Reference([*(entry for entry in reference if entry.name not in names), *computed], reference.scale)
@@ -113,7 +113,7 @@ def add_library_phases(types: Sequence[str], out: Path | None) -> None:
     added: list[JsonValue] = sorted({*(before if isinstance(before, list) else []), *names}, key=str)
     facts = {**record.facts, **table_facts(merged, load_known_materials()), "added_afterwards": added}
     write_provenance(path, COMMAND, record.sources, PACKAGES, facts)
-    note(f"{len(computed)} phases computed; {len(merged)} formulas in {path}, {len(reference)} before")
+    watcher.note(f"{len(computed)} phases computed; {len(merged)} formulas in {path}, {len(reference)} before")
 
 
 def _data_sets(folder: Path | None) -> Path:
@@ -131,7 +131,7 @@ def _data_sets(folder: Path | None) -> Path:
     return folder
 
 
-def count_moments(datasets: Path | None, out: Path | None) -> None:
+def count_moments(datasets: Path | None, out: Path | None, watcher: Watcher) -> None:
     """Count magnetic moments over the structures of the data sets, and write them with their record.
 
     Raises:
@@ -147,16 +147,15 @@ def count_moments(datasets: Path | None, out: Path | None) -> None:
     source, target = _data_sets(datasets) / STRUCTURES[0], out or shipped(SHIPPED)
     crystals = [task.crystal for task in dataset_tasks(source)]
     random.Random(0).shuffle(crystals)
-    with progress_bars() as on_progress:
-        rows = typical_moments(crystals, load_potential(), lambda n: on_progress("moments", n, len(crystals)))
+    rows = typical_moments(crystals, load_potential(), lambda n: watcher.on_progress("moments", n, len(crystals)))
     write_moments(target, rows)
     potential = Source(name="CHGNet 0.3.0", attribution=CHGNET)
     facts: dict[str, JsonValue] = {"rows": len(rows), "most_crystals_of_a_kind": MOST_CRYSTALS}
     write_provenance(target, "redoxa reference moments", (_data_set(source), potential), PACKAGES, facts)
-    note(f"{len(rows)} kinds of ions in {target}")
+    watcher.note(f"{len(rows)} kinds of ions in {target}")
 
 
-def compute_voltage_anchors(measured: Path | None, out: Path | None) -> None:
+def compute_voltage_anchors(measured: Path | None, out: Path | None, watcher: Watcher) -> None:
     """Compute the published electrodes whose voltage was measured, and write what they teach with its record.
 
     Raises:
@@ -186,9 +185,8 @@ def compute_voltage_anchors(measured: Path | None, out: Path | None) -> None:
     volts, target = measured_voltages_V(source), out or ASSETS
     target.mkdir(parents=True, exist_ok=True)
     prototypes = [p for p in load_prototypes() if p.anchor in volts]
-    with progress_bars() as on_progress:
-        known = compute_known(prototypes, on_step=partial(on_progress, "electrodes"))
-        metals = compute_metals()
+    known = compute_known(prototypes, on_step=watcher.step("electrodes"))
+    metals = compute_metals()
     reference = open_reference(runs_folder("runs/redoxa.db"))
     anchors = [
         anchor(k, volts[k.prototype.anchor or ""], (reference.ion_metal_energy(ion), metals[ion]))
@@ -207,10 +205,12 @@ def compute_voltage_anchors(measured: Path | None, out: Path | None) -> None:
     }
     write_provenance(target / SHIPPED, "redoxa reference voltages", (literature, library, potential), PACKAGES, facts)
     write_provenance(target / METALS_SHIPPED, "redoxa reference voltages", (library, potential), PACKAGES, {})
-    note(f"{len(anchors)} electrodes in {target / SHIPPED}, metals of the second model in {target / METALS_SHIPPED}")
+    watcher.note(
+        f"{len(anchors)} electrodes in {target / SHIPPED}, metals of the second model in {target / METALS_SHIPPED}"
+    )
 
 
-def label_templates(out: Path | None) -> None:
+def label_templates(out: Path | None, watcher: Watcher) -> None:
     """Take the ions out of all templates that hold some, and write what that gives, with its record."""
     from redoxa.data.symmetry.skeletons import load_templates
     from redoxa.data.tables.electrode_labels import write_labels
@@ -220,19 +220,16 @@ def label_templates(out: Path | None) -> None:
 
     templates, path = load_templates(), out or shipped("electrode_labels.parquet")
     work = runs_folder("runs/redoxa.db") / "electrodes.parts.jsonl"
-    with progress_bars() as on_progress:
-        labels = label_electrodes(
-            templates, load_reference(), work, available_cores(), partial(on_progress, "electrodes")
-        )
+    labels = label_electrodes(templates, load_reference(), work, available_cores(), watcher.step("electrodes"))
     write_labels(path, labels, templates.sha256)
     source = Source(name="templates", attribution=MATERIALS_PROJECT, sha256=templates.sha256, rows=len(templates))
     facts: dict[str, JsonValue] = {"asked": len(electrode_tasks(templates)), "labelled": len(labels)}
     potential = Source(name="CHGNet 0.3.0", attribution=CHGNET)
     write_provenance(path, "redoxa reference electrodes", (source, potential), PACKAGES, facts)
-    note(f"{len(labels)} of {facts['asked']} labelled in {path}")
+    watcher.note(f"{len(labels)} of {facts['asked']} labelled in {path}")
 
 
-def label_stabilities(out: Path | None) -> None:
+def label_stabilities(out: Path | None, watcher: Watcher) -> None:
     """Label templates, and new crystals that `orbits` draws on them, by their distance from the hull, with a record."""
     from redoxa.data.symmetry.skeletons import load_templates
     from redoxa.data.tables.reference import load_reference
@@ -243,10 +240,9 @@ def label_stabilities(out: Path | None) -> None:
 
     templates, path = load_templates(), out or shipped("stability_labels.parquet")
     work = runs_folder("runs/redoxa.db") / "stabilities.parts.jsonl"
-    with progress_bars() as on_progress:
-        tasks = stability_tasks(templates, partial(on_progress, "draw"))
-        step = partial(on_progress, "stabilities")
-        labels = label(tasks, load_reference(), work, templates.sha256, available_cores(), step)
+    tasks = stability_tasks(templates, watcher.step("draw"))
+    step = watcher.step("stabilities")
+    labels = label(tasks, load_reference(), work, templates.sha256, available_cores(), step)
     write_stabilities(path, labels, templates.sha256)
     source = Source(name="templates", attribution=MATERIALS_PROJECT, sha256=templates.sha256, rows=len(templates))
     potential = Source(name="CHGNet 0.3.0", attribution=CHGNET)
@@ -260,10 +256,10 @@ def label_stabilities(out: Path | None) -> None:
         "with_a_full_phase": sum(label.full_phases > 0 for label in labels),
     }
     write_provenance(path, "redoxa reference stabilities", (source, potential, weights), PACKAGES, facts)
-    note(f"{len(labels)} of {len(tasks)} labelled in {path}")
+    watcher.note(f"{len(labels)} of {len(tasks)} labelled in {path}")
 
 
-def map_electrodes(out: Path | None) -> None:
+def map_electrodes(out: Path | None, watcher: Watcher) -> None:
     """Encode known electrodes with the shipped weights of `vae`, and write where they lie, with its record."""
     from redoxa.data.symmetry.skeletons import load_templates
     from redoxa.generators.vae.checkpoint import load_vae
@@ -277,7 +273,7 @@ def map_electrodes(out: Path | None) -> None:
     network = Source(name=weights.name, attribution="weights of this project", sha256=found.checkpoint_sha256)
     facts: dict[str, JsonValue] = {"electrodes": len(found.known), "share_of_variance": round(found.share, 3)}
     write_provenance(path, "redoxa reference latent-map", (table, network), PACKAGES, facts)
-    note(f"{len(found.known)} electrodes in {path}")
+    watcher.note(f"{len(found.known)} electrodes in {path}")
 
 
 def _data_set(path: Path) -> Source:
@@ -288,8 +284,11 @@ def _data_set(path: Path) -> Source:
     return Source(name=path.name, attribution=attribution, sha256=sha256_of(path), rows=rows)
 
 
-def add_phases(files: Sequence[Path], system: str | None, store: str, *, as_json: bool) -> None:
+def add_phases(files: Sequence[Path], system: str | None, store: str, watcher: Watcher) -> tuple[Path, int]:
     """Add a user's phases, or the Materials Project's of a chemical system, to the table beside the store.
+
+    Returns:
+        The table, and how many phases it holds by now.
 
     Raises:
         InputError: neither is named, or there is no key.
@@ -299,7 +298,7 @@ def add_phases(files: Sequence[Path], system: str | None, store: str, *, as_json
 
     tasks = []
     if system is not None:
-        elements, key = _elements(system), os.environ.get(reference_add.KEY_VARIABLE, "")
+        elements, key = elements_of(system), os.environ.get(reference_add.KEY_VARIABLE, "")
         if not key:
             raise InputError(f"--materials-project needs your key in the environment: {reference_add.KEY_VARIABLE}=...")
         tasks = reference_add.materials_project_tasks(elements, key)
@@ -307,18 +306,13 @@ def add_phases(files: Sequence[Path], system: str | None, store: str, *, as_json
         raise InputError("name a file with phases, or a chemical system with --materials-project")
     target = runs_folder(store) / USER_REFERENCE
     target.parent.mkdir(parents=True, exist_ok=True)
-    with progress_bars() as on_progress:
-        step: Callable[[int, int], None] = lambda done, total: on_progress("reference", done, total)  # noqa: E731
-        merged, notes = reference_add.add_phases(files, target, load_potential(), step, tasks)
+    merged, notes = reference_add.add_phases(files, target, load_potential(), watcher.step("reference"), tasks)
     for line in notes:
-        note(line)
-    if as_json:
-        emit("file", file=target, rows=len(merged))
-    else:
-        say(f"{target}: {len(merged)} phases of yours now count in every hull")
+        watcher.note(line)
+    return target, len(merged)
 
 
-def _elements(system: str) -> list[str]:
+def elements_of(system: str) -> list[str]:
     """Elements of ``Li-Fe-P-O``.
 
     Raises:
@@ -329,34 +323,3 @@ def _elements(system: str) -> list[str]:
         if atomic_numbers.get(element, 0) < 1:
             raise InputError(f"'{element}' is not an element symbol; write for example Li-Fe-P-O")
     return elements
-
-
-def show_system(system: str, store: str, *, as_json: bool) -> None:
-    """Print the competing phases of a chemical system and how they were computed.
-
-    Raises:
-        InputError: the system names something that is no element.
-    """
-    elements = _elements(system)
-    reference = open_reference(runs_folder(store))
-    entries = reference.entries(elements)
-    if as_json:
-        for e in entries:
-            energy = {"energy_eV_per_atom": e.energy_eV_per_atom, "energy_scale": reference.scale}
-            emit("phase", formula=e.formula, **energy, kind=e.kind, name=e.name, source=e.source)
-        return
-    rows = [
-        {
-            "formula": e.formula,
-            "energy (eV/atom)": e.energy_eV_per_atom,
-            "kind": e.kind,
-            "name": e.name,
-            "source": e.source,
-        }
-        for e in entries
-    ]
-    table(
-        f"{reference.coverage(elements).text}; energies on the scale {reference.scale}",
-        rows,
-        list(rows[0]) if rows else [],
-    )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from redoxa.data.progress import OnStep
 from redoxa.data.symmetry.symmetric import SymmetricCrystal
-from redoxa.generators.base import Generator, OnStep, Relaxed
+from redoxa.generators.base import Generator, Relaxed
 
 
 @dataclass(frozen=True)

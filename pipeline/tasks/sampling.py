@@ -9,12 +9,12 @@ import numpy as np
 
 from redoxa.data.errors import GenerationError
 from redoxa.data.fingerprint import Fingerprint
+from redoxa.data.progress import OnStep
 from redoxa.generators.base import (
     CellContent,
     Condition,
     Foresees,
     Generator,
-    OnStep,
     Predicted,
     Prediction,
     PredictsFormula,

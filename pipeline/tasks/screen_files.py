@@ -11,14 +11,12 @@ from typing import Any, Final
 from redoxa.data.errors import InputError, StructureError
 from redoxa.data.formats.found import Reading
 from redoxa.data.io import NAMES, SUFFIXES, may_hold_structures, read_each
-from redoxa.data.records import Candidate, Origin, Reason, ScreeningResult, Verdict, plain_formula, plain_formulas
+from redoxa.data.progress import SILENT, Watcher
+from redoxa.data.records import Candidate, Origin, Reason, ScreeningResult, Verdict
 from redoxa.data.structures import primitive
 from redoxa.data.whole import whole
 from redoxa.pipeline.campaign.session import DEFAULT_STORE, runs_folder
-from redoxa.pipeline.commands.console import progress_bars, say, table
 from redoxa.pipeline.pages.card.model import FileRow, ScreeningData
-from redoxa.pipeline.results.tables import in_order, short_columns
-from redoxa.screening.doubts import doubts
 from redoxa.screening.settings import ScreenSettings
 
 MAX_ATOMS: Final = 200
@@ -84,7 +82,10 @@ def structure_files(paths: Sequence[Path]) -> list[Path]:
 
 
 def assess(
-    files: Sequence[Path], options: ScreenOptions, on_row: Callable[[FileRow], None] | None = None
+    files: Sequence[Path],
+    options: ScreenOptions,
+    on_row: Callable[[FileRow], None] | None = None,
+    watcher: Watcher = SILENT,
 ) -> list[FileRow]:
     """Screen the primitive cells of files; rows in the order of the files, each handed to `on_row` in its turn."""
     settings = options.settings
@@ -103,7 +104,7 @@ def assess(
     emit = _InOrder(rows, on_row)
     emit()
     if to_screen:
-        for result in _screen(list(to_screen.values()), settings, options.store, quiet=on_row is not None):
+        for result in _screen(list(to_screen.values()), settings, options.store, watcher):
             for index, name in waiting[result.candidate_id]:
                 candidate = to_screen[result.candidate_id]
                 rows[index] = FileRow(name=name, candidate=candidate, result=result, remarks=remarks[index])
@@ -150,18 +151,22 @@ class _InOrder:
 
 
 def _screen(
-    candidates: Sequence[Candidate], settings: ScreenSettings, store: str | None, *, quiet: bool
+    candidates: Sequence[Candidate], settings: ScreenSettings, store: str | None, watcher: Watcher
 ) -> Iterator[ScreeningResult]:
     from redoxa.data.storage.store import Store
     from redoxa.pipeline.campaign.screening_context import open_context
-    from redoxa.screening.funnel import FunnelStats, OnProgress, screen
+    from redoxa.screening.funnel import FunnelStats, screen
 
     opened = Store.open(store) if store is not None else None
     context = open_context(opened, runs_folder(store or DEFAULT_STORE))
     try:
-        with progress_bars(quiet=quiet) as on_progress:
-            step: OnProgress = lambda _stage, done, total: on_progress("screen", done, total)  # noqa: E731
-            yield from screen(candidates, settings, context, FunnelStats(), step)
+        yield from screen(
+            candidates,
+            settings,
+            context,
+            FunnelStats(),
+            lambda _, done, total: watcher.on_progress("screen", done, total),
+        )
     finally:
         context.close()
         if opened is not None:
@@ -188,29 +193,6 @@ def json_row(row: FileRow, ion: str) -> dict[str, Any]:
         "profile": [step.model_dump(mode="json") for step in (result.profile if result else ())],
         "paths": [path.model_dump(mode="json") for path in (result.paths if result else ())],
     }
-
-
-def print_table(rows: Sequence[FileRow]) -> None:
-    """The main properties of each file on stdout, and below what there is to say of it."""
-    shown: list[dict[str, object]] = []
-    told: list[str] = []
-    names = [Path(row.name).name for row in rows]
-    for row, name in zip(rows, names if len(set(names)) == len(names) else [row.name for row in rows], strict=True):
-        found = row.result
-        line: dict[str, object] = {"file": name, "formula": plain_formula(found.formula) if found else ""}
-        line["verdict"] = (found.verdict if found else Verdict.ERROR).value
-        shown.append(line | short_columns(found.estimates if found else {}))
-        told += [f"{name}: read with a remark: {text}" for text in row.remarks]
-        told += [f"{name}: {text}" for text in (_told(found) if found else ())]
-    table("Screening", shown, in_order(shown, ["file", "formula", "verdict"]))
-    for text in told:
-        say(text)
-
-
-def _told(result: ScreeningResult) -> list[str]:
-    """Why a candidate did not pass, and what is unusual about one that did; each once."""
-    stopped = [r.text for r in result.reasons if r.verdict is not Verdict.PASS]
-    return list(dict.fromkeys(plain_formulas(text) for text in [*stopped, *(r.text for r in doubts(result))]))
 
 
 def default_page(store: str | None) -> Path:

@@ -16,6 +16,7 @@ import torch
 from pydantic import JsonValue
 
 from redoxa.data.errors import InputError
+from redoxa.data.progress import SILENT, Watcher
 from redoxa.data.provenance import (
     MATERIALS_PROJECT,
     Source,
@@ -37,8 +38,6 @@ from redoxa.generators.training.log import OnLog
 from redoxa.generators.training.loop import Task, TrainConfig, train
 from redoxa.generators.vae.training import VaeTask
 from redoxa.generators.wyckoff.training import WyckoffTask
-from redoxa.pipeline.campaign.session import OnProgress
-from redoxa.pipeline.commands.console import note, progress_bars
 from redoxa.pipeline.tasks.training_data import PREPARED, enough, template_table
 from redoxa.pipeline.tasks.training_plot import write_training_plot
 from redoxa.screening.compute.pool import available_cores
@@ -71,6 +70,7 @@ def train_to_folder(
     rate: float | None,
     edges: int | None,
     resume: bool,
+    watcher: Watcher = SILENT,
 ) -> Path:
     """Train a network on crystals; returns the weights. Killed and run again, it goes on exactly where it was.
 
@@ -83,13 +83,14 @@ def train_to_folder(
         rate: highest learning rate; None for the generator's own.
         edges: pairs of atoms in a batch, of flow and diffusion; None for the default.
         resume: go on from the folder's checkpoint.
+        watcher: is told how it goes, and in the end where everything is and what next.
     """
     for path in filter(None, (data, hosts, start)):
         if not path.exists():
             raise InputError(f"{path}: no such file")
-    prepared, crystals = _prepared(data, hosts, config.out)
+    prepared, crystals = _prepared(data, hosts, config.out, watcher)
     if start is None and generator != "vae" and len(crystals) < FEW_CRYSTALS:
-        note("few crystals for random weights; with --start shipped the trained ones go on")
+        watcher.note("few crystals for random weights; with --start shipped the trained ones go on")
     if generator in ("vae", "wyckoff"):
         config = replace(config, rate=1.5e-3, clip=10.0 if generator == "vae" else config.clip)
     if rate is not None:
@@ -100,8 +101,8 @@ def train_to_folder(
         "Crystals": split_text(crystals.held_out),
         "Begun with": start.name if start else "weights of wyckoff" if generator == "vae" else "random weights",
     }
-    with _watched(config, "train", facts) as (on_log, on_progress):
-        task = _task(generator, prepared, start, edges, config.out, on_progress)
+    with _watched(config, "train", facts, watcher) as on_log:
+        task = _task(generator, prepared, start, edges, config.out, watcher)
         weights = train(task, _often(config), on_log, resume)
     options: dict[str, str | int | float | None] = {
         name: path.name if path else None for name, path in (("data", data), ("hosts", hosts), ("start", start))
@@ -112,41 +113,40 @@ def train_to_folder(
     record["device"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     sources = tuple(Source(name=p.name, attribution="", sha256=sha256_of(p)) for p in (data, hosts, start) if p)
     write_provenance(weights, f"redoxa train --generator {generator} {command}", sources, PACKAGES, record)
-    _say_end(generator, config, weights)
+    _tell_end(generator, config, weights, watcher)
     return weights
 
 
-def _prepared(data: Path, hosts: Path | None, out: Path) -> tuple[Path, CrystalData]:
+def _prepared(data: Path, hosts: Path | None, out: Path, watcher: Watcher) -> tuple[Path, CrystalData]:
     """The tensor file of the data, made where it is not there yet, and what it holds."""
     path = data if data.suffix == ".safetensors" else out / PREPARED[0]
     if path.exists():
         crystals = load(path)
     else:
-        note(f"preparing {path} from {data}")
-        crystals = prepare(data, path, hosts=hosts, on_note=note)
+        watcher.note(f"preparing {path} from {data}")
+        crystals = prepare(data, path, hosts=hosts, on_note=watcher.note)
     enough(len(crystals), data)
     return path, crystals
 
 
 @contextmanager
-def _watched(config: TrainConfig, what: str, facts: Mapping[str, str]) -> Iterator[tuple[OnLog, OnProgress]]:
-    """Progress bars and the page of the losses; however the training ends, the page is left as one that has ended."""
+def _watched(config: TrainConfig, what: str, facts: Mapping[str, str], watcher: Watcher) -> Iterator[OnLog]:
+    """Progress and the page of the losses; however the training ends, the page is left as one that has ended."""
     page, written = config.out / PAGE, -math.inf
     facts = {**facts, **_settings(config)}
-    with progress_bars() as on_progress:
 
-        def on_log(line: dict[str, float]) -> None:
-            nonlocal written
-            on_progress(what, int(line["step"]), config.steps)
-            if time.monotonic() - written > PAGE_EVERY_s:
-                write_training_plot(config.log, page, facts, config.steps, running=True)
-                written = time.monotonic()
+    def on_log(line: dict[str, float]) -> None:
+        nonlocal written
+        watcher.on_progress(what, int(line["step"]), config.steps)
+        if time.monotonic() - written > PAGE_EVERY_s:
+            write_training_plot(config.log, page, facts, config.steps, running=True)
+            written = time.monotonic()
 
-        try:
-            yield on_log, on_progress
-        finally:
-            if config.log.exists():
-                write_training_plot(config.log, page, facts, config.steps, running=False)
+    try:
+        yield on_log
+    finally:
+        if config.log.exists():
+            write_training_plot(config.log, page, facts, config.steps, running=False)
 
 
 def _settings(config: TrainConfig) -> dict[str, str]:
@@ -168,28 +168,29 @@ def _often(config: TrainConfig) -> TrainConfig:
     return replace(config, log_every=min(config.log_every, log), save_every=min(config.save_every, save))
 
 
-def _say_end(generator: str, config: TrainConfig, weights: Path) -> None:
+def _tell_end(generator: str, config: TrainConfig, weights: Path, watcher: Watcher) -> None:
     """Where everything is, and what next."""
-    note(f"weights in {weights}, log in {config.log}, losses in {config.out / PAGE}")
-    note(f"next: {NEXT.get(generator, 'redoxa generate --generator {0} --checkpoint {1}').format(generator, weights)}")
+    watcher.note(f"weights in {weights}, log in {config.log}, losses in {config.out / PAGE}")
+    following = NEXT.get(generator, "redoxa generate --generator {0} --checkpoint {1}")
+    watcher.note(f"next: {following.format(generator, weights)}")
 
 
 def _task(
-    generator: Trained, prepared: Path, start: Path | None, edges: int | None, out: Path, on_progress: OnProgress
+    generator: Trained, prepared: Path, start: Path | None, edges: int | None, out: Path, watcher: Watcher
 ) -> Callable[[], Task[Any]]:
     """What is learned; sequences are prepared in the folder where they are not there yet (50 ms a crystal)."""
     if generator in ("flow", "diffusion"):
         return partial(NoiseTask, generator, prepared, start=start, edges_per_batch=edges or EDGES_PER_BATCH)
     sequences = out / "sequences.safetensors"
     if not sequences.exists():
-        note(f"finding the symmetric forms of the crystals in {prepared}")
-        prepare_sequences(load(prepared), sequences, on_step=lambda done, total: on_progress("symmetry", done, total))
+        watcher.note(f"finding the symmetric forms of the crystals in {prepared}")
+        prepare_sequences(load(prepared), sequences, on_step=watcher.step("symmetry"))
     if generator == "wyckoff":
         return partial(WyckoffTask, sequences, start=start)
     return partial(VaeTask, sequences, start=start or shipped("wyckoff.safetensors"))
 
 
-def train_orbits_to_folder(table: Path | None, out: Path, *, steps: int, seed: int) -> Path:
+def train_orbits_to_folder(table: Path | None, out: Path, *, steps: int, seed: int, watcher: Watcher = SILENT) -> Path:
     """Train the networks of `orbits`; returns the weights. Killed and run again, it goes on where it was.
 
     Args:
@@ -197,26 +198,31 @@ def train_orbits_to_folder(table: Path | None, out: Path, *, steps: int, seed: i
         out: folder.
         steps: of the network that puts elements on orbits.
         seed: of weights, order and split.
+        watcher: is told how it goes.
     """
-    table = table and template_table(table, out)
+    table = table and template_table(table, out, watcher)
     config, judge, templates = _often(decorator_config(out, steps, seed)), JudgeConfig(seed=seed), load_templates(table)
-    with _watched(config, "elements on orbits", _template_facts("orbits", table, templates)) as (on_log, on_progress):
-        weights, quality = train_orbits(config, judge, table, available_cores(), on_log, on_progress)
+    facts = _template_facts("orbits", table, templates)
+    with _watched(config, "elements on orbits", facts, watcher) as on_log:
+        weights, quality = train_orbits(config, judge, table, available_cores(), on_log, watcher.on_progress)
     source = _source_of_templates(table, templates)
     sources = (source,) if table is not None else (source, _source_of(shipped("stability_labels.parquet")))
-    facts: dict[str, JsonValue] = {"steps": steps, "judge": asdict(judge)}
-    facts |= quality
-    write_provenance(weights, "redoxa train --generator orbits", sources, PACKAGES, facts)
-    _say_end("orbits", config, weights)
+    record: dict[str, JsonValue] = {"steps": steps, "judge": asdict(judge)}
+    record |= quality
+    write_provenance(weights, "redoxa train --generator orbits", sources, PACKAGES, record)
+    _tell_end("orbits", config, weights, watcher)
     return weights
 
 
-def train_geometry_to_folder(table: Path | None, out: Path, *, steps: int, seed: int) -> Path:
+def train_geometry_to_folder(
+    table: Path | None, out: Path, *, steps: int, seed: int, watcher: Watcher = SILENT
+) -> Path:
     """Train the flow of `orbits`; returns the weights. Arguments as of `train_orbits_to_folder`."""
-    table = table and template_table(table, out)
+    table = table and template_table(table, out, watcher)
     config, templates = _often(geometry_config(out, steps, seed)), load_templates(table)
     facts: dict[str, JsonValue] = {"steps": steps, "seed": seed}
-    with _watched(config, "free coordinates and cells", _template_facts("geometry", table, templates)) as (on_log, _):
+    shown = _template_facts("geometry", table, templates)
+    with _watched(config, "free coordinates and cells", shown, watcher) as on_log:
 
         def log_and_keep(line: dict[str, float]) -> None:
             facts.update({name: round(x, 4) for name, x in line.items() if name.startswith("held_out")})
@@ -226,7 +232,7 @@ def train_geometry_to_folder(table: Path | None, out: Path, *, steps: int, seed:
     source = _source_of_templates(table, templates)
     packages = ("redoxa", "torch", "numpy", "scipy")
     write_provenance(weights, "redoxa train --generator geometry", (source,), packages, facts)
-    _say_end("geometry", config, weights)
+    _tell_end("geometry", config, weights, watcher)
     return weights
 
 
@@ -236,7 +242,7 @@ def _template_facts(generator: str, table: Path | None, templates: TemplateTable
     return {"Network": generator, "Data": table.name if table else "the templates that ship", "Crystals": said}
 
 
-def train_stability_to_folder(start: Path, out: Path) -> Path:
+def train_stability_to_folder(start: Path, out: Path, watcher: Watcher = SILENT) -> Path:
     """Train what foresees distances from the hull for a checkpoint of `orbits`; returns the new checkpoint.
 
     The record keeps what that of the checkpoint says, where it has one.
@@ -251,7 +257,7 @@ def train_stability_to_folder(start: Path, out: Path) -> Path:
     sources = (*(s for s in sources if s.name != labels.name), _source_of(labels))
     command = old.command if old else f"redoxa train --generator orbits --start {start.name}"
     write_provenance(weights, command, sources, PACKAGES, facts)
-    note(f"weights in {weights}")
+    watcher.note(f"weights in {weights}")
     return weights
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from redoxa.data.errors import InputError, StructureError
 from redoxa.data.io import read_each
+from redoxa.data.progress import Watcher
 from redoxa.data.provenance import sha256_of
 from redoxa.data.records import Crystal
 from redoxa.data.structures import primitive
@@ -16,8 +17,6 @@ from redoxa.data.symmetry.normaliser import canonical
 from redoxa.data.symmetry.skeletons import Template, template_of, write_templates
 from redoxa.data.symmetry.symmetric import symmetric
 from redoxa.data.tables.crystals import TABLES, read_crystal_table
-from redoxa.pipeline.campaign.session import OnProgress
-from redoxa.pipeline.commands.console import note, progress_bars
 from redoxa.pipeline.tasks.screen_files import structure_files
 from redoxa.screening.tables.skeleton_library import SYMPREC_A, add_template
 
@@ -31,13 +30,14 @@ SHOWN = 10
 """Files that cannot be read which are named; of more, their number is said."""
 
 
-def training_table(paths: Sequence[Path], beside: Sequence[Path], out: Path) -> Path:
+def training_table(paths: Sequence[Path], beside: Sequence[Path], out: Path, watcher: Watcher) -> Path:
     """The table of crystals, of templates, or prepared file to learn from; made in the folder from structure files.
 
     Args:
         paths: that name the crystals.
         beside: other files that the training hangs on.
         out: its folder.
+        watcher: is told which files are left out, and why.
 
     Raises:
         InputError: nothing usable is named, or the folder holds a training on something else.
@@ -49,8 +49,7 @@ def training_table(paths: Sequence[Path], beside: Sequence[Path], out: Path) -> 
         _remember_source([*files, *beside], out)
     if _is_table(files[0]):
         return files[0]
-    with progress_bars() as on_progress:
-        return _table_of_files(files, out, on_progress)
+    return _table_of_files(files, out, watcher)
 
 
 def _remember_source(files: Sequence[Path], out: Path) -> None:
@@ -85,7 +84,7 @@ def _is_table(path: Path) -> bool:
     return path.is_file() and path.suffix.lower() in (*TABLES, ".safetensors")
 
 
-def _table_of_files(files: Sequence[Path], out: Path, on_progress: OnProgress) -> Path:
+def _table_of_files(files: Sequence[Path], out: Path, watcher: Watcher) -> Path:
     """Write the primitive cells of structure files as ``crystals.parquet``; bad ones are named and left out.
 
     Raises:
@@ -101,16 +100,16 @@ def _table_of_files(files: Sequence[Path], out: Path, on_progress: OnProgress) -
                 continue
             remarks.update(outcome.remarks)
             rows.append(_row(name, primitive(outcome.crystal)))
-        on_progress("read", done, len(files))
+        watcher.on_progress("read", done, len(files))
     for problem in problems[:SHOWN]:
-        note(f"left out {problem}")
+        watcher.note(f"left out {problem}")
     if len(problems) > SHOWN:
-        note(f"left out {len(problems) - SHOWN} more that cannot be read")
+        watcher.note(f"left out {len(problems) - SHOWN} more that cannot be read")
     for remark, count in remarks.most_common(SHOWN):
-        note(f"in {count} of {len(rows)} crystals: {remark}")
+        watcher.note(f"in {count} of {len(rows)} crystals: {remark}")
     if not rows:
         raise InputError(f"none of the {len(files)} files holds a crystal that can be used")
-    note(f"{len(rows)} crystals read from {len(files)} files")
+    watcher.note(f"{len(rows)} crystals read from {len(files)} files")
     out.mkdir(parents=True, exist_ok=True)
     path = out / "crystals.parquet"
     pd.DataFrame(rows).to_parquet(path)
@@ -127,7 +126,7 @@ def _row(name: str, crystal: Crystal) -> dict[str, object]:
     }
 
 
-def template_table(table: Path, out: Path) -> Path:
+def template_table(table: Path, out: Path, watcher: Watcher) -> Path:
     """The table itself where it is one of templates; else that of its crystals.
 
     Raises:
@@ -144,11 +143,10 @@ def template_table(table: Path, out: Path) -> Path:
                 return table
         except (OSError, pa.ArrowInvalid) as error:
             raise InputError(f"{table}: cannot be read as a table ({error})") from error
-    with progress_bars() as on_progress:
-        return _table_of_templates(table, out, on_progress)
+    return _table_of_templates(table, out, watcher)
 
 
-def _table_of_templates(table: Path, out: Path, on_progress: OnProgress) -> Path:
+def _table_of_templates(table: Path, out: Path, watcher: Watcher) -> Path:
     """Write the symmetric forms of a table's crystals as ``templates.parquet``; equal ones become one, counted.
 
     Raises:
@@ -157,7 +155,7 @@ def _table_of_templates(table: Path, out: Path, on_progress: OnProgress) -> Path
     found: dict[object, list[Template]] = defaultdict(list)
     crystals = read_crystal_table(table)
     for text in crystals.notes:
-        note(f"{table}: {text}")
+        watcher.note(f"{table}: {text}")
     failed = Counter[str]()
     for done, (_, row) in enumerate(crystals.frame.iterrows(), 1):
         crystal = Crystal(numbers=row["atomic_numbers"], frac_coords=row["frac_coords"], lattice_A=row["cell"])
@@ -167,12 +165,12 @@ def _table_of_templates(table: Path, out: Path, on_progress: OnProgress) -> Path
             failed[str(error)] += 1
             continue
         add_template(found[form.group, tuple((o.letter, o.number) for o in form.orbits)], template_of(form))
-        on_progress("symmetry", done, len(crystals.frame))
+        watcher.on_progress("symmetry", done, len(crystals.frame))
     for why, count in failed.most_common(SHOWN):
-        note(f"{table}: left out {count} crystals, {why}")
+        watcher.note(f"{table}: left out {count} crystals, {why}")
     templates = [template for same in found.values() for template in same]
     enough(len(templates), table, "different crystals")
-    note(f"{len(templates)} different crystals with a symmetric form, of {crystals.rows} in {table}")
+    watcher.note(f"{len(templates)} different crystals with a symmetric form, of {crystals.rows} in {table}")
     path = out / "templates.parquet"
     write_templates(path, templates)
     return path

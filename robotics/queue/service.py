@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from redoxa.data.errors import DriverError, TransitionError
 from redoxa.data.lab import QueueItem, RequestState
+from redoxa.data.progress import OnProgress
 from redoxa.robotics.base import Driver, JobReport, JobState
 from redoxa.robotics.errors import CHANGED, ConflictError, LeaseError
 from redoxa.robotics.queue.judge import flagged, surprises, why_refused
@@ -30,8 +31,6 @@ from redoxa.robotics.stop_mark import stop_reason
 if TYPE_CHECKING:
     from redoxa.robotics.queue.queue import LabQueue
 
-OnProgress = Callable[[str, int, int], None]
-"""Called with (what, done, total)."""
 
 MAX_SENDS = 5
 """Times a request is sent in one run while the laboratory does not know it; then it is held."""

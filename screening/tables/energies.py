@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, cast
 from pydantic import JsonValue
 
 from redoxa.data.errors import PotentialError
+from redoxa.data.progress import OnProgress
 from redoxa.data.tables.reference import EnergyKind, Reference, ReferenceEntry, energy_scale, write_table
 from redoxa.screening.compute.pool import AHEAD, WorkerPool
 from redoxa.screening.compute.relax import Relaxation, RelaxSettings, relax
@@ -35,8 +36,6 @@ from redoxa.screening.tables.tasks import (
 if TYPE_CHECKING:
     from redoxa.screening.potentials.base import Potential
 
-OnStep = Callable[[str, int, int], None]
-"""Called with (what, done, total)."""
 
 LIBRARY_SETTINGS = RelaxSettings()
 """As in screening: cells of the library are typed, or scaled by ionic radii."""
@@ -276,7 +275,7 @@ def build_reference(
     potential: Potential,
     work: Path,
     budget_s: float = float("inf"),
-    on_step: OnStep | None = None,
+    on_step: OnProgress | None = None,
     library: bool = True,
     workers: int = 1,
 ) -> BuildResult:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from redoxa.data.progress import OnStep
 from redoxa.data.records import Crystal
 from redoxa.data.tables.prototypes import Prototype
 from redoxa.data.tables.reference_phases import load_reference_structures
@@ -26,8 +27,6 @@ METALS: Mapping[str, str] = {
 
 SETTINGS = RelaxSettings(max_steps=500)
 METAL_SETTINGS = RelaxSettings(fmax_eV_A=0.01, max_steps=500)
-
-OnStep = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,12 @@ import pytest
 
 from redoxa.data.crystal import CrystalBatch
 from redoxa.data.errors import GenerationError
+from redoxa.data.progress import OnStep
 from redoxa.data.records import Crystal
 from redoxa.data.registry import load
 from redoxa.data.tables.prototypes import prototype
 from redoxa.generators import GENERATORS
-from redoxa.generators.base import Condition, OnStep, Target
+from redoxa.generators.base import Condition, Target
 from redoxa.generators.contract import ContractError, check_generator
 
 LI, NA, MG, O, P, TI, MN, FE, CO = 3, 11, 12, 8, 15, 22, 25, 26, 27

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from redoxa.data.progress import OnStep
 from redoxa.data.symmetry.symmetric import SymmetricCrystal
-from redoxa.generators.base import Condition, OnStep, Relaxed
+from redoxa.generators.base import Condition, Relaxed
 from redoxa.generators.orbits.generator import OrbitsGenerator
 from redoxa.generators.orbits.prediction import MOST
 from redoxa.pipeline.tasks.relaxer import SymmetricRelaxer, lend
