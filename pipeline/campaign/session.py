@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cached_property, lru_cache
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,7 +122,9 @@ class Session:
         return self.store.candidates_before(ids, own["created_at"])
 
     def close(self) -> None:
-        """Stop the workers and give the connections back."""
+        """Stop the workers and give the connections back; who asks for the session next gets a new one."""
+        for key in [key for key, session in _OPEN.items() if session is self]:
+            del _OPEN[key]
         if "context" in self.__dict__:
             self.context.close()
         self.store.close()
@@ -156,13 +160,44 @@ def open_driver(spec: CampaignSpec, folder: Path, station: Station | None = None
     return driver
 
 
-@lru_cache(maxsize=8)
-def session_for(where: str, campaign_id: str) -> Session:
-    """The session of a campaign that is in the store, opened once a process: tasks carry ids, not objects.
+_OPEN: dict[tuple[str, str], Session] = {}
+"""Sessions of this process: tasks carry ids, not objects."""
+
+
+def _key(where: str, campaign_id: str) -> tuple[str, str]:
+    file = store_file(where)
+    return (where if file is None else str(file.absolute())), campaign_id
+
+
+@contextmanager
+def opened(where: str, campaign_id: str) -> Iterator[Session]:
+    """The session of a campaign; closed again by who opened it, while what is called within shares it.
 
     Raises:
         StoreError: the store does not hold the campaign.
     """
+    shared = _key(where, campaign_id) in _OPEN
+    session = session_for(where, campaign_id)
+    try:
+        yield session
+    finally:
+        if not shared:
+            session.close()
+
+
+def session_for(where: str, campaign_id: str) -> Session:
+    """The open session of a campaign, for a stage; where nobody opened one, as on a worker, it is opened and stays.
+
+    Raises:
+        StoreError: the store does not hold the campaign.
+    """
+    key = _key(where, campaign_id)
+    if key not in _OPEN:
+        _OPEN[key] = _from_store(where, campaign_id)
+    return _OPEN[key]
+
+
+def _from_store(where: str, campaign_id: str) -> Session:
     store = Store.open(where)
     rows = [row for row in store.campaigns() if row["id"] == campaign_id]
     store.close()

@@ -201,16 +201,15 @@ def run(
     """
     from redoxa.pipeline.campaign.lookup import find_spec
     from redoxa.pipeline.campaign.rounds import ended, report_is_current, told
-    from redoxa.pipeline.campaign.session import register, session_for
+    from redoxa.pipeline.campaign.session import opened, register
     from redoxa.pipeline.commands.console import emit, note, progress_bars, say
     from redoxa.pipeline.commands.summary import kept
 
     spec = find_spec(store, campaign)
     campaign_id = register(store, spec)
     interrupt.keeps(lambda: kept(store, spec))
-    session = session_for(store, campaign_id)
-    session.spec = spec
-    try:
+    with opened(store, campaign_id) as session:
+        session.spec = spec
         end = ended(session)
         nothing_to_do = bool(end) and report_is_current(session)
         if nothing_to_do:
@@ -218,9 +217,6 @@ def run(
         else:
             with progress_bars(quiet=as_json) as session.on_progress:
                 summary = _run(session, rounds, prefect=prefect and not end)
-    finally:
-        session.close()
-        session_for.cache_clear()
     if as_json:
         emit("campaign", **summary)
     elif nothing_to_do:

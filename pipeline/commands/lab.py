@@ -52,27 +52,27 @@ def work(campaign: str, *, store: Store = DEFAULT_STORE, as_json: Json = False) 
         campaign: name, id or file.
     """
     from redoxa.pipeline.campaign.lookup import find_campaign
-    from redoxa.pipeline.campaign.session import session_for
+    from redoxa.pipeline.campaign.session import opened
     from redoxa.robotics.base import Rejects
     from redoxa.robotics.queue.service import run_queue
 
-    session = session_for(store, find_campaign(store, campaign))
-    done = run_queue(session.queue, session.driver, campaign=session.campaign_id)
-    rejected, young = looked_at(session.driver) if isinstance(session.driver, Rejects) else ([], [])
-    if as_json:
-        counts = Counter(row.state.value for row in session.queue.list(campaign=session.campaign_id))
-        emit("laboratory", requests=counts, campaign_id=session.campaign_id, rejected=rejected, **asdict(done))
-        return
-    for line in session.driver.folders() if isinstance(session.driver, Rejects) else ():
-        say(line)
-    for line in rejected:
-        say(f"rejected: {line}")
-    for name in young:
-        say(f"not taken yet, it may still be being written: {name}")
-    for line in done.late:
-        say(line)
-    for line in done.troubles:
-        say(f"trouble: {line}")
+    with opened(store, find_campaign(store, campaign)) as session:
+        done = run_queue(session.queue, session.driver, campaign=session.campaign_id)
+        rejected, young = looked_at(session.driver) if isinstance(session.driver, Rejects) else ([], [])
+        if as_json:
+            counts = Counter(row.state.value for row in session.queue.list(campaign=session.campaign_id))
+            emit("laboratory", requests=counts, campaign_id=session.campaign_id, rejected=rejected, **asdict(done))
+            return
+        for line in session.driver.folders() if isinstance(session.driver, Rejects) else ():
+            say(line)
+        for line in rejected:
+            say(f"rejected: {line}")
+        for name in young:
+            say(f"not taken yet, it may still be being written: {name}")
+        for line in done.late:
+            say(line)
+        for line in done.troubles:
+            say(f"trouble: {line}")
     status(store=store)
 
 

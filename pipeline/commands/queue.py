@@ -89,15 +89,16 @@ def _told(row: QueueItem) -> dict[str, object]:
 
 def _rejected(store: str) -> list[str]:
     """Answers of laboratories that were refused, of all campaigns of a store that can be opened."""
-    from redoxa.pipeline.campaign.session import session_for
+    from redoxa.pipeline.campaign.session import opened
 
-    opened = DataStore.open(store, create=False)
-    ids = [row["id"] for row in opened.campaigns()]
-    opened.close()
+    whole = DataStore.open(store, create=False)
+    ids = [row["id"] for row in whole.campaigns()]
+    whole.close()
     lines: list[str] = []
     for campaign_id in ids:
-        with suppress(RedoxaError, OSError):  # another version's campaign, a folder that is gone: the queue is shown
-            lines += session_for(store, campaign_id).rejected_results()
+        # Another version's campaign, a folder that is gone: the queue is shown.
+        with suppress(RedoxaError, OSError), opened(store, campaign_id) as session:
+            lines += session.rejected_results()
     return lines
 
 

@@ -23,14 +23,18 @@ def status(campaign: str | None = None, *, store: Store = DEFAULT_STORE, as_json
     from redoxa.data.storage.store import Store as DataStore
     from redoxa.pipeline.campaign import stages
     from redoxa.pipeline.campaign.lookup import find_campaign
-    from redoxa.pipeline.campaign.session import session_for
+    from redoxa.pipeline.campaign.session import opened
     from redoxa.pipeline.commands.console import emit, note, say, table
     from redoxa.pipeline.results.watchdog import trouble
 
-    opened = DataStore.open(store, create=False)
-    ids = [row["id"] for row in opened.campaigns()] if campaign is None else [find_campaign(store, campaign)]
+    whole = DataStore.open(store, create=False)
+    ids = [row["id"] for row in whole.campaigns()] if campaign is None else [find_campaign(store, campaign)]
+    whole.close()
     now = datetime.now(UTC)
-    summaries = [stages.summary(store, i) | {"trouble": trouble(session_for(store, i), now)} for i in ids]
+    summaries = []
+    for campaign_id in ids:
+        with opened(store, campaign_id) as session:
+            summaries.append(stages.summary(store, campaign_id) | {"trouble": trouble(session, now)})
     rows = [
         {
             "campaign": x["campaign"],
@@ -114,10 +118,13 @@ def report(campaign: str, *, store: Store = DEFAULT_STORE, out: Path | None = No
         out: file to write; by default the campaign's own report.html.
     """
     from redoxa.pipeline.campaign.lookup import find_campaign
+    from redoxa.pipeline.campaign.session import opened
     from redoxa.pipeline.commands.console import emit, say
     from redoxa.pipeline.results.report_file import write_report
 
-    path = write_report(store, find_campaign(store, campaign), out=out)
+    campaign_id = find_campaign(store, campaign)
+    with opened(store, campaign_id):
+        path = write_report(store, campaign_id, out=out)
     if as_json:
         emit("file", file=path)
     else:
@@ -132,11 +139,12 @@ def export(campaign: str, out: Path, *, store: Store = DEFAULT_STORE, as_json: J
         out: file to write; its ending chooses the format.
     """
     from redoxa.pipeline.campaign.lookup import find_campaign
-    from redoxa.pipeline.campaign.session import session_for
+    from redoxa.pipeline.campaign.session import opened
     from redoxa.pipeline.commands.console import emit, say
     from redoxa.pipeline.results.export import export as write
 
-    rows = write(session_for(store, find_campaign(store, campaign)), out)
+    with opened(store, find_campaign(store, campaign)) as session:
+        rows = write(session, out)
     if as_json:
         emit("file", file=out, rows=rows)
     else:

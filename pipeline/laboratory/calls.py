@@ -36,11 +36,11 @@ def looked_at(laboratory: Rejects) -> tuple[list[str], list[str]]:
 def stop_driver(store: str, campaign: str) -> tuple[str | None, str]:
     """Id of the campaign whose laboratory was told to stop, or why it could not be told."""
     from redoxa.pipeline.campaign.lookup import find_campaign
-    from redoxa.pipeline.campaign.session import session_for
+    from redoxa.pipeline.campaign.session import opened
 
     try:
-        session = session_for(store, find_campaign(store, campaign))
-        session.driver.stop()
+        with opened(store, find_campaign(store, campaign)) as session:
+            session.driver.stop()
     except (RedoxaError, OSError) as error:
         return None, str(error)
     return session.campaign_id, ""
@@ -48,10 +48,11 @@ def stop_driver(store: str, campaign: str) -> tuple[str | None, str]:
 
 def tell_laboratory(store: str, queue: LabQueue, row: QueueItem) -> str:
     """Ask the laboratory to do no more for a request; what came of it, which the audit trail keeps."""
-    from redoxa.pipeline.campaign.session import session_for
+    from redoxa.pipeline.campaign.session import opened
 
     try:
-        known = session_for(store, row.request.campaign).driver.cancel(row.request_id)
+        with opened(store, row.request.campaign) as session:
+            known = session.driver.cancel(row.request_id)
         told = "the laboratory was told to do no more" if known else "it never reached the laboratory"
     except (RedoxaError, OSError) as error:
         told = f"the laboratory could not be told, tell the people there: {error}"

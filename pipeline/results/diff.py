@@ -8,7 +8,7 @@ from math import isclose
 from typing import Any
 
 from redoxa.data.records import Candidate, Origin, ScreeningResult
-from redoxa.pipeline.campaign.session import session_for
+from redoxa.pipeline.campaign.session import Session, opened
 
 REL_TOL = 1e-6
 """Values closer than this are equal: last bits differ between processors."""
@@ -34,7 +34,11 @@ def differences(where: str, a: str, b: str) -> list[Difference]:
         a: id of a campaign.
         b: id of another.
     """
-    sessions = [session_for(where, campaign_id) for campaign_id in (a, b)]
+    with opened(where, a) as first, opened(where, b) as second:
+        return _differences((first, second))
+
+
+def _differences(sessions: tuple[Session, Session]) -> list[Difference]:
     found = list(_specs(*(s.spec.model_dump(mode="json") for s in sessions)))
     candidates = [{c.id: c for c in s.store.candidates(s.campaign_id)} for s in sessions]
     for i in candidates[0].keys() ^ candidates[1].keys():

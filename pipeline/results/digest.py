@@ -14,7 +14,7 @@ from redoxa.data.storage.database import aware, store_name
 from redoxa.data.storage.store import Run, Store
 from redoxa.pipeline.campaign import stages
 from redoxa.pipeline.campaign.rounds import complete_rounds, ended
-from redoxa.pipeline.campaign.session import Session, session_for
+from redoxa.pipeline.campaign.session import Session, opened
 from redoxa.pipeline.results.watchdog import held, of_campaign, stopped, trouble
 from redoxa.robotics import DRIVERS
 from redoxa.robotics.queue.transitions import LATE
@@ -78,7 +78,11 @@ def digest(where: str, since: datetime, now: datetime) -> list[CampaignDigest]:
     store = Store.open(where, create=False)
     ids = [row["id"] for row in store.campaigns()]
     store.close()
-    return [_of_campaign(session_for(where, campaign_id), since, now) for campaign_id in ids]
+    found = []
+    for campaign_id in ids:
+        with opened(where, campaign_id) as session:
+            found.append(_of_campaign(session, since, now))
+    return found
 
 
 def _of_campaign(session: Session, since: datetime, now: datetime) -> CampaignDigest:

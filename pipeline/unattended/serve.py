@@ -42,7 +42,7 @@ from redoxa.data.errors import RedoxaError
 from redoxa.pipeline.campaign.lock import forget_runs, is_alive
 from redoxa.pipeline.campaign.lookup import shown_as
 from redoxa.pipeline.campaign.rounds import ahead
-from redoxa.pipeline.campaign.session import Session, session_for
+from redoxa.pipeline.campaign.session import Session, opened
 from redoxa.pipeline.campaign.spec import CampaignSpec
 from redoxa.pipeline.results.watchdog import Watchdog, everything
 from redoxa.pipeline.unattended.flows import description, discovery_campaign, store_shown
@@ -146,12 +146,8 @@ def _trouble(where: str, specs: Sequence[CampaignSpec], watch: Watch) -> list[st
 
 def _ahead(where: str, campaign_id: str) -> frozenset[str]:
     """What a run of a campaign would find to do (see `rounds.ahead`), as its store says now."""
-    session = session_for(where, campaign_id)
-    try:
+    with opened(where, campaign_id) as session:
         return ahead(session)
-    finally:
-        session.close()
-        session_for.cache_clear()
 
 
 async def _until_told(runner: Runner, watch: Watch) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from redoxa.pipeline.campaign.session import register, session_for
+from redoxa.pipeline.campaign.session import register
 from redoxa.pipeline.campaign.spec import CampaignSpec
 from redoxa.pipeline.commands.queue import open_queue
 from tests.unit.pipeline.test_cli import lines, run
@@ -24,7 +24,6 @@ Run = Callable[..., tuple[int, str, str]]
 def redoxa(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """The command, in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    session_for.cache_clear()
     return lambda *args: run(capsys, *args)
 
 
@@ -97,7 +96,6 @@ def test_stop_needs_no_store_and_resume_says_so_on_the_audit_trail(redoxa: Run, 
 def test_stop_works_with_an_unreadable_store_and_is_audited_when_it_is_back(redoxa: Run, tmp_path: Path) -> None:
     key = approved(campaign_of("file_drop"))
     redoxa("lab", "work", "bench")
-    session_for.cache_clear()
     kept = [(path, path.rename(tmp_path / path.name)) for path in Path("runs").glob("redoxa.db*")]
     Path(STORE).write_bytes(b"not a database" * 1000)
     (told,) = lines(redoxa("lab", "stop", "bench", "--by", "Ada", "--why", "smoke", "--json")[1])

@@ -8,7 +8,7 @@ import pytest
 
 from redoxa.data.records import Candidate, Crystal, Estimate, Origin, Reason, ScreeningResult, Verdict
 from redoxa.data.storage.store import Chunk, Selection, Store
-from redoxa.pipeline.campaign.session import register, session_for
+from redoxa.pipeline.campaign.session import register
 from redoxa.pipeline.campaign.spec import CampaignSpec
 from redoxa.pipeline.results.diff import Difference, differences, why
 
@@ -43,7 +43,6 @@ def fill(where: str, spec: CampaignSpec, found: dict[float, tuple[float, Verdict
         store.add_result(campaign, result(candidates[side], spec, voltage_V, verdict))
     store.add_selections(campaign, 0, [Selection(candidates[chosen].id, 1, "best")])
     store.close()
-    session_for.cache_clear()
     return campaign
 
 

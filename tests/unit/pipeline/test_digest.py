@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from redoxa.pipeline.campaign.cron import last_due
-from redoxa.pipeline.campaign.session import session_for
 from redoxa.pipeline.results.digest import digest, lines
 from tests.unit.pipeline.test_cli import run as command
 from tests.unit.pipeline.test_rounds import Calls, started
@@ -22,8 +21,9 @@ STORE = "runs/s.db"
 @pytest.fixture
 def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calls]:
     monkeypatch.chdir(tmp_path)
-    yield started(schedule={"every_minutes": 60})
-    session_for.cache_clear()
+    found = started(schedule={"every_minutes": 60})
+    yield found
+    found.session.close()
 
 
 def test_a_night_with_a_round_and_a_request_that_waits(calls: Calls) -> None:

@@ -58,13 +58,16 @@ class Calls:
 @pytest.fixture
 def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calls]:
     monkeypatch.chdir(tmp_path)
-    yield started()
-    session_for.cache_clear()
+    found = started()
+    yield found
+    found.session.close()
 
 
 def started(**changes: Any) -> Calls:
-    session_for.cache_clear()
-    return Calls(session_for("runs/s.db", register("runs/s.db", CampaignSpec.model_validate(SPEC | changes))))
+    spec = CampaignSpec.model_validate(SPEC | changes)
+    session = session_for("runs/s.db", register("runs/s.db", spec))
+    session.spec = spec
+    return Calls(session)
 
 
 def test_one_round_each_time_until_there_are_no_more(calls: Calls) -> None:

@@ -13,7 +13,6 @@ from redoxa.data.errors import RedoxaError, StoreError
 from redoxa.data.storage.store import Run
 from redoxa.pipeline.campaign import stages
 from redoxa.pipeline.campaign.run import run_campaign
-from redoxa.pipeline.campaign.session import session_for
 from redoxa.pipeline.results.watchdog import Watchdog, everything, trouble
 from redoxa.robotics.stop_mark import write_mark
 from tests.unit.pipeline.test_cli import run as command
@@ -24,8 +23,9 @@ from tests.unit.robotics.samples import make_request
 @pytest.fixture
 def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calls]:
     monkeypatch.chdir(tmp_path)
-    yield started(schedule={"every_minutes": 60})
-    session_for.cache_clear()
+    found = started(schedule={"every_minutes": 60})
+    yield found
+    found.session.close()
 
 
 def after(minutes: float) -> datetime:
