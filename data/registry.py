@@ -29,8 +29,8 @@ def registered(group: str, own: Mapping[str, str]) -> dict[str, str]:
     return {**own, **offered, **own}
 
 
-def load(registry: Mapping[str, str], what: str, name: str) -> Any:
-    """Import and return the class registered under `name`.
+def load(registry: Mapping[str, str], what: str, name: str) -> type[Any]:
+    """Import and return the class registered under `name`; each wing has a function that says of which Protocol it is.
 
     Raises:
         UnknownKindError: no such name; the message suggests the nearest one.
@@ -38,7 +38,8 @@ def load(registry: Mapping[str, str], what: str, name: str) -> Any:
     if name not in registry:
         raise UnknownKindError(what, name, registry)
     module, _, attribute = registry[name].partition(":")
-    return getattr(importlib.import_module(module), attribute)
+    kind: type[Any] = getattr(importlib.import_module(module), attribute)
+    return kind
 
 
 def summary(registry: Mapping[str, str], what: str, name: str) -> str:
