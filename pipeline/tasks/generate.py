@@ -16,11 +16,9 @@ from redoxa.data.errors import InputError
 from redoxa.data.fingerprint import spacegroup
 from redoxa.data.io import cif_text, read_crystals, write_extxyz
 from redoxa.data.records import Crystal, flat_formula
-from redoxa.data.registry import load
 from redoxa.data.structures import density_g_cm3
 from redoxa.data.symmetry.skeletons import HEAVIEST
 from redoxa.data.symmetry.symmetric import LAST_GROUP, crystal_system
-from redoxa.generators import GENERATORS
 from redoxa.generators.base import (
     TARGETS,
     BUDGET_s,
@@ -30,6 +28,7 @@ from redoxa.generators.base import (
     Prediction,
     Target,
     cells_of,
+    generator_class,
 )
 from redoxa.generators.electrode import IONS
 from redoxa.pipeline.tasks.relaxer import SymmetricRelaxer, lend
@@ -266,7 +265,7 @@ def sample_to_folder(
         InputError: the folder holds other files already, and no samples.
     """
     _samples_of(out)
-    generator = load(GENERATORS, "generator", name)(checkpoint)
+    generator = generator_class(name)(checkpoint)
     if energies:
         lend(generator, SymmetricRelaxer())
     if request.formula is not None:

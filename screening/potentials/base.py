@@ -64,8 +64,7 @@ def potential_class(name: str) -> type[Potential]:
     Raises:
         data.errors.UnknownKindError: no such potential.
     """
-    kind: type[Potential] = load(POTENTIALS, "potential", name)
-    return kind
+    return load(POTENTIALS, "potential", name)
 
 
 def load_potential(name: str = "chgnet") -> Potential:
