@@ -29,8 +29,8 @@ def registered(group: str, own: Mapping[str, str]) -> dict[str, str]:
     return {**own, **offered, **own}
 
 
-def load(registry: Mapping[str, str], what: str, name: str) -> type[Any]:
-    """Import and return the class registered under `name`; each wing has a function that says of which Protocol it is.
+def load(registry: Mapping[str, str], what: str, name: str) -> Any:
+    """Import and return what is registered under `name`; a function beside each Protocol says of which type it is.
 
     Raises:
         UnknownKindError: no such name; the message suggests the nearest one.
@@ -38,8 +38,7 @@ def load(registry: Mapping[str, str], what: str, name: str) -> type[Any]:
     if name not in registry:
         raise UnknownKindError(what, name, registry)
     module, _, attribute = registry[name].partition(":")
-    kind: type[Any] = getattr(importlib.import_module(module), attribute)
-    return kind
+    return getattr(importlib.import_module(module), attribute)
 
 
 def summary(registry: Mapping[str, str], what: str, name: str) -> str:

@@ -245,4 +245,5 @@ def generator_class(name: str) -> type[Generator]:
     Raises:
         data.errors.UnknownKindError: no such generator.
     """
-    return load(GENERATORS, "generator", name)
+    kind: type[Generator] = load(GENERATORS, "generator", name)
+    return kind

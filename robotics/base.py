@@ -100,4 +100,5 @@ def driver_class(name: str) -> type[Driver]:
     Raises:
         data.errors.UnknownKindError: no such driver.
     """
-    return load(DRIVERS, "driver", name)
+    kind: type[Driver] = load(DRIVERS, "driver", name)
+    return kind

@@ -215,7 +215,8 @@ def gate_class(name: str) -> type[Gate]:
     Raises:
         data.errors.UnknownKindError: no such gate.
     """
-    return load(GATES, "gate", name)
+    kind: type[Gate] = load(GATES, "gate", name)
+    return kind
 
 
 def property_class(name: str) -> type[Property]:
@@ -224,4 +225,5 @@ def property_class(name: str) -> type[Property]:
     Raises:
         data.errors.UnknownKindError: no such property.
     """
-    return load(PROPERTIES, "property", name)
+    kind: type[Property] = load(PROPERTIES, "property", name)
+    return kind

@@ -64,7 +64,8 @@ def potential_class(name: str) -> type[Potential]:
     Raises:
         data.errors.UnknownKindError: no such potential.
     """
-    return load(POTENTIALS, "potential", name)
+    kind: type[Potential] = load(POTENTIALS, "potential", name)
+    return kind
 
 
 def load_potential(name: str = "chgnet") -> Potential:
