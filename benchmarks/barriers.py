@@ -22,8 +22,8 @@ from scipy.stats import spearmanr
 
 from redoxa.data.records import Crystal
 from redoxa.data.tables.prototypes import Prototype, prototype
-from redoxa.screening.compute.jobs import job_key
-from redoxa.screening.compute.pool import open_pool, relax_many
+from redoxa.screening.workers.jobs import job_key
+from redoxa.screening.workers.pool import open_pool, relax_many
 from redoxa.screening.compute.relax import RelaxSettings
 from redoxa.screening.ions.removal import ion_sites, without
 from redoxa.screening.mobility.barrier import Barrier, BarrierSettings

@@ -112,7 +112,7 @@ def has_matcalc(python: str) -> bool:
 
 def ours(crystals: Sequence[Crystal], workers: int) -> Timing:
     """The relaxation workers of the screening, warm."""
-    from redoxa.screening.compute.pool import WorkerPool
+    from redoxa.screening.workers.pool import WorkerPool
     from redoxa.screening.compute.relax import RelaxSettings
 
     settings = RelaxSettings(fmax_eV_A=FMAX_eV_A, max_steps=STEPS)

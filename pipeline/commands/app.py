@@ -158,7 +158,7 @@ def validate(*files: Path, as_json: Json = False) -> int:
         files: campaign files.
     """
     from redoxa.pipeline.campaign.spec_file import read_spec
-    from redoxa.pipeline.campaign.yaml_file import name_after
+    from redoxa.pipeline.yaml_file import name_after
     from redoxa.pipeline.commands.console import emit, note, say
 
     if not files:

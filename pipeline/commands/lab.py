@@ -14,7 +14,7 @@ from redoxa.data.errors import InputError
 from redoxa.pipeline.commands.app import DEFAULT_STORE, Json, Store
 from redoxa.pipeline.commands.console import emit, note, say
 from redoxa.pipeline.commands.queue import By, Why, open_queue, this_user
-from redoxa.pipeline.laboratory.calls import audit, looked_at, stop_driver, why_held
+from redoxa.pipeline.tasks.laboratory import audit, looked_at, stop_driver, why_held
 from redoxa.pipeline.laboratory.station_file import (
     DEFAULT_FILE,
     EXAMPLE,

@@ -17,7 +17,7 @@ from redoxa.data.storage.database import store_name
 from redoxa.data.storage.store import Store as DataStore
 from redoxa.pipeline.commands.app import DEFAULT_STORE, Json, Store
 from redoxa.pipeline.commands.console import emit, note, say, table
-from redoxa.pipeline.laboratory.calls import tell_laboratory, why_held
+from redoxa.pipeline.tasks.laboratory import tell_laboratory, why_held
 from redoxa.pipeline.laboratory.station_file import current_station
 from redoxa.robotics.queue.queue import LabQueue
 

@@ -22,7 +22,7 @@ from redoxa.pipeline.campaign import stages
 from redoxa.pipeline.campaign.lock import live_with_parent
 from redoxa.pipeline.campaign.lookup import find_campaign
 from redoxa.pipeline.campaign.rounds import ended
-from redoxa.pipeline.campaign.run import run_campaign
+from redoxa.pipeline.sentence import run_campaign
 from redoxa.pipeline.campaign.session import session_for
 from redoxa.pipeline.campaign.spec import CampaignSpec
 from redoxa.pipeline.pages.campaign.picture import pareto_url

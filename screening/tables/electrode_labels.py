@@ -21,7 +21,7 @@ from redoxa.data.symmetry.symmetric import SymmetricCrystal
 from redoxa.data.tables.electrode_labels import ElectrodeLabel
 from redoxa.data.tables.reference import Reference
 from redoxa.data.units import ION_VALENCE
-from redoxa.screening.compute.pool import relax_many
+from redoxa.screening.workers.pool import relax_many
 from redoxa.screening.compute.symmetric_relax import SymmetricRelaxSettings
 
 BATCH = 64

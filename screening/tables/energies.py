@@ -22,7 +22,7 @@ from pydantic import JsonValue
 from redoxa.data.errors import PotentialError
 from redoxa.data.progress import OnProgress
 from redoxa.data.tables.reference import EnergyKind, Reference, ReferenceEntry, energy_scale, write_table
-from redoxa.screening.compute.pool import AHEAD, WorkerPool
+from redoxa.screening.workers.pool import AHEAD, WorkerPool
 from redoxa.screening.compute.relax import Relaxation, RelaxSettings, relax
 from redoxa.screening.physics.hull_energy import hull_distances
 from redoxa.screening.tables.tasks import (

@@ -11,10 +11,10 @@ from typing import Final, Literal
 from markupsafe import Markup
 
 from redoxa.data.records import ScreeningResult, Verdict
-from redoxa.pipeline.pages.campaign.downloads import deciding_reason, group_number
+from redoxa.pipeline.pages.kit.downloads import deciding_reason, group_number
 from redoxa.pipeline.pages.campaign.figures import PlotPoint, axis_of, pareto_plot
 from redoxa.pipeline.pages.card.cards import CardView
-from redoxa.pipeline.pages.card.model import Objective, ReportData, ResultRow
+from redoxa.pipeline.pages.kit.model import Objective, ReportData, ResultRow
 from redoxa.pipeline.pages.card.strips import target_text
 from redoxa.pipeline.pages.kit.text import (
     Shown,

@@ -16,7 +16,7 @@ from redoxa.data.storage.store import Chunk
 from redoxa.pipeline.campaign import stages
 from redoxa.pipeline.campaign.lookup import shown_as
 from redoxa.pipeline.campaign.rounds import ahead, complete_rounds, ended
-from redoxa.pipeline.campaign.run import LEFT, run_campaign
+from redoxa.pipeline.sentence import LEFT, run_campaign
 from redoxa.pipeline.campaign.session import Session, register, session_for
 from redoxa.pipeline.campaign.spec import CampaignSpec
 from redoxa.pipeline.results.report_file import write_report

@@ -16,7 +16,7 @@ from redoxa.data.records import Estimate, VoltageStep, WorkingIon
 from redoxa.data.station import Cycler, Station
 from redoxa.data.synthesis.formula import parse_formula
 from redoxa.robotics.planning.recipe import plan_recipe
-from redoxa.robotics.planning.window import plan_window
+from redoxa.robotics.cycling.window import plan_window
 from tests.unit.robotics.samples import estimate
 
 EC_DEC, FLUORINATED = "1 M LiPF6 in EC:DEC 1:1 (v/v)", "1 M LiPF6 in FEC:FEMC:HFE 2:6:2 (w/w)"

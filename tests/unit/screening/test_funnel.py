@@ -10,7 +10,7 @@ from redoxa.data.tables.prototypes import prototype
 from redoxa.screening import GATES, PROPERTIES
 from redoxa.screening.assess import plan
 from redoxa.screening.base import Needs, Subject
-from redoxa.screening.compute.pool import InlinePool
+from redoxa.screening.workers.pool import InlinePool
 from redoxa.screening.compute.relax import Relaxation
 from redoxa.screening.contract import check_gate
 from redoxa.screening.funnel import Context, FunnelStats, MemoryCache, screen
