@@ -13,8 +13,8 @@ from redoxa.data.synthesis.route import Energies
 from redoxa.robotics.cycling.cells import plan_cell, plan_electrode
 from redoxa.robotics.cycling.currents import plan_currents
 from redoxa.robotics.cycling.protocol import RATES, plan_cycling
-from redoxa.robotics.planning.synthesis import plan_synthesis
 from redoxa.robotics.cycling.window import plan_window, theoretical_capacity_mAh_g
+from redoxa.robotics.planning.synthesis import plan_synthesis
 
 __all__ = ["NoPrecursorError", "RecipeError", "plan_recipe", "theoretical_capacity_mAh_g"]
 

@@ -21,10 +21,10 @@ from typing import IO, Protocol, Self
 
 from redoxa.data.errors import PotentialError, UnknownKindError
 from redoxa.data.records import Crystal
-from redoxa.screening.workers.jobs import Job, Outcome, Settings, Subject, outcome_kind
 from redoxa.screening.compute.relax import Relaxation, RelaxSettings
 from redoxa.screening.compute.symmetric_relax import SymmetricRelaxSettings
 from redoxa.screening.potentials.names import POTENTIALS
+from redoxa.screening.workers.jobs import Job, Outcome, Settings, Subject, outcome_kind
 
 AHEAD = 2
 """Jobs a worker holds: the one it computes and the next, so that it never waits for the parent."""

@@ -14,8 +14,8 @@ import pytest
 
 from redoxa.data.errors import PotentialError, UnknownKindError
 from redoxa.data.tables.prototypes import prototype
-from redoxa.screening.workers.pool import InlinePool, WorkerPool, available_cores, open_pool
 from redoxa.screening.compute.relax import RelaxSettings, relax
+from redoxa.screening.workers.pool import InlinePool, WorkerPool, available_cores, open_pool
 from tests.unit.screening.conftest import cubic, distorted
 
 SALT = cubic([3, 9], [[0, 0, 0], [0.5, 0.5, 0.5]], 2.9)
