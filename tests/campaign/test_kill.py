@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.campaign.conftest import TINY, Finished, command, contents, redoxa
+from tests.campaign.conftest import TINY, Finished, command, contents, lend, redoxa
 
 KILLS = 5
 COUNTED = ("candidates", "relaxations", "results", "selections", "queue_events", "measurements", "rounds")
@@ -24,7 +24,8 @@ def test_five_kills_end_where_an_undisturbed_run_ends(tiny_run: tuple[Path, Fini
     assert done.code == 0, done.err
     store = tmp_path / "runs" / "redoxa.db"
     chance = random.Random(7)
-    for target in sorted(chance.sample(range(1, rows_of(undisturbed / "runs" / "redoxa.db")), KILLS)):
+    lent = lend(undisturbed / "runs" / "redoxa.db", store)
+    for target in sorted(chance.sample(range(lent + 1, rows_of(undisturbed / "runs" / "redoxa.db")), KILLS)):
         process = subprocess.Popen(
             command("run", TINY, "--no-prefect"), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )

@@ -6,7 +6,7 @@ import contextlib
 import sqlite3
 from pathlib import Path
 
-from tests.campaign.conftest import TINY, Finished, contents, redoxa
+from tests.campaign.conftest import TINY, Finished, contents, here, lend, redoxa
 
 
 def of_campaign(store: Path, name: str) -> dict[str, list[tuple[object, ...]]]:
@@ -30,14 +30,15 @@ def test_a_campaign_in_a_shared_store_finds_what_it_finds_alone(
     assert done.code == 0, done.err
     other = tmp_path / "other.yaml"
     other.write_text(TINY.read_text().replace("name: tiny", "name: other").replace("count: 6", "count: 5"))
+    shared = tmp_path / "runs" / "redoxa.db"
+    lend(alone / "runs" / "redoxa.db", shared)
     for file in (other, TINY):
         ran = redoxa("run", file, "--no-prefect", cwd=tmp_path)
         assert ran.code == 0, ran.err
-    shared = tmp_path / "runs" / "redoxa.db"
     assert of_campaign(shared, "tiny") == of_campaign(alone / "runs" / "redoxa.db", "tiny")
     exports = []
     for folder in (alone, tmp_path):
-        made = redoxa("export", "tiny", "tiny.csv", cwd=folder)
+        made = here("export", "tiny", "tiny.csv", cwd=folder)
         assert made.code == 0, made.err
         exports.append((folder / "tiny.csv").read_text())
         (folder / "tiny.csv").unlink()
