@@ -10,7 +10,7 @@ from pathlib import Path
 
 from redoxa.data.io import cif_text
 from redoxa.data.tables.prototypes import load_prototypes, prototype
-from tests.campaign.conftest import ROOT, Finished, redoxa
+from tests.campaign.conftest import ROOT, Finished, here
 
 SMALLER = {
     "--barriers 2": "--barriers 0 --profile 0", "LiFePO4.cif    ": "LiFePO4.cif --profile 0    ", "-n 20 --elements": "-n 2 --elements", "-n 5 ": "-n 2 --max-atoms 14 ",
@@ -57,7 +57,7 @@ def test_the_commands_of_the_readme(tmp_path: Path) -> None:
     for command in commands:
         if command in NOT_HERE:
             continue
-        done = redoxa(*(request if word == "ID" else word for word in small(command)), cwd=tmp_path)
+        done = here(*(request if word == "ID" else word for word in small(command)), cwd=tmp_path)
         assert done.code == 0 or (command.startswith("redoxa screen my_crystals") and done.code == 1), (
             command,
             done.err,
@@ -74,5 +74,5 @@ def test_the_commands_of_a_report(tiny_run: tuple[Path, Finished]) -> None:
     commands = set(re.findall(r"<code>(redoxa [^<]*)</code>", page))
     assert commands
     for command in commands:
-        ran = redoxa(*shlex.split(command)[1:], cwd=folder)
+        ran = here(*shlex.split(command)[1:], cwd=folder)
         assert ran.code == 0, (command, ran.err)
