@@ -9,6 +9,7 @@ import tomllib
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -25,13 +26,16 @@ ALLOWED = {
 FILES = [p for package in ALLOWED for p in sorted((ROOT / package).rglob("*.py"))]
 
 
-TREES = {file: ast.parse(file.read_text()) for file in FILES}
+@cache
+def nodes(file: Path) -> list[ast.AST]:
+    """Every node of a file, parsed once for all tests."""
+    return list(ast.walk(ast.parse(file.read_text())))
 
 
 def wrong_imports(file: Path) -> Iterator[str]:
     """What this file imports against the arrows, each with its line."""
     package = file.relative_to(ROOT).parts[0]
-    for node in ast.walk(TREES[file]):
+    for node in nodes(file):
         modules = []
         if isinstance(node, ast.Import):
             modules = [alias.name for alias in node.names]
@@ -59,7 +63,7 @@ def test_no_module_needs_itself_by_way_of_others() -> None:
     }
     needs: dict[str, set[str]] = {name: set() for name in files}
     for name, file in files.items():
-        for node in ast.walk(TREES[file]):
+        for node in nodes(file):
             if isinstance(node, ast.ImportFrom):
                 found = {f"{node.module}.{alias.name}" for alias in node.names}
                 needs[name] |= {x if x in files else str(node.module) for x in found} & set(files)
@@ -145,7 +149,7 @@ def test_light_modules_need_neither_torch_nor_prefect() -> None:
 def test_nothing_is_unpickled() -> None:
     """Weights and data come as safetensors, parquet and JSON; unpickling runs whatever a file holds."""
     for file in FILES:
-        for node in ast.walk(TREES[file]):
+        for node in nodes(file):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 names = [alias.name for alias in node.names] + [getattr(node, "module", "") or ""]
                 assert not {"dill", "joblib", "shelve", "marshal"} & set(names), file

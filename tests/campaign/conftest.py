@@ -68,9 +68,9 @@ def here(*args: object, cwd: Path) -> Finished:
 
 
 def lend(source: Path, target: str | Path) -> int:
-    """Put every other relaxation of a store into another, where nothing else differs; returns how many."""
+    """Put nine of ten relaxations of a store into another, so that only some are left to compute; returns how many."""
     giver, taker = Store.open(source), Store.open(target)
-    lent = contents(source)["relaxations"][::2]
+    lent = [row for i, row in enumerate(contents(source)["relaxations"]) if i % 10]
     for (key,) in lent:
         taker.put_relaxation(json.loads(key), giver.get_relaxation(json.loads(key)) or {})
     giver.close()
