@@ -19,6 +19,7 @@ def test_a_campaign_runs_to_its_end(tiny_run: tuple[Path, Finished]) -> None:
     assert summary["queued"] >= 1
     assert summary["measured"] == summary["queued"]
     assert (folder / summary["report"]).stat().st_size > 50_000
+    assert 'class="plot latent"' in (folder / summary["report"]).read_text()
     assert summary["ended"] == "all 2 rounds are complete"
 
 
