@@ -42,7 +42,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFolder:
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """How many tests were skipped, and why."""
-    skipped = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in terminalreporter.stats.get("skipped", []))
+    skipped = Counter(
+        report.longrepr[2].removeprefix("Skipped: ") for report in terminalreporter.stats.get("skipped", [])
+    )
     terminalreporter.write_line(f"{skipped.total()} tests skipped")
     for reason, count in skipped.most_common():
         terminalreporter.write_line(f"  {count}: {reason}")
