@@ -13,7 +13,7 @@ discover: $(VENV)/.installed
 # Small networks, and workers of their own: a second thread of torch only gets in the way. What Python compiled is kept:
 # tests start hundreds of processes.
 test test-slow: export OMP_NUM_THREADS := 1
-test test-slow: unexport PYTHONDONTWRITEBYTECODE
+test test-slow: export PYTHONDONTWRITEBYTECODE :=
 
 test: $(VENV)/.installed-tests
 	@$(BIN)/python -m pytest -m "not slow" -n 2 --no-loadscope-reorder
