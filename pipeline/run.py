@@ -13,8 +13,9 @@ from typing import Any
 from redoxa.data.errors import InputError, StoreError
 from redoxa.pipeline.campaign import stages
 from redoxa.pipeline.campaign.lock import campaign_lock
-from redoxa.pipeline.campaign.rounds import all_complete, budget_spent, complete_rounds, ended, report_is_current, told
+from redoxa.pipeline.campaign.rounds import all_complete, budget_spent, complete_rounds, ended, report_is_current
 from redoxa.pipeline.campaign.session import Session, session_for
+from redoxa.pipeline.campaign.summary import CampaignSummary, summary
 from redoxa.pipeline.results.report_file import write_report
 
 LEFT = "candidates over which worker processes died again and again are left; run again to take them up"
@@ -28,7 +29,7 @@ def direct(stage: Callable[..., Any], *args: Any) -> Any:
     return stage(*args)
 
 
-def run_campaign(where: str, campaign_id: str, call: Call = direct, rounds: int | None = None) -> dict[str, Any]:
+def run_campaign(where: str, campaign_id: str, call: Call = direct, rounds: int | None = None) -> CampaignSummary:
     """Run a campaign to its end, or to where it waits for a person or a laboratory; go on where it stopped before.
 
     A campaign that is at its end costs a few queries: nothing is locked, started or written, unless its report is old.
@@ -40,7 +41,7 @@ def run_campaign(where: str, campaign_id: str, call: Call = direct, rounds: int 
         rounds: complete at most so many rounds that are not complete yet; by default all.
 
     Returns:
-        The summary (see `stages.summary`) with `ended`: why the run came to its end.
+        The summary, with why the run came to its end.
 
     Raises:
         InputError: less than one round is asked for.
@@ -50,7 +51,7 @@ def run_campaign(where: str, campaign_id: str, call: Call = direct, rounds: int 
         raise InputError(f"rounds: {rounds} is less than one. Leave it out to complete all of them.")
     session = session_for(where, campaign_id)
     if (end := ended(session)) and report_is_current(session):
-        return told(session, end)
+        return summary(session).after_run(end, did_something=False)
     with campaign_lock(session) as still_held, _recorded(session) as said:
 
         def under_lock(stage: Callable[..., Any], *args: Any) -> Any:
@@ -59,7 +60,7 @@ def run_campaign(where: str, campaign_id: str, call: Call = direct, rounds: int 
 
         said.append(end := _rounds(session, under_lock, rounds))
         report = call(write_report, where, campaign_id, end)
-    return told(session, end, report)
+    return summary(session).after_run(end, report, did_something=True)
 
 
 @contextmanager

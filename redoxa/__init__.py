@@ -19,22 +19,25 @@ from redoxa.face import generate, open, screen
 if TYPE_CHECKING:
     from redoxa.data.errors import GenerationError, InputError, RedoxaError
     from redoxa.data.records import Candidate, Crystal, Estimate, ScreeningResult, Verdict
+    from redoxa.pipeline.campaign.summary import CampaignSummary
     from redoxa.pipeline.results.samples import Sample, Samples
     from redoxa.pipeline.results.screening import Screened, Screening
-    from redoxa.pipeline.tasks.campaign import Campaign, Run
+    from redoxa.pipeline.tasks.campaign import Campaign
 
 _LATER = {
     "redoxa.data.errors": ("GenerationError", "InputError", "RedoxaError"),
     "redoxa.data.records": ("Candidate", "Crystal", "Estimate", "ScreeningResult", "Verdict"),
     "redoxa.pipeline.results.samples": ("Sample", "Samples"),
     "redoxa.pipeline.results.screening": ("Screened", "Screening"),
-    "redoxa.pipeline.tasks.campaign": ("Campaign", "Run"),
+    "redoxa.pipeline.campaign.summary": ("CampaignSummary",),
+    "redoxa.pipeline.tasks.campaign": ("Campaign",),
 }
 """What is imported when somebody asks for it, by module: the command that a robot's machine runs stays light."""
 
 __all__ = [
-    "Campaign", "Candidate", "Crystal", "Estimate", "GenerationError", "InputError", "RedoxaError", "Run", "Sample",
-    "Samples", "Screened", "Screening", "ScreeningResult", "Verdict", "__version__", "generate", "open", "screen",
+    "Campaign", "CampaignSummary", "Candidate", "Crystal", "Estimate", "GenerationError", "InputError", "RedoxaError",
+    "Sample", "Samples", "Screened", "Screening", "ScreeningResult", "Verdict", "__version__", "generate",
+    "open", "screen",
 ]  # fmt: skip
 
 

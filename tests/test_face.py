@@ -140,7 +140,7 @@ def test_a_campaign_is_opened_run_and_looked_at(tmp_path: Path, monkeypatch: pyt
     done = campaign.run(1)
     assert done.did_something
     assert done.ended.startswith("round 1 of 2 is complete")
-    assert len(campaign.candidates) == done.summary["counts"]["candidates"] == len(campaign.frame())
+    assert len(campaign.candidates) == done.counts["candidates"] == len(campaign.frame())
     assert isinstance(campaign.candidates[0].structure, Structure)
     assert campaign.report.name == "report.html"
     assert campaign.export("my.csv").exists()

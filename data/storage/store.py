@@ -8,8 +8,7 @@ keyed, so that writing again where a COMMIT got no answer changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,61 +21,12 @@ from sqlalchemy.sql.schema import Table
 from redoxa.data.records import Candidate, Crystal, Origin, ScreeningResult, content_hash
 from redoxa.data.storage import schema as s
 from redoxa.data.storage.database import aware, in_transaction, open_engine, reading
+from redoxa.data.storage.rows import CampaignRow, Chunk, Cost, Run, Selection, StageRow
 
 
 def now() -> datetime:
     """The time, in UTC."""
     return datetime.now(UTC)
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """One generator's batch of samples within a round."""
-
-    campaign_id: str
-    round: int
-    generator: str
-    chunk: int
-    first_sample: int
-
-
-@dataclass(frozen=True)
-class Selection:
-    """A candidate chosen for the laboratory, and why."""
-
-    candidate_id: str
-    rank: int
-    why: str
-    request_id: str | None = None
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a stage of a round took."""
-
-    round: int
-    stage: str
-    entered: int
-    passed: int
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run of a campaign.
-
-    Attributes:
-        began_at: in UTC.
-        ended_at: None while it goes on, and where it ended without a word.
-        said: why it came to its end.
-        failed: whether somebody should look.
-    """
-
-    began_at: datetime
-    ended_at: datetime | None
-    said: str
-    failed: bool
 
 
 class Store:
@@ -107,26 +57,28 @@ class Store:
 
         in_transaction(self.engine, work)
 
-    def campaigns(self, name: str | None = None) -> list[dict[str, Any]]:
-        """Rows of `campaigns`, oldest first."""
+    def campaigns(self, name: str | None = None) -> list[CampaignRow]:
+        """All campaigns, or those of a name, oldest first."""
         query = select(s.campaigns).order_by(s.campaigns.c.created_at)
-        return self._rows(query if name is None else query.where(s.campaigns.c.name == name))
+        rows = self._rows(query if name is None else query.where(s.campaigns.c.name == name))
+        return [CampaignRow(row["id"], row["name"], row["spec"], aware(row["created_at"])) for row in rows]
 
-    def complete_stage(self, campaign_id: str, round_: int, stage: str, summary: dict[str, Any]) -> None:
+    def complete_stage(self, campaign_id: str, round_: int, stage: str, summary: Mapping[str, int]) -> None:
         """Mark a stage of a round as complete; the first summary stays."""
-        row = {"campaign_id": campaign_id, "round": round_, "stage": stage, "summary": summary, "created_at": now()}
+        row = {"campaign_id": campaign_id, "round": round_, "stage": stage, "summary": {**summary}, "created_at": now()}
         self._insert((s.rounds, [row]))
 
-    def stage_summary(self, campaign_id: str, round_: int, stage: str) -> dict[str, Any] | None:
+    def stage_summary(self, campaign_id: str, round_: int, stage: str) -> dict[str, int] | None:
         """Summary of a complete stage, or None while it is not complete."""
         c = s.rounds.c
         rows = self._rows(select(c.summary).where(c.campaign_id == campaign_id, c.round == round_, c.stage == stage))
         return rows[0]["summary"] if rows else None
 
-    def completed_stages(self, campaign_id: str) -> list[dict[str, Any]]:
-        """Rows of `rounds` of a campaign in order."""
+    def completed_stages(self, campaign_id: str) -> list[StageRow]:
+        """Stages of a campaign's rounds that are complete, in order."""
         c = s.rounds.c
-        return self._rows(select(s.rounds).where(c.campaign_id == campaign_id).order_by(c.round, c.created_at))
+        rows = self._rows(select(s.rounds).where(c.campaign_id == campaign_id).order_by(c.round, c.created_at))
+        return [StageRow(row["round"], row["stage"], row["summary"], aware(row["created_at"])) for row in rows]
 
     def begin_run(self, campaign_id: str) -> str:
         """Record that a run begins, and that those before it, which ended without a word, are over; returns its id.

@@ -7,7 +7,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from redoxa.data.storage.store import Cost, Store
+from redoxa.data.storage.rows import Cost
+from redoxa.data.storage.store import Store
 
 EVERY_s = 5.0
 """Seconds of a run between two writings: a campaign of a night leaves some thousand rows a stage at most."""

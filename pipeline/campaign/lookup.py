@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from redoxa.data.errors import BrokenKindError, InputError, suggest
 from redoxa.data.registry import summary
 from redoxa.data.storage.database import store_file, store_name
+from redoxa.data.storage.rows import CampaignRow
 from redoxa.data.storage.store import Store
 from redoxa.generators import GENERATORS
 from redoxa.pipeline.campaign.session import stored_spec
@@ -31,19 +31,19 @@ def find_campaign(where: str, name: str) -> str:
         InputError: the store holds none.
     """
     rows = _campaigns(where)
-    named = [row["id"] for row in rows if row["name"] == name]
+    named = [row.id for row in rows if row.name == name]
     if named:
         return str(named[-1])
     if Path(name).is_file():
         spec = read_spec(Path(name))
-        if spec.id in {row["id"] for row in rows}:
+        if spec.id in {row.id for row in rows}:
             return spec.id
-        earlier = any(row["name"] == spec.name for row in rows)
+        earlier = any(row.name == spec.name for row in rows)
         hint = f"`{spec.name}` names the newest that did." if earlier else f"`redoxa run {name}` starts it."
         raise InputError(f"{name}: this campaign, as the file stands now, has not run in {store_name(where)}. {hint}")
-    if whole := whole_id("campaign", name, (row["id"] for row in rows)):
+    if whole := whole_id("campaign", name, (row.id for row in rows)):
         return whole
-    known = {row["name"] for row in rows}
+    known = {row.name for row in rows}
     raise InputError(f"{store_name(where)}: no campaign '{name}'. {suggest(name, known)}")
 
 
@@ -61,9 +61,9 @@ def find_spec(where: str, name: str) -> CampaignSpec:
     file = store_file(where)
     if not Path(name).exists() and (file is None or file.exists()):
         rows = list(reversed(_campaigns(where)))
-        whole = whole_id("campaign", name, (row["id"] for row in rows))
+        whole = whole_id("campaign", name, (row.id for row in rows))
         for row in rows:
-            if row["name"] == name or row["id"] == whole:
+            if row.name == name or row.id == whole:
                 return stored_spec(where, row)
     return read_spec(Path(name))
 
@@ -83,7 +83,7 @@ def whole_id(what: str, given: str, ids: Iterable[str]) -> str | None:
     return starting[0] if starting else None
 
 
-def _campaigns(where: str) -> list[dict[str, Any]]:
+def _campaigns(where: str) -> list[CampaignRow]:
     store = Store.open(where, create=False)
     try:
         return store.campaigns()

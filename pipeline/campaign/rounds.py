@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from redoxa.data.errors import DriverError
 from redoxa.data.lab import QueueItem, RequestState
@@ -99,12 +98,6 @@ def report_is_current(session: Session) -> bool:
         written = (session.folder / "report.html").stat().st_mtime
     except OSError:
         return False
-    happened = [row["created_at"] for row in session.store.completed_stages(session.campaign_id)]
+    happened = [row.created_at for row in session.store.completed_stages(session.campaign_id)]
     happened += [event.at for event in session.queue.events(campaign=session.campaign_id)]
     return all(aware(at).timestamp() <= written for at in happened)
-
-
-def told(session: Session, why: str, report: str | None = None) -> dict[str, Any]:
-    """The summary (see `stages.summary`) with `ended`, why the run came to its end."""
-    summary = stages.summary(session.where, session.campaign_id)
-    return {**summary, "ended": why, "report": report or summary["report"]}

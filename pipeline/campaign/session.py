@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from redoxa.data.errors import InputError, StoreError, suggest
 from redoxa.data.progress import OnProgress, nothing
 from redoxa.data.records import Candidate
 from redoxa.data.station import Station
 from redoxa.data.storage.database import store_file, store_name
+from redoxa.data.storage.rows import CampaignRow
 from redoxa.data.storage.store import Store
 from redoxa.pipeline.campaign.spec import CampaignSpec
 from redoxa.pipeline.laboratory.station_file import current_station
@@ -111,14 +112,14 @@ class Session:
         if not self.spec.exclude_campaigns:
             return []
         rows = self.store.campaigns()
-        (own,) = [row for row in rows if row["id"] == self.campaign_id]
-        others = [row for row in rows if row["id"] != self.campaign_id]
-        known = {row["name"] for row in others}
+        (own,) = [row for row in rows if row.id == self.campaign_id]
+        others = [row for row in rows if row.id != self.campaign_id]
+        known = {row.name for row in others}
         if unknown := [name for name in self.spec.exclude_campaigns if name not in known]:
             hint = suggest(unknown[0], known)
             raise InputError(f"exclude_campaigns: {store_name(self.where)} holds no campaign '{unknown[0]}'. {hint}")
-        ids = [row["id"] for row in others if row["name"] in self.spec.exclude_campaigns]
-        return self.store.candidates_before(ids, own["created_at"])
+        ids = [row.id for row in others if row.name in self.spec.exclude_campaigns]
+        return self.store.candidates_before(ids, own.created_at)
 
     def close(self) -> None:
         """Stop the workers and give the connections back; who asks for the session next gets a new one."""
@@ -197,14 +198,14 @@ def session_for(where: str, campaign_id: str) -> Session:
 
 def _from_store(where: str, campaign_id: str) -> Session:
     store = Store.open(where)
-    rows = [row for row in store.campaigns() if row["id"] == campaign_id]
+    rows = [row for row in store.campaigns() if row.id == campaign_id]
     store.close()
     if not rows:
         raise StoreError(f"{store_name(where)}: holds no campaign with id {campaign_id}. Known: `redoxa status`.")
     return Session(where, stored_spec(where, rows[0]))
 
 
-def stored_spec(where: str, row: dict[str, Any]) -> CampaignSpec:
+def stored_spec(where: str, row: CampaignRow) -> CampaignSpec:
     """The spec in a store's row of a campaign.
 
     Raises:
@@ -213,11 +214,11 @@ def stored_spec(where: str, row: dict[str, Any]) -> CampaignSpec:
     from pydantic import ValidationError
 
     try:
-        return CampaignSpec.model_validate(row["spec"])
+        return CampaignSpec.model_validate(row.spec)
     except ValidationError as error:
         first = error.errors()[0]
         raise StoreError(
-            f"{store_name(where)}: campaign '{row['name']}' is of another version of Redoxa ({first['loc']}: "
+            f"{store_name(where)}: campaign '{row.name}' is of another version of Redoxa ({first['loc']}: "
             f"{first['msg']}). Use that version, or another store."
         ) from None
 

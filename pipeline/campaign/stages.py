@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from ase.data import atomic_numbers
 
 from redoxa.data.errors import RedoxaError
 from redoxa.data.lab import ExperimentRequest, Measurement, QueueItem, RequestState
-from redoxa.data.records import Candidate, Origin, ScreeningResult, Verdict, VoltageStep
-from redoxa.data.storage.database import store_name
-from redoxa.data.storage.store import Chunk, Cost, Selection
+from redoxa.data.records import Candidate, Origin, ScreeningResult, VoltageStep
+from redoxa.data.storage.rows import Chunk, Cost, Selection
 from redoxa.generators.base import Condition, Target, generator_class
 from redoxa.pipeline.campaign.costs import Meter
 from redoxa.pipeline.campaign.feedback import Calibration, calibrate, calibrated, compare, noted
@@ -153,7 +151,7 @@ def screen_batch(where: str, campaign_id: str, round_: int, ids: Sequence[str]) 
 # -- select, queue, laboratory -----------------------------------------------------------------------------------------
 
 
-def select_round(where: str, campaign_id: str, round_: int) -> dict[str, Any]:
+def select_round(where: str, campaign_id: str, round_: int) -> dict[str, int]:
     """Choose the round's batch, plan its recipes and propose the safe ones to the queue."""
     session = session_for(where, campaign_id)
     spec, store = session.spec, session.store
@@ -286,37 +284,3 @@ def screening_minutes(session: Session) -> float:
 def minutes_of(costs: Iterable[Cost]) -> float:
     """What the screening took of these costs."""
     return sum(c.seconds for c in costs if not c.stage.startswith("generate")) / 60
-
-
-def summary(where: str, campaign_id: str) -> dict[str, Any]:
-    """Counts by stage, verdicts, requests and seconds of a campaign, for machines and for the last lines of a run."""
-    session = session_for(where, campaign_id)
-    store, spec = session.store, session.spec
-    results = store.results(campaign_id, spec.screening.settings_hash)
-    rows = session.queue.list(campaign=campaign_id)
-    costs = store.costs(campaign_id)
-    seconds: dict[str, float] = defaultdict(float)
-    for cost in costs:
-        seconds[cost.stage] += cost.seconds
-    verdicts = Counter(r.verdict.value for r in results)
-    return {
-        "campaign": spec.name,
-        "campaign_id": campaign_id,
-        "store": store_name(session.where),
-        "rounds": len({row["round"] for row in store.completed_stages(campaign_id)}),
-        "counts": {
-            "generated": sum(c.entered for c in costs if c.stage.startswith("generate")),
-            "candidates": len(store.candidates(campaign_id)),
-            "screened": len(results),
-            "relaxed_discharged": sum("discharged" in r.crystals for r in results),
-            "relaxed_both_states": sum({"discharged", "charged"} <= set(r.crystals) for r in results),
-            **{f"verdict_{v.value}": verdicts.get(v.value, 0) for v in Verdict},
-            "selected": len(store.selections(campaign_id)),
-        },
-        "queued": sum(x.request_id is not None for x in store.selections(campaign_id)),
-        "waiting_for_approval": sum(row.state is RequestState.PROPOSED for row in rows),
-        "measured": len(measured(session)),
-        "simulated": sum(m.simulated for _, m in measured(session)),
-        "report": str(session.folder / "report.html"),
-        "seconds_by_stage": {k: round(v, 3) for k, v in seconds.items()},
-    }

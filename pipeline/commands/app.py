@@ -207,15 +207,14 @@ def run(
     interrupt.keeps(lambda: kept(store, asked.spec))
     with progress_bars(quiet=as_json) as on_progress:
         done = asked.run(rounds, prefect=prefect, on_progress=on_progress)
-    summary = done.summary
     if as_json:
-        emit("campaign", **summary)
+        emit("campaign", **done.to_json())
     elif not done.did_something:
-        say(f"Nothing to do for '{asked.name}': {done.ended}. Report: {summary['report']}")
+        say(f"Nothing to do for '{asked.name}': {done.ended}. Report: {done.report}")
     else:
-        print_summary(store, summary)
-        note(f"Report: {Path(summary['report']).resolve().as_uri()}")
-    return 1 if summary["counts"]["verdict_error"] else 0
+        print_summary(store, done)
+        note(f"Report: {Path(done.report).resolve().as_uri()}")
+    return 1 if done.counts["verdict_error"] else 0
 
 
 @app.command(name="list")

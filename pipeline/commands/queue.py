@@ -93,7 +93,7 @@ def _rejected(store: str) -> list[str]:
     from redoxa.pipeline.campaign.session import opened
 
     whole = DataStore.open(store, create=False)
-    ids = [row["id"] for row in whole.campaigns()]
+    ids = [row.id for row in whole.campaigns()]
     whole.close()
     lines: list[str] = []
     for campaign_id in ids:
@@ -251,7 +251,7 @@ def this_user() -> str:
 def _work(store: str, rows: Sequence[QueueItem]) -> str:
     """The commands that hand requests to the laboratories of their campaigns."""
     opened = DataStore.open(store, create=False)
-    names = {row["id"]: row["name"] for row in opened.campaigns()}
+    names = {row.id: row.name for row in opened.campaigns()}
     opened.close()
     campaigns = sorted({names.get(row.request.campaign, row.request.campaign) for row in rows})
     given = "" if store in (DEFAULT_STORE, os.environ.get("REDOXA_STORE")) else f" --store {store_name(store)}"

@@ -21,38 +21,40 @@ def status(campaign: str | None = None, *, store: Store = DEFAULT_STORE, as_json
 
     from redoxa.data.storage.database import store_name
     from redoxa.data.storage.store import Store as DataStore
-    from redoxa.pipeline.campaign import stages
     from redoxa.pipeline.campaign.lookup import find_campaign
     from redoxa.pipeline.campaign.session import opened
+    from redoxa.pipeline.campaign.summary import CampaignSummary, summary
     from redoxa.pipeline.commands.console import emit, note, say, table
     from redoxa.pipeline.results.watchdog import trouble
 
     whole = DataStore.open(store, create=False)
-    ids = [row["id"] for row in whole.campaigns()] if campaign is None else [find_campaign(store, campaign)]
+    ids = [row.id for row in whole.campaigns()] if campaign is None else [find_campaign(store, campaign)]
     whole.close()
     now = datetime.now(UTC)
-    summaries = []
+    found: list[tuple[CampaignSummary, list[str]]] = []
     for campaign_id in ids:
         with opened(store, campaign_id) as session:
-            summaries.append(stages.summary(store, campaign_id) | {"trouble": trouble(session, now)})
+            found.append((summary(session), trouble(session, now)))
     rows = [
         {
-            "campaign": x["campaign"],
-            "id": x["campaign_id"],
-            "rounds": x["rounds"],
-            **{k: x["counts"][k] for k in ("candidates", "screened", "verdict_pass", "selected")},
-            **{k: x[k] for k in ("queued", "waiting_for_approval", "measured")},
+            "campaign": x.campaign,
+            "id": x.campaign_id,
+            "rounds": x.rounds,
+            **{k: x.counts[k] for k in ("candidates", "screened", "verdict_pass", "selected")},
+            "queued": x.queued,
+            "waiting_for_approval": x.waiting_for_approval,
+            "measured": x.measured,
         }
-        for x in summaries
+        for x, _ in found
     ]
     if as_json:
-        for summary in summaries:
-            emit("campaign", **summary)
+        for one, troubles in found:
+            emit("campaign", **one.to_json(), trouble=troubles)
     elif rows:
         table(f"Campaigns in {store_name(store)}", rows, list(rows[0]))
-        for x in summaries:
-            for line in x["trouble"]:
-                note(f"! {x['campaign']}: {line}")
+        for one, troubles in found:
+            for line in troubles:
+                note(f"! {one.campaign}: {line}")
     else:
         say(f"{store_name(store)}: no campaigns yet. `redoxa run FILE` starts one.")
 

@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from redoxa.data.storage.database import store_name
 from redoxa.data.storage.store import Store
 from redoxa.pipeline.campaign.session import opened
 from redoxa.pipeline.campaign.spec import CampaignSpec
+from redoxa.pipeline.campaign.summary import CampaignSummary
 from redoxa.pipeline.commands.console import say, table
 from redoxa.pipeline.results.tables import funnel_rows, in_order, top_rows
 
 
-def print_summary(where: str, summary: dict[str, Any]) -> None:
+def print_summary(where: str, summary: CampaignSummary) -> None:
     """Funnel, chosen candidates and counts of a campaign, on stdout."""
-    campaign_id = summary["campaign_id"]
+    campaign_id = summary.campaign_id
     with opened(where, campaign_id):
         funnel, top = funnel_rows(where, campaign_id), top_rows(where, campaign_id, 10)
-    table(f"Funnel of {summary['campaign']}", funnel, ["stage", "entered", "passed", "seconds", "reasons"])
+    table(f"Funnel of {summary.campaign}", funnel, ["stage", "entered", "passed", "seconds", "reasons"])
     if top:
         table("Chosen for the laboratory", top, in_order(top, ["formula", "request"], ["candidate"]))
-    counts, measured, simulated = summary["counts"], summary["measured"], summary["simulated"]
+    counts, measured, simulated = summary.counts, summary.measured, summary.simulated
     of_them = "" if not simulated else " (simulated)" if simulated == measured else f" ({simulated} simulated)"
     say(
         f"{counts['candidates']} candidates, {counts['relaxed_both_states']} relaxed in both states, "
-        f"{counts['verdict_pass']} passed, {counts['selected']} chosen, {summary['queued']} queued, "
-        f"{measured} measured{of_them}. Ended: {summary['ended']}."
+        f"{counts['verdict_pass']} passed, {counts['selected']} chosen, {summary.queued} queued, "
+        f"{measured} measured{of_them}. Ended: {summary.ended}."
     )
-    name = summary["campaign"]
-    waiting = summary["waiting_for_approval"]
+    name = summary.campaign
+    waiting = summary.waiting_for_approval
     say(f"Next: {'redoxa queue list, or ' if waiting else ''}redoxa export {name} {name}.zip for crystals and numbers")
 
 

@@ -8,7 +8,8 @@ from datetime import datetime
 
 from redoxa.data.lab import QueueItem, RequestState
 from redoxa.data.storage.database import aware, store_name
-from redoxa.data.storage.store import Run, Store
+from redoxa.data.storage.rows import Run
+from redoxa.data.storage.store import Store
 from redoxa.pipeline.campaign import stages
 from redoxa.pipeline.campaign.rounds import complete_rounds, ended
 from redoxa.pipeline.campaign.session import Session, opened
@@ -27,7 +28,7 @@ def digest(where: str, since: datetime, now: datetime) -> list[CampaignDigest]:
         now: against which a missed tick is judged.
     """
     store = Store.open(where, create=False)
-    ids = [row["id"] for row in store.campaigns()]
+    ids = [row.id for row in store.campaigns()]
     store.close()
     found = []
     for campaign_id in ids:
@@ -42,7 +43,7 @@ def _of_campaign(session: Session, since: datetime, now: datetime) -> CampaignDi
     stages_done = store.completed_stages(key)
     rows = session.queue.list(campaign=key)
     written = [event.at for event in session.queue.events(campaign=key)]
-    new = {row["round"] for row in stages_done if row["stage"] == "select" and aware(row["created_at"]) >= since}
+    new = {row.round for row in stages_done if row.stage == "select" and aware(row.created_at) >= since}
     formulas = {r.candidate_id: r.formula for r in results}
     by_state = Counter(row.state for row in rows)
     report = session.folder / "report.html"

@@ -65,7 +65,7 @@ def report_data(session: Session, ended: str) -> ReportData:
     learned = stages.learned(session)
     scored = score(results, spec.goal.objectives, learned)
     rows = _result_rows(session, results, {s.result.candidate_id: s for s in scored})
-    completed = {row["round"] for row in store.completed_stages(session.campaign_id)}
+    completed = {row.round for row in store.completed_stages(session.campaign_id)}
     return ReportData(
         name=spec.name,
         working_ion=spec.goal.working_ion,

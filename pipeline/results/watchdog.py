@@ -7,8 +7,7 @@ from datetime import datetime, timedelta
 
 from redoxa.data.errors import RedoxaError
 from redoxa.data.lab import RequestState
-from redoxa.data.storage.database import aware
-from redoxa.data.storage.store import Run
+from redoxa.data.storage.rows import Run
 from redoxa.pipeline.campaign.cron import last_due
 from redoxa.pipeline.campaign.rounds import ended
 from redoxa.pipeline.campaign.session import Session
@@ -78,8 +77,8 @@ def trouble(session: Session, now: datetime) -> list[str]:
     last = next(reversed(store.runs(key)), None)
     found = [] if last is None else list(_of_the_run(last, store.last_written(key), now, silence))
     if schedule is not None and not ended(session):
-        (own,) = [row for row in store.campaigns() if row["id"] == key]
-        found += _of_the_schedule(schedule, last, aware(own["created_at"]), now)
+        (own,) = [row for row in store.campaigns() if row.id == key]
+        found += _of_the_schedule(schedule, last, own.created_at, now)
     return found
 
 

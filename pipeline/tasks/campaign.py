@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from redoxa.data.errors import InputError
 from redoxa.data.lab import Measurement
@@ -14,36 +13,15 @@ from redoxa.data.progress import OnProgress, nothing
 from redoxa.data.storage.database import store_file, store_name
 from redoxa.data.storage.store import Store
 from redoxa.pipeline.campaign.lookup import find_spec, shown_as
-from redoxa.pipeline.campaign.rounds import ended, report_is_current, told
+from redoxa.pipeline.campaign.rounds import ended, report_is_current
 from redoxa.pipeline.campaign.session import Session, opened, register, runs_folder
 from redoxa.pipeline.campaign.spec import CampaignSpec
+from redoxa.pipeline.campaign.summary import CampaignSummary, summary
 from redoxa.pipeline.results.screening import Screened
 from redoxa.pipeline.run import run_campaign
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-@dataclass(frozen=True)
-class Run:
-    """How a run of a campaign ended.
-
-    Attributes:
-        ended: why it ended: all rounds are complete, requests wait, the budget is spent.
-        did_something: whether there was anything to do.
-        summary: counts by stage, verdicts, requests and seconds (docs/results.md, `redoxa.campaign/1`).
-    """
-
-    ended: str
-    did_something: bool
-    summary: dict[str, Any]
-
-    def __repr__(self) -> str:
-        counts = self.summary["counts"]
-        return (
-            f"<{self.ended}: {counts['candidates']} candidates, {counts['verdict_pass']} passed, "
-            f"{self.summary['measured']} measured>"
-        )
 
 
 class Campaign:
@@ -77,13 +55,18 @@ class Campaign:
         """Hash of all in the file that results hang on."""
         return self.spec.id
 
-    def run(self, rounds: int | None = None, *, prefect: bool = False, on_progress: OnProgress = nothing) -> Run:
+    def run(
+        self, rounds: int | None = None, *, prefect: bool = False, on_progress: OnProgress = nothing
+    ) -> CampaignSummary:
         """Run it to its end or to where it waits, or go on where it stopped; what is done is never done again.
 
         Args:
             rounds: complete at most so many more rounds; None for all that the campaign is to have.
             prefect: run the stages as Prefect tasks; else as plain functions.
             on_progress: gets (what, done, total).
+
+        Returns:
+            What it has come to, and why the run ended.
 
         Raises:
             InputError: less than one round is asked for.
@@ -92,12 +75,14 @@ class Campaign:
         campaign_id = register(self.store, self.spec)
         with opened(self.store, campaign_id) as session:
             session.spec, session.on_progress = self.spec, on_progress
-            end = ended(session)
-            if end and report_is_current(session):
-                return Run(end, False, told(session, end))
-            through = _by_prefect if prefect and not end else _directly
-            summary = through(session, rounds)
-            return Run(str(summary["ended"]), True, summary)
+            through = _by_prefect if prefect and not ended(session) else _directly
+            return through(session, rounds)
+
+    @property
+    def summary(self) -> CampaignSummary:
+        """What it has come to by now."""
+        with self._session() as session:
+            return summary(session)
 
     @property
     def candidates(self) -> tuple[Screened, ...]:
@@ -160,7 +145,7 @@ class Campaign:
         file = store_file(self.store)
         if file is None or file.exists():
             store = Store.open(self.store, create=False)
-            known = {row["id"] for row in store.campaigns()}
+            known = {row.id for row in store.campaigns()}
             store.close()
             if self.id in known:
                 with opened(self.store, self.id) as session:
@@ -172,11 +157,11 @@ class Campaign:
         return f"<campaign {self.name} in {store_name(self.store)}>"
 
 
-def _directly(session: Session, rounds: int | None) -> dict[str, Any]:
+def _directly(session: Session, rounds: int | None) -> CampaignSummary:
     return run_campaign(session.where, session.campaign_id, rounds=rounds)
 
 
-def _by_prefect(session: Session, rounds: int | None) -> dict[str, Any]:
+def _by_prefect(session: Session, rounds: int | None) -> CampaignSummary:
     from redoxa.pipeline.unattended.prefect_env import faults_told, quiet_environment, server
 
     quiet_environment(runs_folder(session.where) / ".prefect")
@@ -184,4 +169,4 @@ def _by_prefect(session: Session, rounds: int | None) -> dict[str, Any]:
         from redoxa.pipeline.unattended.flows import discovery_campaign, store_shown
 
         where = session.where
-        return dict(discovery_campaign(shown_as(where, session.spec), store_shown(where), rounds))
+        return cast("CampaignSummary", discovery_campaign(shown_as(where, session.spec), store_shown(where), rounds))

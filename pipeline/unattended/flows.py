@@ -24,6 +24,7 @@ from redoxa.pipeline.campaign.lookup import find_campaign
 from redoxa.pipeline.campaign.rounds import ended
 from redoxa.pipeline.campaign.session import session_for
 from redoxa.pipeline.campaign.spec import CampaignSpec
+from redoxa.pipeline.campaign.summary import CampaignSummary
 from redoxa.pipeline.pages.campaign.picture import pareto_url
 from redoxa.pipeline.pages.card.strips import target_text
 from redoxa.pipeline.pages.kit.text import label
@@ -87,7 +88,7 @@ def discovery_campaign(campaign: str, store: str, rounds: int | None = None) -> 
     if nothing_to_do:
         return Completed(message=f"nothing to do: {nothing_to_do}", data=result)
     publish_artifacts(where, result)
-    return Completed(message=result["ended"], data=result)
+    return Completed(message=result.ended, data=result)
 
 
 def store_shown(where: str) -> str:
@@ -103,14 +104,14 @@ def _reached(shown: str) -> str:
     return where if store_name(where) == shown else shown
 
 
-def publish_artifacts(where: str, result: dict[str, Any]) -> None:
+def publish_artifacts(where: str, result: CampaignSummary) -> None:
     """Funnel, chosen candidates, Pareto plot and report link as artifacts, under keys that keep the latest version."""
-    name, campaign_id = result["campaign"], result["campaign_id"]
+    name, campaign_id = result.campaign, result.campaign_id
     key = "".join(c if c.isalnum() else "-" for c in name.lower()).strip("-")
     funnel, chosen = funnel_rows(where, campaign_id), top_rows(where, campaign_id, 20)
     create_table_artifact(funnel, key=f"{key}-funnel", description=f"Screening funnel of {name}")
     create_table_artifact(chosen, key=f"{key}-top", description=f"Candidates chosen for the laboratory by {name}")
-    report = Path(result["report"])
+    report = Path(result.report)
     if (plot := pareto_url(report.read_text(encoding="utf-8"))) is not None:
         text = f"![Pareto front of {name}]({plot})\n\nNumbers are those of the cards in the report."
         create_markdown_artifact(text, key=f"{key}-pareto", description=f"Pareto front of {name}")
@@ -118,7 +119,7 @@ def publish_artifacts(where: str, result: dict[str, Any]) -> None:
         report.resolve().as_uri(),
         link_text=f"Report of {name}",
         key=f"{key}-report",
-        description=f"{result['ended']}; {result['measured']} measured, {result['simulated']} of them simulated",
+        description=f"{result.ended}; {result.measured} measured, {result.simulated} of them simulated",
     )
 
 

@@ -14,8 +14,9 @@ from sqlalchemy import text
 from redoxa.data.errors import LostStoreError, StoreError
 from redoxa.data.storage.database import in_transaction, open_engine, reading, writing
 from redoxa.data.storage.patience import persist
+from redoxa.data.storage.rows import Cost
 from redoxa.data.storage.schema import campaigns
-from redoxa.data.storage.store import Cost, Store, now
+from redoxa.data.storage.store import Store, now
 from tests.conftest import pg_ctl
 from tests.unit.data.faults import Time, cut, drop
 from tests.unit.data.faults import quick as quick
@@ -67,10 +68,10 @@ def store(postgres: str) -> Iterator[Store]:
 
 def test_an_idle_connection_that_dropped_is_replaced(store: Store, quick: Time) -> None:
     drop(store.engine)
-    assert [row["id"] for row in store.campaigns()] == ["c1"]
+    assert [row.id for row in store.campaigns()] == ["c1"]
     drop(store.engine)
     store.add_campaign("c2", "second", {})
-    assert [row["id"] for row in store.campaigns()] == ["c1", "c2"]
+    assert [row.id for row in store.campaigns()] == ["c1", "c2"]
     assert quick.slept == []
 
 
@@ -146,7 +147,7 @@ def test_two_writers_that_block_one_another_both_write(store: Store, quick: Time
     for thread in threads:
         thread.join()
     assert len(tries) == 3
-    assert {row["name"] for row in store.campaigns()} == {"c1", "c2"}
+    assert {row.name for row in store.campaigns()} == {"c1", "c2"}
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
@@ -185,7 +186,7 @@ def test_a_server_that_restarts_under_writers_loses_nothing(store: Store, postgr
     assert troubles == []
     assert at_restart > 0
     assert {key[0] for key in written[at_restart:]} == set("012")
-    assert {row["id"] for row in store.campaigns()} == {"c1", *written}
+    assert {row.id for row in store.campaigns()} == {"c1", *written}
     assert sorted(cost.stage for cost in store.costs("c1")) == sorted(written)
     assert all(cost.entered == 1 for cost in store.costs("c1"))
 
@@ -208,7 +209,7 @@ def test_a_server_that_stays_away_is_told_in_one_line(store: Store, postgres_ser
         assert len(quick.slept) == before
     finally:
         pg_ctl(postgres_server, "start")
-    assert [row["id"] for row in store.campaigns()] == ["c1"]
+    assert [row.id for row in store.campaigns()] == ["c1"]
 
 
 def test_a_server_that_refuses_is_not_tried_again(postgres_server: str, quick: Time) -> None:

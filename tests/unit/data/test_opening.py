@@ -62,7 +62,7 @@ def test_an_empty_store_is_opened_by_many_at_once(
             assert opener.stdout is not None
             assert opener.stdout.readline() == "opened\n"
         store = Store.open(where, create=False)
-        assert {row["id"] for row in store.campaigns()} == {str(i) for i in range(PROCESSES)}
+        assert {row.id for row in store.campaigns()} == {str(i) for i in range(PROCESSES)}
         store.close()
 
 

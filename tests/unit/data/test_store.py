@@ -13,8 +13,9 @@ from redoxa.data.errors import StoreError, UnusableStoreError
 from redoxa.data.records import Candidate, Crystal, Estimate, Origin, Reason, ScreeningResult, Verdict
 from redoxa.data.storage import database, schema_lab  # noqa: F401  (declares the tables of the queue)
 from redoxa.data.storage.database import open_engine, store_name, store_url, writing
+from redoxa.data.storage.rows import Chunk, Cost, Selection
 from redoxa.data.storage.schema import campaigns, metadata
-from redoxa.data.storage.store import Chunk, Cost, Selection, Store
+from redoxa.data.storage.store import Store
 
 
 def crystal(a: float = 4.2, z: int = 3) -> Crystal:
@@ -60,7 +61,7 @@ def test_a_failed_transaction_leaves_nothing(store: Store) -> None:
     with pytest.raises(RuntimeError), writing(store.engine) as connection:
         connection.execute(campaigns.insert(), {"id": "c9", "name": "n", "spec": {}, "created_at": database_now()})
         raise RuntimeError("killed")
-    assert [row["id"] for row in store.campaigns()] == ["c1"]
+    assert [row.id for row in store.campaigns()] == ["c1"]
 
 
 def database_now() -> object:
@@ -83,7 +84,7 @@ def test_results_come_back_as_written_and_the_first_one_stays(store: Store) -> N
 def test_a_spec_renews_what_its_hash_leaves_out(store: Store) -> None:
     store.add_campaign("c1", "test", {"name": "test", "stop": {"rounds": 5}})
     (row,) = store.campaigns()
-    assert row["spec"]["stop"] == {"rounds": 5}
+    assert row.spec["stop"] == {"rounds": 5}
 
 
 def test_what_a_campaign_finds_hangs_on_no_other(store: Store) -> None:
@@ -110,8 +111,8 @@ def test_what_others_had_proposed_at_a_moment(store: Store) -> None:
     store.add_campaign("c3", "mine", {})
     store.add_chunk(Chunk("c2", 1, "flow", 0, 0), [b], 1.0)
     (mine,) = store.campaigns("mine")
-    assert [x.id for x in store.candidates_before(["c2"], mine["created_at"])] == [a.id]
-    assert store.candidates_before(["c1"], mine["created_at"]) == []
+    assert [x.id for x in store.candidates_before(["c2"], mine.created_at)] == [a.id]
+    assert store.candidates_before(["c1"], mine.created_at) == []
 
 
 def test_a_candidate_keeps_its_first_origin(store: Store) -> None:
@@ -198,7 +199,7 @@ def test_a_store_that_cannot_be_written_is_read(writer: str, tmp_path: Path, mon
         written.close()
     monkeypatch.setattr(database, "_is_read_only", lambda _file: True)
     store = Store.open(tmp_path / "a file.db")
-    assert [row["name"] for row in store.campaigns()] == ["mine"]
+    assert [row.name for row in store.campaigns()] == ["mine"]
     with pytest.raises(StoreError, match=r"a file\.db: the store cannot be used: .*readonly.* can only be read here"):
         store.add_campaign("2", "other", {})
     store.close()
@@ -213,7 +214,7 @@ def test_a_full_store_says_so_and_keeps_what_it_has(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"disk is full\. Free some space and run again") as caught:
         store.add_campaign("2", "large", {"text": "x" * 100_000})
     assert caught.value.exit_code == 1
-    assert [row["name"] for row in store.campaigns()] == ["small"]
+    assert [row.name for row in store.campaigns()] == ["small"]
     store.close()
 
 

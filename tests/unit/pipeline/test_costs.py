@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from redoxa.data.storage.store import Cost, Store
+from redoxa.data.storage.rows import Cost
+from redoxa.data.storage.store import Store
 from redoxa.pipeline.campaign import costs
 from redoxa.pipeline.campaign.costs import Meter
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from redoxa.data.records import Candidate, Crystal, Estimate, Origin, Reason, ScreeningResult, Verdict
-from redoxa.data.storage.store import Chunk, Selection, Store
+from redoxa.data.storage.rows import Chunk, Selection
+from redoxa.data.storage.store import Store
 from redoxa.pipeline.campaign.session import register
 from redoxa.pipeline.campaign.spec import CampaignSpec
 from redoxa.pipeline.results.diff import Difference, differences, why

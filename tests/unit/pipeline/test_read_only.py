@@ -78,7 +78,7 @@ def test_a_postgresql_that_can_only_be_read(postgres: str) -> None:
     key = fill(postgres)
     store = Store.open(f"{postgres}&options=-c%20default_transaction_read_only%3Don", create=False)
     queue = LabQueue(store.engine)
-    assert [row["name"] for row in store.campaigns()] == ["tiny"]
+    assert [row.name for row in store.campaigns()] == ["tiny"]
     assert [item.request_id for item in queue.list()] == [key]
     assert verify_audit(store.engine) == []
     with pytest.raises(StoreError, match=r"read-only transaction\. It can only be read through this URL"):

@@ -12,7 +12,7 @@ import pytest
 
 from redoxa.data.errors import InputError
 from redoxa.data.records import Candidate, Origin
-from redoxa.data.storage.store import Chunk
+from redoxa.data.storage.rows import Chunk
 from redoxa.pipeline.campaign import stages
 from redoxa.pipeline.campaign.lookup import shown_as
 from redoxa.pipeline.campaign.rounds import ahead, complete_rounds, ended
@@ -52,7 +52,7 @@ class Calls:
 
     def run(self, rounds: int | None = None) -> str:
         self.done = []
-        return str(run_campaign(self.session.where, self.session.campaign_id, self, rounds)["ended"])
+        return str(run_campaign(self.session.where, self.session.campaign_id, self, rounds).ended)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from redoxa.data.errors import RedoxaError, StoreError
-from redoxa.data.storage.store import Run
+from redoxa.data.storage.rows import Run
 from redoxa.pipeline.campaign import stages
 from redoxa.pipeline.results.watchdog import Watchdog, everything, trouble
 from redoxa.pipeline.run import run_campaign
