@@ -24,7 +24,7 @@ from redoxa.data.registry import load
 from redoxa.data.whole import whole
 from redoxa.generators import GENERATORS as KINDS
 from redoxa.pipeline.campaign.spec import Chemistry
-from redoxa.pipeline.tasks.generate import Request
+from redoxa.pipeline.tasks.generate_options import GenerateOptions
 from redoxa.pipeline.tasks.sampling import drawn
 from redoxa.robotics.planning.recipe import plan_recipe
 from redoxa.robotics.safety.check import check
@@ -43,7 +43,7 @@ def targets(n: int) -> Iterator[tuple[str, WorkingIon, Crystal]]:
         generator = load(KINDS, "generator", name)(None)
         for seed, ion in enumerate(IONS):
             for mask in masks:
-                request = Request.read(
+                request = GenerateOptions.read(
                     n=share, elements=mask and f"{mask},{ion}", require=ion, formula=None, compositions=None,
                     max_atoms=None, charge_neutral=True,
                 )  # fmt: skip

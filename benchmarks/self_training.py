@@ -22,7 +22,7 @@ from redoxa.pipeline.evaluate.relaxation import relax_all
 from redoxa.pipeline.self_training.files import write_outcome
 from redoxa.pipeline.self_training.loop import Outcome, Plan, self_train
 from redoxa.pipeline.self_training.rows import Found
-from redoxa.pipeline.tasks.generate import Request
+from redoxa.pipeline.tasks.generate_options import GenerateOptions
 
 ELEMENTS = "Li,Fe,Mn,Co,Ni,V,Ti,P,O,F,S"
 
@@ -33,7 +33,7 @@ def quiet(_what: str, _done: int, _total: int) -> None:
 
 def arm(name: str, tuning: FineTuning | None, options: argparse.Namespace) -> Outcome:
     """One arm: all rounds, and its table on stdout."""
-    condition = Request.read(
+    condition = GenerateOptions.read(
         n=1, elements=ELEMENTS, require="Li", formula=None, compositions=None, max_atoms=20, charge_neutral=True
     ).condition
     out = options.work / f"{name}-{options.seed}"

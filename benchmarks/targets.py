@@ -21,7 +21,7 @@ from redoxa.generators.evaluate.values import median, share
 from redoxa.generators.orbits.generator import OrbitsGenerator
 from redoxa.pipeline.evaluate.relaxation import relax_all
 from redoxa.pipeline.self_training.rows import Judge, entropy
-from redoxa.pipeline.tasks.generate import Request
+from redoxa.pipeline.tasks.generate_options import GenerateOptions
 from redoxa.screening.physics.hulls import Hulls
 
 ELEMENTS = "Li,Fe,Mn,Co,Ni,V,Ti,P,O,F,S"
@@ -36,7 +36,7 @@ def main() -> None:
     options = parser.parse_args()
     hulls, known = Hulls(load_reference()), load_known_materials()
     for targets in (options.target or ["stability_discharge=..0.03"], []):
-        condition = Request.read(
+        condition = GenerateOptions.read(
             n=1, elements=ELEMENTS, require="Li", formula=None, compositions=None, max_atoms=20, charge_neutral=True,
             targets=targets,
         ).condition  # fmt: skip

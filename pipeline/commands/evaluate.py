@@ -73,9 +73,9 @@ def evaluate(
 
 
 def _condition(ion: str | None, elements: str | None, max_atoms: int, charge_neutral: bool) -> Condition:
-    from redoxa.pipeline.tasks.generate import Request
+    from redoxa.pipeline.tasks.generate_options import GenerateOptions
 
-    return Request.read(
+    return GenerateOptions.read(
         n=1, elements=elements, require=ion, formula=None, compositions=None, max_atoms=max_atoms,
         charge_neutral=charge_neutral,
     ).condition  # fmt: skip

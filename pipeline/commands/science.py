@@ -72,26 +72,28 @@ def generate(
         budget_s: processor time in seconds that relaxing the answers to --formula may take, by an estimate of 0.025 s
             an atom that is the same on every machine; what does not fit is named.
     """
-    from redoxa.pipeline.commands.console import emit, note, progress_bars
-    from redoxa.pipeline.tasks.generate import Request, sample_to_folder
+    from redoxa.pipeline.commands.console import emit, note, watching
+    from redoxa.pipeline.results.samples import samples_of
+    from redoxa.pipeline.tasks.generate import generate
+    from redoxa.pipeline.tasks.generate_options import GenerateOptions
 
-    request = Request.read(
+    options = GenerateOptions.read(
         n=n, elements=elements, require=require, formula=formula, compositions=compositions, max_atoms=max_atoms,
         charge_neutral=charge_neutral, space_groups=space_groups, like=like, keep=keep, drop=drop,
         targets=target or (),
     )  # fmt: skip
     before_s = sum(os.times()[:4])
-    with progress_bars(quiet=as_json) as on_progress:
-        written = sample_to_folder(
-            generator, request, seed, out, checkpoint, on_progress, energies=energies, budget_s=budget_s
-        )
+    samples_of(out)  # a folder that cannot be used is refused before the work
+    with watching(quiet=as_json) as watcher:
+        made = generate(generator, options, seed, checkpoint, watcher, energies=energies, budget_s=budget_s)
+    made.write(out)
     spent_s = sum(os.times()[:4]) - before_s
     if as_json:
-        emit("samples", folder=out, count=written.count, notes=written.notes, processor_time_s=round(spent_s, 2))
+        emit("samples", folder=out, count=len(made), notes=made.notes, processor_time_s=round(spent_s, 2))
         return
-    for line in written.notes:
+    for line in made.notes:
         note(line)
-    note(f"{written.count} structures in {out}, {spent_s:.0f} s of processor time")
+    note(f"{len(made)} structures in {out}, {spent_s:.0f} s of processor time")
     ion = next((x for x in (require or "").split(",") if x in get_args(WorkingIon)), "Li")
     note(f"next: redoxa screen {out} --ion {ion}")
 

@@ -70,9 +70,9 @@ def self_train(
     from redoxa.pipeline.commands.console import note, progress_bars
     from redoxa.pipeline.self_training.files import write_outcome
     from redoxa.pipeline.self_training.loop import Plan, self_train
-    from redoxa.pipeline.tasks.generate import Request
+    from redoxa.pipeline.tasks.generate_options import GenerateOptions
 
-    condition = Request.read(
+    condition = GenerateOptions.read(
         n=1, elements=elements, require=ion, formula=None, compositions=None, max_atoms=max_atoms,
         charge_neutral=charge_neutral, space_groups=space_groups, targets=target or (),
     ).condition  # fmt: skip

@@ -12,7 +12,7 @@ from redoxa.data.symmetry.symmetric import SymmetricCrystal, symmetric
 from redoxa.generators.base import Condition
 from redoxa.generators.orbits.de_novo import DeNovo
 from redoxa.generators.orbits.generator import OrbitsGenerator
-from redoxa.pipeline.tasks.generate import parse_elements
+from redoxa.pipeline.tasks.generate_options import parse_elements
 from redoxa.screening.tables.stability_labels import StabilityTask
 
 DRAWN: tuple[tuple[int, str, str], ...] = (

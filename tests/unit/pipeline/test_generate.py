@@ -14,10 +14,13 @@ from redoxa.data.chemistry import removable_ions
 from redoxa.data.errors import GenerationError, InputError
 from redoxa.data.fingerprint import SAME_UNRELAXED, distance, fingerprint, spacegroup
 from redoxa.data.io import cif_text, read_crystals
+from redoxa.data.progress import Watcher
 from redoxa.data.records import Crystal
 from redoxa.data.tables.prototypes import prototype
 from redoxa.generators.base import cells_of, listed
-from redoxa.pipeline.tasks.generate import Request, parse_formula, read_compositions, sample_to_folder
+from redoxa.pipeline.results.samples import Samples
+from redoxa.pipeline.tasks.generate import generate
+from redoxa.pipeline.tasks.generate_options import GenerateOptions, parse_formula, read_compositions
 from redoxa.pipeline.tasks.relaxer import SymmetricRelaxer
 
 OPTIONS = {
@@ -31,8 +34,8 @@ OPTIONS = {
 }
 
 
-def request(**changes: object) -> Request:
-    return Request.read(**{**OPTIONS, **changes})  # type: ignore[arg-type]
+def request(**changes: object) -> GenerateOptions:
+    return GenerateOptions.read(**{**OPTIONS, **changes})  # type: ignore[arg-type]
 
 
 def test_formulas_become_exact_contents() -> None:
@@ -52,8 +55,11 @@ def test_a_formula_comes_in_cells_of_every_size() -> None:
         request(formula="LiFePO4", max_atoms=6)
 
 
-def nothing(*_: object) -> None:
-    """Nobody watches."""
+def sampled(generator: str, options: GenerateOptions, seed: int, out: Path, **how: object) -> Samples:
+    """Samples, and the folder of them."""
+    made = generate(generator, options, seed, **how)  # type: ignore[arg-type]
+    made.write(out)
+    return made
 
 
 @pytest.fixture
@@ -74,7 +80,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 @pytest.mark.usefixtures("in_this_process")
 def test_the_known_structure_is_the_first_or_second_answer(formula: str, groups: set[int], tmp_path: Path) -> None:
-    sample_to_folder("orbits", request(formula=formula, n=2), 0, tmp_path, None, nothing)
+    sampled("orbits", request(formula=formula, n=2), 0, tmp_path)
     rows = list(csv.DictReader((tmp_path / "samples.csv").open()))
     assert groups & {int(row["space_group"]) for row in rows}
     assert all(-12 < float(row["energy_eV_per_atom"]) < -4 and 0 < float(row["probability"]) <= 1 for row in rows)
@@ -83,7 +89,7 @@ def test_the_known_structure_is_the_first_or_second_answer(formula: str, groups:
 @pytest.mark.slow
 @pytest.mark.usefixtures("in_this_process")
 def test_nasicon_is_found_with_its_sodium_in_order(tmp_path: Path) -> None:
-    sample_to_folder("orbits", request(formula="Na3V2(PO4)3", n=2), 0, tmp_path, None, nothing)
+    sampled("orbits", request(formula="Na3V2(PO4)3", n=2), 0, tmp_path)
     frame = read(tmp_path / "samples.extxyz", index=0)
     del frame[[atom.index for atom in frame if atom.symbol == "Na"]]
     host = Crystal(numbers=frame.numbers, frac_coords=frame.get_scaled_positions(), lattice_A=frame.cell[:])
@@ -92,21 +98,21 @@ def test_nasicon_is_found_with_its_sodium_in_order(tmp_path: Path) -> None:
 
 def test_fewer_answers_than_asked_for_are_all_there_is(tmp_path: Path) -> None:
     asked = request(formula="Na3V2(PO4)3", n=40)
-    made = sample_to_folder("orbits", asked, 0, tmp_path, None, nothing, energies=False)
-    assert 2 < made.count < 40
-    assert f"only {made.count} different structures were found, 40 were asked for" in made.notes
+    made = sampled("orbits", asked, 0, tmp_path, energies=False)
+    assert 2 < len(made) < 40
+    assert f"only {len(made)} different structures were found, 40 were asked for" in made.notes
     marks = [fingerprint(found.crystal) for found in read_crystals(tmp_path / "samples.extxyz")]
     assert all(distance(a, b) > SAME_UNRELAXED for a, b in itertools.combinations(marks, 2))
 
 
 def test_what_the_budget_leaves_out_is_named(tmp_path: Path) -> None:
-    made = sample_to_folder("orbits", request(formula="LiCoO2", n=3), 0, tmp_path, None, nothing, budget_s=0.0)
+    made = sampled("orbits", request(formula="LiCoO2", n=3), 0, tmp_path, budget_s=0.0)
     assert any("16 of 16 likely structures do not fit into 0 s" in line for line in made.notes)
     assert any("cells of 20, 24, " in line for line in made.notes)
 
 
 def test_a_generator_that_cannot_compare_sizes_takes_them_in_turn(tmp_path: Path) -> None:
-    made = sample_to_folder("template", request(formula="LiFePO4", n=8), 0, tmp_path, None, nothing)
+    made = sampled("template", request(formula="LiFePO4", n=8), 0, tmp_path)
     rows = list(csv.DictReader((tmp_path / "samples.csv").open()))
     assert [int(row["n_atoms"]) for row in rows][:3] == [7, 14, 28]
     assert any("smallest cell first" in line for line in made.notes)
@@ -141,7 +147,7 @@ def test_three_files_in_the_same_order(tmp_path: Path) -> None:
     out = tmp_path / "out"
     asked = request(n=5, elements="Li,Mn,Fe,Co,O", require="Li", max_atoms=12)
     for _ in range(2):  # the second time replaces the first
-        assert sample_to_folder("substitution", asked, 3, out, None, nothing).count == 5
+        assert len(sampled("substitution", asked, 3, out)) == 5
     rows = list(csv.DictReader((out / "samples.csv").open()))
     frames = read(out / "samples.extxyz", index=":")
     cifs = sorted(out.glob("*.cif"))
@@ -156,13 +162,13 @@ def test_three_files_in_the_same_order(tmp_path: Path) -> None:
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "thesis.docx").write_text("precious")
     with pytest.raises(InputError, match="give another folder"):
-        sample_to_folder("substitution", request(), 0, tmp_path, None, nothing)
+        sampled("substitution", request(), 0, tmp_path)
 
 
 def test_earlier_samples_stay_until_new_ones_are_complete(tmp_path: Path) -> None:
     out = tmp_path / "out"
     asked = request(n=3, elements="Li,Mn,Fe,Co,O", require="Li")
-    sample_to_folder("substitution", asked, 0, out, None, nothing)
+    sampled("substitution", asked, 0, out)
     (out / "0000_theirs.cif").write_text("somebody's")
     before = {path.name: path.read_bytes() for path in out.iterdir()}
 
@@ -170,9 +176,9 @@ def test_earlier_samples_stay_until_new_ones_are_complete(tmp_path: Path) -> Non
         raise GenerationError("the second command fails")
 
     with pytest.raises(GenerationError):
-        sample_to_folder("substitution", asked, 1, out, None, fails)
+        sampled("substitution", asked, 1, out, watcher=Watcher(fails))
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
-    sample_to_folder("substitution", request(n=1, elements="Na,Ti,O"), 1, out, None, nothing)
+    sampled("substitution", request(n=1, elements="Na,Ti,O"), 1, out)
     names = {path.name for path in out.iterdir()}
     assert len(names) == 4
     assert "0000_theirs.cif" in names
@@ -186,7 +192,7 @@ def test_a_table_of_samples_deletes_nothing_outside_its_folder(tmp_path: Path, t
     (out / "samples.csv").write_text(table)
     (tmp_path / "precious.cif").write_text("precious")
     try:
-        sample_to_folder("substitution", request(n=1), 0, out, None, nothing)
+        sampled("substitution", request(n=1), 0, out)
     except InputError:
         assert table.startswith("a,b")
     assert (tmp_path / "precious.cif").exists()
@@ -221,7 +227,7 @@ def test_where_an_electrode_is_aimed_at_other_working_ions_are_left_out() -> Non
 @pytest.mark.slow
 def test_an_electrode_can_be_oxidised_and_what_is_foreseen_is_in_the_table(tmp_path: Path) -> None:
     asked = request(n=6, require="Na", targets=["average_voltage=3..4"])
-    sample_to_folder("orbits", asked, 0, tmp_path, None, nothing)
+    sampled("orbits", asked, 0, tmp_path)
     rows = list(csv.DictReader((tmp_path / "samples.csv").open()))
     assert all(3 <= float(row["foreseen_average_voltage_V"]) <= 4 for row in rows)
     for crystal in (found.crystal for found in read_crystals(tmp_path / "samples.extxyz")):
