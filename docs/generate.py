@@ -63,7 +63,7 @@ def properties() -> str:
     start = (
         "# Properties\n\nWhat limits, objectives and targets may name, in files, commands and results. "
         "How each is computed, and how sure it is: [screening](../concepts/screening.md). "
-        "One of your own: [guide](../guides/group.md).\n"
+        "One of your own: [guide](../guides/property.md).\n"
     )
     return "\n".join([start, "| name | unit | what it is |", "|---|---|---|", *lines, ""])
 
