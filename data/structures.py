@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from ase.data import atomic_masses, atomic_numbers, chemical_symbols
@@ -61,6 +61,46 @@ def from_atoms(atoms: Atoms) -> Crystal:
         frac_coords=atoms.get_scaled_positions(wrap=True).tolist(),
         lattice_A=np.asarray(atoms.cell).tolist(),
     )
+
+
+@runtime_checkable
+class HasCrystal(Protocol):
+    """A sample, a candidate: something that holds a crystal."""
+
+    @property
+    def crystal(self) -> Crystal:
+        """The crystal."""
+        ...
+
+
+def is_structure(given: object) -> bool:
+    """Whether it is one structure, in any of the forms that `crystal_of` takes."""
+    from ase import Atoms
+    from pymatgen.core import Structure
+
+    return isinstance(given, Crystal | Structure | Atoms | HasCrystal)
+
+
+def crystal_of(given: Structure | Atoms | Crystal | HasCrystal) -> Crystal:
+    """Record of a structure, whichever of these it is.
+
+    Raises:
+        StructureError: partial occupancies, a molecule or slab without three periods, or something else altogether.
+    """
+    if isinstance(given, Crystal):
+        return given
+    if isinstance(given, HasCrystal):
+        return given.crystal
+    from ase import Atoms
+    from pymatgen.core import Structure
+
+    if isinstance(given, Structure):
+        return from_structure(given)
+    if not isinstance(given, Atoms):
+        raise StructureError(f"a {type(given).__name__} is no pymatgen Structure, ASE Atoms, or path of a file")
+    if not all(given.pbc):
+        raise StructureError(f"{given.symbols}: not periodic in all three directions")
+    return from_atoms(given)
 
 
 def primitive(crystal: Crystal, symprec_A: float = 0.01) -> Crystal:

@@ -13,7 +13,7 @@ import shutil
 import sys
 from pathlib import Path
 from tempfile import gettempdir
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.validators import Number
@@ -22,7 +22,7 @@ from redoxa.data.errors import InputError, RedoxaError
 from redoxa.pipeline.commands import interrupt
 
 if TYPE_CHECKING:
-    from redoxa.pipeline.campaign.session import Session
+    pass
 
 Store = Annotated[str, Parameter(name="--store", env_var="REDOXA_STORE", help="path or URL of the store")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="print lines of JSON for machines")]
@@ -199,52 +199,23 @@ def run(
         rounds: complete at most so many more rounds; by default all that the campaign is to have.
         prefect: run the stages as Prefect tasks; --no-prefect runs the plain functions.
     """
-    from redoxa.pipeline.campaign.lookup import find_spec
-    from redoxa.pipeline.campaign.rounds import ended, report_is_current, told
-    from redoxa.pipeline.campaign.session import opened, register
     from redoxa.pipeline.commands.console import emit, note, progress_bars, say
-    from redoxa.pipeline.commands.summary import kept
+    from redoxa.pipeline.commands.summary import kept, print_summary
+    from redoxa.pipeline.tasks.campaign import Campaign
 
-    spec = find_spec(store, campaign)
-    campaign_id = register(store, spec)
-    interrupt.keeps(lambda: kept(store, spec))
-    with opened(store, campaign_id) as session:
-        session.spec = spec
-        end = ended(session)
-        nothing_to_do = bool(end) and report_is_current(session)
-        if nothing_to_do:
-            summary = told(session, end)
-        else:
-            with progress_bars(quiet=as_json) as session.on_progress:
-                summary = _run(session, rounds, prefect=prefect and not end)
+    asked = Campaign.find(campaign, store)
+    interrupt.keeps(lambda: kept(store, asked.spec))
+    with progress_bars(quiet=as_json) as on_progress:
+        done = asked.run(rounds, prefect=prefect, on_progress=on_progress)
+    summary = done.summary
     if as_json:
         emit("campaign", **summary)
-    elif nothing_to_do:
-        say(f"Nothing to do for '{spec.name}': {end}. Report: {summary['report']}")
+    elif not done.did_something:
+        say(f"Nothing to do for '{asked.name}': {done.ended}. Report: {summary['report']}")
     else:
-        from redoxa.pipeline.commands.summary import print_summary
-
         print_summary(store, summary)
         note(f"Report: {Path(summary['report']).resolve().as_uri()}")
     return 1 if summary["counts"]["verdict_error"] else 0
-
-
-def _run(session: Session, rounds: int | None, *, prefect: bool) -> dict[str, Any]:
-    """Run the campaign of a session, through Prefect or directly; returns its summary."""
-    store, campaign_id = session.where, session.campaign_id
-    if not prefect:
-        from redoxa.pipeline.campaign.run import run_campaign
-
-        return run_campaign(store, campaign_id, rounds=rounds)
-    from redoxa.pipeline.campaign.lookup import shown_as
-    from redoxa.pipeline.campaign.session import runs_folder
-    from redoxa.pipeline.unattended.prefect_env import faults_told, quiet_environment, server
-
-    quiet_environment(runs_folder(store) / ".prefect")
-    with faults_told(), server():
-        from redoxa.pipeline.unattended.flows import discovery_campaign, store_shown
-
-        return dict(discovery_campaign(shown_as(store, session.spec), store_shown(store), rounds))
 
 
 @app.command(name="list")

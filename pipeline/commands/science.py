@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from redoxa.data.errors import InputError, StructureError
-from redoxa.data.records import WorkingIon
+from redoxa.data.records import Verdict, WorkingIon
 from redoxa.data.shipped import shipped
 from redoxa.generators import DEFAULT_GENERATOR
 from redoxa.generators.base import BUDGET_s
@@ -131,39 +131,29 @@ def screen(
     """
     from redoxa.pipeline.commands.console import emit, note, watching
     from redoxa.pipeline.commands.screen_table import print_table
-    from redoxa.pipeline.tasks.screen_files import (
-        ScreenOptions,
-        assess,
-        default_page,
-        json_row,
-        structure_files,
-        write_page,
-    )
+    from redoxa.pipeline.tasks.screen import ScreenOptions, default_page, working_ion
+    from redoxa.pipeline.tasks.screen import screen as run_screening
 
-    for option, name in (("--ion", ion), ("--exchange", exchange)):
-        if name is not None and name not in get_args(WorkingIon):
-            raise InputError(f"{option} '{name}': not a working ion. Known: {', '.join(get_args(WorkingIon))}")
-    if exchange == ion:
-        raise InputError(f"--exchange {exchange}: is the working ion itself; name another with --ion")
+    moves, replaced = working_ion(ion, "--ion"), None if exchange is None else working_ion(exchange, "--exchange")
+    options = ScreenOptions(moves, campaign, workers, store, profile, orderings, barriers, replaced, trust_sites)
     if not files:
         raise StructureError("name at least one structure file")
-    options = ScreenOptions(ion, campaign, workers, store, profile, orderings, barriers, exchange, trust_sites)
     keeps(lambda: f"relaxations are kept in {store}" if store else "without --store nothing is kept")
-    on_row = (lambda row: emit("screening", **json_row(row, options.ion))) if as_json else None
     with watching(quiet=as_json) as watcher:
-        rows = assess(structure_files(files), options, on_row, watcher)
+        found = run_screening(
+            files, options, (lambda x: emit("screening", **x.to_json())) if as_json else None, watcher
+        )
     if not as_json:
-        print_table(rows)
-    unusable = [row for row in rows if row.result is None]
-    for row in unusable:
-        sys.stderr.write(f"redoxa: {row.problem}\n")
-    if len(unusable) == len(rows):
+        print_table(found)
+    unusable = [one for one in found if one.result is None]
+    for one in unusable:
+        sys.stderr.write(f"redoxa: {one.problem}\n")
+    if len(unusable) == len(found):
         return 2
     if html is not None or not as_json:
-        page = html or default_page(store)
-        write_page(page, rows, options)
-        note(f"cards of {len(rows)} structures in {page}")
-    return 1 if any(row.result is None or row.result.verdict == "error" for row in rows) else 0
+        page = found.write_page(html or default_page(store))
+        note(f"cards of {len(found)} structures in {page}")
+    return 1 if any(one.verdict is Verdict.ERROR for one in found) else 0
 
 
 def train(

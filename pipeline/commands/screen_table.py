@@ -7,12 +7,12 @@ from pathlib import Path
 
 from redoxa.data.records import ScreeningResult, Verdict, plain_formula, plain_formulas
 from redoxa.pipeline.commands.console import say, table
-from redoxa.pipeline.pages.card.model import FileRow
+from redoxa.pipeline.results.screening import Screened
 from redoxa.pipeline.results.tables import in_order, short_columns
 from redoxa.screening.doubts import doubts
 
 
-def print_table(rows: Sequence[FileRow]) -> None:
+def print_table(rows: Sequence[Screened]) -> None:
     """The main properties of each file on stdout, and below what there is to say of it."""
     shown: list[dict[str, object]] = []
     told: list[str] = []

@@ -6,6 +6,7 @@ from typing import Any
 
 from redoxa.data.storage.database import store_name
 from redoxa.data.storage.store import Store
+from redoxa.pipeline.campaign.session import opened
 from redoxa.pipeline.campaign.spec import CampaignSpec
 from redoxa.pipeline.commands.console import say, table
 from redoxa.pipeline.results.tables import funnel_rows, in_order, top_rows
@@ -14,12 +15,10 @@ from redoxa.pipeline.results.tables import funnel_rows, in_order, top_rows
 def print_summary(where: str, summary: dict[str, Any]) -> None:
     """Funnel, chosen candidates and counts of a campaign, on stdout."""
     campaign_id = summary["campaign_id"]
-    table(
-        f"Funnel of {summary['campaign']}",
-        funnel_rows(where, campaign_id),
-        ["stage", "entered", "passed", "seconds", "reasons"],
-    )
-    if top := top_rows(where, campaign_id, 10):
+    with opened(where, campaign_id):
+        funnel, top = funnel_rows(where, campaign_id), top_rows(where, campaign_id, 10)
+    table(f"Funnel of {summary['campaign']}", funnel, ["stage", "entered", "passed", "seconds", "reasons"])
+    if top:
         table("Chosen for the laboratory", top, in_order(top, ["formula", "request"], ["candidate"]))
     counts, measured, simulated = summary["counts"], summary["measured"], summary["simulated"]
     of_them = "" if not simulated else " (simulated)" if simulated == measured else f" ({simulated} simulated)"

@@ -63,7 +63,7 @@ class Sample:
 
     def _repr_html_(self) -> str:
         """Picture and values, for a notebook."""
-        from redoxa.pipeline.pages.kit.pictures import crystal_figure
+        from redoxa.pipeline.pages.kit.notebook import crystal_figure
 
         return crystal_figure(self.crystal, self.label)
 
@@ -112,7 +112,7 @@ class Samples(Sequence[Sample]):
 
     def _repr_html_(self) -> str:
         """Pictures of the first ones and the table of all, for a notebook; nothing is fetched."""
-        from redoxa.pipeline.pages.kit.pictures import crystal_figure
+        from redoxa.pipeline.pages.kit.notebook import crystal_figure
 
         figures = "".join(crystal_figure(s.crystal, s.label) for s in self[:PICTURED])
         return f'<div style="display:flex;flex-wrap:wrap">{figures}</div>{self.frame().to_html(index=False)}'

@@ -17,7 +17,7 @@ from redoxa.data.symmetry.normaliser import canonical
 from redoxa.data.symmetry.skeletons import Template, template_of, write_templates
 from redoxa.data.symmetry.symmetric import symmetric
 from redoxa.data.tables.crystals import TABLES, read_crystal_table
-from redoxa.pipeline.tasks.screen_files import structure_files
+from redoxa.pipeline.tasks.screen import structure_files
 from redoxa.screening.tables.skeleton_library import SYMPREC_A, add_template
 
 LEAST_CRYSTALS = 8

@@ -73,8 +73,8 @@ def records(data: ReportData) -> list[dict[str, object]]:
     return [
         _identity(row, row.candidate.id in front)
         | _request(requests.get(row.candidate.id), measured.get(row.candidate.id))
-        | _values("", row.result.estimates)
-        | _values("measured ", m.values if (m := measured.get(row.candidate.id)) else {})
+        | values_by_unit("", row.result.estimates)
+        | values_by_unit("measured ", m.values if (m := measured.get(row.candidate.id)) else {})
         for row in data.results
     ]
 
@@ -116,7 +116,8 @@ def _request(request: RequestRow | None, measured: Measurement | None) -> dict[s
     }
 
 
-def _values(prefix: str, estimates: Mapping[str, Estimate]) -> dict[str, object]:
+def values_by_unit(prefix: str, estimates: Mapping[str, Estimate]) -> dict[str, object]:
+    """Values and sigmas under names with units."""
     found: dict[str, object] = {}
     for name, estimate in estimates.items():
         found[f"{prefix}{name} ({estimate.unit})"] = estimate.value

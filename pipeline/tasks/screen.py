@@ -1,23 +1,30 @@
-"""`redoxa screen FILE...`: anyone's structures through the same funnel as a campaign's candidates."""
+"""`redoxa screen` and `redoxa.screen`: anyone's structures through the same funnel as a campaign's candidates."""
 
 from __future__ import annotations
 
-import importlib.metadata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final, TypeAlias, cast, get_args
 
 from redoxa.data.errors import InputError, StructureError
 from redoxa.data.formats.found import Reading
 from redoxa.data.io import NAMES, SUFFIXES, may_hold_structures, read_each
 from redoxa.data.progress import SILENT, Watcher
-from redoxa.data.records import Candidate, Origin, Reason, ScreeningResult, Verdict
-from redoxa.data.structures import primitive
-from redoxa.data.whole import whole
+from redoxa.data.records import Candidate, Crystal, Origin, ScreeningResult, WorkingIon
+from redoxa.data.structures import crystal_of, primitive
 from redoxa.pipeline.campaign.session import DEFAULT_STORE, runs_folder
-from redoxa.pipeline.pages.card.model import FileRow, ScreeningData
+from redoxa.pipeline.results.screening import Screened, Screening
 from redoxa.screening.settings import ScreenSettings
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from pymatgen.core import Structure
+
+    from redoxa.data.structures import HasCrystal
+
+Given: TypeAlias = "str | Path | Structure | Atoms | Crystal | HasCrystal"
+"""A structure file, a folder of them, or a structure: of pymatgen, of ASE, or a record."""
 
 MAX_ATOMS: Final = 200
 PROFILE: Final = 3
@@ -40,15 +47,24 @@ class ScreenOptions:
         trust_sites: read CIFs as their sites stand where formula, multiplicities or volume contradict them.
     """
 
-    ion: str
+    ion: WorkingIon
     campaign: Path | None = None
     workers: int = 0
     store: str | None = None
     profile: int | None = None
     orderings: int | None = None
     barriers: int | None = None
-    exchange: str | None = None
+    exchange: WorkingIon | None = None
     trust_sites: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself.
+
+        Raises:
+            InputError: an ion is to take its own place.
+        """
+        if self.exchange == self.ion:
+            raise InputError(f"--exchange {self.ion}: is the working ion itself; name another with --ion")
 
     @property
     def settings(self) -> ScreenSettings:
@@ -61,6 +77,18 @@ class ScreenOptions:
         from redoxa.pipeline.campaign.lookup import find_spec
 
         return find_spec(self.store or DEFAULT_STORE, str(self.campaign)).screening.model_copy(update=changes)
+
+
+def working_ion(name: str, where: str) -> WorkingIon:
+    """A working ion by its symbol.
+
+    Raises:
+        InputError: it is none.
+    """
+    for ion in get_args(WorkingIon):
+        if ion == name:
+            return cast("WorkingIon", ion)
+    raise InputError(f"{where} '{name}': not a working ion. Known: {', '.join(get_args(WorkingIon))}")
 
 
 def structure_files(paths: Sequence[Path]) -> list[Path]:
@@ -81,43 +109,59 @@ def structure_files(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-def assess(
-    files: Sequence[Path],
+def screen(
+    given: Iterable[Given],
     options: ScreenOptions,
-    on_row: Callable[[FileRow], None] | None = None,
+    on_row: Callable[[Screened], None] | None = None,
     watcher: Watcher = SILENT,
-) -> list[FileRow]:
-    """Screen the primitive cells of files; rows in the order of the files, each handed to `on_row` in its turn."""
+) -> Screening:
+    """Screen the primitive cells of structures; what is the same crystal is screened once.
+
+    Args:
+        given: files, folders of them, or structures.
+        options: for which ion, and how thoroughly.
+        on_row: gets each structure in its turn, as soon as all before it are done.
+        watcher: is told how far it is.
+
+    Returns:
+        All structures, in the order in which they were given.
+    """
     settings = options.settings
-    rows: list[FileRow | None] = []
-    waiting: dict[str, list[tuple[int, str]]] = {}
+    rows: list[Screened | None] = []
+    waiting: dict[str, list[int]] = {}
     to_screen: dict[str, Candidate] = {}
-    remarks: list[tuple[str, ...]] = []
-    for name, candidate, assumed in _candidates(files, options):
-        remarks.append(assumed)
+    named: list[tuple[str, tuple[str, ...]]] = []
+    for name, candidate, assumed in _candidates(given, options):
+        named.append((name, assumed))
         if isinstance(candidate, InputError):
-            rows.append(FileRow(name=name, problem=str(candidate)))
+            rows.append(Screened(name, options.ion, problem=str(candidate)))
             continue
-        waiting.setdefault(candidate.id, []).append((len(rows), name))
+        waiting.setdefault(candidate.id, []).append(len(rows))
         to_screen.setdefault(candidate.id, candidate)
         rows.append(None)
     emit = _InOrder(rows, on_row)
     emit()
     if to_screen:
-        for result in _screen(list(to_screen.values()), settings, options.store, watcher):
-            for index, name in waiting[result.candidate_id]:
-                candidate = to_screen[result.candidate_id]
-                rows[index] = FileRow(name=name, candidate=candidate, result=result, remarks=remarks[index])
+        for result in _screened(list(to_screen.values()), settings, options.store, watcher):
+            for index in waiting[result.candidate_id]:
+                name, remarks = named[index]
+                rows[index] = Screened(name, options.ion, to_screen[result.candidate_id], result, remarks=remarks)
             emit()
-    return [row for row in rows if row is not None]
+    return Screening(
+        [row for row in rows if row is not None],
+        working_ion=options.ion,
+        limited=options.campaign is not None,
+        settings=in_words(settings, options),
+        settings_hash=settings.settings_hash,
+    )
 
 
 def _candidates(
-    files: Sequence[Path], options: ScreenOptions
+    given: Iterable[Given], options: ScreenOptions
 ) -> Iterator[tuple[str, Candidate | InputError, tuple[str, ...]]]:
     """Each structure as a candidate, or why it cannot be one; and what the reader had to assume."""
-    for file in files:
-        for name, outcome in read_each(file, options.trust_sites):
+    for nth, one in enumerate(given, 1):
+        for name, outcome in _readings(one, nth, options):
             if isinstance(outcome, StructureError):
                 yield name, outcome, ()
                 continue
@@ -125,6 +169,21 @@ def _candidates(
                 yield name, _candidate(outcome, options), outcome.remarks
             except InputError as error:
                 yield name, InputError(f"{name}: {error}"), ()
+
+
+def _readings(one: Given, nth: int, options: ScreenOptions) -> Iterator[tuple[str, Reading | StructureError]]:
+    """The structures of a file or folder, or the one that was given itself."""
+    if isinstance(one, str | Path):
+        for file in structure_files([Path(one)]):
+            yield from read_each(file, options.trust_sites)
+        return
+    name = f"structure {nth}"
+    try:
+        crystal = crystal_of(one)
+    except StructureError as error:
+        yield name, StructureError(f"{name}: {error}")
+        return
+    yield name, Reading(name, crystal)
 
 
 def _candidate(found: Reading, options: ScreenOptions) -> Candidate:
@@ -140,7 +199,7 @@ def _candidate(found: Reading, options: ScreenOptions) -> Candidate:
 class _InOrder:
     """Hands finished rows on in order, each once."""
 
-    def __init__(self, rows: list[FileRow | None], on_row: Callable[[FileRow], None] | None) -> None:
+    def __init__(self, rows: list[Screened | None], on_row: Callable[[Screened], None] | None) -> None:
         self._rows, self._on_row, self._next = rows, on_row, 0
 
     def __call__(self) -> None:
@@ -150,49 +209,23 @@ class _InOrder:
             self._next += 1
 
 
-def _screen(
+def _screened(
     candidates: Sequence[Candidate], settings: ScreenSettings, store: str | None, watcher: Watcher
 ) -> Iterator[ScreeningResult]:
     from redoxa.data.storage.store import Store
     from redoxa.pipeline.campaign.screening_context import open_context
-    from redoxa.screening.funnel import FunnelStats, screen
+    from redoxa.screening.funnel import FunnelStats
+    from redoxa.screening.funnel import screen as funnel
 
     opened = Store.open(store) if store is not None else None
     context = open_context(opened, runs_folder(store or DEFAULT_STORE))
     try:
-        yield from screen(
-            candidates,
-            settings,
-            context,
-            FunnelStats(),
-            lambda _, done, total: watcher.on_progress("screen", done, total),
-        )
+        step = watcher.step("screen")
+        yield from funnel(candidates, settings, context, FunnelStats(), lambda _, done, total: step(done, total))
     finally:
         context.close()
         if opened is not None:
             opened.close()
-
-
-def json_row(row: FileRow, ion: str) -> dict[str, Any]:
-    """One line of the command's JSON."""
-    result = row.result
-    unread = Reason(stage="read", code="unreadable", text=row.problem, verdict=Verdict.ERROR)
-    return {
-        "file": row.name,
-        "candidate_id": result.candidate_id if result else None,
-        "formula": result.formula if result else None,
-        "working_ion": ion,
-        "verdict": (result.verdict if result else Verdict.ERROR).value,
-        "reasons": [reason.model_dump(mode="json") for reason in (result.reasons if result else (unread,))],
-        "properties": {
-            name: {"value": e.value, "sigma": e.sigma, "unit": e.unit, "method": e.method}
-            for name, e in (result.estimates if result else {}).items()
-        },
-        "notes": result.notes if result else {},
-        "remarks": list(row.remarks),
-        "profile": [step.model_dump(mode="json") for step in (result.profile if result else ())],
-        "paths": [path.model_dump(mode="json") for path in (result.paths if result else ())],
-    }
 
 
 def default_page(store: str | None) -> Path:
@@ -200,34 +233,8 @@ def default_page(store: str | None) -> Path:
     return runs_folder(store or DEFAULT_STORE) / "screening.html"
 
 
-def write_page(path: Path, rows: Sequence[FileRow], options: ScreenOptions) -> None:
-    """Write the page with a card for each structure.
-
-    Raises:
-        InputError: the file cannot be written.
-    """
-    from datetime import UTC, datetime
-
-    from redoxa.pipeline.pages.screening_page import build_screening_page
-
-    settings = options.settings
-    data = ScreeningData(
-        working_ion=options.ion,
-        rows=tuple(rows),
-        limited=options.campaign is not None,
-        settings=_in_words(settings, options),
-        settings_hash=settings.settings_hash,
-        versions={name: importlib.metadata.version(name) for name in ("redoxa", "torch", "pymatgen", "chgnet")},
-        created_at=datetime.now(UTC),
-    )
-    try:
-        with whole(path) as draft:
-            draft.write_text(build_screening_page(data), encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
-
-
-def _in_words(settings: ScreenSettings, options: ScreenOptions) -> dict[str, str]:
+def in_words(settings: ScreenSettings, options: ScreenOptions) -> dict[str, str]:
+    """What is computed and how, for people."""
     words = {
         "Working ion": options.ion,
         "Interatomic potential": settings.potential,

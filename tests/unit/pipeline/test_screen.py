@@ -9,15 +9,22 @@ import pytest
 from redoxa.data.errors import InputError, StructureError
 from redoxa.data.io import cif_text
 from redoxa.data.tables.prototypes import prototype
-from redoxa.pipeline.tasks.screen_files import (
-    ScreenOptions,
-    assess,
-    default_page,
-    json_row,
-    structure_files,
-    write_page,
-)
+from redoxa.pipeline.pages.card.model import FileRow
+from redoxa.pipeline.results.screening import Screened, Screening
+from redoxa.pipeline.tasks.screen import ScreenOptions, default_page, in_words, screen, structure_files
 from tests.web.screening_sample import assessed, rejected, unusable
+
+
+def screened(row: FileRow) -> Screened:
+    return Screened(row.name, "Li", row.candidate, row.result, row.problem, row.remarks)
+
+
+def screening(rows: list[FileRow], options: ScreenOptions) -> Screening:
+    settings = options.settings
+    return Screening(
+        [screened(row) for row in rows], working_ion=options.ion, limited=False,
+        settings=in_words(settings, options), settings_hash=settings.settings_hash,
+    )  # fmt: skip
 
 
 def test_folder_stands_for_its_structure_files_by_name(tmp_path: Path) -> None:
@@ -60,7 +67,7 @@ def test_files_that_cannot_be_used_are_rows_that_name_them(tmp_path: Path) -> No
     seen: list[str] = []
     missing = tmp_path / "missing.cif"
     options = ScreenOptions("Na", exchange="K")
-    rows = assess([missing, layered], options, lambda row: seen.append(row.name))
+    rows = screen([missing, layered], options, lambda row: seen.append(row.name))
     assert seen == [str(missing), str(layered)]
     assert rows[0].problem == f"{missing}: no such file"
     assert rows[1].problem == f"{layered}: LiCoO2 holds no K: nothing to exchange"
@@ -68,7 +75,7 @@ def test_files_that_cannot_be_used_are_rows_that_name_them(tmp_path: Path) -> No
 
 
 def test_json_row_keeps_its_fields_whatever_happened() -> None:
-    rows = [json_row(row, "Li") for row in (assessed(), rejected(), unusable())]
+    rows = [screened(row).to_json() for row in (assessed(), rejected(), unusable())]
     assert len({tuple(row) for row in rows}) == 1
     good, _, bad = rows
     assert good["profile"][0] == {"x_charge": 0.0, "x_discharge": 0.5, "voltage_V": pytest.approx(3.53)}
@@ -79,13 +86,13 @@ def test_json_row_keeps_its_fields_whatever_happened() -> None:
 
 def test_page_is_written_where_asked_and_says_what_was_computed(tmp_path: Path) -> None:
     path = tmp_path / "new" / "page.html"
-    write_page(path, [assessed(), unusable()], ScreenOptions("Li", exchange="Na", profile=1))
+    screening([assessed(), unusable()], ScreenOptions("Li", exchange="Na", profile=1)).write_page(path)
     text = path.read_text(encoding="utf-8")
     assert "Na for Li" not in text
     assert "<dt>Exchanged</dt><dd>Li for Na</dd>" in text
     assert "<dt>States of partial charge</dt><dd>1</dd>" in text
     with pytest.raises(InputError, match="cannot be written"):
-        write_page(tmp_path, [unusable()], ScreenOptions("Li"))
+        screening([unusable()], ScreenOptions("Li")).write_page(tmp_path)
 
 
 def test_page_lies_beside_the_store() -> None:

@@ -1,11 +1,11 @@
-"""A crystal as a picture that stands alone, whatever page it is put on: for notebooks."""
+"""What shows itself in a notebook: a crystal as a picture that stands alone, a page in a frame. Nothing is fetched."""
 
 from __future__ import annotations
 
 from base64 import b64encode
 from typing import Final
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from redoxa.data.records import Crystal
 from redoxa.pipeline.pages.kit.projection import HEIGHT, WIDTH, gradients, picture
@@ -18,6 +18,17 @@ STYLE: Final = (
     ".bond{fill:none;stroke:#999;stroke-width:2.6;stroke-linecap:round;opacity:.8}"
     ".face{stroke:#fff;stroke-opacity:.55;stroke-width:.8;stroke-linejoin:round}"
 )
+
+
+FRAME_HEIGHT_px: Final = 720
+
+
+def framed(page: str, title: str) -> str:
+    """A whole page in a frame of its own, apart from the notebook's styles and scripts."""
+    return (
+        f'<iframe srcdoc="{escape(page)}" title="{escape(title)}" sandbox="allow-scripts allow-downloads" '
+        f'style="width:100%;height:{FRAME_HEIGHT_px}px;border:0"></iframe>'
+    )
 
 
 def crystal_figure(crystal: Crystal, text: str, ion: str = "X") -> Markup:
