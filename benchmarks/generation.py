@@ -16,7 +16,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -27,12 +27,10 @@ from ase.data import atomic_numbers
 from redoxa.data.chemistry import is_charge_balanced
 from redoxa.data.fingerprint import fingerprint, spacegroup
 from redoxa.data.records import Crystal
-from redoxa.data.registry import load as load_kind
 from redoxa.data.tables.datasets import prepare, shared_dir
 from redoxa.data.tables.known_materials import load_known_materials
 from redoxa.data.tables.reference import load_reference
-from redoxa.generators import GENERATORS
-from redoxa.generators.base import Condition, Generator
+from redoxa.generators.base import Condition, Generator, generator_class
 from redoxa.generators.evaluate.matching import compare, match_values
 from redoxa.generators.evaluate.table import Sample
 from redoxa.generators.evaluate.uniqueness import first_equals
@@ -92,7 +90,7 @@ def load_generator(name: str, checkpoint: Path | None) -> Generator:
     """A generator by its name in the registry; "flow-along" is the flow with types revealed on the way."""
     if name == "flow-along":
         return FlowGenerator(checkpoint, NoiseSettings(types="along"))
-    kind: Callable[..., Generator] = load_kind(GENERATORS, "generator", name)
+    kind = generator_class(name)
     return kind(checkpoint) if checkpoint is not None and name == "flow" else kind()
 
 

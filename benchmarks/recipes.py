@@ -20,9 +20,8 @@ from pathlib import Path
 from redoxa.data.errors import CanBeBoughtError, GenerationError, NoPrecursorError, RedoxaError
 from redoxa.data.lab import ExperimentRequest
 from redoxa.data.records import Crystal, Estimate, WorkingIon, reduced_formula
-from redoxa.data.registry import load
 from redoxa.data.whole import whole
-from redoxa.generators import GENERATORS as KINDS
+from redoxa.generators.base import generator_class
 from redoxa.pipeline.campaign.spec import Chemistry
 from redoxa.pipeline.tasks.generate_options import GenerateOptions
 from redoxa.pipeline.tasks.sampling import drawn
@@ -40,7 +39,7 @@ def targets(n: int) -> Iterator[tuple[str, WorkingIon, Crystal]]:
     masks = (None, ",".join(Chemistry().allowed))
     share = -(-n // (len(GENERATORS) * len(IONS) * len(masks)))
     for name in GENERATORS:
-        generator = load(KINDS, "generator", name)(None)
+        generator = generator_class(name)(None)
         for seed, ion in enumerate(IONS):
             for mask in masks:
                 request = GenerateOptions.read(

@@ -22,11 +22,10 @@ import torch
 from generation import condition_for, held_out_file
 from torch.utils.flop_counter import FlopCounterMode
 
-from redoxa.data.registry import load as load_kind
 from redoxa.data.symmetry.sequences import prepare_sequences
 from redoxa.data.symmetry.skeletons import load_templates
 from redoxa.data.tables.datasets import load
-from redoxa.generators import GENERATORS
+from redoxa.generators.base import generator_class
 from redoxa.generators.noise.from_noise import FromNoise
 from redoxa.generators.noise.training import NoiseTask
 from redoxa.generators.orbits.decorator_training import DecoratorTask, prepare_graphs
@@ -103,7 +102,7 @@ def training(make_task: MakeTask, steps: int, workers: int) -> tuple[float, floa
 def sampling(name: str, n: int) -> tuple[float, float]:
     """Samples per second of the shipped weights, and multiplications per sample."""
     if name in ("flow", "diffusion"):
-        return sampling_from_noise(load_kind(GENERATORS, "generator", name)(), n)
+        return sampling_from_noise(generator_class(name)(), n)
     draw = drawer(name)
     draw(4, 1)  # tables that are worked out once
     since = time.perf_counter()

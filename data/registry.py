@@ -30,7 +30,7 @@ def registered(group: str, own: Mapping[str, str]) -> dict[str, str]:
 
 
 def load(registry: Mapping[str, str], what: str, name: str) -> Any:
-    """Import and return the class registered under `name`.
+    """Import and return what is registered under `name`; a function beside each Protocol says of which type it is.
 
     Raises:
         UnknownKindError: no such name; the message suggests the nearest one.

@@ -1,4 +1,4 @@
-"""Generators propose crystals. Adding one is a file here and a line in `GENERATORS`."""
+"""Generators propose crystals. Adding one is a file here and a line in `GENERATORS`; one in `TRAININGS` trains it."""
 
 from __future__ import annotations
 
@@ -20,3 +20,13 @@ GENERATORS: Final = registered(
 
 DEFAULT_GENERATOR: Final = "orbits"
 """The best one, taken where none is named."""
+
+TRAININGS: Final = {
+    "flow": "redoxa.generators.noise.training:FLOW",
+    "diffusion": "redoxa.generators.noise.training:DIFFUSION",
+    "geometry": "redoxa.generators.geometry.training:GEOMETRY",
+    "orbits": "redoxa.generators.orbits.training:ORBITS",
+    "vae": "redoxa.generators.vae.training:VAE",
+    "wyckoff": "redoxa.generators.wyckoff.training:WYCKOFF",
+}
+"""Name -> how a network is trained (`generators.training.kinds.Training`), for `redoxa train`."""

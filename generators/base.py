@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from redoxa.data.errors import GenerationError
 from redoxa.data.progress import OnStep
+from redoxa.data.registry import load
+from redoxa.generators import GENERATORS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -145,6 +149,9 @@ class Generator(Protocol):
     aims: ClassVar[frozenset[str]]
     checkpoint_sha256: str | None
 
+    def __init__(self, checkpoint: Path | None = None) -> None:
+        """Made from a file of weights or templates; by default from those that ship."""
+
     def sample(
         self, n: int, condition: Condition, rng: np.random.Generator, on_step: OnStep | None = None
     ) -> tuple[CrystalBatch, list[str]]:
@@ -227,3 +234,13 @@ class HasLikelihood(Protocol):
         elements that the generator does not know. An estimate, right in the mean over many crystals.
         """
         ...
+
+
+def generator_class(name: str) -> type[Generator]:
+    """The class of a registered generator.
+
+    Raises:
+        data.errors.UnknownKindError: no such generator.
+    """
+    kind: type[Generator] = load(GENERATORS, "generator", name)
+    return kind

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from redoxa.data.progress import Watcher
@@ -160,8 +160,8 @@ def _several(structures: Given | Iterable[Given]) -> list[Given]:
     from redoxa.data.structures import is_structure
 
     if isinstance(structures, str | Path) or is_structure(structures):
-        return [structures]
-    return list(structures)
+        return [cast("Given", structures)]
+    return list(cast("Iterable[Given]", structures))
 
 
 def _listed(elements: str | Sequence[str] | None) -> str | None:

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+
+from pydantic import BaseModel
 
 from redoxa.data.lab import ExperimentRequest, Measurement
 from redoxa.data.records import Record
+from redoxa.data.registry import load
+from redoxa.robotics import DRIVERS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from redoxa.data.station import Station
 
 
 class JobState(StrEnum):
@@ -35,14 +44,17 @@ class Driver(Protocol):
     `data.errors.DriverError`.
 
     `patience_s` is how long a run waits for the jobs of this laboratory before it goes on and comes back another time:
-    0 for people, who take days. Drivers are made from a pydantic `Config` (about the driver itself), a folder for
-    their state, and ``station=`` (`data.station.Station`): what the laboratory has, the same for all drivers.
+    0 for people, who take days.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     patience_s: float
     simulated: bool
+    Config: ClassVar[type[BaseModel]]
+
+    def __init__(self, config: BaseModel, folder: Path, *, station: Station | None = None) -> None:
+        """Made from its `Config`, a folder for its state, and what the laboratory has, the same for all drivers."""
 
     def check(self, request: ExperimentRequest) -> list[str]:
         """What stands in the way of this request here (missing furnace, limits ...); empty when nothing does."""
@@ -80,3 +92,13 @@ class Rejects(Protocol):
     def rejected(self) -> list[str]:
         """Answers that were refused and lie there still, each with its reason."""
         ...
+
+
+def driver_class(name: str) -> type[Driver]:
+    """The class of a registered driver.
+
+    Raises:
+        data.errors.UnknownKindError: no such driver.
+    """
+    kind: type[Driver] = load(DRIVERS, "driver", name)
+    return kind

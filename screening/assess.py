@@ -10,9 +10,8 @@ from functools import cache
 from typing import Protocol
 
 from redoxa.data.records import LOST, Candidate, Crystal, Reason, ScreeningResult, Verdict
-from redoxa.data.registry import load
 from redoxa.screening import GATES, PROPERTIES
-from redoxa.screening.base import Findings, Gate, Needs, Subject, Surroundings
+from redoxa.screening.base import Findings, Gate, Needs, Subject, Surroundings, gate_class, property_class
 from redoxa.screening.compute.dispersion import DispersionSettings
 from redoxa.screening.compute.jobs import Settings
 from redoxa.screening.compute.jobs import Subject as Work
@@ -129,7 +128,7 @@ class Assessment:
 @cache
 def plan() -> Mapping[Needs, Mapping[str, tuple[Gate, ...]]]:
     """Gates and properties by what they need and by stage, cheap before dear; built from the registries."""
-    kinds = [load(GATES, "gate", name)() for name in GATES] + [load(PROPERTIES, "property", n)() for n in PROPERTIES]
+    kinds: list[Gate] = [kind() for kind in (*map(gate_class, GATES), *map(property_class, PROPERTIES))]
     stages: dict[Needs, dict[str, tuple[Gate, ...]]] = {needs: {} for needs in Needs}
     for kind in sorted(kinds, key=lambda k: (k.needs, k.cost)):
         stages[kind.needs][kind.stage] = (*stages[kind.needs].get(kind.stage, ()), kind)

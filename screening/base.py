@@ -7,6 +7,8 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from redoxa.data.records import Candidate, Crystal, Estimate, MigrationPath, Reason, Verdict, VoltageStep
+from redoxa.data.registry import load
+from redoxa.screening import GATES, PROPERTIES
 
 if TYPE_CHECKING:
     from redoxa.screening.compute.relax import Relaxation
@@ -176,7 +178,10 @@ class Findings:
 
 
 class Gate(Protocol):
-    """Something that is checked without giving a number. `evaluate` is pure but for what it may cache."""
+    """Something that is checked without giving a number. `evaluate` is pure but for what it may cache.
+
+    What writes notes declares them as ``notes: ClassVar[Mapping[str, Note]]`` (`labels.Note`), by their keys.
+    """
 
     name: ClassVar[str]
     summary: ClassVar[str]
@@ -192,6 +197,8 @@ class Gate(Protocol):
 class Property(Gate, Protocol):
     """A number that limits and objectives may name. `evaluate` returns it as `Findings.estimate`, or a reason why not.
 
+    Pages call it by ``label: ClassVar[Label]`` (`labels.Label`); without one they make do with its name.
+
     Attributes:
         stage: name of the funnel's stage it belongs to.
         needs: the states it looks at.
@@ -200,3 +207,23 @@ class Property(Gate, Protocol):
     """
 
     unit: ClassVar[str]
+
+
+def gate_class(name: str) -> type[Gate]:
+    """The class of a registered gate.
+
+    Raises:
+        data.errors.UnknownKindError: no such gate.
+    """
+    kind: type[Gate] = load(GATES, "gate", name)
+    return kind
+
+
+def property_class(name: str) -> type[Property]:
+    """The class of a registered property.
+
+    Raises:
+        data.errors.UnknownKindError: no such property.
+    """
+    kind: type[Property] = load(PROPERTIES, "property", name)
+    return kind

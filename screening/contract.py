@@ -10,6 +10,7 @@ import numpy as np
 
 from redoxa.data.records import Crystal, Verdict
 from redoxa.screening.base import Findings, Gate, Needs, Subject, Surroundings
+from redoxa.screening.labels import GROUPS, Label, Note, label_of, notes_of
 from redoxa.screening.potentials.base import PointResult, Potential
 
 PLAN = ("supercells", "n_removed", "inserts", "converts", "anion_redox")
@@ -39,6 +40,7 @@ def check_gate(gate: Gate, subject: Subject, around: Surroundings) -> Findings:
             raise ContractError(f"{type(gate).__name__} has no {attribute}")
     if not isinstance(gate.needs, Needs) or not gate.cost > 0:
         raise ContractError(f"{gate.name}: `needs` must be a Needs and `cost` positive seconds")
+    _check_names(gate)
     given = copy.deepcopy(subject)
     found = gate.evaluate(given, around)
     again = gate.evaluate(copy.deepcopy(subject), around)
@@ -51,8 +53,24 @@ def check_gate(gate: Gate, subject: Subject, around: Surroundings) -> Findings:
     for reason in found.reasons:
         if not reason.text or not reason.code or not reason.stage:
             raise ContractError(f"{gate.name}: a reason needs stage, code and text")
+    if undeclared := [key for key in found.notes if key not in notes_of(gate)]:
+        raise ContractError(f"{gate.name}: wrote the note {undeclared[0]}, which its `notes` do not declare")
     _check_estimate(gate, found)
     return found
+
+
+def _check_names(gate: Gate) -> None:
+    """What it declares of its label and its notes can be shown."""
+    label = label_of(gate)
+    if not isinstance(label, Label) or not all((label.long, label.short, label.absent)):
+        raise ContractError(f"{gate.name}: `label` must be a Label with a long and a short name, and why it is absent")
+    if label.group not in GROUPS:
+        raise ContractError(f"{gate.name}: '{label.group}' is no part of a card. Known: {', '.join(GROUPS)}")
+    for key, note in notes_of(gate).items():
+        if not isinstance(note, Note) or not note.sentence or note.group not in GROUPS:
+            raise ContractError(f"{gate.name}: the note {key} must be a Note with a sentence and a part of a card")
+        if note.told == "sentence" and note.sentence.count("{}") != 1:
+            raise ContractError(f"{gate.name}: the sentence of the note {key} needs one gap {{}} for its text")
 
 
 def _check_estimate(gate: Gate, found: Findings) -> None:

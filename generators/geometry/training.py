@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import torch
@@ -35,6 +36,7 @@ from redoxa.generators.geometry.free_space import (
 )
 from redoxa.generators.geometry.pairs import ALONE, Pair, alone, pairs
 from redoxa.generators.training.batches import EDGES_PER_BATCH, batches_by_size
+from redoxa.generators.training.kinds import Training
 from redoxa.generators.training.log import OnLog
 from redoxa.generators.training.loop import TrainConfig, train
 
@@ -278,3 +280,9 @@ def train_geometry(config: TrainConfig, table: Path | None, on_log: OnLog) -> Pa
     if not made_from(data, templates.sha256):
         prepare_pairs(templates, data)
     return train(partial(GeometryTask, data), config, on_log, resume=True)
+
+
+GEOMETRY: Final = Training(
+    "geometry", 9_000, frozenset(), "templates",
+    next="in Python, OrbitsGenerator(geometry=Path('{1}')) of generators.orbits.generator samples with it",
+)  # fmt: skip

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from redoxa.generators.noise.checkpoint import save_noise_network
 from redoxa.generators.noise.objective import LossWeights, Noising, diffusion, fit_buffers, loss_terms, straight_paths
 from redoxa.generators.noise.statistics import DataStatistics, count_statistics
 from redoxa.generators.training.batches import EDGES_PER_BATCH, Crystals, batches_by_size
+from redoxa.generators.training.kinds import Option, Training
 
 
 @dataclass(frozen=True)
@@ -125,3 +126,13 @@ def begin_with(network: Backbone, generator: str, checkpoint: Path) -> None:
     if not given or any(own[name].shape != t.shape for name, t in given.items()):
         raise InputError(f"{checkpoint}: no network of this size")
     network.load_state_dict(own | given)
+
+
+def _make(name: Literal["flow", "diffusion"], data: Path, start: Path | None, edges: int | None) -> partial[NoiseTask]:
+    return partial(NoiseTask, name, data, start=start, edges_per_batch=edges or EDGES_PER_BATCH)
+
+
+_TAKES: Final[frozenset[Option]] = frozenset({"start", "rate", "edges", "hosts"})
+
+FLOW: Final = Training("flow", 30_000, _TAKES, "crystals", partial(_make, "flow"))
+DIFFUSION: Final = Training("diffusion", 30_000, _TAKES, "crystals", partial(_make, "diffusion"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import torch
 
@@ -18,6 +19,7 @@ from redoxa.generators.orbits.decorator_training import DecoratorTask, prepare_g
 from redoxa.generators.orbits.judge_training import JudgeConfig, OnStep, train_judge
 from redoxa.generators.orbits.stability_training import train_stability
 from redoxa.generators.orbits.surrogate_training import train_surrogate
+from redoxa.generators.training.kinds import Training
 from redoxa.generators.training.log import OnLog
 from redoxa.generators.training.loop import TrainConfig, train
 
@@ -136,3 +138,6 @@ def remember(templates: TemplateTable, graphs: Path) -> None:
     """Write templates as graphs (some 100 s of one core), where the file does not hold them yet."""
     if not made_from(graphs, templates.sha256):
         prepare_graphs(templates, graphs)
+
+
+ORBITS: Final = Training("orbits", 6_000, frozenset({"start"}), "templates")

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
 from redoxa.data.crystal import CrystalBatch
+from redoxa.data.shipped import shipped
 from redoxa.data.symmetry.sequences import SequenceData, load_sequences
 from redoxa.data.tables.datasets import CrystalData
 from redoxa.generators.graph import N_TYPES
+from redoxa.generators.training.kinds import Training
 from redoxa.generators.vae.checkpoint import begin_vae_with, is_vae, save_vae
 from redoxa.generators.vae.crystal_graph import graphs_of, joined
 from redoxa.generators.vae.electrodes import electrodes_for, on_scale
@@ -254,3 +257,14 @@ def labels_of(data: SequenceData) -> np.ndarray:
     if found.shape[1] != len(PROPERTIES):
         raise ValueError(f"{found.shape[1]} labels for {len(PROPERTIES)} properties")
     return found
+
+
+def _make(data: Path, start: Path | None, edges: int | None) -> partial[VaeTask]:
+    del edges
+    return partial(VaeTask, data, start=start or shipped("wyckoff.safetensors"))
+
+
+VAE: Final = Training(
+    "vae", 30_000, frozenset({"start", "rate", "hosts"}), "sequences", _make, rate=1.5e-3, clip=10.0,
+    begins_with="weights of wyckoff",
+)  # fmt: skip

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import torch
 
 from redoxa.data.symmetry.sequences import SequenceData, load_sequences
 from redoxa.generators.training.batches import batches_by_size
+from redoxa.generators.training.kinds import Training
 from redoxa.generators.wyckoff.checkpoint import begin_with, save_sequence_network
 from redoxa.generators.wyckoff.network import SequenceConfig, SequenceNetwork
 from redoxa.generators.wyckoff.objective import Sequences, Shares, context_for, fit_buffers, log_likelihood
@@ -85,3 +88,14 @@ def sequence_batches(
     """The held-out crystals, or the others, in batches of one number of orbits."""
     rows = np.flatnonzero(data.crystals.held_out == held_out)
     return batches_by_size(sequences.orbits, rows, ORBITS_PER_BATCH, seed)
+
+
+def _make(data: Path, start: Path | None, edges: int | None) -> partial[WyckoffTask]:
+    del edges
+    return partial(WyckoffTask, data, start=start)
+
+
+WYCKOFF: Final = Training(
+    "wyckoff", 30_000, frozenset({"start", "rate", "hosts"}), "sequences", _make, rate=1.5e-3,
+    next="redoxa train --generator vae --start {1}, on the same crystals",
+)  # fmt: skip

@@ -12,9 +12,8 @@ from typing import Final
 from pydantic import ValidationError
 
 from redoxa.data.chemistry import NONMETALS, REDOX_ACTIVE
-from redoxa.data.registry import load
 from redoxa.pipeline.campaign.spec import CampaignSpec
-from redoxa.robotics import DRIVERS
+from redoxa.robotics.base import driver_class
 from redoxa.screening.settings import Range
 
 Where = tuple[str | int, ...]
@@ -71,7 +70,7 @@ def _paths(spec: CampaignSpec) -> Found:
 
 
 def _laboratory(spec: CampaignSpec) -> Found:
-    config = load(DRIVERS, "driver", spec.lab.driver).Config
+    config = driver_class(spec.lab.driver).Config
     try:
         config.model_validate(spec.lab.options)
     except ValidationError as error:

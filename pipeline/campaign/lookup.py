@@ -16,6 +16,8 @@ from redoxa.pipeline.campaign.spec import CampaignSpec
 from redoxa.pipeline.campaign.spec_file import read_spec
 from redoxa.robotics import DRIVERS
 from redoxa.screening import PROPERTIES
+from redoxa.screening.base import property_class
+from redoxa.screening.labels import label_of
 
 SHORTEST_ID = 4
 
@@ -90,7 +92,7 @@ def _campaigns(where: str) -> list[dict[str, Any]]:
 
 
 def kinds(what: str) -> list[dict[str, object]]:
-    """``{name, default, summary}`` of everything in a registry.
+    """``{name, default, summary}`` of everything in a registry; of properties ``unit`` and ``label`` too.
 
     Raises:
         InputError: no such registry.
@@ -102,8 +104,16 @@ def kinds(what: str) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for name in sorted(REGISTRIES[what]):
         said = summary(REGISTRIES[what], singular, name)
-        rows.append({"name": name, "default": name in defaults, "summary": said})
+        rows.append({"name": name, "default": name in defaults, "summary": said, **_measure(what, name)})
     return rows
+
+
+def _measure(what: str, name: str) -> dict[str, str]:
+    """In which unit a property is given, and how pages call it."""
+    if what != "properties":
+        return {}
+    kind = property_class(name)
+    return {"unit": kind.unit, "label": label_of(kind).long}
 
 
 def _defaults(what: str) -> set[str]:

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 from redoxa.data.errors import InputError, StoreError, suggest
 from redoxa.data.progress import OnProgress, nothing
 from redoxa.data.records import Candidate
-from redoxa.data.registry import load
 from redoxa.data.station import Station
 from redoxa.data.storage.database import store_file, store_name
 from redoxa.data.storage.store import Store
 from redoxa.pipeline.campaign.spec import CampaignSpec
 from redoxa.pipeline.laboratory.station_file import current_station
-from redoxa.robotics import DRIVERS
+from redoxa.robotics.base import driver_class
 from redoxa.robotics.queue.queue import LabQueue
 
 if TYPE_CHECKING:
@@ -143,7 +142,7 @@ def open_driver(spec: CampaignSpec, folder: Path, station: Station | None = None
     """
     from pydantic import ValidationError
 
-    kind = load(DRIVERS, "driver", spec.lab.driver)
+    kind = driver_class(spec.lab.driver)
     options = dict(spec.lab.options)
     if "seed" in kind.Config.model_fields:
         options.setdefault("seed", spec.seed)
@@ -156,8 +155,7 @@ def open_driver(spec: CampaignSpec, folder: Path, station: Station | None = None
         raise InputError(
             f"lab.options.{where}: {first['msg']} for driver '{spec.lab.driver}'. Known: {known}"
         ) from None
-    driver: Driver = kind(config, folder / "lab", station=station or current_station())
-    return driver
+    return kind(config, folder / "lab", station=station or current_station())
 
 
 _OPEN: dict[tuple[str, str], Session] = {}

@@ -15,11 +15,9 @@ from ase.data import atomic_numbers
 from redoxa.data.errors import RedoxaError
 from redoxa.data.lab import ExperimentRequest, Measurement, QueueItem, RequestState
 from redoxa.data.records import Candidate, Origin, ScreeningResult, Verdict, VoltageStep
-from redoxa.data.registry import load
 from redoxa.data.storage.database import store_name
 from redoxa.data.storage.store import Chunk, Cost, Selection
-from redoxa.generators import GENERATORS
-from redoxa.generators.base import Condition, Target
+from redoxa.generators.base import Condition, Target, generator_class
 from redoxa.pipeline.campaign.costs import Meter
 from redoxa.pipeline.campaign.feedback import Calibration, calibrate, calibrated, compare, noted
 from redoxa.pipeline.campaign.select import Choice, choose, score
@@ -61,7 +59,7 @@ def generate_chunk(where: str, campaign_id: str, round_: int, kind: str, chunk: 
         meter.so_far({stage: time.perf_counter() - start})
         session.on_progress(stage, done, total)
 
-    generator = load(GENERATORS, "generator", kind)(Path(step.checkpoint) if step.checkpoint else None)
+    generator = generator_class(kind)(Path(step.checkpoint) if step.checkpoint else None)
     rng = np.random.default_rng([spec.seed, round_, zlib.crc32(kind.encode()), chunk])
     crystals, labels = generator.sample(size, condition_of(spec, generator.aims), rng, on_step)
     candidates = [

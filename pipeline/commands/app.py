@@ -233,7 +233,8 @@ def list_kinds(what: str, *, as_json: Json = False) -> None:
         for row in rows:
             emit("kind", **row)
     else:
-        table(what, rows, ["name", "default", "summary"])
+        columns = ["name", "unit", "summary", "label"] if what == "properties" else ["name", "default", "summary"]
+        table(what, rows, columns)
 
 
 @app.command

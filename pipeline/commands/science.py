@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, get_args
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -158,7 +158,7 @@ def screen(
 
 def train(
     *paths: Path,
-    generator: Literal["flow", "diffusion", "geometry", "orbits", "vae", "wyckoff"] = "flow",
+    generator: str = "flow",
     data: Path | None = None,
     hosts: Path | None = None,
     start: Path | None = None,
@@ -193,57 +193,37 @@ def train(
         workers: processes, each with one thread and its share of every batch; for orbits, all cores are used.
         resume: --no-resume starts anew.
     """
+    from redoxa.generators.training.kinds import Option, training_of
     from redoxa.generators.training.loop import TrainConfig
     from redoxa.pipeline.commands.console import emit, watching
-    from redoxa.pipeline.tasks.train import (
-        train_geometry_to_folder,
-        train_orbits_to_folder,
-        train_stability_to_folder,
-        train_to_folder,
-    )
+    from redoxa.pipeline.tasks.train import train_on_templates, train_to_folder
     from redoxa.pipeline.tasks.training_data import training_table
 
-    if edges is not None and generator not in ("flow", "diffusion"):
-        raise InputError(f"--edges is of flow and diffusion; leave it out to train {generator}")
+    kind = training_of(generator)
+    options: dict[Option, object] = {"edges": edges, "start": start, "rate": rate, "hosts": hosts}
+    kind.check([name for name, value in options.items() if value is not None])
     if start == Path("shipped"):
         start = shipped(f"{generator}.safetensors")
-    if generator in ("orbits", "geometry"):
-        if start is not None and generator == "geometry":
-            raise InputError("--start: geometry begins with random weights; leave it out")
-        if rate is not None:
-            raise InputError(f"--rate: {generator} has a fixed one; leave it out")
-        if hosts is not None:
-            raise InputError(f"--hosts: {generator} learns no voltages; leave it out")
     if paths and data is not None:
         raise InputError("--data: crystals are named already; leave it out, or name it alone")
     named = paths or ((data,) if data else ())
-    if generator == "orbits" and start is not None and named:
-        raise InputError("--start: of orbits, it goes on from the labels that ship; name no crystals beside it")
+    templates = kind.learns == "templates"
+    if templates and start is not None and named:
+        raise InputError(f"--start: of {generator}, it goes on from the labels that ship; name no crystals beside it")
+    steps = steps or kind.steps
     with watching() as watcher:
         table = training_table(named, [p for p in (hosts, start) if p], out, watcher) if named else None
-        if generator == "orbits" and start is not None:
-            weights = train_stability_to_folder(start, out, watcher)
-        elif generator == "orbits":
-            weights = train_orbits_to_folder(table, out, steps=steps or 6_000, seed=seed, watcher=watcher)
-        elif generator == "geometry":
-            weights = train_geometry_to_folder(table, out, steps=steps or 9_000, seed=seed, watcher=watcher)
+        if templates:
+            weights = train_on_templates(generator, table, start, out, steps=steps, seed=seed, watcher=watcher)
         elif table is None:
             raise InputError("name crystals to train on: a folder of structure files, or a table (.parquet, .csv)")
         else:
-            steps = steps or 30_000
             config = TrainConfig(
                 out, steps=steps, decay_steps=max(1, 3 * steps // 5), warmup_steps=min(500, max(1, steps // 3)),
                 seed=seed, workers=workers,
             )  # fmt: skip
             weights = train_to_folder(
-                generator,
-                table,
-                config,
-                hosts=hosts,
-                start=start,
-                rate=rate,
-                edges=edges,
-                resume=resume,
+                generator, table, config, hosts=hosts, start=start, rate=rate, edges=edges, resume=resume,
                 watcher=watcher,
             )  # fmt: skip
     if as_json:

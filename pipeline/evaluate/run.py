@@ -17,12 +17,10 @@ import numpy as np
 from redoxa.data.errors import InputError
 from redoxa.data.progress import OnProgress
 from redoxa.data.records import Crystal
-from redoxa.data.registry import load
 from redoxa.data.symmetry.skeletons import load_templates
 from redoxa.data.tables.known_materials import KnownMaterials, load_known_materials
 from redoxa.data.whole import whole
-from redoxa.generators import GENERATORS
-from redoxa.generators.base import Condition, HasLikelihood
+from redoxa.generators.base import Condition, HasLikelihood, generator_class
 from redoxa.generators.evaluate.card import distribution_values, sample_values
 from redoxa.generators.evaluate.matching import compare, match_values
 from redoxa.generators.evaluate.novelty import SkeletonLibrary
@@ -181,7 +179,7 @@ def _judge(
 
 def _likelihood(source: Source, truths: Truths, seed: int) -> dict[str, Value]:
     """How likely a generator holds the truths to be, where it can say."""
-    generator = load(GENERATORS, "generator", source.kind)(source.path) if source.kind else None
+    generator = generator_class(source.kind)(source.path) if source.kind else None
     if not isinstance(generator, HasLikelihood):
         return {}
     some = truths.crystals[:: -(-len(truths.crystals) // MOST_LIKELIHOODS)]
@@ -192,7 +190,7 @@ def _likelihood(source: Source, truths: Truths, seed: int) -> dict[str, Value]:
 def _what(source: Source, drawn: Drawn) -> str:
     if not source.kind:
         return f"{len(drawn.samples)} structures from files"
-    summary: str = load(GENERATORS, "generator", source.kind).summary
+    summary = generator_class(source.kind).summary
     weights = f", weights sha256 {drawn.checkpoint_sha256[:12]}" if drawn.checkpoint_sha256 else ""
     return summary + weights
 

@@ -18,9 +18,8 @@ from redoxa.data.io import READABLE, may_hold_structures, read_each
 from redoxa.data.progress import OnStep
 from redoxa.data.provenance import sha256_of
 from redoxa.data.records import Crystal, content_hash
-from redoxa.data.registry import load
 from redoxa.generators import GENERATORS
-from redoxa.generators.base import CellContent, Condition, Generator
+from redoxa.generators.base import CellContent, Condition, Generator, generator_class
 from redoxa.generators.evaluate.answers import Answer, ask
 from redoxa.generators.evaluate.table import Sample
 from redoxa.pipeline.tasks.relaxer import SymmetricRelaxer, lend
@@ -98,7 +97,7 @@ class Drawer:
         return self._kept(source, [[sorted(c.items()), k] for c, k in requests], make)
 
     def _kept(self, source: Source, asked: list[object], make: Callable[[Generator], list[Sample]]) -> Drawn:
-        generator: Generator = load(GENERATORS, "generator", source.kind)(source.path)
+        generator = generator_class(source.kind)(source.path)
         checkpoint = sha256_of(source.path) if source.path else generator.checkpoint_sha256
         key = content_hash([source.kind, checkpoint, self._seed, asked])
         file = self._folder / f"drawn-{source.kind}-{key}.json"

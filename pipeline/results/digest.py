@@ -9,14 +9,13 @@ from datetime import datetime
 from typing import Any
 
 from redoxa.data.lab import QueueItem, RequestState
-from redoxa.data.registry import load
 from redoxa.data.storage.database import aware, store_name
 from redoxa.data.storage.store import Run, Store
 from redoxa.pipeline.campaign import stages
 from redoxa.pipeline.campaign.rounds import complete_rounds, ended
 from redoxa.pipeline.campaign.session import Session, opened
 from redoxa.pipeline.results.watchdog import held, of_campaign, stopped, trouble
-from redoxa.robotics import DRIVERS
+from redoxa.robotics.base import driver_class
 from redoxa.robotics.queue.transitions import LATE
 
 
@@ -111,7 +110,7 @@ def _of_campaign(session: Session, since: datetime, now: datetime) -> CampaignDi
         last_progress=max(filter(None, (*written, store.last_written(key))), default=None),
         ended=ended(session),
         trouble=tuple(trouble(session, now)),
-        simulated=load(DRIVERS, "driver", spec.lab.driver).simulated,
+        simulated=driver_class(spec.lab.driver).simulated,
         report=str(report) if report.exists() else None,
     )
 

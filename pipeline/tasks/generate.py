@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from redoxa.data.progress import SILENT, Watcher
-from redoxa.data.registry import load
-from redoxa.generators import GENERATORS
-from redoxa.generators.base import BUDGET_s, Generator, Prediction
+from redoxa.generators.base import BUDGET_s, Prediction, generator_class
 from redoxa.pipeline.results.samples import Samples
 from redoxa.pipeline.tasks.generate_options import GenerateOptions
 from redoxa.pipeline.tasks.relaxer import SymmetricRelaxer, lend
@@ -38,7 +36,7 @@ def generate(
     Raises:
         GenerationError: the generator cannot do what was asked.
     """
-    generator: Generator = load(GENERATORS, "generator", name)(checkpoint)
+    generator = generator_class(name)(checkpoint)
     if energies:
         lend(generator, SymmetricRelaxer())
     if options.formula is not None:

@@ -8,9 +8,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from pydantic import JsonValue
@@ -30,14 +29,11 @@ from redoxa.data.symmetry.sequences import prepare_sequences
 from redoxa.data.symmetry.skeletons import SHIPPED, TemplateTable, load_templates
 from redoxa.data.tables.datasets import CrystalData, load, prepare, split_text
 from redoxa.generators.geometry.training import geometry_config, train_geometry
-from redoxa.generators.noise.training import NoiseTask
 from redoxa.generators.orbits.judge_training import JudgeConfig
 from redoxa.generators.orbits.training import decorator_config, train_orbits, with_stability
-from redoxa.generators.training.batches import EDGES_PER_BATCH
+from redoxa.generators.training.kinds import RANDOM, Training, training_of
 from redoxa.generators.training.log import OnLog
 from redoxa.generators.training.loop import Task, TrainConfig, train
-from redoxa.generators.vae.training import VaeTask
-from redoxa.generators.wyckoff.training import WyckoffTask
 from redoxa.pipeline.tasks.training_data import PREPARED, enough, template_table
 from redoxa.pipeline.tasks.training_plot import write_training_plot
 from redoxa.screening.compute.pool import available_cores
@@ -50,18 +46,9 @@ PAGE, PAGE_EVERY_s = "losses.html", 10.0
 FEW_CRYSTALS = 1000
 """Of fewer, a network that begins with random weights learns little."""
 
-NEXT = {
-    "wyckoff": "redoxa train --generator vae --start {1}, on the same crystals",
-    "geometry": "in Python, OrbitsGenerator(geometry=Path('{1}')) of generators.orbits.generator samples with it",
-}
-"""What follows a training that `redoxa generate` does not take."""
-
-Trained = Literal["flow", "diffusion", "vae", "wyckoff"]
-"""Networks that learn crystals by the common loop."""
-
 
 def train_to_folder(
-    generator: Trained,
+    generator: str,
     data: Path,
     config: TrainConfig,
     *,
@@ -88,21 +75,19 @@ def train_to_folder(
     for path in filter(None, (data, hosts, start)):
         if not path.exists():
             raise InputError(f"{path}: no such file")
+    kind = training_of(generator)
     prepared, crystals = _prepared(data, hosts, config.out, watcher)
-    if start is None and generator != "vae" and len(crystals) < FEW_CRYSTALS:
+    if start is None and kind.begins_with == RANDOM and len(crystals) < FEW_CRYSTALS:
         watcher.note("few crystals for random weights; with --start shipped the trained ones go on")
-    if generator in ("vae", "wyckoff"):
-        config = replace(config, rate=1.5e-3, clip=10.0 if generator == "vae" else config.clip)
-    if rate is not None:
-        config = replace(config, rate=rate)
+    config = replace(config, rate=rate or kind.rate or config.rate, clip=kind.clip or config.clip)
     facts = {
         "Network": generator,
         "Data": data.name + (f" and {hosts.name}" if hosts else ""),
         "Crystals": split_text(crystals.held_out),
-        "Begun with": start.name if start else "weights of wyckoff" if generator == "vae" else "random weights",
+        "Begun with": start.name if start else kind.begins_with,
     }
     with _watched(config, "train", facts, watcher) as on_log:
-        task = _task(generator, prepared, start, edges, config.out, watcher)
+        task = _task(kind, prepared, start, edges, config.out, watcher)
         weights = train(task, _often(config), on_log, resume)
     options: dict[str, str | int | float | None] = {
         name: path.name if path else None for name, path in (("data", data), ("hosts", hosts), ("start", start))
@@ -171,23 +156,39 @@ def _often(config: TrainConfig) -> TrainConfig:
 def _tell_end(generator: str, config: TrainConfig, weights: Path, watcher: Watcher) -> None:
     """Where everything is, and what next."""
     watcher.note(f"weights in {weights}, log in {config.log}, losses in {config.out / PAGE}")
-    following = NEXT.get(generator, "redoxa generate --generator {0} --checkpoint {1}")
-    watcher.note(f"next: {following.format(generator, weights)}")
+    watcher.note(f"next: {training_of(generator).next.format(generator, weights)}")
 
 
 def _task(
-    generator: Trained, prepared: Path, start: Path | None, edges: int | None, out: Path, watcher: Watcher
+    kind: Training, prepared: Path, start: Path | None, edges: int | None, out: Path, watcher: Watcher
 ) -> Callable[[], Task[Any]]:
     """What is learned; sequences are prepared in the folder where they are not there yet (50 ms a crystal)."""
-    if generator in ("flow", "diffusion"):
-        return partial(NoiseTask, generator, prepared, start=start, edges_per_batch=edges or EDGES_PER_BATCH)
+    if kind.task is None:
+        raise InputError(f"{kind.name} learns templates, not crystals")
+    if kind.learns == "crystals":
+        return kind.task(prepared, start, edges)
     sequences = out / "sequences.safetensors"
     if not sequences.exists():
         watcher.note(f"finding the symmetric forms of the crystals in {prepared}")
         prepare_sequences(load(prepared), sequences, on_step=watcher.step("symmetry"))
-    if generator == "wyckoff":
-        return partial(WyckoffTask, sequences, start=start)
-    return partial(VaeTask, sequences, start=start or shipped("wyckoff.safetensors"))
+    return kind.task(sequences, start, edges)
+
+
+def train_on_templates(
+    generator: str,
+    table: Path | None,
+    start: Path | None,
+    out: Path,
+    *,
+    steps: int,
+    seed: int,
+    watcher: Watcher = SILENT,
+) -> Path:
+    """Train what learns templates; returns the weights. With `start`, only what foresees distances from the hull."""
+    if start is not None:
+        return train_stability_to_folder(start, out, watcher)
+    train_them = {"orbits": train_orbits_to_folder, "geometry": train_geometry_to_folder}[generator]
+    return train_them(table, out, steps=steps, seed=seed, watcher=watcher)
 
 
 def train_orbits_to_folder(table: Path | None, out: Path, *, steps: int, seed: int, watcher: Watcher = SILENT) -> Path:

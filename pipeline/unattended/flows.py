@@ -17,7 +17,6 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run, task_run
 from prefect.states import Completed
 
-from redoxa.data.registry import load
 from redoxa.data.storage.database import store_file, store_name
 from redoxa.pipeline.campaign import stages
 from redoxa.pipeline.campaign.lock import live_with_parent
@@ -31,7 +30,7 @@ from redoxa.pipeline.pages.card.strips import target_text
 from redoxa.pipeline.pages.kit.text import label
 from redoxa.pipeline.results.report_file import write_report
 from redoxa.pipeline.results.tables import funnel_rows, top_rows
-from redoxa.screening import PROPERTIES
+from redoxa.screening.base import property_class
 
 RETRIES: dict[Callable[..., Any], int] = {
     stages.generate_chunk: 1,
@@ -152,5 +151,5 @@ def _when(spec: CampaignSpec) -> list[str]:
 
 
 def _unit(name: str) -> str:
-    unit: str = load(PROPERTIES, "property", name).unit
+    unit = property_class(name).unit
     return "" if unit == "1" else unit

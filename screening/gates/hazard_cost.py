@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from redoxa.data.records import Estimate, Reason, Verdict
 from redoxa.screening.base import Findings, Needs, Subject, Surroundings
+from redoxa.screening.labels import NO_PRICE, Label, Note
 
 PRICE_RELATIVE_SIGMA = 0.5
 """Prices of Li, V and Co move by a factor of two within a year."""
@@ -86,6 +87,9 @@ class Hazard:
     stage: ClassVar[str] = "hazard"
     needs: ClassVar[Needs] = Needs.CRYSTAL
     cost: ClassVar[float] = 0.004
+    notes: ClassVar[Mapping[str, Note]] = {
+        "carcinogenic": Note("Carcinogenic", told="warning"),
+    }
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:
         """Name each hazardous element once."""
@@ -110,6 +114,10 @@ class RawMaterialCost:
     stage: ClassVar[str] = "cost"
     needs: ClassVar[Needs] = Needs.CRYSTAL
     cost: ClassVar[float] = 0.005
+    label: ClassVar[Label] = Label("Cost of the elements", "Element cost", "Practicalities", absent=NO_PRICE)
+    notes: ClassVar[Mapping[str, Note]] = {
+        "cost_shares": Note("Share of the elements in that cost: {}.", "Practicalities"),
+    }
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:  # noqa: ARG002
         """Mass-weighted price, and whose it is; no estimate where an element has no market."""
@@ -134,6 +142,10 @@ class MinAbundance:
     stage: ClassVar[str] = "cost"
     needs: ClassVar[Needs] = Needs.CRYSTAL
     cost: ClassVar[float] = 0.005
+    label: ClassVar[Label] = Label("Abundance of the scarcest element", "Abundance", "Practicalities", absent=NO_PRICE)
+    notes: ClassVar[Mapping[str, Note]] = {
+        "scarcest_element": Note("Scarcest element: {}.", "Practicalities"),
+    }
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:  # noqa: ARG002
         """Smallest abundance among the elements, and whose it is."""

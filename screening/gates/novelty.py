@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from redoxa.data.fingerprint import SAME
 from redoxa.data.records import Crystal, Reason, Verdict
 from redoxa.screening.base import Findings, Needs, Subject, Surroundings
+from redoxa.screening.labels import Note
 
 
 class Duplicates:
@@ -17,6 +19,9 @@ class Duplicates:
     stage: ClassVar[str] = "novelty"
     needs: ClassVar[Needs] = Needs.CRYSTAL
     cost: ClassVar[float] = 0.01
+    notes: ClassVar[Mapping[str, Note]] = {
+        "duplicate_of": Note("Crystal of an earlier candidate: {}.", told="elsewhere"),
+    }
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:
         """Compare with the candidates before this one."""
@@ -41,6 +46,9 @@ class Novelty:
     stage: ClassVar[str] = "novelty"
     needs: ClassVar[Needs] = Needs.CRYSTAL
     cost: ClassVar[float] = 0.011
+    notes: ClassVar[Mapping[str, Note]] = {
+        "novelty": Note("Novelty: {}.", told="elsewhere"),
+    }
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:
         """Look the crystal up among known materials, with the tight tolerance: relaxation will show the rest."""
@@ -55,6 +63,9 @@ class NoveltyRelaxed:
     stage: ClassVar[str] = "novelty_relaxed"
     needs: ClassVar[Needs] = Needs.DISCHARGED
     cost: ClassVar[float] = 0.01
+    notes: ClassVar[Mapping[str, Note]] = {
+        "novelty": Note("Novelty: {}.", told="elsewhere"),
+    }
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:
         """The same look-up for the relaxed crystal."""

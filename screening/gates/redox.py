@@ -17,6 +17,7 @@ from redoxa.data.chemistry import REDOX_WINDOW, insertable_ions, is_alloy, oxida
 from redoxa.data.records import Reason, Verdict, reduced_formula
 from redoxa.data.units import ION_VALENCE
 from redoxa.screening.base import Findings, Needs, Subject, Surroundings
+from redoxa.screening.labels import Note
 
 MIN_MOVING_FRACTION = 1 / 8
 """Fewer ions than this share of the host's cannot carry a useful capacity."""
@@ -44,6 +45,13 @@ class Redox:
     stage: ClassVar[str] = "redox"
     needs: ClassVar[Needs] = Needs.CRYSTAL
     cost: ClassVar[float] = 0.002
+    notes: ClassVar[Mapping[str, Note]] = {
+        "oxidation_states": Note("Oxidation states by charge balance: {}.", "Electrochemistry"),
+        "moving_ions": Note("Ions that move: {}.", "Electrochemistry"),
+        "direction": Note("Direction: {}.", "Electrochemistry", formulas=True),
+        "room": Note("The other direction: room for {}.", "Electrochemistry", formulas=True),
+        "other_ions": Note("Other ions: {}.", "Electrochemistry"),
+    }
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:
         """Set how many ions move in how many cells, and which way: `n_removed`, `supercells`, `inserts`, `converts`."""

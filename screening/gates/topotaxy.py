@@ -12,6 +12,7 @@ from redoxa.data.chemistry import NONMETALS
 from redoxa.data.records import Crystal, Estimate, Reason, Verdict
 from redoxa.data.structures import to_structure
 from redoxa.screening.base import Findings, Needs, Subject, Surroundings
+from redoxa.screening.labels import Label
 from redoxa.screening.potentials.base import FloatArray
 
 SHIFT_SIGMA_A = 0.1
@@ -49,6 +50,7 @@ class MaxCationShift:
     stage: ClassVar[str] = "topotactic"
     needs: ClassVar[Needs] = Needs.CHARGED
     cost: ClassVar[float] = 0.11
+    label: ClassVar[Label] = Label("Largest shift of a cation", "Cation shift", "Host")
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:
         """Compare the places of the host atoms, which keep their order, and those of the ions that stayed."""

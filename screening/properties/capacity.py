@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import hypot
 from typing import ClassVar
 
 from redoxa.data.records import Estimate
 from redoxa.data.structures import density_g_cm3
 from redoxa.screening.base import Findings, Needs, Subject, Surroundings
+from redoxa.screening.labels import Label, Note
 from redoxa.screening.physics.usable_share import Removal, shipped_share
 
 VOLUME_SIGMA = 0.03
@@ -37,6 +39,7 @@ class CapacityGrav:
     stage: ClassVar[str] = "capacity"
     needs: ClassVar[Needs] = Needs.CRYSTAL
     cost: ClassVar[float] = 0.003
+    label: ClassVar[Label] = Label("Theoretical capacity", "Capacity", "Electrochemistry")
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:  # noqa: ARG002
         """Exact arithmetic on the composition; sigma stands for what practice falls short of it."""
@@ -64,6 +67,11 @@ class UsableCapacity:
     stage: ClassVar[str] = "capacity"
     needs: ClassVar[Needs] = Needs.CRYSTAL
     cost: ClassVar[float] = 0.003
+    label: ClassVar[Label] = Label("Usable capacity", "Usable capacity", "Electrochemistry")
+    notes: ClassVar[Mapping[str, Note]] = {
+        "usable_capacity": Note("In practice to be expected: {}.", "Electrochemistry"),
+        "nearest_capacity": Note("Nearest published capacity: {}.", "Electrochemistry"),
+    }
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:  # noqa: ARG002
         """Theory times the learned share; nothing where the anions would pay, of which no known capacity tells."""
@@ -96,6 +104,7 @@ class CapacityVol:
     stage: ClassVar[str] = "voltage"
     needs: ClassVar[Needs] = Needs.CHARGED
     cost: ClassVar[float] = 0.2
+    label: ClassVar[Label] = Label("Volumetric capacity", "Capacity (vol.)", "Electrochemistry")
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:
         """Gravimetric capacity times crystal density."""

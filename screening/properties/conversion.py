@@ -8,7 +8,7 @@ would stay (Li2O, alloys), all phases take part, from what is left without ions 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import gcd
 from typing import ClassVar, Final
@@ -18,6 +18,7 @@ from redoxa.data.records import Estimate, Reason, Verdict, reduced_formula
 from redoxa.data.tables.reference import ReferenceEntry
 from redoxa.data.units import ION_VALENCE
 from redoxa.screening.base import Findings, Needs, Subject, Surroundings
+from redoxa.screening.labels import NO_REFERENCE, Label, Note
 from redoxa.screening.physics.hull_energy import (
     Amounts,
     Competitors,
@@ -160,6 +161,14 @@ class ConversionVoltage:
     stage: ClassVar[str] = "conversion"
     needs: ClassVar[Needs] = Needs.CHARGED
     cost: ClassVar[float] = 0.32
+    label: ClassVar[Label] = Label("Voltage of conversion", "Conversion", "Electrochemistry", absent=NO_REFERENCE)
+    notes: ClassVar[Mapping[str, Note]] = {
+        "conversion_reaction": Note("Conversion: {}.", "Electrochemistry", formulas=True),
+        "conversion_curve": Note("Plateaus between known phases: {}.", "Electrochemistry", formulas=True),
+        "conversion_full": Note("Converted to the end: {}.", "Electrochemistry", formulas=True),
+        "conversion_first_step": Note("The first step of conversion lies at {}.", "Electrochemistry"),
+        "insertion_above_conversion": Note("Insertion lies above conversion by {}.", "Electrochemistry"),
+    }
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:
         """Nothing where an element has no reference energy (the hull says so)."""

@@ -7,6 +7,7 @@ from typing import ClassVar
 from redoxa.data.records import Estimate
 from redoxa.data.structures import density_g_cm3
 from redoxa.screening.base import Findings, Needs, Subject, Surroundings
+from redoxa.screening.labels import Label
 
 VOLUME_RELATIVE_SIGMA = 0.02
 """Of a relaxed volume, as in `screening.properties.volume`."""
@@ -21,6 +22,7 @@ class Density:
     stage: ClassVar[str] = "density"
     needs: ClassVar[Needs] = Needs.DISCHARGED
     cost: ClassVar[float] = 0.01
+    label: ClassVar[Label] = Label("Crystal density, discharged", "Density", "Host")
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:
         """Mass of the cell over its relaxed volume."""

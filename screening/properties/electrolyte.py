@@ -19,6 +19,7 @@ from redoxa.data.errors import InputError
 from redoxa.data.records import Estimate
 from redoxa.data.units import ION_VALENCE
 from redoxa.screening.base import Findings, Needs, Subject, Surroundings
+from redoxa.screening.labels import Label, Note
 from redoxa.screening.physics.hull_energy import (
     Competitors,
     Reservoir,
@@ -170,6 +171,16 @@ class ElectrolyteMargin:
     stage: ClassVar[str] = "electrolyte"
     needs: ClassVar[Needs] = Needs.CHARGED
     cost: ClassVar[float] = 0.33
+    label: ClassVar[Label] = Label(
+        "Margin to the limit of the liquid electrolyte",
+        "Electrolyte margin",
+        "Electrochemistry",
+        absent="no common liquid electrolyte is listed for the ion",
+    )
+    notes: ClassVar[Mapping[str, Note]] = {
+        "stability_window_discharge": Note("Window of the discharged phase: {}.", "Decomposition", formulas=True),
+        "stability_window_charge": Note("Window of the charged phase: {}.", "Decomposition", formulas=True),
+    }
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:
         """To the oxidation limit for cathodes, to the reduction limit for anodes; windows of both states as notes."""
@@ -202,6 +213,15 @@ class InterfaceReactionEnergy:
     stage: ClassVar[str] = "electrolyte_solid"
     needs: ClassVar[Needs] = Needs.CHARGED
     cost: ClassVar[float] = 0.35
+    label: ClassVar[Label] = Label(
+        "Reaction with the mildest solid electrolyte",
+        "Interface reaction",
+        "Decomposition",
+        absent="the reference lacks energies for it, or no solid electrolyte is listed for the ion",
+    )
+    notes: ClassVar[Mapping[str, Note]] = {
+        "solid_electrolytes": Note("With solid electrolytes: {}.", "Decomposition", formulas=True),
+    }
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:
         """Every electrolyte of the ion whose elements the reference has; all of them stand in the notes."""

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from redoxa.data.records import Estimate
 from redoxa.screening.base import Findings, Needs, Subject, Surroundings
+from redoxa.screening.labels import Label
 
 
 class EnergyGrav:
@@ -17,6 +18,7 @@ class EnergyGrav:
     stage: ClassVar[str] = "voltage"
     needs: ClassVar[Needs] = Needs.CHARGED
     cost: ClassVar[float] = 0.21
+    label: ClassVar[Label] = Label("Specific energy", "Energy", "Electrochemistry")
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:
         """Product of two estimates; relative sigmas add in quadrature."""
@@ -32,6 +34,7 @@ class EnergyVol:
     stage: ClassVar[str] = "voltage"
     needs: ClassVar[Needs] = Needs.CHARGED
     cost: ClassVar[float] = 0.21
+    label: ClassVar[Label] = Label("Energy density", "Energy (vol.)", "Electrochemistry")
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:
         """Product of two estimates; relative sigmas add in quadrature."""

@@ -12,6 +12,7 @@ from redoxa.data.chemistry import NONMETALS, REDOX_WINDOW, oxidation_states
 from redoxa.data.records import Crystal, Estimate
 from redoxa.screening.base import Findings, Needs, Subject, Surroundings
 from redoxa.screening.compute.relax import Relaxation
+from redoxa.screening.labels import Label, Note
 from redoxa.screening.properties.oxidation import state_of
 
 ACTIVE: Mapping[str, int] = {"Cr": 2, "Mn": 3, "Fe": 4, "Ni": 3, "Cu": 2}
@@ -32,6 +33,12 @@ class JahnTellerDistortion:
     stage: ClassVar[str] = "volume"
     needs: ClassVar[Needs] = Needs.CHARGED
     cost: ClassVar[float] = 0.17
+    label: ClassVar[Label] = Label(
+        "Jahn-Teller elongation", "Jahn-Teller", "Host", absent="no octahedron holds a Jahn-Teller ion", percent=True
+    )
+    notes: ClassVar[Mapping[str, Note]] = {
+        "jahn_teller": Note("Jahn-Teller ions: {}.", "Host"),
+    }
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:
         """Look at both states; no number where no site holds such an ion."""

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from redoxa.data.records import Estimate, MigrationPath, Reason, Verdict
 from redoxa.screening.base import Findings, Needs, Subject, Surroundings
+from redoxa.screening.labels import Label, Note
 from redoxa.screening.mobility.hops import Level
 from redoxa.screening.mobility.migration import Migration
 
@@ -25,6 +26,16 @@ class MigrationBarrier:
     stage: ClassVar[str] = "migration"
     needs: ClassVar[Needs] = Needs.PATHS
     cost: ClassVar[float] = 0.1
+    label: ClassVar[Label] = Label(
+        "Migration barrier",
+        "Barrier",
+        "Mobility",
+        absent="no barrier of a hop was found, or none was asked for",
+        reasoned=True,
+    )
+    notes: ClassVar[Mapping[str, Note]] = {
+        "migration": Note("Ways through the crystal: {}.", "Mobility"),
+    }
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:
         """The lowest barrier at which ions cross the crystal in one dimension at least."""

@@ -14,6 +14,7 @@ from redoxa.data.records import Estimate, Reason, Verdict
 from redoxa.data.units import ION_VALENCE
 from redoxa.screening.base import Findings, Needs, Subject, Surroundings
 from redoxa.screening.compute.relax import Relaxation
+from redoxa.screening.labels import Label, Note
 from redoxa.screening.physics.moments import ANIONS, TypicalMoment, shipped_moments
 from redoxa.screening.potentials.base import FloatArray
 
@@ -88,6 +89,16 @@ class CationRedoxShare:
     stage: ClassVar[str] = "oxidation"
     needs: ClassVar[Needs] = Needs.CHARGED
     cost: ClassVar[float] = 0.02
+    label: ClassVar[Label] = Label(
+        "Charge given by the cations",
+        "Cation redox",
+        "Electrochemistry",
+        absent="neither charge balance nor magnetic moments tell the states of all redox elements",
+        percent=True,
+    )
+    notes: ClassVar[Mapping[str, Note]] = {
+        "redox": Note("Redox on charge: {}.", "Electrochemistry"),
+    }
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:
         """Compare the states of charge, element by element."""

@@ -14,6 +14,7 @@ not looked at; charged layered oxides are held back by them, or fall earlier thr
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -22,6 +23,7 @@ from scipy.optimize import brentq
 from redoxa.data.errors import InputError
 from redoxa.data.records import Estimate
 from redoxa.screening.base import Findings, Needs, Subject, Surroundings
+from redoxa.screening.labels import Label, Note
 from redoxa.screening.physics.furnace import BOLTZMANN_eV_K, gas_thermal_eV
 from redoxa.screening.physics.hull_energy import (
     Competitors,
@@ -132,6 +134,13 @@ class OxygenReleaseTemperature:
     stage: ClassVar[str] = "oxygen"
     needs: ClassVar[Needs] = Needs.CHARGED
     cost: ClassVar[float] = 0.31
+    label: ClassVar[Label] = Label(
+        "Oxygen release from", "Oxygen release", "Decomposition", absent="it holds no oxygen, or gives none off"
+    )
+    notes: ClassVar[Mapping[str, Note]] = {
+        "oxygen_release_discharge": Note("Oxygen, discharged: {}.", "Decomposition", formulas=True),
+        "oxygen_release_charge": Note("Oxygen, charged: {}.", "Decomposition", formulas=True),
+    }
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:
         """Nothing where there is no oxygen, or an element without a reference energy (the hull says so)."""

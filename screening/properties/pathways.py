@@ -10,6 +10,7 @@ from redoxa.data.errors import InputError
 from redoxa.data.records import Crystal, Estimate, Reason, Verdict
 from redoxa.data.units import ION_VALENCE
 from redoxa.screening.base import Findings, Needs, Subject, Surroundings
+from redoxa.screening.labels import Label, Note
 from redoxa.screening.mobility.bond_valence import BondValenceMap, OPEN_eV, WITHIN_eV, bond_valence_map
 from redoxa.screening.mobility.free_space import room
 from redoxa.screening.mobility.percolation import Threshold
@@ -38,6 +39,11 @@ class BottleneckRadius:
     stage: ClassVar[str] = "pathways"
     needs: ClassVar[Needs] = Needs.DISCHARGED
     cost: ClassVar[float] = 0.2
+    label: ClassVar[Label] = Label("Radius of the bottleneck", "Bottleneck", "Mobility")
+    notes: ClassVar[Mapping[str, Note]] = {
+        "bottlenecks": Note("Largest balls that cross the host: {}.", "Mobility"),
+        "assumed_charges": Note("Charges assumed for the radii: {}.", "Mobility"),
+    }
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:  # noqa: ARG002
         """Pure geometry: Shannon radii, all working ions taken out."""
@@ -69,6 +75,16 @@ class PercolationBarrierBv:
     stage: ClassVar[str] = "pathways"
     needs: ClassVar[Needs] = Needs.DISCHARGED
     cost: ClassVar[float] = 0.25
+    label: ClassVar[Label] = Label(
+        "Migration barrier, bond valence",
+        "Barrier (bond valence)",
+        "Mobility",
+        absent="its charges or bond valences are unknown",
+    )
+    notes: ClassVar[Mapping[str, Note]] = {
+        "bond_valence_barriers": Note("Bond valence barriers: {}.", "Mobility"),
+        "bond_valence_site": Note("In the bond valence landscape {}.", "Mobility"),
+    }
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:
         """The barrier above the best place, and those in more dimensions in a note."""
@@ -96,6 +112,7 @@ class MobilityDimension:
     stage: ClassVar[str] = "pathways"
     needs: ClassVar[Needs] = Needs.DISCHARGED
     cost: ClassVar[float] = 0.26
+    label: ClassVar[Label] = Label("Dimensions of the ion's ways", "Dimensions", "Mobility")
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:
         """0 where the ion is stuck, 1 in channels, 2 between layers, 3 everywhere."""

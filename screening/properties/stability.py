@@ -7,12 +7,14 @@ below every known combination of its composition. An incomplete hull gives a low
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from scipy.special import stdtr
 
 from redoxa.data.records import Estimate, Reason, Verdict
 from redoxa.screening.base import Findings, Needs, Subject, Surroundings
+from redoxa.screening.labels import NO_REFERENCE, Label, Note
 
 if TYPE_CHECKING:
     from redoxa.screening.compute.relax import Relaxation
@@ -52,6 +54,21 @@ class StabilityDischarge:
     stage: ClassVar[str] = "hull"
     needs: ClassVar[Needs] = Needs.DISCHARGED
     cost: ClassVar[float] = 0.2
+    # Never "stability": the hull is one of known phases, and a distance to it is a lower bound.
+    label: ClassVar[Label] = Label(
+        "Above the hull, discharged",
+        "Above hull",
+        "Decomposition",
+        absent=NO_REFERENCE,
+        reasoned=True,
+        in_prose="hull distance (discharged)",
+    )
+    notes: ClassVar[Mapping[str, Note]] = {
+        "decomposition_discharge": Note("Decomposition, discharged: {}.", "Decomposition", formulas=True),
+        "hull_coverage_discharge": Note("Hull, discharged: {}.", told="elsewhere"),
+        "competing_phases_discharge": Note("Known phases, discharged: {}.", told="elsewhere"),
+        "decomposes_to_discharge": Note("On the hull, discharged: {}.", told="elsewhere"),
+    }
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:
         """Distance to the hull of the full chemical system."""
@@ -69,6 +86,20 @@ class StabilityCharge:
     stage: ClassVar[str] = "hull_charged"
     needs: ClassVar[Needs] = Needs.CHARGED
     cost: ClassVar[float] = 0.3
+    label: ClassVar[Label] = Label(
+        "Above the hull, charged",
+        "Charged, above hull",
+        "Decomposition",
+        absent=NO_REFERENCE,
+        reasoned=True,
+        in_prose="hull distance (charged)",
+    )
+    notes: ClassVar[Mapping[str, Note]] = {
+        "decomposition_charge": Note("Decomposition, charged: {}.", "Decomposition", formulas=True),
+        "hull_coverage_charge": Note("Hull, charged: {}.", told="elsewhere"),
+        "competing_phases_charge": Note("Known phases, charged: {}.", told="elsewhere"),
+        "decomposes_to_charge": Note("On the hull, charged: {}.", told="elsewhere"),
+    }
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:
         """Distance to the hull of the chemical system that is left."""
@@ -84,6 +115,9 @@ class ProbabilityNearHull:
     stage: ClassVar[str] = "hull"
     needs: ClassVar[Needs] = Needs.DISCHARGED
     cost: ClassVar[float] = 0.21
+    label: ClassVar[Label] = Label(
+        "Probability of lying near the hull", "Near hull", "Decomposition", absent=NO_REFERENCE, percent=True
+    )
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:
         """From the hull distance; nothing where there is no hull. Its sigma is 0: the chance holds the error."""
@@ -112,6 +146,15 @@ class MaxInstability:
     stage: ClassVar[str] = "profile"
     needs: ClassVar[Needs] = Needs.PROFILE
     cost: ClassVar[float] = 0.21
+    label: ClassVar[Label] = Label(
+        "Above the hull, highest state of charge",
+        "Highest above hull",
+        "Decomposition",
+        absent="no states of partial charge were computed",
+    )
+    notes: ClassVar[Mapping[str, Note]] = {
+        "stability_of_states": Note("Above the hull, state by state: {}.", "Decomposition", formulas=True),
+    }
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:
         """The lowest ordering of each content counts; nothing where no profile was asked for."""

@@ -13,6 +13,7 @@ from typing import ClassVar, Literal
 
 from redoxa.screening.base import Findings, Needs, Subject, Surroundings
 from redoxa.screening.gates.hazard_cost import mass_fractions, tabulated
+from redoxa.screening.labels import NO_PRICE, Label, Note
 
 HHI_RELATIVE_SIGMA = 0.4
 """Shares move within a decade: that of Congo in the mining of cobalt from 53 % (2011) to 68 % (2022, USGS)."""
@@ -62,6 +63,12 @@ class HhiProduction:
     stage: ClassVar[str] = "cost"
     needs: ClassVar[Needs] = Needs.CRYSTAL
     cost: ClassVar[float] = 0.005
+    label: ClassVar[Label] = Label(
+        "Supply risk of production (HHI)", "HHI production", "Practicalities", absent=NO_PRICE
+    )
+    notes: ClassVar[Mapping[str, Note]] = {
+        "supply_production": Note("Production by country: {}.", "Practicalities"),
+    }
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:  # noqa: ARG002
         """Mean by mass; no estimate where an element has no index."""
@@ -77,6 +84,10 @@ class HhiReserve:
     stage: ClassVar[str] = "cost"
     needs: ClassVar[Needs] = Needs.CRYSTAL
     cost: ClassVar[float] = 0.005
+    label: ClassVar[Label] = Label("Supply risk of reserves (HHI)", "HHI reserves", "Practicalities", absent=NO_PRICE)
+    notes: ClassVar[Mapping[str, Note]] = {
+        "supply_reserve": Note("Reserves by country: {}.", "Practicalities"),
+    }
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:  # noqa: ARG002
         """Mean by mass; no estimate where an element has no index."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Final
 
 from redoxa.data.errors import CanBeBoughtError, RecipeError
@@ -10,6 +11,7 @@ from redoxa.data.synthesis.catalogue import default_catalogue
 from redoxa.data.synthesis.route import Route, find_routes
 from redoxa.data.tables.reference import ReferenceEntry, formula_elements
 from redoxa.screening.base import Findings, Needs, Subject, Surroundings
+from redoxa.screening.labels import Label, Note
 from redoxa.screening.physics.furnace import DECARBONATION_kJ_mol, solid_thermal_eV_per_atom
 from redoxa.screening.physics.hulls import Hulls
 from redoxa.screening.physics.reaction_energy import Furnace, Phase, ReactionEnergies, furnace_at
@@ -33,6 +35,18 @@ class SynthesisEnergy:
     stage: ClassVar[str] = "synthesis"
     needs: ClassVar[Needs] = Needs.DISCHARGED
     cost: ClassVar[float] = 0.5
+    label: ClassVar[Label] = Label(
+        "Energy of the best synthesis",
+        "Synthesis energy",
+        "Practicalities",
+        absent="no reaction of common precursors balances",
+        reasoned=True,
+    )
+    notes: ClassVar[Mapping[str, Note]] = {
+        "synthesis_reaction": Note("Best reaction from common precursors: {}.", "Practicalities", formulas=True),
+        "synthesis_rivals": Note("The compound lies {}, its deepest rivals.", "Practicalities", formulas=True),
+        "synthesis_alternatives": Note("Other reactions: {}.", "Practicalities", formulas=True),
+    }
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:
         """Rank the routes as a recipe does, and name the best with its rivals and runners-up."""

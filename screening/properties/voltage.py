@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from math import gcd
 from typing import ClassVar
 
@@ -10,6 +10,7 @@ from redoxa.data.errors import InputError
 from redoxa.data.records import Estimate, Reason, Verdict, VoltageStep, reduced_formula
 from redoxa.data.tables.prototypes import load_prototypes
 from redoxa.screening.base import Findings, Needs, Subject, Surroundings
+from redoxa.screening.labels import Label, Note
 from redoxa.screening.physics.calibration import Anchor, electrode_kind, oxidised_elements, second_metals_eV
 from redoxa.screening.physics.electrode import ElectrodeError, Performance, State, performance
 
@@ -29,6 +30,10 @@ class AverageVoltageRaw:
     stage: ClassVar[str] = "voltage"
     needs: ClassVar[Needs] = Needs.CHARGED
     cost: ClassVar[float] = 0.185
+    label: ClassVar[Label] = Label("Average voltage, not calibrated", "Voltage (not calibrated)", "Electrochemistry")
+    notes: ClassVar[Mapping[str, Note]] = {
+        "voltage_range": Note("From discharged to charged: {}.", "Electrochemistry"),
+    }
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:
         """Energies of the relaxed end states and of the ion's metal, all of one potential."""
@@ -56,6 +61,11 @@ class AverageVoltage:
     stage: ClassVar[str] = "voltage"
     needs: ClassVar[Needs] = Needs.CHARGED
     cost: ClassVar[float] = 0.19
+    label: ClassVar[Label] = Label("Average voltage", "Voltage", "Electrochemistry")
+    notes: ClassVar[Mapping[str, Note]] = {
+        "nearest_voltage": Note("Nearest measured electrode: {}.", "Electrochemistry"),
+        "voltage_outside_calibration": Note("Outside the calibration", told="warning"),
+    }
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:
         """Calibrate where a calibration and the second model's energies are there; else the raw voltage stands."""
@@ -94,6 +104,13 @@ class MaxVoltageStep:
     stage: ClassVar[str] = "profile"
     needs: ClassVar[Needs] = Needs.PROFILE
     cost: ClassVar[float] = 0.2
+    label: ClassVar[Label] = Label(
+        "Largest voltage step",
+        "Voltage step",
+        "Electrochemistry",
+        absent="no states of partial charge were computed; "
+        "`screen: {profile_states: 3}` or `redoxa screen --profile 3` do",
+    )
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:
         """Steps between the states on the hull of all contents of ions; nothing where no profile was asked for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from redoxa.data.records import Crystal, Estimate, Reason, Verdict
 from redoxa.screening.base import Findings, Needs, Subject, Surroundings
+from redoxa.screening.labels import Label, Note
 
 VOLUME_CHANGE_SIGMA = 0.035
 """Of nine frameworks against published cells six lie within it; the changes come out 0.02 too small on average
@@ -39,6 +41,10 @@ class MaxDeltaVolume:
     stage: ClassVar[str] = "volume"
     needs: ClassVar[Needs] = Needs.CHARGED
     cost: ClassVar[float] = 0.15
+    label: ClassVar[Label] = Label("Volume change", "Volume change", "Host", percent=True)
+    notes: ClassVar[Mapping[str, Note]] = {
+        "volume_on_charge": Note("On charge the volume changes by {}.", "Host"),
+    }
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:
         """Compare the volumes per host of both relaxed states."""
@@ -65,6 +71,7 @@ class MaxLatticeStrain:
     stage: ClassVar[str] = "volume"
     needs: ClassVar[Needs] = Needs.CHARGED
     cost: ClassVar[float] = 0.16
+    label: ClassVar[Label] = Label("Largest lattice strain", "Strain", "Host", percent=True)
 
     def evaluate(self, subject: Subject, around: Surroundings) -> Findings:
         """Polar decomposition of the deformation between the two lattices."""

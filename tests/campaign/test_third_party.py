@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tests.campaign.conftest import TINY, redoxa
+from tests.campaign.conftest import ROOT, TINY, redoxa
 
 ENTRY_POINTS = """
 [redoxa.generators]
@@ -52,6 +54,71 @@ def test_it_is_listed(kind: str, name: str, summary: str, installed: dict[str, s
     assert rows.get("flow", "").startswith("joint flow matching") == (kind == "generators")  # ours keeps its name
     without = redoxa("list", kind, "--json", cwd=tmp_path)
     assert name not in without.out
+
+
+def test_its_property_is_listed_with_its_unit_and_label(installed: dict[str, str], tmp_path: Path) -> None:
+    done = redoxa("list", "properties", "--json", cwd=tmp_path, env=installed)
+    rows = {row["name"]: row for row in map(json.loads, done.out.splitlines())}
+    assert (rows["acme_bulk"]["unit"], rows["acme_bulk"]["label"]) == ("g/cm3", "Acme bulk density")
+    table = redoxa("list", "properties", cwd=tmp_path, env={**installed, "COLUMNS": "200"}).out
+    line = next(line for line in table.splitlines() if line.startswith("acme_bulk"))
+    assert "g/cm3" in line
+    assert "Acme bulk density" in line
+
+
+def test_a_campaign_may_aim_at_its_property_while_it_is_installed(installed: dict[str, str], tmp_path: Path) -> None:
+    spec = yaml.safe_load(TINY.read_text())
+    spec["goal"]["objectives"]["acme_bulk"] = {"min": 1}
+    (tmp_path / "acme.yaml").write_text(yaml.safe_dump(spec))
+    done = redoxa("validate", "acme.yaml", "--json", cwd=tmp_path, env=installed)
+    assert done.code == 0, done.err
+    assert done.summary["good"] is True
+    without = redoxa("validate", "acme.yaml", "--json", cwd=tmp_path)
+    assert without.code == 2
+    assert "'acme_bulk' is not a property" in without.out
+
+
+PAGES = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from redoxa.data.records import Estimate
+from redoxa.pipeline.pages.screening_page import build_screening_page
+from tests.web.screening_sample import assessed, screening
+row = assessed(0)
+bulk = Estimate(value=3.5, sigma=0.1, unit="g/cm3", method="weighed", model="acme")
+def page(estimates):
+    result = row.result.model_copy(update={"estimates": estimates})
+    return build_screening_page(screening(row.__class__(name="a.cif", candidate=row.candidate, result=result)))
+print(json.dumps([page({**row.result.estimates, "acme_bulk": bulk}), page(row.result.estimates)]))
+"""
+
+
+def pages(tmp_path: Path, env: dict[str, str]) -> list[str]:
+    """A page of one card with a number of the property, and one without."""
+    done = subprocess.run(
+        [sys.executable, "-c", PAGES, str(ROOT)],
+        cwd=tmp_path, env={**os.environ, **env}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    found: list[str] = json.loads(done.stdout)
+    return found
+
+
+def part_of(label: str, page: str) -> str:
+    """Title of the part of the card whose table holds a property."""
+    (title,) = (part.partition("<")[0] for part in page.split("<h4>")[1:] if f">{label}<" in part)
+    return title
+
+
+def test_a_card_shows_its_label_in_its_part(installed: dict[str, str], tmp_path: Path) -> None:
+    with_it, lacking = pages(tmp_path, installed)
+    assert part_of("Acme bulk density", with_it) == "Practicalities"
+    assert "Acme bulk density: Acme weighed nothing." in lacking
+
+
+def test_its_numbers_are_still_shown_once_the_package_is_gone(tmp_path: Path) -> None:
+    with_it, lacking = pages(tmp_path, {})
+    assert part_of("Acme bulk", with_it) == "Further results"
+    assert "Acme" not in lacking
 
 
 def test_doctor_says_what_it_adds_and_what_it_cannot(installed: dict[str, str], tmp_path: Path) -> None:

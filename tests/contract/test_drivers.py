@@ -9,9 +9,8 @@ import pytest
 
 from redoxa.data.errors import DriverError, UnknownKindError
 from redoxa.data.lab import ExperimentRequest
-from redoxa.data.registry import load
 from redoxa.robotics import DRIVERS
-from redoxa.robotics.base import JobReport, JobState
+from redoxa.robotics.base import JobReport, JobState, driver_class
 from redoxa.robotics.contract import ContractError, check_driver
 from redoxa.robotics.drivers.simulated import SimulatedLab
 from tests.unit.robotics.samples import make_request
@@ -25,7 +24,7 @@ def listing(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("name", sorted(DRIVERS))
 def test_every_driver_keeps_the_contract(name: str, tmp_path: Path) -> None:
-    kind = load(DRIVERS, "driver", name)
+    kind = driver_class(name)
     report = check_driver(
         lambda: kind(kind.Config(), tmp_path / "lab"), REQUEST, "key-1", observe=lambda: listing(tmp_path)
     )
@@ -41,7 +40,7 @@ def test_the_simulated_laboratory_keeps_it_with_its_faults(config: dict[str, Any
 
 def test_an_unknown_driver_suggests_the_nearest() -> None:
     with pytest.raises(UnknownKindError, match="Did you mean 'simulated'"):
-        load(DRIVERS, "driver", "simulatd")
+        driver_class("simulatd")
 
 
 def test_a_driver_that_cannot_cancel_at_all_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,10 +9,21 @@ from typing import ClassVar
 import pytest
 
 from redoxa.data.records import Crystal, Estimate, Reason, Verdict
-from redoxa.screening.base import Findings, Gate, Model, Needs, Subject, Surroundings
+from redoxa.screening import GATES, PROPERTIES
+from redoxa.screening.base import (
+    Findings,
+    Gate,
+    Model,
+    Needs,
+    Subject,
+    Surroundings,
+    gate_class,
+    property_class,
+)
 from redoxa.screening.contract import ContractError, check_gate
 from redoxa.screening.gates.redox import Redox
 from redoxa.screening.gates.validity import Validity
+from redoxa.screening.labels import Label, Note, label_of, notes_of
 from redoxa.screening.physics.hulls import Hulls
 from redoxa.screening.properties.capacity import CapacityGrav
 from redoxa.screening.settings import ScreenSettings
@@ -87,6 +98,18 @@ COUNTER = itertools.count()
         (Stub(stage=None), "has no stage"),
         (Stub(needs=1), "must be a Needs"),
         (Stub(cost=0.0), "positive seconds"),
+        (Stub(label=Label("", "S")), "must be a Label"),
+        (Stub(label=Label("Stub", "")), "must be a Label"),
+        (Stub(label=Label("Stub", "S", absent="")), "must be a Label"),
+        (Stub(label="Stub"), "must be a Label"),
+        (Stub(label=Label("Stub", "S", "Elsewhere")), "is no part of a card"),
+        (Stub(notes={"n": Note("")}), "must be a Note"),
+        (Stub(notes={"n": "N: {}."}), "must be a Note"),
+        (Stub(notes={"n": Note("N: {}.", "Elsewhere")}), "must be a Note"),
+        (Stub(notes={"n": Note("N.")}), "needs one gap"),
+        (Stub(notes={"n": Note("N: {} and {}.")}), "needs one gap"),
+        (Stub(lambda _: Findings(notes={"n": "x"}), notes={"m": Note("M: {}.")}), "wrote the note n"),
+        (Stub(lambda _: Findings(notes={"n": "x"})), "wrote the note n"),
         (Stub(lambda _: Findings(notes={"n": str(next(COUNTER))})), "other findings the second time"),
         (Stub(writes("n_removed", 3)), "changed n_removed"),
         (Stub(writes("moving", (1,))), "changed moving"),
@@ -109,11 +132,34 @@ def test_the_contract_finds_what_is_broken(gate: Gate, clause: str) -> None:
         check_gate(gate, subject(), AROUND)
 
 
-@pytest.mark.parametrize("gate", [Stub(), Validity(), Redox()], ids=lambda gate: gate.name)
+NAMED = Stub(
+    lambda _: Findings(notes={"n": "x", "w": "y"}),
+    label=Label("Stub", "S", "Host"),
+    notes={"n": Note("N: {}."), "w": Note("Beware", told="warning")},
+)
+
+
+@pytest.mark.parametrize("gate", [Stub(), NAMED, Validity(), Redox()], ids=lambda gate: gate.name)
 def test_gates_keep_it(gate: Gate) -> None:
     given = subject()
     check_gate(gate, given, AROUND)
     assert given == subject()
+
+
+def test_every_kind_declares_its_names_and_none_takes_another_s() -> None:
+    kinds = [*map(gate_class, GATES), *map(property_class, PROPERTIES)]
+    labels = [vars(property_class(name))["label"] for name in PROPERTIES]
+    for names in ([label.long for label in labels], [label.short for label in labels]):
+        assert len(set(names)) == len(names)
+    told: dict[str, Note] = {}
+    for kind in kinds:
+        for key, note in notes_of(kind).items():
+            assert told.setdefault(key, note) == note  # two may write one note, and then tell it alike
+
+
+def test_what_declares_nothing_is_called_by_its_name() -> None:
+    assert label_of(Stub(name="acme_bulk")) == Label("Acme bulk", "Acme bulk", "Further results")
+    assert notes_of(Stub()) == {}
 
 
 def test_a_property_may_read_what_the_redox_gate_planned() -> None:

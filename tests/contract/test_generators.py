@@ -11,10 +11,9 @@ from redoxa.data.crystal import CrystalBatch
 from redoxa.data.errors import GenerationError
 from redoxa.data.progress import OnStep
 from redoxa.data.records import Crystal
-from redoxa.data.registry import load
 from redoxa.data.tables.prototypes import prototype
 from redoxa.generators import GENERATORS
-from redoxa.generators.base import Condition, Target
+from redoxa.generators.base import Condition, Target, generator_class
 from redoxa.generators.contract import ContractError, check_generator
 
 LI, NA, MG, O, P, TI, MN, FE, CO = 3, 11, 12, 8, 15, 22, 25, 26, 27
@@ -41,7 +40,7 @@ REFUSED = {
 @pytest.mark.parametrize("name", GENERATORS)
 @pytest.mark.parametrize("case", CONDITIONS, ids=lambda c: c.replace(" ", "-"))
 def test_contract(name: str, case: str) -> None:
-    generator = load(GENERATORS, "generator", name)(None)
+    generator = generator_class(name)(None)
     if (name, case) in REFUSED:
         with pytest.raises(GenerationError, match="use `orbits`"):
             check_generator(generator, CONDITIONS[case])
@@ -52,7 +51,7 @@ def test_contract(name: str, case: str) -> None:
 
 @pytest.mark.parametrize("name", GENERATORS)
 def test_what_cannot_be_done_is_said(name: str) -> None:
-    generator = load(GENERATORS, "generator", name)(None)
+    generator = generator_class(name)(None)
     impossible = Condition(frozenset({LI, O}), frozenset({NA}))
     with pytest.raises(GenerationError, match="Na"):
         generator.sample(2, impossible, np.random.default_rng(0))
@@ -161,4 +160,4 @@ def test_the_contract_lets_through_what_keeps_it(crystal: Crystal, condition: Co
     ids=["keep", "drop"],
 )
 def test_orbits_keeps_it_around_a_crystal(condition: Condition) -> None:
-    check_generator(load(GENERATORS, "generator", "orbits")(None), condition, n=2)
+    check_generator(generator_class("orbits")(None), condition, n=2)

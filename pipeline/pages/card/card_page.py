@@ -14,7 +14,6 @@ from redoxa.pipeline.pages.kit.text import (
     count,
     duration,
     formula_html,
-    humanise,
     label,
     linked,
     number,
@@ -23,6 +22,7 @@ from redoxa.pipeline.pages.kit.text import (
     shown,
     timestamp,
 )
+from redoxa.screening.labels import humanise
 
 STYLES: Final = ("base.css", "figures.css", "cards.css", "explorer.css", "print.css")
 VIEWER: Final = "3Dmol-min.js"

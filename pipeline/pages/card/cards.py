@@ -17,10 +17,11 @@ from redoxa.pipeline.pages.card.protocol import ProtocolPart, protocol
 from redoxa.pipeline.pages.card.sections import PropertyRow, Section, Warned, not_computed, sections, warnings
 from redoxa.pipeline.pages.card.strips import furnace_plot
 from redoxa.pipeline.pages.kit.projection import picture
-from redoxa.pipeline.pages.kit.text import humanise, number, prose, shown
+from redoxa.pipeline.pages.kit.text import number, prose, shown
 from redoxa.pipeline.pages.kit.viewer import Scene, scenes
 from redoxa.robotics.planning import wording
 from redoxa.screening.doubts import doubts
+from redoxa.screening.labels import humanise
 
 MOST_CARDS = 12
 """Candidates with a card and a 3D view; the others are in the table."""

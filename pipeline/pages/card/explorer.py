@@ -19,8 +19,9 @@ from redoxa.data.records import Crystal, plain_formula
 from redoxa.pipeline.pages.campaign.downloads import packed, said_of
 from redoxa.pipeline.pages.campaign.panels import Column, TableRow
 from redoxa.pipeline.pages.kit.elements import colour
-from redoxa.pipeline.pages.kit.text import humanise, label, prose, shown
+from redoxa.pipeline.pages.kit.text import label, prose, shown
 from redoxa.pipeline.pages.kit.viewer import NONMETALS, radius
+from redoxa.screening.labels import humanise
 
 PAGE_ROWS: Final = 100
 """Rows on a page of the table, and in a block."""

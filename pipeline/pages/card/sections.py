@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from redoxa.data.lab import Measurement
 from redoxa.data.records import Crystal, Estimate, MigrationPath, Reason, ScreeningResult, Verdict, reduced_formula
@@ -14,14 +14,13 @@ from redoxa.pipeline.pages.campaign.downloads import deciding_reason
 from redoxa.pipeline.pages.card.electrode_plots import drawn_paths, path_plot, profile_plot
 from redoxa.pipeline.pages.card.model import Objective
 from redoxa.pipeline.pages.card.strips import range_strip, target_text
-from redoxa.pipeline.pages.kit.labels import EXPLAINED_BY, GROUPS, LABELS, NOTES, TOLD_ELSEWHERE, WARNING_NOTES, Group
+from redoxa.pipeline.pages.kit.labels import label_for, notes, stages
 from redoxa.pipeline.pages.kit.text import (
     HullText,
     Shown,
     display_scale,
     formula_html,
     hull_text,
-    humanise,
     label,
     linked,
     number,
@@ -30,6 +29,7 @@ from redoxa.pipeline.pages.kit.text import (
     shown,
 )
 from redoxa.screening import PROPERTIES
+from redoxa.screening.labels import GROUPS, Group, Note, humanise
 
 HULL_PROPERTIES = ("stability_discharge", "stability_charge")
 
@@ -106,7 +106,7 @@ def sections(
     for group in GROUPS:
         part = Section(
             title=group,
-            rows=tuple(r for r in rows if _group(r.name) == group),
+            rows=tuple(r for r in rows if label_for(r.name).group == group),
             hull=_hull(result) if group == "Decomposition" else (),
             sentences=_sentences(result.notes, group),
             figures=_figures(result, group),
@@ -125,8 +125,8 @@ def property_rows(
         for name, value in (measurement.values if measurement else {}).items()
     }
     targets = {o.name: o for o in objectives}
-    names = [n for n in LABELS if n in estimates or n in measured]
-    names += [n for n in (*estimates, *measured) if n not in LABELS]
+    names = [n for n in PROPERTIES if n in estimates or n in measured]
+    names += [n for n in (*estimates, *measured) if n not in PROPERTIES]
     rows = []
     for name in dict.fromkeys(names):
         predicted = shown(name, estimates[name]) if name in estimates else None
@@ -148,12 +148,16 @@ def warnings(result: ScreeningResult) -> tuple[Warned, ...]:
         for r in result.reasons
         if r.verdict is Verdict.PASS and r.code != "known_material" and not _explains_a_gap(r)
     }
-    noted = [Warned(title, prose(result.notes[key])) for key, title in WARNING_NOTES.items() if key in result.notes]
+    noted = [
+        Warned(note.sentence, prose(result.notes[key]))
+        for key, note in notes().items()
+        if note.told == "warning" and key in result.notes
+    ]
     return (*found.values(), *noted)
 
 
 def _explains_a_gap(reason: Reason) -> bool:
-    return reason.code.startswith("no_") and reason.stage in EXPLAINED_BY.values()
+    return reason.code.startswith("no_") and reason.stage in stages().values()
 
 
 def not_computed(result: ScreeningResult) -> tuple[str, ...]:
@@ -168,15 +172,7 @@ def not_computed(result: ScreeningResult) -> tuple[str, ...]:
     told = {r.stage: prose(r.text) for r in result.reasons if _explains_a_gap(r)}
     if any(r.code == "no_insertion" for r in result.reasons):
         return ("As no ions leave or enter a host, nothing of its charged state, its ions' ways and its capacity.",)
-    return tuple(f"{label(name)}: {told.get(EXPLAINED_BY.get(name, '')) or _absent(name)}." for name in missing)
-
-
-def _absent(name: str) -> str:
-    return (LABELS[name].absent if name in LABELS else "") or "no value was found"
-
-
-def _group(name: str) -> Group:
-    return LABELS[name].group if name in LABELS else GROUPS[-1]
+    return tuple(f"{label(name)}: {told.get(stages().get(name, '')) or label_for(name).absent}." for name in missing)
 
 
 def _hull(result: ScreeningResult) -> tuple[tuple[str, HullText], ...]:
@@ -184,22 +180,23 @@ def _hull(result: ScreeningResult) -> tuple[tuple[str, HullText], ...]:
     return tuple((state, text) for state, text in pairs if text is not None)
 
 
-def _sentences(notes: Mapping[str, str], group: Group) -> tuple[Markup, ...]:
-    ordered = [key for key in NOTES if key in notes]
-    ordered += [key for key in notes if key not in NOTES and key not in WARNING_NOTES]
+def _sentences(told: Mapping[str, str], group: Group) -> tuple[Markup, ...]:
+    """The notes of a part in their usual order, then those that no kind of this installation declares."""
+    known, unknown = notes(), Note("")
+    ordered = [*(key for key in known if key in told), *(key for key in told if key not in known)]
+    there = {key: known.get(key, unknown) for key in ordered}
     return tuple(
-        _sentence(key, prose(notes[key]))
-        for key in ordered
-        if not key.startswith(TOLD_ELSEWHERE) and (NOTES[key].group if key in NOTES else GROUPS[-1]) == group
+        _sentence(key, prose(told[key]))
+        for key, note in there.items()
+        if note.told == "sentence" and note.group == group
     )
 
 
 def _sentence(key: str, text: str) -> Markup:
-    if key not in NOTES:
+    if key not in notes():
         return Markup("{}: {}.").format(humanise(key), linked(text))
-    if NOTES[key].formulas:
-        return Markup(NOTES[key].sentence).format(formula_html(text))
-    return Markup(NOTES[key].sentence).format(linked(text))
+    note = notes()[key]
+    return escape(note.sentence).format(formula_html(text) if note.formulas else linked(text))
 
 
 def _figures(result: ScreeningResult, group: Group) -> tuple[Figure, ...]:

@@ -6,13 +6,13 @@ import math
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Final
 
 from markupsafe import Markup, escape
 
 from redoxa.data.records import Estimate, ScreeningResult, plain_formula, plain_formulas
-from redoxa.pipeline.pages.kit.labels import FRACTIONS, LABELS
+from redoxa.pipeline.pages.kit.labels import MEASURED_IN_PERCENT, label_for, labels
 
 MINUS: Final = "\u2212"
 THIN: Final = "\u202f"
@@ -30,11 +30,6 @@ _UNITS: Final[dict[str, str]] = {
     "dimensionless": "",
 }
 _LOW: Final = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
-_IN_PROSE: Final = {
-    "stability_discharge": "hull distance (discharged)",
-    "stability_charge": "hull distance (charged)",
-}
-_NAMES: Final = re.compile(rf"\b({'|'.join(n for n in LABELS if '_' in n)})\b")
 _SIGNS: Final = (
     (re.compile(r"(?<=\d )A\^3(?!\w)"), "Å³"),
     (re.compile(r"(?<=\d )A\b|(?<=\beV/)A\b"), "Å"),
@@ -52,23 +47,18 @@ _SUBSCRIPT: Final = re.compile(r"(?<=[A-Za-z)\]])(\d+(?:\.\d+)?)")
 
 def label(name: str) -> str:
     """Full name of a property, e.g. ``Average voltage``."""
-    return LABELS[name].long if name in LABELS else humanise(name)
+    return label_for(name).long
 
 
 def short_label(name: str) -> str:
     """Short name of a property for axes and table heads."""
-    return LABELS[name].short if name in LABELS else humanise(name)
-
-
-def humanise(name: str) -> str:
-    """``target_not_formed`` as ``Target not formed``."""
-    words = name.replace("_", " ").strip()
-    return words[:1].upper() + words[1:]
+    return label_for(name).short
 
 
 def display_scale(name: str, unit: str) -> tuple[float, str]:
     """Factor and unit in which a property is shown: fractions in percent, cubes with a superscript."""
-    if name in FRACTIONS and unit in ("", "1", "fraction", "dimensionless"):
+    bare = unit in ("", "1", "fraction", "dimensionless")
+    if bare and (name in MEASURED_IN_PERCENT or label_for(name).percent):
         return 100.0, "%"
     return 1.0, _UNITS.get(unit, unit)
 
@@ -79,7 +69,13 @@ def prose(text: str) -> str:
     text = plain_formulas(text)
     for plain, sign in _SIGNS:
         text = plain.sub(sign, text)
-    return _NAMES.sub(lambda m: _IN_PROSE.get(m.group(), label(m.group()).lower()), text)
+    return _names().sub(lambda m: label_for(m.group()).in_prose or label(m.group()).lower(), text)
+
+
+@cache
+def _names() -> re.Pattern[str]:
+    """Names of properties that are no words of their own."""
+    return re.compile(rf"\b({'|'.join(re.escape(name) for name in labels() if '_' in name)})\b")
 
 
 def number(value: float, decimals: int | None = None) -> str:

@@ -313,7 +313,9 @@ def test_lists_for_machines(what: str, capsys: pytest.CaptureFixture[str]) -> No
     rows = lines(out)
     assert rows
     for row in rows:
-        assert set(row) == {"schema", "name", "default", "summary"}
+        assert set(row) == {"schema", "name", "default", "summary"} | (
+            {"unit", "label"} if what == "properties" else set()
+        )
         assert len(row["summary"]) > 15
 
 

@@ -10,10 +10,10 @@ import pytest
 from redoxa.data.records import Estimate, MigrationPath, Reason, ScreeningResult, Verdict, VoltageStep
 from redoxa.pipeline.pages.card.electrode_plots import LEFT, RIGHT, WIDTH, drawn_paths, path_plot, profile_plot
 from redoxa.pipeline.pages.card.sections import host_formula, not_computed, sections, warnings
-from redoxa.pipeline.pages.kit.labels import GROUPS, LABELS
-from redoxa.pipeline.pages.kit.text import shown
+from redoxa.pipeline.pages.kit.text import short_label, shown
 from redoxa.pipeline.pages.kit.viewer import scenes
 from redoxa.screening import PROPERTIES
+from redoxa.screening.labels import GROUPS
 from tests.web import sample
 
 STEPS = (
@@ -163,7 +163,7 @@ def test_what_an_early_end_left_out_is_named_with_its_stage() -> None:
     failed = reason("hull", "limit", "too far").model_copy(update={"verdict": Verdict.FAIL})
     (line,) = not_computed(result(verdict=Verdict.FAIL, reasons=(failed,), estimates={}))
     assert line.startswith("The screening ended at “hull” and did not come to: ")
-    assert LABELS["average_voltage"].short in line
+    assert short_label("average_voltage") in line
 
 
 def test_path_is_drawn_inside_the_cell_from_ion_to_ion() -> None:

@@ -1,0 +1,80 @@
+"""What `redoxa train` asks of a network that can be trained: declared beside its task, and named in `TRAININGS`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from redoxa.data.errors import InputError
+from redoxa.data.registry import load
+from redoxa.generators import TRAININGS
+
+if TYPE_CHECKING:
+    from redoxa.generators.training.loop import Task
+
+Option = Literal["start", "rate", "edges", "hosts"]
+"""Options of `redoxa train` that not every network takes."""
+
+MakeTask = Callable[[Path, Path | None, int | None], Callable[[], "Task[Any]"]]
+"""From the prepared file, the weights to begin with and the pairs of atoms in a batch, both None for the default."""
+
+RANDOM: Final = "random weights"
+
+_WITHOUT: Final[dict[Option, str]] = {
+    "start": "{} begins with random weights; leave it out",
+    "rate": "{} has a fixed one; leave it out",
+    "hosts": "{} learns no voltages; leave it out",
+}
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a network is trained by the command.
+
+    Attributes:
+        name: for ``--generator``.
+        steps: optimiser steps in all, unless others are asked for.
+        takes: options that it takes beside those that all do.
+        learns: crystals, their symmetric forms as sequences, or templates, by default those that ship.
+        task: makes what the common loop trains; None of what learns templates, whose trainings are of many parts.
+        rate: highest learning rate, unless another is asked for; None for that of the loop.
+        clip: largest norm of the gradient; None likewise.
+        begins_with: unless weights are named.
+        next: what to do with the weights; ``{0}`` is the name and ``{1}`` the file.
+    """
+
+    name: str
+    steps: int
+    takes: frozenset[Option]
+    learns: Literal["crystals", "sequences", "templates"]
+    task: MakeTask | None = None
+    rate: float | None = None
+    clip: float | None = None
+    begins_with: str = RANDOM
+    next: str = "redoxa generate --generator {0} --checkpoint {1}"
+
+    def check(self, given: Collection[Option]) -> None:
+        """Refuse an option that this network does not take.
+
+        Raises:
+            InputError: which, and why.
+        """
+        for option in given:
+            if option in self.takes:
+                continue
+            if option in _WITHOUT:
+                raise InputError(f"--{option}: {_WITHOUT[option].format(self.name)}")
+            having = " and ".join(name for name in TRAININGS if option in training_of(name).takes)
+            raise InputError(f"--{option} is of {having}; leave it out to train {self.name}")
+
+
+def training_of(name: str) -> Training:
+    """The training of this name.
+
+    Raises:
+        data.errors.UnknownKindError: none has it; the message suggests the nearest one.
+    """
+    training: Training = load(TRAININGS, "network to train", name)
+    return training

@@ -1,0 +1,51 @@
+"""What `redoxa train` offers follows from what each network declares."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+
+from redoxa.data.errors import InputError, UnknownKindError
+from redoxa.generators import GENERATORS, TRAININGS
+from redoxa.generators.training.kinds import Option, Training, training_of
+from redoxa.pipeline.commands.science import train
+
+REFUSALS = {
+    "start": "--start: {} begins with random weights",
+    "rate": "--rate: {} has a fixed one",
+    "hosts": "--hosts: {} learns no voltages",
+    "edges": "--edges is of flow and diffusion; leave it out to train {}",
+}
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+def test_a_training_is_whole(name: str) -> None:
+    training = training_of(name)
+    assert isinstance(training, Training)
+    assert training.name == name
+    assert (training.task is None) == (training.learns == "templates")
+    assert "{1}" in training.next
+    assert name in GENERATORS or "redoxa generate" not in training.next  # what generates, or says what it is for
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+@pytest.mark.parametrize("option", get_args(Option))
+def test_an_option_is_taken_or_refused_with_the_reason(name: str, option: Option) -> None:
+    training = training_of(name)
+    training.check(training.takes)
+    if option not in training.takes:
+        with pytest.raises(InputError, match=REFUSALS[option].format(name)):
+            training.check([option])
+
+
+def test_the_help_names_every_training_and_its_steps() -> None:
+    told = train.__doc__ or ""
+    for name in TRAININGS:
+        assert name in told
+        assert f"{training_of(name).steps:,}" in told
+
+
+def test_an_unknown_network_suggests_the_nearest() -> None:
+    with pytest.raises(UnknownKindError, match=r"'orbit' is not a network to train\. Did you mean 'orbits'"):
+        training_of("orbit")
