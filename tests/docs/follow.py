@@ -3,8 +3,8 @@
 What the blocks of a page are:
 
 - ``python``: run in order, in one namespace a page; a ``text`` block behind it is what it prints
-- ``console``: lines that begin with ``$`` are typed, the others are what the command says; ``ID`` is the first
-  identifier that a command before has named
+- ``console``: lines that begin with ``$`` are typed, the others are what the command says; ``ID`` and ``ID2`` are the
+  first identifiers that a command before has named
 - any block with a ``title``: a file of that name
 - ``<!-- not run: why -->`` before a block: shown only; its `redoxa` commands are parsed all the same
 
@@ -74,7 +74,8 @@ class Reader:
     def __init__(self, page: Path, site: Path) -> None:
         self.page, self.site = page, site
         self.namespace: dict[str, object] = {"__name__": "guide"}
-        self.said, self.identifier = "", "ID"
+        self.said = ""
+        self.named: list[str] = []
 
     def follow(self) -> None:
         """Every block in turn."""
@@ -105,10 +106,13 @@ class Reader:
             if not part.strip():
                 continue
             command, _, told = part[2:].partition("\n")
-            self.said = self._typed(re.sub(r"\bID\b", self.identifier, command))
-            if found := IDENTIFIER.search(self.said):
-                self.identifier = found[0]
+            self.said = self._typed(re.sub(r"\bID(\d?)\b", self._identifier, command))
+            if "ID" not in command:
+                self.named = list(dict.fromkeys(IDENTIFIER.findall(self.said))) or self.named
             self._compare(block, told)
+
+    def _identifier(self, found: re.Match[str]) -> str:
+        return self.named[int(found[1] or 1) - 1]
 
     def _typed(self, command: str) -> str:
         """What a command says, on both of its ways out."""
@@ -120,7 +124,7 @@ class Reader:
         done = subprocess.run(["bash", "-c", command], env=env, capture_output=True, text=True, timeout=900)
         if done.returncode:
             raise SystemExit(f"{self.page.name}: `{command}` ended with {done.returncode}\n{done.stdout}{done.stderr}")
-        return f"{done.stdout}\n{done.stderr}"
+        return f"{done.stdout}\n{done.stderr}".replace(f"{Path.cwd()}/", "")
 
     def _compare(self, block: Block, told: str) -> None:
         said = {blurred(line) for line in self.said.splitlines()}
