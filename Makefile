@@ -48,11 +48,11 @@ $(VENV)/.installed-tests: $(VENV)/.installed
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test]"
 	@touch $@
 
-# Nothing is fetched while it is built, nor by who reads it: site/index.html opens from the disk.
+# Nothing is fetched while it is built, nor by who reads it. From the disk it opens without its search, which needs a server.
 docs: export NO_MKDOCS_2_WARNING := 1
 docs: $(VENV)/.installed-docs
 	@$(BIN)/python -m mkdocs build --quiet
-	@echo "The site is in site/index.html"
+	@echo "The site is in site/index.html; with its search: $(BIN)/python -m http.server --directory site"
 
 $(VENV)/.installed-docs: $(VENV)/.installed
 	@echo "Installing what the site is built with"

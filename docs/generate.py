@@ -53,7 +53,7 @@ def commands() -> str:
         "[results](results.md).\n"
     )
     # A command alone would need a second title, and a table of contents stands beside the page.
-    return start + generate_markdown_docs(app, generate_toc=False, no_root_title=True)
+    return start + generate_markdown_docs(app, generate_toc=False, no_root_title=True, heading_level=2)
 
 
 def properties() -> str:
@@ -81,14 +81,14 @@ def campaign_file() -> str:
         "writes a commented example, `redoxa validate my.yaml` says what is wrong with yours, by line and column, and "
         "`redoxa schema` prints this as JSON schema, for editors.\n"
     )
-    own = [part for name, section in _sections(schema) for part in _section(name, section)]
+    own = [part for name, section in _sections(schema) for part in _section(name, section, schema["$defs"])]
     return "\n".join([start, *own, ""])
 
 
 def _sections(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """The file itself, and each of its sections by the key under which it stands."""
     yield "", schema
-    seen = set()
+    seen: set[str] = set()
     for key, value in schema["properties"].items():
         for name in _references(value):
             if name not in seen:
@@ -107,16 +107,25 @@ def _references(value: object) -> Iterator[str]:
             yield from _references(inner)
 
 
-def _section(name: str, section: dict[str, Any]) -> Iterator[str]:
+def _section(name: str, section: dict[str, Any], definitions: dict[str, Any]) -> Iterator[str]:
     yield f"## `{name}`\n" if name else "## The file\n"
     yield section.get("description", "").replace("\n", " ") + "\n"
     yield "| key | takes | by default | meaning |"
     yield "|---|---|---|---|"
     for key, value in section["properties"].items():
-        default = _short(value["default"]) if "default" in value else "(required)"
-        meaning = value.get("description", "").replace("\n", " ").replace("|", "\\|")
-        yield f"| `{key}` | {_takes(value)} | {default} | {meaning} |"
+        inner = [definitions[found].get("description", "") for found in _references(value) if not name]
+        meaning = value.get("description", next(iter(inner), "")).replace("\n", " ").replace("|", "\\|")
+        yield f"| `{key}` | {_takes(value)} | {_default(name, key, value)} | {meaning} |"
     yield ""
+
+
+def _default(section: str, key: str, value: dict[str, Any]) -> str:
+    """What holds where a key is left out."""
+    if not section and next(_references(value), ""):
+        return f"[see below](#{key})"
+    if not section and key == "name":
+        return "the name of the file"  # which the reader of the file puts in
+    return _short(value["default"]) if "default" in value else "(required)"
 
 
 def _short(default: object) -> str:
