@@ -112,8 +112,8 @@ def has_matcalc(python: str) -> bool:
 
 def ours(crystals: Sequence[Crystal], workers: int) -> Timing:
     """The relaxation workers of the screening, warm."""
-    from redoxa.screening.compute.pool import WorkerPool
     from redoxa.screening.compute.relax import RelaxSettings
+    from redoxa.screening.workers.pool import WorkerPool
 
     settings = RelaxSettings(fmax_eV_A=FMAX_eV_A, max_steps=STEPS)
     started = time.perf_counter()

@@ -32,8 +32,8 @@ from redoxa.generators.orbits.generator import OrbitsGenerator
 from redoxa.generators.orbits.judge_training import JudgeConfig
 from redoxa.generators.orbits.training import decorator_config, train_orbits
 from redoxa.pipeline.tasks.relaxer import SymmetricRelaxer
-from redoxa.screening.compute.pool import available_cores
 from redoxa.screening.tables.tasks import dataset_tasks
+from redoxa.screening.workers.pool import available_cores
 
 ANSWERS = 5
 

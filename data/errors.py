@@ -25,6 +25,17 @@ class UnknownKindError(InputError):
         super().__init__(f"'{name}' is not a {what}. {suggest(name, known)}")
 
 
+class BrokenKindError(InputError):
+    """A kind that a registry names and that cannot be imported, most likely of an installed package."""
+
+    def __init__(self, what: str, name: str, target: str, error: Exception) -> None:
+        super().__init__(f"{what} '{name}' ({target}) cannot be imported: {error}. `redoxa doctor` says whose it is.")
+
+
+class ContractError(RedoxaError):
+    """A generator, property, gate, driver or potential broke its contract (`redoxa.testing`)."""
+
+
 class StructureError(InputError):
     """A structure that cannot be a crystal of ours (disorder, zero volume, too many atoms, unreadable file)."""
 

@@ -217,7 +217,7 @@ _EARLIER = (
 CapacityDefinition = Annotated[str, Field(pattern=f"^({'|'.join(_CAPACITY)})$")]
 WindowSource = Annotated[str, Field(pattern=f"^({'|'.join(_WINDOW)})$")]
 CyclerNote = Annotated[str, Field(pattern=f"^({_HEAVIER})?(; )?({_EARLIER})?$")]
-"""Sentences of `planning.window` and `planning.currents`, with their numbers: these texts too are only our own."""
+"""Sentences of `cycling.window` and `cycling.currents`, with their numbers: these texts too are only our own."""
 
 
 class Cycling(Record):

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from redoxa.data.errors import UnknownKindError
+from redoxa.data.errors import BrokenKindError, UnknownKindError
 
 
 def registered(group: str, own: Mapping[str, str]) -> dict[str, str]:
@@ -34,11 +34,15 @@ def load(registry: Mapping[str, str], what: str, name: str) -> Any:
 
     Raises:
         UnknownKindError: no such name; the message suggests the nearest one.
+        BrokenKindError: it cannot be imported.
     """
     if name not in registry:
         raise UnknownKindError(what, name, registry)
     module, _, attribute = registry[name].partition(":")
-    return getattr(importlib.import_module(module), attribute)
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise BrokenKindError(what, name, registry[name], error) from error
 
 
 def summary(registry: Mapping[str, str], what: str, name: str) -> str:
@@ -47,7 +51,10 @@ def summary(registry: Mapping[str, str], what: str, name: str) -> str:
     Importing every generator takes seconds and torch; only a class that makes its line is imported.
     """
     module, _, attribute = registry[name].partition(":")
-    found = importlib.util.find_spec(module)
+    try:
+        found = importlib.util.find_spec(module)
+    except ModuleNotFoundError:  # of a package that is there in part: loading says so
+        found = None
     if found is not None and found.origin is not None:
         written = _written(ast.parse(Path(found.origin).read_text(encoding="utf-8")), attribute)
         if written is not None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from redoxa.data.chemistry import is_charge_balanced
 from redoxa.data.crystal import CrystalBatch
-from redoxa.data.errors import StructureError
+from redoxa.data.errors import ContractError, StructureError
 from redoxa.data.fingerprint import distance, fingerprint, spacegroup
 from redoxa.data.records import Crystal
 from redoxa.data.symmetry.skeletons import template_of
@@ -19,10 +19,6 @@ from redoxa.generators.base import Condition, Generator
 OTHER, MOVED = 0.2, 0.3
 """Distances of fingerprints beyond which a skeleton is another one, and beyond which what was kept has moved. New
 elements and inserted ions shift the free coordinates of olivine by up to 0.06 and 0.23."""
-
-
-class ContractError(Exception):
-    """A generator broke its contract."""
 
 
 def check_generator(generator: Generator, condition: Condition, n: int = 6, seed: int = 0) -> CrystalBatch:

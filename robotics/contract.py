@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from redoxa.data.errors import DriverError
+from redoxa.data.errors import ContractError, DriverError
 from redoxa.data.lab import ExperimentRequest
 from redoxa.robotics.base import Driver, JobReport, JobState
-
-
-class ContractError(Exception):
-    """A driver broke its contract."""
 
 
 def check_driver(

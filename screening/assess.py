@@ -13,10 +13,7 @@ from redoxa.data.records import LOST, Candidate, Crystal, Reason, ScreeningResul
 from redoxa.screening import GATES, PROPERTIES
 from redoxa.screening.base import Findings, Gate, Needs, Subject, Surroundings, gate_class, property_class
 from redoxa.screening.compute.dispersion import DispersionSettings
-from redoxa.screening.compute.jobs import Settings
-from redoxa.screening.compute.jobs import Subject as Work
 from redoxa.screening.compute.point import PointSettings, SinglePoint
-from redoxa.screening.compute.pool import Finished
 from redoxa.screening.compute.relax import Relaxation, RelaxSettings
 from redoxa.screening.ions.insertion import fillings
 from redoxa.screening.ions.layers import APART, loose_parts
@@ -26,6 +23,9 @@ from redoxa.screening.mobility.hop_cell import make_hop
 from redoxa.screening.mobility.hops import hop_kinds
 from redoxa.screening.mobility.migration import Migration
 from redoxa.screening.physics.calibration import SECOND_MODEL
+from redoxa.screening.workers.jobs import Settings
+from redoxa.screening.workers.jobs import Subject as Work
+from redoxa.screening.workers.pool import Finished
 
 FILLINGS = 3
 """Ways to fill an empty host that are relaxed at least; electrostatics alone does not know the best hole."""

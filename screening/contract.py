@@ -8,6 +8,7 @@ from dataclasses import fields
 
 import numpy as np
 
+from redoxa.data.errors import ContractError
 from redoxa.data.records import Crystal, Verdict
 from redoxa.screening.base import Findings, Gate, Needs, Subject, Surroundings
 from redoxa.screening.labels import GROUPS, Label, Note, label_of, notes_of
@@ -15,10 +16,6 @@ from redoxa.screening.potentials.base import PointResult, Potential
 
 PLAN = ("supercells", "n_removed", "inserts", "converts", "anion_redox")
 """What the redox gate, and it alone, writes into the subject."""
-
-
-class ContractError(Exception):
-    """A property, gate or potential broke its contract."""
 
 
 def check_gate(gate: Gate, subject: Subject, around: Surroundings) -> Findings:

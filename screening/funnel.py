@@ -19,14 +19,14 @@ from redoxa.data.tables.reference import energy_scale
 from redoxa.screening.assess import Assessment, Request, Requests, Stopped, assess, stage_order
 from redoxa.screening.base import Model, Surroundings
 from redoxa.screening.compute.dispersion import check_installed
-from redoxa.screening.compute.jobs import AnyOutcome, Outcome, job_key, outcome_kind
-from redoxa.screening.compute.pool import Finished, Pool, open_pool
 from redoxa.screening.physics.calibration import shipped_calibration
 from redoxa.screening.physics.duplicates import DuplicateIndex
 from redoxa.screening.physics.hulls import Hulls
 from redoxa.screening.ports import KnownMaterialsTable, OutcomeCache, ReferenceTable
 from redoxa.screening.potentials.base import potential_class
 from redoxa.screening.settings import ScreenSettings
+from redoxa.screening.workers.jobs import AnyOutcome, Outcome, job_key, outcome_kind
+from redoxa.screening.workers.pool import Finished, Pool, open_pool
 
 
 @dataclass

@@ -10,7 +10,7 @@ from redoxa.data.records import Crystal
 if TYPE_CHECKING:
     from redoxa.data.tables.known_materials import KnownMatch
     from redoxa.data.tables.reference import Coverage, ReferenceEntry
-    from redoxa.screening.compute.jobs import AnyOutcome, Outcome
+    from redoxa.screening.workers.jobs import AnyOutcome, Outcome
 
 
 class KnownMaterialsTable(Protocol):

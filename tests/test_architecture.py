@@ -42,18 +42,33 @@ def test_imports_point_one_way(file: Path) -> None:
                 assert room in ALLOWED[package], f"{file}:{node.lineno}: {package} imports {module}"
 
 
-def test_no_module_needs_itself_by_way_of_others() -> None:
-    """Not even for its types: a circle cannot be read from its beginning."""
-    files = {
-        ".".join(("redoxa", *f.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__"): f for f in FILES
-    }
-    needs: dict[str, set[str]] = {name: set() for name in files}
-    for name, file in files.items():
+MODULES = {".".join(("redoxa", *f.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__"): f for f in FILES}
+
+
+def needs() -> dict[str, set[str]]:
+    """What each module imports of ours, wherever in it, and be it for types alone."""
+    found: dict[str, set[str]] = {name: set() for name in MODULES}
+    for name, file in MODULES.items():
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.ImportFrom):
-                found = {f"{node.module}.{alias.name}" for alias in node.names}
-                needs[name] |= {x if x in files else str(node.module) for x in found} & set(files)
-    TopologicalSorter(needs).prepare()
+                named = {f"{node.module}.{alias.name}" for alias in node.names}
+                found[name] |= {x if x in MODULES else str(node.module) for x in named} & set(MODULES)
+    return found
+
+
+def test_no_module_needs_itself_by_way_of_others() -> None:
+    """Not even for its types: a circle cannot be read from its beginning."""
+    TopologicalSorter(needs()).prepare()
+
+
+def test_no_room_needs_itself_by_way_of_others() -> None:
+    """What all rooms of a wing share lies at its root, which is no room."""
+    rooms: dict[Path, set[Path]] = {}
+    for name, others in needs().items():
+        room = MODULES[name].parent
+        if room.parent != ROOT:
+            rooms.setdefault(room, set()).update(MODULES[other].parent for other in others)
+    TopologicalSorter({room: others - {room} for room, others in rooms.items()}).prepare()
 
 
 def test_rooms_are_not_crowded() -> None:

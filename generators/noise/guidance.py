@@ -12,7 +12,7 @@ from redoxa.data.errors import GenerationError
 from redoxa.data.tables.datasets import LABELS
 from redoxa.generators.backbone import Backbone, Prediction
 from redoxa.generators.base import Condition, Target
-from redoxa.generators.noise.labels import LabelEmbedding
+from redoxa.generators.labels import LabelEmbedding
 
 VOLTAGE_LABELS = {3: "voltage_Li_V", 11: "voltage_Na_V"}
 HULL_LABEL = "hull_distance_eV_per_atom"

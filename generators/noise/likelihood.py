@@ -18,8 +18,8 @@ import torch
 from redoxa.data.records import Crystal
 from redoxa.data.tables.datasets import reduce_cell
 from redoxa.generators.backbone import Prediction
+from redoxa.generators.log_lattice import lattice_to_log
 from redoxa.generators.noise.guidance import Network
-from redoxa.generators.noise.paths import lattice_to_log
 from redoxa.generators.noise.samplers import Sample
 from redoxa.generators.noise.wrapped_normal import SIGMA_CRYSTAL, SIGMA_NOISE, score_scale, sigma_at
 

@@ -15,7 +15,8 @@ from torch.nn import functional
 from redoxa.data.tables.datasets import CrystalData
 from redoxa.generators.backbone import Backbone
 from redoxa.generators.graph import MASK, wrap
-from redoxa.generators.noise.paths import displacement, fit_volumes, lattice_to_log, mask_types, pair_same_type
+from redoxa.generators.log_lattice import lattice_to_log
+from redoxa.generators.noise.paths import displacement, fit_volumes, mask_types, pair_same_type
 from redoxa.generators.noise.wrapped_normal import score, score_scale, sigma_at
 from redoxa.generators.training.batches import Batch
 

@@ -16,8 +16,8 @@ import torch
 from redoxa.data.progress import OnStep
 from redoxa.generators.backbone import Prediction
 from redoxa.generators.graph import MASK, N_TYPES
+from redoxa.generators.log_lattice import log_to_lattice
 from redoxa.generators.noise.guidance import Network
-from redoxa.generators.noise.paths import log_to_lattice
 from redoxa.generators.noise.repulsion import pair_targets, push_apart
 
 

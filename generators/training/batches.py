@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from redoxa.data.tables.datasets import CrystalData
-from redoxa.generators.noise.paths import lattice_to_log
+from redoxa.generators.log_lattice import lattice_to_log
 
 EDGES_PER_BATCH = 4608
 """On a CPU: more gains nothing there."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from redoxa.data.errors import InputError, suggest
+from redoxa.data.errors import BrokenKindError, InputError, suggest
 from redoxa.data.registry import summary
 from redoxa.data.storage.database import store_file, store_name
 from redoxa.data.storage.store import Store
@@ -103,8 +103,12 @@ def kinds(what: str) -> list[dict[str, object]]:
     defaults = _defaults(what)
     rows: list[dict[str, object]] = []
     for name in sorted(REGISTRIES[what]):
-        said = summary(REGISTRIES[what], singular, name)
-        rows.append({"name": name, "default": name in defaults, "summary": said, **_measure(what, name)})
+        row: dict[str, object] = {"name": name, "default": name in defaults}
+        try:
+            row |= {"summary": summary(REGISTRIES[what], singular, name), **_measure(what, name)}
+        except BrokenKindError as error:  # the others are listed all the same
+            row |= {"summary": str(error)} | ({"unit": "", "label": ""} if what == "properties" else {})
+        rows.append(row)
     return rows
 
 

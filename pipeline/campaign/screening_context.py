@@ -9,9 +9,9 @@ from redoxa.data.records import Candidate
 from redoxa.data.storage.store import Store
 from redoxa.data.tables.known_materials import load_known_materials
 from redoxa.data.tables.reference import Reference, load_reference
-from redoxa.screening.compute.jobs import AnyOutcome, Outcome
 from redoxa.screening.funnel import Context, MemoryCache
 from redoxa.screening.physics.duplicates import DuplicateIndex
+from redoxa.screening.workers.jobs import AnyOutcome, Outcome
 
 USER_REFERENCE = "reference_user.parquet"
 """File beside the store that `redoxa reference add` writes."""

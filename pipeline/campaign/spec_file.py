@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from redoxa.pipeline.campaign.contradictions import contradictions
 from redoxa.pipeline.campaign.spec import CampaignSpec
-from redoxa.pipeline.campaign.yaml_file import Kind, Mistake, mistakes_of, name_after, read_document
+from redoxa.pipeline.yaml_file import Kind, Mistake, mistakes_of, name_after, read_document
 
 CAMPAIGN: Final = Kind("campaign file", "`redoxa init {path}` writes an example there.")
 

@@ -158,8 +158,8 @@ def validate(*files: Path, as_json: Json = False) -> int:
         files: campaign files.
     """
     from redoxa.pipeline.campaign.spec_file import read_spec
-    from redoxa.pipeline.campaign.yaml_file import name_after
     from redoxa.pipeline.commands.console import emit, note, say
+    from redoxa.pipeline.yaml_file import name_after
 
     if not files:
         raise InputError("name at least one campaign file")

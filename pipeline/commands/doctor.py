@@ -9,7 +9,8 @@ import platform
 import shutil
 from pathlib import Path
 
-from redoxa.data.errors import RedoxaError
+from redoxa.data.errors import BrokenKindError, RedoxaError
+from redoxa.data.registry import load
 from redoxa.data.shipped import ASSETS
 from redoxa.data.storage.database import store_name
 from redoxa.data.storage.store import Store
@@ -56,16 +57,17 @@ def checks(where: str) -> list[dict[str, object]]:
 
 def _of_other_packages() -> list[dict[str, object]]:
     """Kinds that other packages add, and those that they cannot add."""
-    return [
-        _row(
-            found.value,
-            kinds[found.name] == found.value,
-            f"{found.name} in {group}",
-            f"'{found.name}' is taken: its package has to choose another name",
-        )
-        for group, kinds in (*REGISTRIES.items(), ("potentials", POTENTIALS))
-        for found in importlib.metadata.entry_points(group=f"redoxa.{group}")
-    ]
+    rows = []
+    for group, kinds in (*REGISTRIES.items(), ("potentials", POTENTIALS)):
+        for found in importlib.metadata.entry_points(group=f"redoxa.{group}"):
+            fault = "" if kinds[found.name] == found.value else "is taken: its package has to choose another name"
+            if not fault:
+                try:
+                    load(kinds, group, found.name)
+                except BrokenKindError as error:
+                    fault = f"cannot be imported: {error.__cause__}"
+            rows.append(_row(found.value, not fault, f"{found.name} in {group}", f"'{found.name}' {fault}"))
+    return rows
 
 
 def _extras() -> list[dict[str, object]]:

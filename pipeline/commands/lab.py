@@ -14,7 +14,6 @@ from redoxa.data.errors import InputError
 from redoxa.pipeline.commands.app import DEFAULT_STORE, Json, Store
 from redoxa.pipeline.commands.console import emit, note, say
 from redoxa.pipeline.commands.queue import By, Why, open_queue, this_user
-from redoxa.pipeline.laboratory.calls import audit, looked_at, stop_driver, why_held
 from redoxa.pipeline.laboratory.station_file import (
     DEFAULT_FILE,
     EXAMPLE,
@@ -23,6 +22,8 @@ from redoxa.pipeline.laboratory.station_file import (
     read_station,
     station_file,
 )
+from redoxa.pipeline.tasks.laboratory import audit, looked_at, stop_driver
+from redoxa.robotics.queue.waiting import why_held
 
 lab_app = App(name="lab", help="Say what the laboratory has; work the queue through it, or stop it.")
 

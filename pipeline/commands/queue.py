@@ -17,9 +17,10 @@ from redoxa.data.storage.database import store_name
 from redoxa.data.storage.store import Store as DataStore
 from redoxa.pipeline.commands.app import DEFAULT_STORE, Json, Store
 from redoxa.pipeline.commands.console import emit, note, say, table
-from redoxa.pipeline.laboratory.calls import tell_laboratory, why_held
 from redoxa.pipeline.laboratory.station_file import current_station
+from redoxa.pipeline.tasks.laboratory import tell_laboratory
 from redoxa.robotics.queue.queue import LabQueue
+from redoxa.robotics.queue.waiting import why_held
 
 By = Annotated[str, Parameter(name="--by", help="who decides; goes into the audit trail")]
 Why = Annotated[str, Parameter(name="--why", help="the reason; goes into the audit trail")]

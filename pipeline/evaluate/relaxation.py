@@ -12,11 +12,11 @@ import numpy as np
 from redoxa.data.progress import OnStep
 from redoxa.data.records import Crystal
 from redoxa.data.symmetry.symmetric import SymmetricCrystal
-from redoxa.screening.compute.jobs import Subject, job_key
-from redoxa.screening.compute.pool import open_pool
 from redoxa.screening.compute.relax import Relaxation, RelaxSettings
 from redoxa.screening.compute.symmetric_relax import SymmetricRelaxSettings
 from redoxa.screening.potentials.base import potential_class
+from redoxa.screening.workers.jobs import Subject, job_key
+from redoxa.screening.workers.pool import open_pool
 
 POTENTIAL = "chgnet"
 FILE = "relaxed.jsonl"

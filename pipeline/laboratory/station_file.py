@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from redoxa.data.errors import InputError
 from redoxa.data.station import Cycler, Furnace, Station
 from redoxa.data.synthesis.catalogue import default_catalogue
-from redoxa.pipeline.campaign.yaml_file import Kind, Location, Mistake, mistakes_of, name_after, read_document
+from redoxa.pipeline.yaml_file import Kind, Location, Mistake, mistakes_of, name_after, read_document
 
 LABORATORY: Final = "REDOXA_LABORATORY"
 """Environment variable that names the file."""

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from redoxa.pipeline.pages.campaign.build import build_report
-from redoxa.pipeline.pages.card.model import ReportData
+from redoxa.pipeline.pages.kit.model import ReportData
 
 __all__ = ["ReportData", "build_report"]

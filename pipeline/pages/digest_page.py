@@ -8,9 +8,9 @@ from datetime import datetime
 from markupsafe import Markup
 
 from redoxa.pipeline.pages.card.card_page import card_environment
+from redoxa.pipeline.pages.kit.digest_model import CampaignDigest
 from redoxa.pipeline.pages.kit.page import asset, policy
 from redoxa.pipeline.pages.kit.text import count
-from redoxa.pipeline.results.digest import CampaignDigest
 
 STYLES = ("base.css", "cards.css", "print.css")
 

@@ -10,10 +10,10 @@ from typing import Final
 from markupsafe import Markup
 
 from redoxa.data.records import Crystal, ScreeningResult, Verdict
-from redoxa.pipeline.pages.campaign.panels import cell_of, columns
 from redoxa.pipeline.pages.card.card_page import STYLES, VIEWER, card_environment
 from redoxa.pipeline.pages.card.cards import CardView, build_card
-from redoxa.pipeline.pages.card.model import FileRow, ResultRow, ScreeningData
+from redoxa.pipeline.pages.card.table import cell_of, columns
+from redoxa.pipeline.pages.kit.model import FileRow, ResultRow, ScreeningData
 from redoxa.pipeline.pages.kit.page import asset, policy
 from redoxa.pipeline.pages.kit.projection import gradients
 from redoxa.pipeline.pages.kit.text import Shown, count, formula_html, formula_text, prose

@@ -11,7 +11,8 @@ from urllib.parse import quote
 from redoxa.data.storage.database import store_name
 from redoxa.data.whole import whole
 from redoxa.pipeline.pages.digest_page import build_digest_page
-from redoxa.pipeline.results.digest import CampaignDigest, troubles
+from redoxa.pipeline.pages.kit.digest_model import CampaignDigest
+from redoxa.pipeline.results.digest import troubles
 
 
 def write_page(path: Path, where: str, found: Sequence[CampaignDigest], since: datetime, now: datetime) -> None:

@@ -17,8 +17,8 @@ from redoxa.data.io import cif_text, write_extxyz
 from redoxa.data.records import flat_formula
 from redoxa.data.whole import whole
 from redoxa.pipeline.campaign.session import Session
-from redoxa.pipeline.pages.campaign.downloads import SCHEMA, csv_text, json_text, records, said_of
-from redoxa.pipeline.pages.card.model import ReportData
+from redoxa.pipeline.pages.kit.downloads import SCHEMA, csv_text, json_text, records, said_of
+from redoxa.pipeline.pages.kit.model import ReportData
 from redoxa.pipeline.results.report_file import report_data
 
 

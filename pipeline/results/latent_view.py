@@ -13,7 +13,7 @@ from redoxa.data.provenance import sha256_of
 from redoxa.data.records import Crystal, Verdict
 from redoxa.data.shipped import shipped
 from redoxa.data.structures import primitive
-from redoxa.pipeline.pages.card.model import LatentPoint, LatentView, ResultRow
+from redoxa.pipeline.pages.kit.model import LatentPoint, LatentView, ResultRow
 
 MOST_PLACED = 300
 """Candidates that are placed; each takes some 60 ms, mostly for its symmetry."""

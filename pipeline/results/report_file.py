@@ -23,7 +23,7 @@ from redoxa.pipeline.campaign.feedback import compare
 from redoxa.pipeline.campaign.select import Scored, chemical_system, score, why_not
 from redoxa.pipeline.campaign.session import Session, session_for
 from redoxa.pipeline.pages.campaign.build import build_report
-from redoxa.pipeline.pages.card.model import (
+from redoxa.pipeline.pages.kit.model import (
     CalibrationRow,
     Correction,
     FunnelStage,

@@ -25,8 +25,8 @@ from redoxa.data.records import (
 )
 from redoxa.data.structures import to_atoms, to_structure
 from redoxa.data.whole import whole
-from redoxa.pipeline.pages.campaign.downloads import values_by_unit
-from redoxa.pipeline.pages.card.model import FileRow, ScreeningData
+from redoxa.pipeline.pages.kit.downloads import values_by_unit
+from redoxa.pipeline.pages.kit.model import FileRow, ScreeningData
 
 if TYPE_CHECKING:
     import pandas as pd

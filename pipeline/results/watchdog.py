@@ -13,7 +13,7 @@ from redoxa.pipeline.campaign.cron import last_due
 from redoxa.pipeline.campaign.rounds import ended
 from redoxa.pipeline.campaign.session import Session
 from redoxa.pipeline.campaign.spec import SILENCE_MINUTES, Schedule
-from redoxa.pipeline.laboratory.calls import why_held
+from redoxa.robotics.queue.waiting import why_held
 from redoxa.robotics.stop_mark import find_mark
 
 GRACE = timedelta(minutes=10)

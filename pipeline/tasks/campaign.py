@@ -15,10 +15,10 @@ from redoxa.data.storage.database import store_file, store_name
 from redoxa.data.storage.store import Store
 from redoxa.pipeline.campaign.lookup import find_spec, shown_as
 from redoxa.pipeline.campaign.rounds import ended, report_is_current, told
-from redoxa.pipeline.campaign.run import run_campaign
 from redoxa.pipeline.campaign.session import Session, opened, register, runs_folder
 from redoxa.pipeline.campaign.spec import CampaignSpec
 from redoxa.pipeline.results.screening import Screened
+from redoxa.pipeline.run import run_campaign
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -116,7 +116,7 @@ class Campaign:
         """One row a screened candidate: identity, verdict, predicted and measured values; columns as in an export."""
         import pandas as pd
 
-        from redoxa.pipeline.pages.campaign.downloads import records
+        from redoxa.pipeline.pages.kit.downloads import records
         from redoxa.pipeline.results.report_file import report_data
 
         with self._session() as session:

@@ -37,11 +37,11 @@ def build_tables(datasets: Path | None, out: Path | None, minutes: float, watche
     """
     from redoxa.data.symmetry.skeletons import SHIPPED as TEMPLATES
     from redoxa.data.tables.reference import SHIPPED, load_reference
-    from redoxa.screening.compute.pool import available_cores
     from redoxa.screening.potentials.base import load_potential
     from redoxa.screening.tables.check import reference_facts
     from redoxa.screening.tables.energies import build_reference
     from redoxa.screening.tables.skeleton_library import build_templates
+    from redoxa.screening.workers.pool import available_cores
 
     folder = _data_sets(datasets)
     warnings.filterwarnings("ignore", message="No Pauling electronegativity")  # of noble gases, which nothing here uses
@@ -215,8 +215,8 @@ def label_templates(out: Path | None, watcher: Watcher) -> None:
     from redoxa.data.symmetry.skeletons import load_templates
     from redoxa.data.tables.electrode_labels import write_labels
     from redoxa.data.tables.reference import load_reference
-    from redoxa.screening.compute.pool import available_cores
     from redoxa.screening.tables.electrode_labels import electrode_tasks, label_electrodes
+    from redoxa.screening.workers.pool import available_cores
 
     templates, path = load_templates(), out or shipped("electrode_labels.parquet")
     work = runs_folder("runs/redoxa.db") / "electrodes.parts.jsonl"
@@ -235,8 +235,8 @@ def label_stabilities(out: Path | None, watcher: Watcher) -> None:
     from redoxa.data.tables.reference import load_reference
     from redoxa.data.tables.stability_labels import write_stabilities
     from redoxa.pipeline.tasks.stability_tasks import stability_tasks
-    from redoxa.screening.compute.pool import available_cores
     from redoxa.screening.tables.stability_labels import label_stabilities as label
+    from redoxa.screening.workers.pool import available_cores
 
     templates, path = load_templates(), out or shipped("stability_labels.parquet")
     work = runs_folder("runs/redoxa.db") / "stabilities.parts.jsonl"

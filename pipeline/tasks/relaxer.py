@@ -24,7 +24,7 @@ class SymmetricRelaxer:
 
     def __call__(self, forms: Sequence[SymmetricCrystal], on_step: OnStep | None = None) -> list[Relaxed | None]:
         """One answer a form, in order; None where the potential finds no crystal."""
-        from redoxa.screening.compute.pool import relax_many
+        from redoxa.screening.workers.pool import relax_many
 
         answers: list[Relaxed | None] = [None] * len(forms)
         for done, (index, finished) in enumerate(relax_many(forms, None, self.potential, self.workers), 1):

@@ -36,7 +36,7 @@ from redoxa.generators.training.log import OnLog
 from redoxa.generators.training.loop import Task, TrainConfig, train
 from redoxa.pipeline.tasks.training_data import PREPARED, enough, template_table
 from redoxa.pipeline.tasks.training_plot import write_training_plot
-from redoxa.screening.compute.pool import available_cores
+from redoxa.screening.workers.pool import available_cores
 
 PACKAGES = ("redoxa", "torch", "pymatgen", "numpy")
 """Whose versions a record names."""

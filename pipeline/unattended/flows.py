@@ -22,7 +22,6 @@ from redoxa.pipeline.campaign import stages
 from redoxa.pipeline.campaign.lock import live_with_parent
 from redoxa.pipeline.campaign.lookup import find_campaign
 from redoxa.pipeline.campaign.rounds import ended
-from redoxa.pipeline.campaign.run import run_campaign
 from redoxa.pipeline.campaign.session import session_for
 from redoxa.pipeline.campaign.spec import CampaignSpec
 from redoxa.pipeline.pages.campaign.picture import pareto_url
@@ -30,6 +29,7 @@ from redoxa.pipeline.pages.card.strips import target_text
 from redoxa.pipeline.pages.kit.text import label
 from redoxa.pipeline.results.report_file import write_report
 from redoxa.pipeline.results.tables import funnel_rows, top_rows
+from redoxa.pipeline.run import run_campaign
 from redoxa.screening.base import property_class
 
 RETRIES: dict[Callable[..., Any], int] = {

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from redoxa.data.lab import ExperimentRequest, Synthesis
 from redoxa.data.station import Station
-from redoxa.robotics.planning.currents import current_problems
+from redoxa.robotics.cycling.currents import current_problems
 
 ROUNDING = 1 + 1e-9
 

@@ -10,11 +10,11 @@ from redoxa.data.records import Crystal, Estimate, VoltageStep, WorkingIon, redu
 from redoxa.data.station import Station
 from redoxa.data.synthesis.formula import parse_formula
 from redoxa.data.synthesis.route import Energies
-from redoxa.robotics.planning.cells import plan_cell, plan_electrode
-from redoxa.robotics.planning.currents import plan_currents
-from redoxa.robotics.planning.cycling import RATES, plan_cycling
+from redoxa.robotics.cycling.cells import plan_cell, plan_electrode
+from redoxa.robotics.cycling.currents import plan_currents
+from redoxa.robotics.cycling.protocol import RATES, plan_cycling
+from redoxa.robotics.cycling.window import plan_window, theoretical_capacity_mAh_g
 from redoxa.robotics.planning.synthesis import plan_synthesis
-from redoxa.robotics.planning.window import plan_window, theoretical_capacity_mAh_g
 
 __all__ = ["NoPrecursorError", "RecipeError", "plan_recipe", "theoretical_capacity_mAh_g"]
 

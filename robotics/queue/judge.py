@@ -15,7 +15,7 @@ from redoxa.data.lab import ExperimentRequest, Measurement
 from redoxa.data.records import Crystal, Estimate
 from redoxa.data.synthesis.formula import molar_mass_g_mol, parse_formula
 from redoxa.data.units import G_PER_CM3_PER_AMU_PER_A3
-from redoxa.robotics.planning.window import theoretical_capacity_mAh_g
+from redoxa.robotics.cycling.window import theoretical_capacity_mAh_g
 
 PURITY: Final = "phase_purity"
 VOLTAGE: Final = "average_voltage"

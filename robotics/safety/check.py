@@ -71,9 +71,9 @@ RULES: Final = tuple(sorted({*SYNTHESIS_RULES, *REQUEST_RULES}))
 ROOT: Final = Path(__file__).parents[2]
 DECIDING: Final = (
     "robotics/safety/*.py",
-    "robotics/planning/cells.py",
-    "robotics/planning/currents.py",
-    "robotics/planning/cycling.py",
+    "robotics/cycling/cells.py",
+    "robotics/cycling/currents.py",
+    "robotics/cycling/protocol.py",
     "data/synthesis/formula.py",
     "data/synthesis/catalogue.py",
     "data/synthesis/precursors.yaml",

@@ -8,9 +8,9 @@ from math import pi
 from redoxa.data.lab import ConstantCurrent, ConstantVoltage, Firing
 from redoxa.data.synthesis.formula import molar_mass_g_mol, same_compound
 from redoxa.data.units import FARADAY_MAH_PER_MOL, ION_VALENCE
-from redoxa.robotics.planning.cells import CELL_SYSTEMS, find_system
-from redoxa.robotics.planning.currents import current_problems
-from redoxa.robotics.planning.cycling import all_steps, check_steps, longest_time_s
+from redoxa.robotics.cycling.cells import CELL_SYSTEMS, find_system
+from redoxa.robotics.cycling.currents import current_problems
+from redoxa.robotics.cycling.protocol import all_steps, check_steps, longest_time_s
 from redoxa.robotics.safety.subject import RequestSubject, Subject, read_formula
 
 BINDERS = frozenset({"PVDF", "CMC", "CMC/SBR", "PAA", "PTFE"})

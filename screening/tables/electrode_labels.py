@@ -21,8 +21,8 @@ from redoxa.data.symmetry.symmetric import SymmetricCrystal
 from redoxa.data.tables.electrode_labels import ElectrodeLabel
 from redoxa.data.tables.reference import Reference
 from redoxa.data.units import ION_VALENCE
-from redoxa.screening.compute.pool import relax_many
 from redoxa.screening.compute.symmetric_relax import SymmetricRelaxSettings
+from redoxa.screening.workers.pool import relax_many
 
 BATCH = 64
 """Templates that are handed to the workers at once."""

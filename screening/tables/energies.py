@@ -22,7 +22,6 @@ from pydantic import JsonValue
 from redoxa.data.errors import PotentialError
 from redoxa.data.progress import OnProgress
 from redoxa.data.tables.reference import EnergyKind, Reference, ReferenceEntry, energy_scale, write_table
-from redoxa.screening.compute.pool import AHEAD, WorkerPool
 from redoxa.screening.compute.relax import Relaxation, RelaxSettings, relax
 from redoxa.screening.physics.hull_energy import hull_distances
 from redoxa.screening.tables.tasks import (
@@ -32,6 +31,7 @@ from redoxa.screening.tables.tasks import (
     library_tasks,
     relevance,
 )
+from redoxa.screening.workers.pool import AHEAD, WorkerPool
 
 if TYPE_CHECKING:
     from redoxa.screening.potentials.base import Potential

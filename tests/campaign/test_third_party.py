@@ -134,6 +134,21 @@ def test_doctor_says_what_it_adds_and_what_it_cannot(installed: dict[str, str], 
     assert rows[1]["advice"] == "'flow' is taken: its package has to choose another name"
 
 
+def test_one_that_is_broken_breaks_nothing_else(installed: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "site" / "acme.py").write_text("import a_module_that_is_not_there\n")
+    rows = {
+        row["check"]: row
+        for row in map(json.loads, redoxa("doctor", "--json", cwd=tmp_path, env=installed).out.splitlines())
+    }
+    assert not rows["acme:Bulk"]["ok"]
+    assert "cannot be imported: No module named 'a_module_that_is_not_there'" in rows["acme:Bulk"]["advice"]
+    listed = redoxa("list", "properties", "--json", cwd=tmp_path, env=installed)
+    assert listed.code == 0, listed.err
+    assert "cannot be imported" in next(x for x in listed.out.splitlines() if '"acme_bulk"' in x)
+    with_it, _ = pages(tmp_path, installed)
+    assert part_of("Acme bulk", with_it) == "Further results"
+
+
 @pytest.mark.slow
 def test_a_campaign_of_its_kinds_runs_to_its_report(installed: dict[str, str], tmp_path: Path) -> None:
     spec = yaml.safe_load(TINY.read_text())

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from redoxa.data.errors import DriverError, UnknownKindError
+from redoxa.data.errors import ContractError, DriverError, UnknownKindError
 from redoxa.data.lab import ExperimentRequest
 from redoxa.robotics import DRIVERS
 from redoxa.robotics.base import JobReport, JobState, driver_class
-from redoxa.robotics.contract import ContractError, check_driver
+from redoxa.robotics.contract import check_driver
 from redoxa.robotics.drivers.simulated import SimulatedLab
 from tests.unit.robotics.samples import make_request
 

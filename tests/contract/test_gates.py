@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import pytest
 
+from redoxa.data.errors import ContractError
 from redoxa.data.records import Crystal, Estimate, Reason, Verdict
 from redoxa.screening import GATES, PROPERTIES
 from redoxa.screening.base import (
@@ -20,7 +21,7 @@ from redoxa.screening.base import (
     gate_class,
     property_class,
 )
-from redoxa.screening.contract import ContractError, check_gate
+from redoxa.screening.contract import check_gate
 from redoxa.screening.gates.redox import Redox
 from redoxa.screening.gates.validity import Validity
 from redoxa.screening.labels import Label, Note, label_of, notes_of

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from redoxa.data.crystal import CrystalBatch
-from redoxa.data.errors import GenerationError
+from redoxa.data.errors import ContractError, GenerationError
 from redoxa.data.progress import OnStep
 from redoxa.data.records import Crystal
 from redoxa.data.tables.prototypes import prototype
 from redoxa.generators import GENERATORS
 from redoxa.generators.base import Condition, Target, generator_class
-from redoxa.generators.contract import ContractError, check_generator
+from redoxa.generators.contract import check_generator
 
 LI, NA, MG, O, P, TI, MN, FE, CO = 3, 11, 12, 8, 15, 22, 25, 26, 27
 

@@ -39,7 +39,7 @@ from redoxa.data.records import (
     VoltageStep,
 )
 from redoxa.data.structures import from_structure
-from redoxa.pipeline.pages.card.model import (
+from redoxa.pipeline.pages.kit.model import (
     CalibrationRow,
     Correction,
     FunnelStage,

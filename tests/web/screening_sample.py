@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from redoxa.data.records import Candidate, Crystal, Origin, Reason, ScreeningResult, Verdict
-from redoxa.pipeline.pages.card.model import FileRow, ScreeningData
+from redoxa.pipeline.pages.kit.model import FileRow, ScreeningData
 from tests.web import sample
 
 

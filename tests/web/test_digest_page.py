@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from redoxa.pipeline.results.digest import CampaignDigest
+from redoxa.pipeline.pages.kit.digest_model import CampaignDigest
 from redoxa.pipeline.results.digest_file import write_page
 from tests.web.conftest import Opener
 from tests.web.test_report import CONTRAST, HOSTILE

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from redoxa.pipeline.pages import ReportData, build_report
-from redoxa.pipeline.pages.card.model import ResultRow
+from redoxa.pipeline.pages.kit.model import ResultRow
 from tests.web import sample
 from tests.web.conftest import Opened, Opener, open_guarded
 

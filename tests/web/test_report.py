@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from redoxa.pipeline.pages import ReportData, build_report
-from redoxa.pipeline.pages.campaign.downloads import csv_text
+from redoxa.pipeline.pages.kit.downloads import csv_text
 from tests.web import sample
 from tests.web.conftest import Opened, Opener, open_guarded
 

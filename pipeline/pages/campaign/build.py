@@ -7,15 +7,16 @@ from typing import Final
 from markupsafe import Markup
 
 from redoxa.pipeline.pages.campaign import summary
-from redoxa.pipeline.pages.campaign.downloads import csv_text, file_stem, json_text, packed
 from redoxa.pipeline.pages.campaign.figures import by_property, parity_plot
 from redoxa.pipeline.pages.campaign.latent_map import map_panel
-from redoxa.pipeline.pages.campaign.panels import columns, pareto_panels, table_rows, targets
+from redoxa.pipeline.pages.campaign.panels import pareto_panels, targets
 from redoxa.pipeline.pages.campaign.periodic_table import count_elements, periodic_table
 from redoxa.pipeline.pages.card.card_page import STYLES, VIEWER, card_environment
 from redoxa.pipeline.pages.card.cards import build_cards
 from redoxa.pipeline.pages.card.explorer import PAGE_ROWS, explorer
-from redoxa.pipeline.pages.card.model import CalibrationRow, ReportData
+from redoxa.pipeline.pages.card.table import columns, table_rows
+from redoxa.pipeline.pages.kit.downloads import csv_text, file_stem, json_text, packed
+from redoxa.pipeline.pages.kit.model import CalibrationRow, ReportData
 from redoxa.pipeline.pages.kit.page import asset, policy
 from redoxa.pipeline.pages.kit.projection import gradients
 from redoxa.pipeline.pages.kit.text import display_scale

@@ -8,7 +8,7 @@ from typing import Literal
 
 from markupsafe import Markup
 
-from redoxa.pipeline.pages.card.model import CalibrationRow, Objective
+from redoxa.pipeline.pages.kit.model import CalibrationRow, Objective
 from redoxa.pipeline.pages.kit.svg import Scale, axes, join, polyline, span, tag
 from redoxa.pipeline.pages.kit.text import display_scale, formula_text, short_label, shown
 

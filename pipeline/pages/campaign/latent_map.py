@@ -9,8 +9,8 @@ from itertools import pairwise
 from markupsafe import Markup
 
 from redoxa.data.records import Verdict
-from redoxa.pipeline.pages.campaign.panels import TableRow
-from redoxa.pipeline.pages.card.model import LatentPoint, LatentView
+from redoxa.pipeline.pages.card.table import TableRow
+from redoxa.pipeline.pages.kit.model import LatentPoint, LatentView
 from redoxa.pipeline.pages.kit.svg import Scale, join, polyline, span, tag
 from redoxa.pipeline.pages.kit.text import formula_text, number, shown
 

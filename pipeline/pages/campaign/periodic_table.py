@@ -11,7 +11,7 @@ from functools import cache
 from markupsafe import Markup
 
 from redoxa.data.records import Verdict
-from redoxa.pipeline.pages.card.model import ResultRow
+from redoxa.pipeline.pages.kit.model import ResultRow
 from redoxa.pipeline.pages.kit.svg import join, tag
 
 CELL, GAP = 34.0, 3.0

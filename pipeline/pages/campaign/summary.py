@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from redoxa.data.lab import Outcome, RequestState
 from redoxa.data.records import Verdict
-from redoxa.pipeline.pages.card.model import ReportData
+from redoxa.pipeline.pages.kit.model import ReportData
 from redoxa.pipeline.pages.kit.text import count, duration, number
 
 

@@ -10,12 +10,12 @@ from markupsafe import Markup
 from redoxa.data.io import cif_text
 from redoxa.data.lab import Measurement, Outcome, Recipe, Synthesis
 from redoxa.data.records import Crystal, ScreeningResult, Verdict, flat_formula
-from redoxa.pipeline.pages.campaign.downloads import data_uri, file_stem, said_of
 from redoxa.pipeline.pages.card.electrode_plots import drawn_paths
-from redoxa.pipeline.pages.card.model import Objective, ReportData, RequestRow, ResultRow
 from redoxa.pipeline.pages.card.protocol import ProtocolPart, protocol
 from redoxa.pipeline.pages.card.sections import PropertyRow, Section, Warned, not_computed, sections, warnings
 from redoxa.pipeline.pages.card.strips import furnace_plot
+from redoxa.pipeline.pages.kit.downloads import data_uri, file_stem, said_of
+from redoxa.pipeline.pages.kit.model import Objective, ReportData, RequestRow, ResultRow
 from redoxa.pipeline.pages.kit.projection import picture
 from redoxa.pipeline.pages.kit.text import number, prose, shown
 from redoxa.pipeline.pages.kit.viewer import Scene, scenes

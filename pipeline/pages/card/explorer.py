@@ -16,8 +16,8 @@ from ase.data import atomic_numbers, chemical_symbols, covalent_radii
 from markupsafe import Markup
 
 from redoxa.data.records import Crystal, plain_formula
-from redoxa.pipeline.pages.campaign.downloads import packed, said_of
-from redoxa.pipeline.pages.campaign.panels import Column, TableRow
+from redoxa.pipeline.pages.card.table import Column, TableRow
+from redoxa.pipeline.pages.kit.downloads import packed, said_of
 from redoxa.pipeline.pages.kit.elements import colour
 from redoxa.pipeline.pages.kit.text import label, prose, shown
 from redoxa.pipeline.pages.kit.viewer import NONMETALS, radius

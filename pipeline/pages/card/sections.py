@@ -10,11 +10,11 @@ from markupsafe import Markup, escape
 from redoxa.data.lab import Measurement
 from redoxa.data.records import Crystal, Estimate, MigrationPath, Reason, ScreeningResult, Verdict, reduced_formula
 from redoxa.pipeline.campaign.feedback import PREDICTED_BY
-from redoxa.pipeline.pages.campaign.downloads import deciding_reason
 from redoxa.pipeline.pages.card.electrode_plots import drawn_paths, path_plot, profile_plot
-from redoxa.pipeline.pages.card.model import Objective
 from redoxa.pipeline.pages.card.strips import range_strip, target_text
+from redoxa.pipeline.pages.kit.downloads import deciding_reason
 from redoxa.pipeline.pages.kit.labels import label_for, notes, stages
+from redoxa.pipeline.pages.kit.model import Objective
 from redoxa.pipeline.pages.kit.text import (
     HullText,
     Shown,

@@ -14,7 +14,7 @@ import pytest
 from ase.io import read
 
 from redoxa.data.errors import InputError
-from redoxa.pipeline.pages.campaign.downloads import SCHEMA, csv_text, records
+from redoxa.pipeline.pages.kit.downloads import SCHEMA, csv_text, records
 from redoxa.pipeline.results import export as module
 from tests.web.sample import full
 

@@ -18,11 +18,12 @@ from redoxa.data.lab import ConstantCurrent, ConstantVoltage, Cycling, Rest
 from redoxa.data.records import Verdict
 from redoxa.pipeline.pages import build_report
 from redoxa.pipeline.pages.campaign import summary
-from redoxa.pipeline.pages.campaign.downloads import csv_text, data_uri, file_stem, json_text, packed
-from redoxa.pipeline.pages.campaign.panels import pareto_panels, table_rows
+from redoxa.pipeline.pages.campaign.panels import pareto_panels
 from redoxa.pipeline.pages.card.cards import build_card, build_cards, outcome_text, ranked
-from redoxa.pipeline.pages.card.model import Objective, ReportData
 from redoxa.pipeline.pages.card.protocol import protocol
+from redoxa.pipeline.pages.card.table import table_rows
+from redoxa.pipeline.pages.kit.downloads import csv_text, data_uri, file_stem, json_text, packed
+from redoxa.pipeline.pages.kit.model import Objective, ReportData
 from tests.web import sample
 
 

@@ -24,8 +24,8 @@ from redoxa.pipeline.pages.campaign.figures import (
 )
 from redoxa.pipeline.pages.campaign.periodic_table import ElementCount, heat, periodic_table, positions
 from redoxa.pipeline.pages.campaign.picture import pareto_url
-from redoxa.pipeline.pages.card.model import CalibrationRow, Objective
 from redoxa.pipeline.pages.card.strips import furnace_plot, range_strip, target_text
+from redoxa.pipeline.pages.kit.model import CalibrationRow, Objective
 from redoxa.pipeline.pages.kit.svg import Scale, polyline, span, tag, tick_text
 from redoxa.pipeline.pages.kit.text import shown
 from tests.web import sample

@@ -9,9 +9,9 @@ import pytest
 from redoxa.data.records import Verdict
 from redoxa.pipeline.pages import build_report
 from redoxa.pipeline.pages.campaign.latent_map import map_panel, shade, symbol
-from redoxa.pipeline.pages.campaign.panels import TableRow, table_rows
 from redoxa.pipeline.pages.card.cards import build_cards
-from redoxa.pipeline.pages.card.model import LatentPoint, LatentView, ReportData
+from redoxa.pipeline.pages.card.table import TableRow, table_rows
+from redoxa.pipeline.pages.kit.model import LatentPoint, LatentView, ReportData
 from redoxa.pipeline.results import latent_view as module
 from redoxa.pipeline.results.latent_view import latent_view
 from tests.web import sample

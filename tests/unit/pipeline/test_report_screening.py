@@ -7,7 +7,7 @@ import re
 import pytest
 
 from redoxa.pipeline.pages import screening_page
-from redoxa.pipeline.pages.card.model import ScreeningData
+from redoxa.pipeline.pages.kit.model import ScreeningData
 from redoxa.pipeline.pages.screening_page import build_screening_page, headline, host_text, verdict_text
 from tests.unit.pipeline.test_report_build import Page
 from tests.web.screening_sample import assessed, empty_host, rejected, screening, undetermined, unusable

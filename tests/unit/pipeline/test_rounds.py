@@ -16,10 +16,10 @@ from redoxa.data.storage.store import Chunk
 from redoxa.pipeline.campaign import stages
 from redoxa.pipeline.campaign.lookup import shown_as
 from redoxa.pipeline.campaign.rounds import ahead, complete_rounds, ended
-from redoxa.pipeline.campaign.run import LEFT, run_campaign
 from redoxa.pipeline.campaign.session import Session, register, session_for
 from redoxa.pipeline.campaign.spec import CampaignSpec
 from redoxa.pipeline.results.report_file import write_report
+from redoxa.pipeline.run import LEFT, run_campaign
 from redoxa.robotics.stop_mark import lift_marks, write_mark
 from tests.unit.pipeline.test_cli import run as command
 from tests.unit.robotics.samples import make_request

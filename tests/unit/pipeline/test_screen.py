@@ -9,7 +9,7 @@ import pytest
 from redoxa.data.errors import InputError, StructureError
 from redoxa.data.io import cif_text
 from redoxa.data.tables.prototypes import prototype
-from redoxa.pipeline.pages.card.model import FileRow
+from redoxa.pipeline.pages.kit.model import FileRow
 from redoxa.pipeline.results.screening import Screened, Screening
 from redoxa.pipeline.tasks.screen import ScreenOptions, default_page, in_words, screen, structure_files
 from tests.web.screening_sample import assessed, rejected, unusable

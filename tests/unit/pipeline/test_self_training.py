@@ -31,9 +31,9 @@ from redoxa.pipeline.self_training import loop as self_training
 from redoxa.pipeline.self_training.files import rounds_json, write_outcome
 from redoxa.pipeline.self_training.loop import Plan, self_train
 from redoxa.pipeline.self_training.rows import Judge, entropy, round_values
-from redoxa.screening.compute.pool import Finished
 from redoxa.screening.compute.relax import Relaxation
 from redoxa.screening.physics.hulls import Hulls
+from redoxa.screening.workers.pool import Finished
 from tests.unit.generators.evaluate.crystals import caesium_chloride, rocksalt, shaken
 
 LI, O, F, NA, MG, CL, TI, MN = 3, 8, 9, 11, 12, 17, 22, 25

@@ -12,8 +12,8 @@ import pytest
 from redoxa.data.errors import RedoxaError, StoreError
 from redoxa.data.storage.store import Run
 from redoxa.pipeline.campaign import stages
-from redoxa.pipeline.campaign.run import run_campaign
 from redoxa.pipeline.results.watchdog import Watchdog, everything, trouble
+from redoxa.pipeline.run import run_campaign
 from redoxa.robotics.stop_mark import write_mark
 from tests.unit.pipeline.test_cli import run as command
 from tests.unit.pipeline.test_rounds import Calls, started

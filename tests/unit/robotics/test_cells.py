@@ -5,7 +5,7 @@ from redoxa.data.lab import ConstantCurrent, ConstantVoltage, Cycling, Rest
 from redoxa.data.records import WorkingIon
 from redoxa.data.station import Cycler
 from redoxa.data.units import ION_VALENCE
-from redoxa.robotics.planning.cells import (
+from redoxa.robotics.cycling.cells import (
     CELL_SYSTEMS,
     choose_system,
     find_system,
@@ -13,9 +13,9 @@ from redoxa.robotics.planning.cells import (
     plan_electrode,
     voltage_window_V,
 )
-from redoxa.robotics.planning.currents import Currents
-from redoxa.robotics.planning.cycling import check_steps, longest_time_s, plan_cycling
-from redoxa.robotics.planning.window import Window
+from redoxa.robotics.cycling.currents import Currents
+from redoxa.robotics.cycling.protocol import check_steps, longest_time_s, plan_cycling
+from redoxa.robotics.cycling.window import Window
 
 
 def test_every_working_ion_has_a_cell_with_a_source() -> None:

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from redoxa.data.errors import RecipeError
 from redoxa.data.lab import Cycling, Electrode
 from redoxa.data.station import Cycler, Station
-from redoxa.robotics.planning.cells import CELL_SYSTEMS, plan_electrode
-from redoxa.robotics.planning.currents import Currents, current_problems, currents_mA, one_C_mA, plan_currents
-from redoxa.robotics.planning.cycling import RATES, check_steps, plan_cycling
-from redoxa.robotics.planning.window import Window
+from redoxa.robotics.cycling.cells import CELL_SYSTEMS, plan_electrode
+from redoxa.robotics.cycling.currents import Currents, current_problems, currents_mA, one_C_mA, plan_currents
+from redoxa.robotics.cycling.protocol import RATES, check_steps, plan_cycling
+from redoxa.robotics.cycling.window import Window
 
 ELECTRODE = plan_electrode("Li", CELL_SYSTEMS["Li"][0], 4.2)
 WINDOW = Window(3.0, 4.2, "", 150, "theoretical")

@@ -16,10 +16,10 @@ from redoxa.data.records import WorkingIon
 from redoxa.data.station import Station
 from redoxa.data.synthesis.catalogue import default_catalogue
 from redoxa.data.synthesis.formula import Amounts, add_scaled, molar_mass_g_mol, parse_formula
-from redoxa.robotics.planning.cells import choose_system, plan_cell, plan_electrode, voltage_window_V
-from redoxa.robotics.planning.currents import plan_currents
-from redoxa.robotics.planning.cycling import RATES, plan_cycling
-from redoxa.robotics.planning.window import Window, theoretical_capacity_mAh_g
+from redoxa.robotics.cycling.cells import choose_system, plan_cell, plan_electrode, voltage_window_V
+from redoxa.robotics.cycling.currents import plan_currents
+from redoxa.robotics.cycling.protocol import RATES, plan_cycling
+from redoxa.robotics.cycling.window import Window, theoretical_capacity_mAh_g
 from redoxa.robotics.safety.check import check
 from tests.unit.robotics.samples import crystal_of, estimate
 

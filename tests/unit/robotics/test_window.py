@@ -15,8 +15,8 @@ from redoxa.data.lab import Recipe
 from redoxa.data.records import Estimate, VoltageStep, WorkingIon
 from redoxa.data.station import Cycler, Station
 from redoxa.data.synthesis.formula import parse_formula
+from redoxa.robotics.cycling.window import plan_window
 from redoxa.robotics.planning.recipe import plan_recipe
-from redoxa.robotics.planning.window import plan_window
 from tests.unit.robotics.samples import estimate
 
 EC_DEC, FLUORINATED = "1 M LiPF6 in EC:DEC 1:1 (v/v)", "1 M LiPF6 in FEC:FEMC:HFE 2:6:2 (w/w)"

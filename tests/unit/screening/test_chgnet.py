@@ -10,12 +10,12 @@ import warnings
 import numpy as np
 import pytest
 
-from redoxa.data.errors import PotentialError, UnknownKindError
+from redoxa.data.errors import ContractError, PotentialError, UnknownKindError
 from redoxa.data.records import Crystal
 from redoxa.data.structures import to_atoms, to_structure
 from redoxa.data.tables.prototypes import prototype
 from redoxa.data.units import GPA_PER_EV_PER_A3
-from redoxa.screening.contract import ContractError, check_potential
+from redoxa.screening.contract import check_potential
 from redoxa.screening.potentials.base import PointResult, check_finite, load_potential
 from tests.unit.screening.conftest import cubic, distorted
 

@@ -10,7 +10,6 @@ from redoxa.data.tables.prototypes import prototype
 from redoxa.screening import GATES, PROPERTIES
 from redoxa.screening.assess import plan
 from redoxa.screening.base import Needs, Subject
-from redoxa.screening.compute.pool import InlinePool
 from redoxa.screening.compute.relax import Relaxation
 from redoxa.screening.contract import check_gate
 from redoxa.screening.funnel import Context, FunnelStats, MemoryCache, screen
@@ -19,6 +18,7 @@ from redoxa.screening.physics.duplicates import DuplicateIndex
 from redoxa.screening.profile import with_profile
 from redoxa.screening.properties.volume import principal_stretches
 from redoxa.screening.settings import ScreenSettings
+from redoxa.screening.workers.pool import InlinePool
 from tests.unit.screening.conftest import METALS, candidate, cubic, distorted, from_library, reference_of
 
 # CHGNet 0.3.0's own voltages, theoretical capacities, volume by formula unit in A^3

@@ -292,7 +292,7 @@ def test_the_plan_holds_everything_once_in_order():
 
 def test_settings_and_base_import_without_torch_and_pymatgen():
     code = (
-        "import sys, redoxa.screening.base, redoxa.screening.settings, redoxa.screening.compute.worker;"
+        "import sys, redoxa.screening.base, redoxa.screening.settings, redoxa.screening.workers.worker;"
         "print([m for m in ('torch', 'pymatgen') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

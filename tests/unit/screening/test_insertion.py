@@ -9,12 +9,12 @@ from redoxa.data.chemistry import insertable_ions
 from redoxa.data.errors import InputError
 from redoxa.data.records import Crystal, Verdict
 from redoxa.data.tables.prototypes import load_prototypes, prototype
-from redoxa.screening.compute.pool import InlinePool
 from redoxa.screening.funnel import Context, screen
 from redoxa.screening.ions.empty_sites import empty_sites
 from redoxa.screening.ions.insertion import APART_A, exchanged, fillings
 from redoxa.screening.ions.removal import ion_sites, supercell, without
 from redoxa.screening.settings import ScreenSettings
+from redoxa.screening.workers.pool import InlinePool
 from tests.unit.screening.conftest import METALS, candidate, distorted, reference_of
 
 HOSTS = [p.name for p in load_prototypes() if not p.leaving]

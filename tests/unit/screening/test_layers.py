@@ -13,7 +13,6 @@ from redoxa.data.records import Crystal, Verdict
 from redoxa.data.tables.prototypes import prototype
 from redoxa.screening.base import HELD_eV_per_atom, Subject
 from redoxa.screening.compute.dispersion import DispersionSettings, WithDispersion, relax_dispersed
-from redoxa.screening.compute.pool import InlinePool
 from redoxa.screening.compute.relax import RelaxSettings, min_distance_A
 from redoxa.screening.funnel import Context, FunnelStats, screen
 from redoxa.screening.ions.layers import APART, loose_parts
@@ -26,6 +25,7 @@ from redoxa.screening.properties.volume import (
     MaxLatticeStrain,
 )
 from redoxa.screening.settings import Range, ScreenSettings
+from redoxa.screening.workers.pool import InlinePool
 from tests.unit.screening.conftest import METALS, around_of, candidate, distorted, reference_of, state
 
 FREE = ScreenSettings.permissive(workers=1, calibrate=False)

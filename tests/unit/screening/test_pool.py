@@ -14,8 +14,8 @@ import pytest
 
 from redoxa.data.errors import PotentialError, UnknownKindError
 from redoxa.data.tables.prototypes import prototype
-from redoxa.screening.compute.pool import InlinePool, WorkerPool, available_cores, open_pool
 from redoxa.screening.compute.relax import RelaxSettings, relax
+from redoxa.screening.workers.pool import InlinePool, WorkerPool, available_cores, open_pool
 from tests.unit.screening.conftest import cubic, distorted
 
 SALT = cubic([3, 9], [[0, 0, 0], [0.5, 0.5, 0.5]], 2.9)
@@ -120,7 +120,7 @@ def test_closing_ends_workers_in_the_middle_of_work():
 PARENT = textwrap.dedent(
     """
     import sys, time
-    from redoxa.screening.compute.pool import WorkerPool
+    from redoxa.screening.workers.pool import WorkerPool
     pool = WorkerPool("chgnet", 2)
     try:
         print(*pool.pids, flush=True)

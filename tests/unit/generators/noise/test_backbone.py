@@ -5,7 +5,7 @@ import torch
 
 from redoxa.generators.backbone import Backbone, BackboneConfig, element_features
 from redoxa.generators.graph import fourier, pair_distances, periodic_offsets, radial, wrap
-from redoxa.generators.noise.paths import lattice_to_log
+from redoxa.generators.log_lattice import lattice_to_log
 
 SMALL = BackboneConfig(hidden=24, edge=16, layers=2, harmonics=3, radials=6)
 

@@ -14,12 +14,12 @@ from redoxa.generators.backbone import Backbone, BackboneConfig, Prediction
 from redoxa.generators.base import Condition, Target
 from redoxa.generators.contract import check_generator
 from redoxa.generators.graph import MASK, N_TYPES, wrap
+from redoxa.generators.labels import LabelEmbedding
+from redoxa.generators.log_lattice import lattice_to_log, log_to_lattice
 from redoxa.generators.noise.diffusion import DiffusionGenerator
 from redoxa.generators.noise.diffusion_samplers import DIFFUSION_SAMPLERS
 from redoxa.generators.noise.from_noise import NoiseSettings
 from redoxa.generators.noise.guidance import LABELS_BELOW_CHGNET_V, Guided, aim_for
-from redoxa.generators.noise.labels import LabelEmbedding
-from redoxa.generators.noise.paths import lattice_to_log, log_to_lattice
 from redoxa.generators.noise.samplers import SamplerSettings, noise_for
 from redoxa.generators.noise.training import NoiseTask
 from redoxa.generators.noise.wrapped_normal import score, score_scale, sigma_at

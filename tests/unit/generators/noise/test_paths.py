@@ -5,14 +5,8 @@ import pytest
 import torch
 
 from redoxa.generators.graph import MASK
-from redoxa.generators.noise.paths import (
-    displacement,
-    fit_volumes,
-    lattice_to_log,
-    log_to_lattice,
-    mask_types,
-    pair_same_type,
-)
+from redoxa.generators.log_lattice import lattice_to_log, log_to_lattice
+from redoxa.generators.noise.paths import displacement, fit_volumes, mask_types, pair_same_type
 
 GENERATOR = torch.Generator().manual_seed(0)
 

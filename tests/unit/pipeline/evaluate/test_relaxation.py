@@ -15,9 +15,9 @@ from redoxa.generators.evaluate.table import Sample
 from redoxa.pipeline.evaluate import relaxation
 from redoxa.pipeline.evaluate.relaxation import FILE, Outcome, relax_all, rmsd_A
 from redoxa.pipeline.evaluate.stability import relaxed_rows, stability_values
-from redoxa.screening.compute.pool import InlinePool
 from redoxa.screening.compute.relax import Relaxation
 from redoxa.screening.physics.hulls import Hulls
+from redoxa.screening.workers.pool import InlinePool
 from tests.unit.generators.evaluate.crystals import caesium_chloride, rocksalt, shaken
 
 LI, F, NA, CL, AC = 3, 9, 11, 17, 89

@@ -21,10 +21,10 @@ from typing import IO, Protocol, Self
 
 from redoxa.data.errors import PotentialError, UnknownKindError
 from redoxa.data.records import Crystal
-from redoxa.screening.compute.jobs import Job, Outcome, Settings, Subject, outcome_kind
 from redoxa.screening.compute.relax import Relaxation, RelaxSettings
 from redoxa.screening.compute.symmetric_relax import SymmetricRelaxSettings
 from redoxa.screening.potentials.names import POTENTIALS
+from redoxa.screening.workers.jobs import Job, Outcome, Settings, Subject, outcome_kind
 
 AHEAD = 2
 """Jobs a worker holds: the one it computes and the next, so that it never waits for the parent."""
@@ -65,7 +65,7 @@ class Pool(Protocol):
     """Where jobs are computed."""
 
     def submit(self, job_id: str, subject: Subject, settings: Settings, urgency: int = 0) -> None:
-        """Hand in a subject; its settings say what is to be done with it (`screening.compute.jobs`).
+        """Hand in a subject; its settings say what is to be done with it (`screening.workers.jobs`).
 
         Jobs of higher urgency go first, among equals the one handed in first.
         """
@@ -239,7 +239,7 @@ class WorkerPool:
         # A process group of its own keeps Ctrl-C with the parent, which then closes the pool in order. With -P, a file
         # data.py in the user's folder does not stand in for our package.
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "redoxa.screening.compute.worker", self._potential],
+            [sys.executable, "-P", "-m", "redoxa.screening.workers.worker", self._potential],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, encoding="utf-8",
             env={**os.environ, **SINGLE_THREAD, "PYTHONWARNINGS": "ignore"},
             process_group=0 if os.name == "posix" else None,

@@ -12,7 +12,7 @@ from redoxa.data.records import Estimate, VoltageStep, WorkingIon
 from redoxa.data.station import Cycler
 from redoxa.data.synthesis.formula import molar_mass_g_mol
 from redoxa.data.units import FARADAY_MAH_PER_MOL, ION_VALENCE
-from redoxa.robotics.planning.cells import CellSystem, choose_system, voltage_window_V
+from redoxa.robotics.cycling.cells import CellSystem, choose_system, voltage_window_V
 
 Amounts = Mapping[str, Fraction]
 

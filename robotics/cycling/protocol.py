@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from redoxa.data.lab import ConstantCurrent, ConstantVoltage, Cycling, CyclingStep, Rest
-from redoxa.robotics.planning.currents import Currents, Rates
-from redoxa.robotics.planning.window import Window
+from redoxa.robotics.cycling.currents import Currents, Rates
+from redoxa.robotics.cycling.window import Window
 
 FORMATION_CYCLES = 3
 FORMATION_RATE_C = 0.05

@@ -17,7 +17,7 @@ from urllib.parse import quote
 from redoxa.data.fingerprint import spacegroup
 from redoxa.data.lab import Measurement
 from redoxa.data.records import Crystal, Estimate, ScreeningResult
-from redoxa.pipeline.pages.card.model import ReportData, RequestRow, ResultRow
+from redoxa.pipeline.pages.kit.model import ReportData, RequestRow, ResultRow
 from redoxa.screening.doubts import doubts
 
 SCHEMA: Final = "redoxa.results/1"

@@ -15,7 +15,7 @@ import threading
 import time
 from typing import IO, TextIO
 
-from redoxa.screening.compute.jobs import Job
+from redoxa.screening.workers.jobs import Job
 
 WATCH_INTERVAL_s = 1.0
 

@@ -14,16 +14,6 @@ if TYPE_CHECKING:
     from redoxa.robotics.stop_mark import Mark
 
 
-def why_held(queue: LabQueue, rows: Sequence[QueueItem]) -> dict[str, str]:
-    """Why each held request is held, by its id."""
-    told = {}
-    for row in rows:
-        if row.state is RequestState.HELD:
-            moves = [event for event in queue.events(row.request_id) if event.from_state is not event.to_state]
-            told[row.request_id] = moves[-1].why
-    return told
-
-
 def looked_at(laboratory: Rejects) -> tuple[list[str], list[str]]:
     """Answers that are refused, and those that are left for the next time; also where no request waits for one."""
     try:

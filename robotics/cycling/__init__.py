@@ -1,0 +1,1 @@
+"""How a cell is cycled: cells and electrolytes, currents, voltage windows, the protocol."""

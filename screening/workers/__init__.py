@@ -1,0 +1,1 @@
+"""Worker processes: the jobs they take, the pool that feeds them, and what runs in one."""
