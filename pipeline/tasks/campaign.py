@@ -31,7 +31,7 @@ class Run:
     Attributes:
         ended: why it ended: all rounds are complete, requests wait, the budget is spent.
         did_something: whether there was anything to do.
-        summary: counts by stage, verdicts, requests and seconds (docs/results.md, `redoxa.campaign/1`).
+        summary: counts by stage, verdicts, requests and seconds (docs/reference/results.md, `redoxa.campaign/1`).
     """
 
     ended: str
