@@ -5,7 +5,7 @@ What the blocks of a page are:
 - ``python``: run in order, in one namespace a page; a ``text`` block behind it is what it prints
 - ``console``: lines that begin with ``$`` are typed, the others are what the command says; ``ID`` and ``ID2`` are the
   first identifiers that a command before has named
-- any block with a ``title``: a file of that name
+- any block with a ``title``: a file of that name; ``yaml`` is a campaign, which `redoxa validate` has to find good
 - ``<!-- not run: why -->`` before a block: shown only; its `redoxa` commands are parsed all the same
 
 What is printed is compared line by line, numbers and identifiers left open; a line ``...`` stands for any others.
@@ -84,6 +84,8 @@ class Reader:
                 path = Path(block.title)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(block.text, encoding="utf-8")
+                if block.language == "yaml":
+                    self._typed(f"redoxa validate {shlex.quote(block.title)}")
             elif block.why_not:
                 continue
             elif block.language == "python":

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from redoxa.pipeline.commands.app import app
-from tests.docs.follow import GUIDES, blocks, redoxa_words
+from tests.docs.follow import GUIDES, Block, blocks, redoxa_words
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(page.stem for page in GUIDES.glob("*.md") if page.stem != "index")
@@ -42,8 +42,8 @@ def test_it_can_be_followed(page: str, tmp_path: Path, capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize(("page", "block"), [found for found in FENCED if found[1].language == "console"])
-def test_its_commands_are_understood(page: str, block: object) -> None:
-    for words in redoxa_words(block):  # type: ignore[arg-type]
+def test_its_commands_are_understood(page: str, block: Block) -> None:
+    for words in redoxa_words(block):
         given = ["463de110463de110" if word in ("ID", "ID2") else word for word in words]
         command, _, _ = app.parse_args(given, exit_on_error=False, print_error=False)
         assert callable(command), f"{page}: {words}"
