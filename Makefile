@@ -10,11 +10,13 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 discover: $(VENV)/.installed
 	@$(BIN)/redoxa run campaigns/quickstart.yaml
 
-# Small networks, and workers of their own: a second thread of torch only gets in the way.
+# Small networks, and workers of their own: a second thread of torch only gets in the way. What Python compiled is kept:
+# tests start hundreds of processes.
 test test-slow: export OMP_NUM_THREADS := 1
+test test-slow: export PYTHONDONTWRITEBYTECODE :=
 
 test: $(VENV)/.installed-tests
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -m "not slow" -n 2 --no-loadscope-reorder
 
 test-slow: $(VENV)/.installed-tests
 	@$(BIN)/python -m pytest -m slow

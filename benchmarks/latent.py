@@ -28,7 +28,7 @@ from redoxa.generators.vae.training import batch_of, labels_of
 from redoxa.generators.wyckoff.grammar import Wish
 from redoxa.generators.wyckoff.network import Context
 from redoxa.generators.wyckoff.objective import Sequences, log_likelihood
-from redoxa.generators.wyckoff.sampler import Request
+from redoxa.generators.wyckoff.sampler import SampleRequest
 from redoxa.generators.wyckoff.sequence import sane_crystal
 from redoxa.generators.wyckoff.training import sequence_batches
 
@@ -100,7 +100,7 @@ def reconstructed(generator: VaeGenerator, data: SequenceData, mean: torch.Tenso
     """Crystals written from the latent vectors of held-out ones at low temperature: what they have in common."""
     rows = np.flatnonzero(data.crystals.held_out)[:count].tolist()
     sampler = generator.model.sampler
-    request = Request([Wish(sampler.known)] * len(rows), mean[: len(rows)], temperature=0.1)
+    request = SampleRequest([Wish(sampler.known)] * len(rows), mean[: len(rows)], temperature=0.1)
     drafts = sampler.drafts(request, torch.Generator().manual_seed(0))
     hits = np.zeros((len(rows), 4), dtype=bool)
     for i, (row, draft) in enumerate(zip(rows, drafts, strict=True)):

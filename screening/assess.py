@@ -61,7 +61,7 @@ class Clock(Protocol):
 
 
 @dataclass
-class Request:
+class JobRequest:
     """Asks for a job; whoever drives the coroutine fills `outcome` before going on."""
 
     stage: str
@@ -71,7 +71,7 @@ class Request:
     outcome: Finished | None = None
 
 
-Requests = tuple[Request, ...]
+JobRequests = tuple[JobRequest, ...]
 """What can be computed at the same time; the coroutine goes on when all have ended."""
 
 
@@ -135,7 +135,7 @@ def plan() -> Mapping[Needs, Mapping[str, tuple[Gate, ...]]]:
     return stages
 
 
-def assess(run: Assessment) -> Generator[Requests, None, None]:
+def assess(run: Assessment) -> Generator[JobRequests, None, None]:
     """Walk a candidate through all stages.
 
     Raises:
@@ -170,14 +170,14 @@ def stage_order() -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _conversion(run: Assessment) -> Generator[Requests, None, None]:
+def _conversion(run: Assessment) -> Generator[JobRequests, None, None]:
     """Place the candidate, which no ions leave or enter as a host, between the phases of its system, and relax it."""
     _evaluate(run, Needs.CHARGED, only=CONVERSION)
     run.subject.discharged = yield from _lowest(run, "relax_discharged", [run.subject.candidate.crystal], urgency=0)
     _evaluate(run, Needs.DISCHARGED)
 
 
-def _removal(run: Assessment) -> Generator[Requests, None, None]:
+def _removal(run: Assessment) -> Generator[JobRequests, None, None]:
     """Relax the candidate, take the ions out, relax again."""
     subject = run.subject
     subject.discharged = yield from _lowest(run, "relax_discharged", [subject.candidate.crystal], urgency=0)
@@ -188,7 +188,7 @@ def _removal(run: Assessment) -> Generator[Requests, None, None]:
     subject.charged = yield from _lowest(run, "relax_charged", emptied, urgency=2)
 
 
-def _insertion(run: Assessment) -> Generator[Requests, None, None]:
+def _insertion(run: Assessment) -> Generator[JobRequests, None, None]:
     """Relax the host, which is the charged state, put ions into its holes, relax the fillings and keep the lowest."""
     subject = run.subject
     host = yield from _lowest(run, "relax_charged", [subject.candidate.crystal], urgency=0)
@@ -205,11 +205,11 @@ def _insertion(run: Assessment) -> Generator[Requests, None, None]:
     _evaluate(run, Needs.DISCHARGED)
 
 
-def _second_opinion(run: Assessment) -> Generator[Requests, None, None]:
+def _second_opinion(run: Assessment) -> Generator[JobRequests, None, None]:
     """Ask a second model for the energies of both end states; without its answer the voltage is not calibrated."""
     run.enter("second_model")
     settings = PointSettings(potential=SECOND_MODEL)
-    asked = tuple(Request("second_model", state.crystal, settings, urgency=3) for state in run.subject.both)
+    asked = tuple(JobRequest("second_model", state.crystal, settings, urgency=3) for state in run.subject.both)
     yield asked
     found = [request.outcome.outcome for request in asked if request.outcome is not None]
     energies = [point.energy_eV for point in found if isinstance(point, SinglePoint)]
@@ -217,14 +217,14 @@ def _second_opinion(run: Assessment) -> Generator[Requests, None, None]:
     run.clock.passed("second_model")
 
 
-def _layers(run: Assessment) -> Generator[Requests, None, None]:
+def _layers(run: Assessment) -> Generator[JobRequests, None, None]:
     """Ask how firmly the potential holds the parts of a charged state that no bonds hold together."""
     charged = run.subject.both[1]
     loose = loose_parts(charged.crystal)
     if loose is None:
         return
     run.enter("layers")
-    apart = Request("layers", loose.opened(APART), PointSettings(potential=run.around.settings.potential), urgency=3)
+    apart = JobRequest("layers", loose.opened(APART), PointSettings(potential=run.around.settings.potential), urgency=3)
     yield (apart,)
     point = apart.outcome.outcome if apart.outcome is not None else None
     gain_eV = point.energy_eV - charged.energy_eV if isinstance(point, SinglePoint) else math.nan
@@ -234,7 +234,7 @@ def _layers(run: Assessment) -> Generator[Requests, None, None]:
     run.clock.passed("layers")
 
 
-def _dispersed(run: Assessment) -> Generator[Requests, None, None]:
+def _dispersed(run: Assessment) -> Generator[JobRequests, None, None]:
     """Relax both states with dispersion, for their geometry alone.
 
     The empty one starts from the full one, since layers that drifted apart may have changed within. Dispersion draws
@@ -248,7 +248,7 @@ def _dispersed(run: Assessment) -> Generator[Requests, None, None]:
     if not ion_sites(charged, subject.ion):
         charged = without(subject.full_cell, ion_sites(subject.full_cell, subject.ion))
     states = (subject.full_cell, charged)
-    asked = tuple(Request("layers", state, DispersionSettings(relax=limits), urgency=2) for state in states)
+    asked = tuple(JobRequest("layers", state, DispersionSettings(relax=limits), urgency=2) for state in states)
     yield asked
     ended = [x.outcome.relaxation for x in asked if x.outcome is not None]
     full, empty = (x.crystal if x is not None and x.converged else None for x in ended)
@@ -263,7 +263,7 @@ def _repeated(state: Relaxation, cells: int) -> Relaxation:
     return state.model_copy(update=changes)
 
 
-def _profile(run: Assessment) -> Generator[Requests, None, None]:
+def _profile(run: Assessment) -> Generator[JobRequests, None, None]:
     """Relax states of partial charge, in a larger cell where one cell has too few ions to divide."""
     subject, settings = run.subject, run.around.settings
     if subject.full_cell is None:
@@ -278,7 +278,7 @@ def _profile(run: Assessment) -> Generator[Requests, None, None]:
     subject.between = yield from _relaxed(run, "relax_between", starts, urgency=1)
 
 
-def _hops(run: Assessment) -> Generator[Requests, None, None]:
+def _hops(run: Assessment) -> Generator[JobRequests, None, None]:
     """Find the barriers of the shortest kinds of hops; one that cannot be found says why, and the others stand."""
     subject = run.subject
     if subject.discharged is None:
@@ -287,7 +287,7 @@ def _hops(run: Assessment) -> Generator[Requests, None, None]:
     crystal = subject.discharged.crystal
     kinds = hop_kinds(crystal, subject.ion)[: run.around.settings.barriers]
     asked = tuple(
-        Request("barriers", make_hop(crystal, subject.ion, kind.edges[0]), BarrierSettings(), urgency=1)
+        JobRequest("barriers", make_hop(crystal, subject.ion, kind.edges[0]), BarrierSettings(), urgency=1)
         for kind in kinds
     )
     yield asked
@@ -309,7 +309,7 @@ def partial_counts(removed: int, states: int) -> list[int]:
 
 def _lowest(
     run: Assessment, stage: str, crystals: Sequence[Crystal], urgency: int
-) -> Generator[Requests, None, Relaxation]:
+) -> Generator[JobRequests, None, Relaxation]:
     """Relax alternatives of one state and return the one of lowest energy.
 
     Raises:
@@ -321,7 +321,7 @@ def _lowest(
 
 def _relaxed(
     run: Assessment, stage: str, states: Sequence[Sequence[Crystal]], urgency: int
-) -> Generator[Requests, None, tuple[Relaxation, ...]]:
+) -> Generator[JobRequests, None, tuple[Relaxation, ...]]:
     """Relax alternatives of several states at the same time and return the lowest of each.
 
     Raises:
@@ -329,7 +329,7 @@ def _relaxed(
     """
     run.enter(stage)
     settings = RelaxSettings(fmax_eV_A=run.around.settings.fmax_eV_A, max_steps=run.around.settings.max_steps)
-    asked = [tuple(Request(stage, crystal, settings, urgency) for crystal in crystals) for crystals in states]
+    asked = [tuple(JobRequest(stage, crystal, settings, urgency) for crystal in crystals) for crystals in states]
     yield tuple(request for alternatives in asked for request in alternatives)
     best = []
     for alternatives in asked:

@@ -16,7 +16,7 @@ from redoxa.data.errors import PotentialError
 from redoxa.data.progress import OnProgress
 from redoxa.data.records import Candidate, Reason, ScreeningResult, Verdict
 from redoxa.data.tables.reference import energy_scale
-from redoxa.screening.assess import Assessment, Request, Requests, Stopped, assess, stage_order
+from redoxa.screening.assess import Assessment, JobRequest, JobRequests, Stopped, assess, stage_order
 from redoxa.screening.base import Model, Surroundings
 from redoxa.screening.compute.dispersion import check_installed
 from redoxa.screening.physics.calibration import shipped_calibration
@@ -196,7 +196,7 @@ class _Walk:
     """A candidate that waits for jobs."""
 
     assessment: Assessment
-    steps: Iterator[Requests]
+    steps: Iterator[JobRequests]
     waiting: int = 0
     """Jobs of its last requests that have not ended."""
 
@@ -205,7 +205,7 @@ class _Asked(NamedTuple):
     """Who waits for a job, and which of its requests the job answers."""
 
     walk: _Walk
-    request: Request
+    request: JobRequest
 
 
 class _Run:
@@ -257,7 +257,7 @@ class _Run:
             if not walk.waiting and (result := self._go_on(walk, _next_requests(walk))) is not None:
                 yield result
 
-    def _go_on(self, walk: _Walk, requests: Requests) -> ScreeningResult | None:
+    def _go_on(self, walk: _Walk, requests: JobRequests) -> ScreeningResult | None:
         """Answer requests from the cache, ask the workers for the others; None where some have to be waited for."""
         while requests:
             for request in requests:
@@ -268,7 +268,7 @@ class _Run:
             requests = _next_requests(walk)
         return self._end(walk.assessment)
 
-    def _answer_or_ask(self, walk: _Walk, request: Request) -> None:
+    def _answer_or_ask(self, walk: _Walk, request: JobRequest) -> None:
         key = job_key(request.subject, request.settings, self.around.model.id)
         known = self.context.cache.get(key, outcome_kind(request.settings))
         if known is not None:
@@ -291,7 +291,7 @@ class _Run:
             self.on_progress(stage, done, self.total)
 
 
-def _next_requests(walk: _Walk) -> Requests:
+def _next_requests(walk: _Walk) -> JobRequests:
     """What a candidate asks for next; nothing when its way has ended, by whatever cause."""
     try:
         return next(walk.steps, ())

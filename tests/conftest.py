@@ -1,4 +1,4 @@
-"""What all tests share: Ctrl-C as in a terminal, and a real PostgreSQL server where its programs are installed."""
+"""What all tests share: Ctrl-C as in a terminal, two processes, what was skipped, and PostgreSQL where it is installed."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ import signal
 import subprocess
 import tempfile
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 SOCKET_PORT = 54329
 OWNER = "postgres" if os.name == "posix" and os.getuid() == 0 else None
@@ -22,6 +25,29 @@ OWNER = "postgres" if os.name == "posix" and os.getuid() == 0 else None
 def pytest_configure() -> None:
     """Undo that Ctrl-C is ignored, as a shell has it for what a script puts in the background: children inherit it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+class ByFolder(LoadScopeScheduling):
+    """With `-n 2`, a folder is done by one process: what its tests share is made once, and campaigns come one by one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        room = nodeid.partition("::")[0].rpartition("/")[0].split("/")
+        return "/".join(room[:3])
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFolder:
+    """Folders, in their order: the campaigns, which take longest, first."""
+    return ByFolder(config, log)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """How many tests were skipped, and why."""
+    skipped = Counter(
+        report.longrepr[2].removeprefix("Skipped: ") for report in terminalreporter.stats.get("skipped", [])
+    )
+    terminalreporter.write_line(f"{skipped.total()} tests skipped")
+    for reason, count in skipped.most_common():
+        terminalreporter.write_line(f"  {count}: {reason}")
 
 
 def _programs() -> Path | None:

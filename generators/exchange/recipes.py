@@ -33,7 +33,7 @@ class Mixing:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class SwapRecipe:
     """How to make one crystal from a prototype.
 
     Attributes:
@@ -144,7 +144,7 @@ def cell_factors(prototype: Prototype, n_atoms: tuple[int, int]) -> range:
     return range(-(-n_atoms[0] // size), n_atoms[1] // size + 1)
 
 
-def plain_recipes(prototype: Prototype, allowed: frozenset[str], n_atoms: tuple[int, int]) -> list[Recipe]:
+def plain_recipes(prototype: Prototype, allowed: frozenset[str], n_atoms: tuple[int, int]) -> list[SwapRecipe]:
     """All substitutions of whole species in the smallest cell that has enough atoms; empty when none fits.
 
     Two species never become one element: that would be another structure.
@@ -161,7 +161,7 @@ def plain_recipes(prototype: Prototype, allowed: frozenset[str], n_atoms: tuple[
         elements = [r.element for r in combination]
         if len(set(elements)) == len(elements):
             swap = {s.element: e for s, e in zip(species, elements, strict=True)}
-            found.append(Recipe(prototype, multiples, swap, cost=sum(r.cost for r in combination)))
+            found.append(SwapRecipe(prototype, multiples, swap, cost=sum(r.cost for r in combination)))
     return found
 
 
@@ -193,11 +193,11 @@ def mixing_patterns(prototype: Prototype, n_atoms: tuple[int, int]) -> list[list
     return [[found[key] for key in keys] for _, keys in grouped]
 
 
-def mixed_recipes(plain: Recipe, pattern: Pattern, allowed: frozenset[str]) -> Iterator[Recipe]:
+def mixed_recipes(plain: SwapRecipe, pattern: Pattern, allowed: frozenset[str]) -> Iterator[SwapRecipe]:
     """The recipe `plain` with all further elements that `pattern` can bear, the likest first."""
     taken = set(plain.swap.values())
     partners = [r for r in replacements(pattern.species, True, allowed)[:MAX_CHOICES] if r.element not in taken]
     for chosen in itertools.combinations(partners, len(pattern.counts)):
         others = tuple((r.element, n) for r, n in zip(chosen, pattern.counts, strict=True))
         cost = plain.cost + 0.5 * sum(r.cost for r in chosen)
-        yield Recipe(plain.prototype, pattern.multiples, plain.swap, Mixing(pattern.species.element, others), cost)
+        yield SwapRecipe(plain.prototype, pattern.multiples, plain.swap, Mixing(pattern.species.element, others), cost)

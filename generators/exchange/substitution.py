@@ -27,7 +27,7 @@ from redoxa.data.progress import OnStep
 from redoxa.data.records import Crystal
 from redoxa.data.tables.prototypes import Prototype, load_prototypes
 from redoxa.generators.base import Condition, refuse
-from redoxa.generators.exchange.recipes import Recipe, mixed_recipes, mixing_patterns, plain_recipes
+from redoxa.generators.exchange.recipes import SwapRecipe, mixed_recipes, mixing_patterns, plain_recipes
 
 TEMPERATURE = 1.5
 """How far chance may outweigh likeness, in units of the similarity cost."""
@@ -102,13 +102,13 @@ class SubstitutionGenerator:
             )
         return CrystalBatch.from_crystals(crystals), labels
 
-    def _search(self, condition: Condition, rng: np.random.Generator) -> Iterator[Recipe]:
+    def _search(self, condition: Condition, rng: np.random.Generator) -> Iterator[SwapRecipe]:
         """Distinct recipes that satisfy the condition, in an order that `rng` decides and likeness sways."""
         wanted = _Wanted.of(condition)
         parents = [self._prototypes[i] for i in rng.permutation(len(self._prototypes))]
         plain = {p.name: _shuffled(plain_recipes(p, wanted.allowed, wanted.n_atoms), rng) for p in parents}
         seed = int(rng.integers(2**63))
-        stages: list[tuple[Callable[[Prototype], Iterator[Recipe]], bool]] = [
+        stages: list[tuple[Callable[[Prototype], Iterator[SwapRecipe]], bool]] = [
             (lambda p: iter(plain[p.name]), True),
             (lambda p: _mixed(p, plain[p.name], wanted, seed), True),
         ]
@@ -128,7 +128,7 @@ def _key(parent: Prototype, composition: dict[str, int], ion: str | None = None)
     return parent.topology, ion or parent.working_ion, tuple(sorted((e, n // divisor) for e, n in composition.items()))
 
 
-def _accept(recipes: Iterator[Recipe], wanted: _Wanted, balanced: bool, seen: set[Key]) -> Iterator[Recipe]:
+def _accept(recipes: Iterator[SwapRecipe], wanted: _Wanted, balanced: bool, seen: set[Key]) -> Iterator[SwapRecipe]:
     """Let through what the condition wants and `seen` does not hold."""
     for recipe in recipes:
         composition = recipe.composition()
@@ -141,13 +141,13 @@ def _accept(recipes: Iterator[Recipe], wanted: _Wanted, balanced: bool, seen: se
         yield recipe
 
 
-def _shuffled(recipes: list[Recipe], rng: np.random.Generator) -> list[Recipe]:
+def _shuffled(recipes: list[SwapRecipe], rng: np.random.Generator) -> list[SwapRecipe]:
     """Order by likeness with Gumbel noise: a draw without replacement with weights exp(-cost / TEMPERATURE)."""
     noisy = np.array([r.cost for r in recipes]) / TEMPERATURE - rng.gumbel(size=len(recipes))
     return [recipes[i] for i in np.argsort(noisy, kind="stable")]
 
 
-def _mixed(parent: Prototype, plain: list[Recipe], wanted: _Wanted, seed: int) -> Iterator[Recipe]:
+def _mixed(parent: Prototype, plain: list[SwapRecipe], wanted: _Wanted, seed: int) -> Iterator[SwapRecipe]:
     """Mixed children of each plain one in turn: first one pattern of each, then the next pattern."""
     patterns = mixing_patterns(parent, wanted.n_atoms)
     # Seeded by name, so that what one prototype gives does not hang on how many the others gave before.
@@ -156,7 +156,7 @@ def _mixed(parent: Prototype, plain: list[Recipe], wanted: _Wanted, seed: int) -
         yield from _take_turns([mixed_recipes(recipe, pattern, wanted.allowed) for recipe in plain])
 
 
-def _take_turns(sources: list[Iterator[Recipe]]) -> Iterator[Recipe]:
+def _take_turns(sources: list[Iterator[SwapRecipe]]) -> Iterator[SwapRecipe]:
     """One of each source in turn until all are empty."""
     while sources:
         alive = []

@@ -25,7 +25,7 @@ from redoxa.generators.training.kinds import Option, Training
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainingRecipe:
     """How the geometry is noised, and what goes with it."""
 
     noising: Noising
@@ -33,11 +33,11 @@ class Recipe:
     backbone: BackboneConfig
 
 
-def recipe(name: Literal["flow", "diffusion"]) -> Recipe:
+def recipe(name: Literal["flow", "diffusion"]) -> TrainingRecipe:
     """What the shipped weights of a generator are trained with."""
     if name == "flow":
-        return Recipe(straight_paths, LossWeights(), BackboneConfig())
-    return Recipe(diffusion, LossWeights(coords=4.0), BackboneConfig(labels=len(LABELS)))
+        return TrainingRecipe(straight_paths, LossWeights(), BackboneConfig())
+    return TrainingRecipe(diffusion, LossWeights(coords=4.0), BackboneConfig(labels=len(LABELS)))
 
 
 class NoiseTask:

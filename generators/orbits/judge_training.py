@@ -7,7 +7,7 @@ some 10 ms a proposal; those answers are kept in a file, so that a killed traini
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from redoxa.data.errors import InputError, StructureError
+from redoxa.data.progress import OnProgress
 from redoxa.data.structures import to_structure
 from redoxa.data.symmetry.skeletons import TemplateTable, load_templates
 from redoxa.data.symmetry.wyckoff import Floats
@@ -30,8 +31,6 @@ MATCHER = {"stol": 0.5, "ltol": 0.3, "angle_tol": 10}
 
 LEAST_ANSWERS = 5
 """Templates that others must answer rightly, for a judge to be trained."""
-
-OnStep = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class _Query:
     right: list[bool]
 
 
-def train_judge(out: Path, config: JudgeConfig, table: Path | None, workers: int, on_step: OnStep) -> Path:
+def train_judge(out: Path, config: JudgeConfig, table: Path | None, workers: int, on_step: OnProgress) -> Path:
     """Label, train, and write ``judge.safetensors``; labels are kept in ``labels.jsonl``.
 
     Args:
@@ -105,7 +104,7 @@ def train_judge(out: Path, config: JudgeConfig, table: Path | None, workers: int
 
 
 def _labels(
-    file: Path, order: list[int], table: TemplateTable, path: Path | None, workers: int, on_step: OnStep
+    file: Path, order: list[int], table: TemplateTable, path: Path | None, workers: int, on_step: OnProgress
 ) -> dict[int, list[bool]]:
     """Right or wrong for the proposals of each query; what the file holds of this table is not worked out again."""
     known: dict[int, list[bool]] = {}
@@ -149,7 +148,7 @@ def _label(index: int, path: Path | None) -> tuple[int, list[bool]]:
     return index, right
 
 
-def _fit(queries: list[_Query], config: JudgeConfig, on_step: OnStep) -> dict[str, torch.Tensor]:
+def _fit(queries: list[_Query], config: JudgeConfig, on_step: OnProgress) -> dict[str, torch.Tensor]:
     """Minimise the cross-entropy of the right proposals; the averaged weights and the scaling of the features."""
     seen = np.concatenate([query.features for query in queries])
     mean, spread = seen.mean(0), seen.std(0) + 1e-3

@@ -17,7 +17,7 @@ from scipy.stats import spearmanr
 
 from redoxa.data.symmetry.skeletons import TemplateTable
 from redoxa.data.tables.datasets import split_by_formula
-from redoxa.data.tables.stability_labels import StabilityLabel
+from redoxa.data.tables.template_labels import StabilityLabel
 from redoxa.generators.orbits.decorator import Decorator
 from redoxa.generators.orbits.decorator_training import DecoratorTask
 from redoxa.generators.orbits.surrogate import Ensemble, see_whole, stability_ensemble

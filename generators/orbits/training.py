@@ -9,14 +9,14 @@ from typing import Final
 
 import torch
 
+from redoxa.data.progress import OnProgress
 from redoxa.data.shipped import shipped
 from redoxa.data.symmetry.skeletons import TemplateTable, load_templates
-from redoxa.data.tables.electrode_labels import read_labels
-from redoxa.data.tables.stability_labels import read_stabilities
+from redoxa.data.tables.template_labels import read_electrode_labels, read_stability_labels
 from redoxa.generators.checkpoint import made_from, read_tensors, write_tensors
 from redoxa.generators.orbits.decorator import Decorator, load_decorator
 from redoxa.generators.orbits.decorator_training import DecoratorTask, prepare_graphs
-from redoxa.generators.orbits.judge_training import JudgeConfig, OnStep, train_judge
+from redoxa.generators.orbits.judge_training import JudgeConfig, train_judge
 from redoxa.generators.orbits.stability_training import train_stability
 from redoxa.generators.orbits.surrogate_training import train_surrogate
 from redoxa.generators.training.kinds import Training
@@ -39,7 +39,7 @@ def decorator_config(out: Path, steps: int, seed: int) -> TrainConfig:
 
 
 def train_orbits(
-    config: TrainConfig, judge: JudgeConfig, table: Path | None, workers: int, on_log: OnLog, on_step: OnStep
+    config: TrainConfig, judge: JudgeConfig, table: Path | None, workers: int, on_log: OnLog, on_step: OnProgress
 ) -> tuple[Path, Facts]:
     """Train all networks and write ``orbits.safetensors``; killed and run again, it goes on where it was.
 
@@ -79,7 +79,7 @@ def train_heads(templates: TemplateTable, graphs: Path, decorator: Decorator) ->
         Tensors for a checkpoint, and how good they are on held-out formulas.
     """
     electrode, errors = train_surrogate(
-        templates, read_labels(shipped("electrode_labels.parquet"), templates.sha256), decorator
+        templates, read_electrode_labels(shipped("electrode_labels.parquet"), templates.sha256), decorator
     )
     tensors, facts = _train_stability(templates, graphs, decorator)
     tensors |= {f"surrogate.{name}": tensor for name, tensor in electrode.state_dict().items()}
@@ -87,7 +87,7 @@ def train_heads(templates: TemplateTable, graphs: Path, decorator: Decorator) ->
 
 
 def _train_stability(templates: TemplateTable, graphs: Path, decorator: Decorator) -> tuple[Tensors, Facts]:
-    labels = read_stabilities(shipped("stability_labels.parquet"), templates.sha256)
+    labels = read_stability_labels(shipped("stability_labels.parquet"), templates.sha256)
     network, quality = train_stability(templates, graphs, labels, decorator)
     facts = {
         f"held_out_stability_{part}_{name}": round(value, 4)

@@ -19,7 +19,7 @@ from redoxa.data.crystal import CrystalBatch
 from redoxa.data.shipped import shipped
 from redoxa.data.symmetry.skeletons import TemplateTable, load_templates
 from redoxa.data.tables.datasets import LABELS, CrystalData
-from redoxa.data.tables.electrode_labels import RANGE_V, ElectrodeLabel, read_labels
+from redoxa.data.tables.template_labels import RANGE_V, ElectrodeLabel, read_electrode_labels
 from redoxa.generators.noise.guidance import LABELS_BELOW_CHGNET_V
 from redoxa.generators.vae.crystal_graph import graphs_of
 from redoxa.generators.vae.latent import reduced
@@ -61,7 +61,7 @@ def electrodes_for(data: CrystalData) -> Electrodes:
     atoms = table.compositions.sum(1)
     known = [
         label
-        for label in read_labels(shipped("electrode_labels.parquet"), table.sha256)
+        for label in read_electrode_labels(shipped("electrode_labels.parquet"), table.sha256)
         if label.ion in COLUMNS and RANGE_V[0] < label.voltage_V < RANGE_V[1] and atoms[label.template] <= LARGEST
     ]
     held_out = {_formula(numbers) for (numbers, _, _), out in zip(data, data.held_out, strict=True) if out}

@@ -13,7 +13,7 @@ from redoxa.data.errors import InputError
 from redoxa.data.records import Crystal
 from redoxa.data.shipped import shipped
 from redoxa.data.symmetry.skeletons import load_templates
-from redoxa.data.tables.electrode_labels import read_labels
+from redoxa.data.tables.template_labels import read_electrode_labels
 from redoxa.generators.checkpoint import read_tensors, write_tensors
 from redoxa.generators.vae.latent import LatentSpace, Plane, main_plane
 
@@ -47,7 +47,7 @@ def known_electrodes(count: int = KNOWN, seed: int = 0) -> list[Crystal]:
     """Some of the shipped templates that give an ion back, drawn evenly."""
     table = load_templates()
     atoms = table.compositions.sum(1)
-    labels = read_labels(shipped("electrode_labels.parquet"), table.sha256)
+    labels = read_electrode_labels(shipped("electrode_labels.parquet"), table.sha256)
     rows = np.array(sorted({label.template for label in labels if atoms[label.template] <= LARGEST}))
     chosen = np.random.default_rng(seed).permutation(rows)[:count]
     return [table[row].form.to_crystal() for row in np.sort(chosen).tolist()]

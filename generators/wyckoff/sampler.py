@@ -18,7 +18,7 @@ from redoxa.generators.wyckoff.network import Context, SequenceNetwork
 
 
 @dataclass(frozen=True)
-class Request:
+class SampleRequest:
     """Crystals that are drawn together.
 
     Attributes:
@@ -35,10 +35,10 @@ class Request:
     temperature: float = 1.0
     spread: float = 1.0
 
-    def part(self, rows: Sequence[int]) -> Request:
+    def part(self, rows: Sequence[int]) -> SampleRequest:
         """The same for some of the crystals."""
         latent = None if self.latent is None else self.latent[list(rows)]
-        return Request([self.wishes[i] for i in rows], latent, self.prefix, self.temperature, self.spread)
+        return SampleRequest([self.wishes[i] for i in rows], latent, self.prefix, self.temperature, self.spread)
 
 
 class Sampler:
@@ -52,7 +52,7 @@ class Sampler:
             self._places = network.places()
 
     @torch.inference_mode()
-    def drafts(self, request: Request, generator: torch.Generator) -> list[Draft | None]:
+    def drafts(self, request: SampleRequest, generator: torch.Generator) -> list[Draft | None]:
         """One skeleton with elements for each wish; None where no space group can meet it."""
         grammars = _grammars(self.table, request.wishes)
         context = self._context(request)
@@ -67,7 +67,9 @@ class Sampler:
         return drafts
 
     @torch.inference_mode()
-    def forms(self, drafts: Sequence[Draft], request: Request, generator: torch.Generator) -> list[SymmetricCrystal]:
+    def forms(
+        self, drafts: Sequence[Draft], request: SampleRequest, generator: torch.Generator
+    ) -> list[SymmetricCrystal]:
         """Cell and coordinates for drafts, one form each."""
         context = self._context(request)
         vector = self.network.context(context)
@@ -98,7 +100,7 @@ class Sampler:
             self._form(draft, x, cell) for draft, x, cell in zip(drafts, placed.tolist(), cells.tolist(), strict=True)
         ]
 
-    def _context(self, request: Request) -> Context:
+    def _context(self, request: SampleRequest) -> Context:
         content = torch.zeros(len(request.wishes), N_TYPES)
         for row, wish in zip(content, request.wishes, strict=True):
             for z, count in (wish.content or {}).items():
@@ -107,7 +109,7 @@ class Sampler:
         return Context(content, free_order, request.latent)
 
     def _groups(
-        self, grammars: list[Grammar], vector: torch.Tensor, request: Request, generator: torch.Generator
+        self, grammars: list[Grammar], vector: torch.Tensor, request: SampleRequest, generator: torch.Generator
     ) -> list[Draft | None]:
         """An empty draft for each wish, its space group drawn."""
         start = self.network.mark.weight[0].expand(len(grammars), 1, -1)
@@ -128,7 +130,7 @@ class Sampler:
         active: list[int],
         drafts: list[Draft | None],
         grammars: list[Grammar],
-        given: tuple[Context, torch.Tensor, Request],
+        given: tuple[Context, torch.Tensor, SampleRequest],
         generator: torch.Generator,
     ) -> list[int]:
         """Give the active drafts one more orbit, or their end; returns those that go on."""

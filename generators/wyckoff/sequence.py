@@ -27,7 +27,7 @@ from redoxa.generators.sanity import SanityLimits, is_sane
 from redoxa.generators.wyckoff.checkpoint import load_sequence_network
 from redoxa.generators.wyckoff.grammar import Draft, Wish
 from redoxa.generators.wyckoff.network import SequenceNetwork
-from redoxa.generators.wyckoff.sampler import Request, Sampler
+from redoxa.generators.wyckoff.sampler import Sampler, SampleRequest
 
 BATCH = 128
 """Crystals that are drawn together, at most."""
@@ -190,12 +190,12 @@ class WyckoffModel:
 
     def request(
         self, wishes: Sequence[Wish], latent: torch.Tensor | None = None, prefix: Draft | None = None
-    ) -> Request:
+    ) -> SampleRequest:
         """What `sampler` is asked for, at the temperatures of the settings."""
-        return Request(wishes, latent, prefix, self.settings.temperature, self.settings.spread)
+        return SampleRequest(wishes, latent, prefix, self.settings.temperature, self.settings.spread)
 
     def _sane(
-        self, drafts: Sequence[Draft], request: Request, generator: torch.Generator, accept: Accept | None
+        self, drafts: Sequence[Draft], request: SampleRequest, generator: torch.Generator, accept: Accept | None
     ) -> list[Drawn | None]:
         """The first sane and accepted geometry of each draft; None where there is none."""
         found: list[Drawn | None] = [None] * len(drafts)

@@ -56,12 +56,12 @@ def evaluate(
         workers: processes that relax; 0 means one for each core.
     """
     from redoxa.pipeline.commands.console import emit, note, progress_bars
-    from redoxa.pipeline.evaluate.run import Task, evaluate
+    from redoxa.pipeline.evaluate.run import EvaluateOptions, evaluate
 
     if not sources:
         raise InputError("name at least one generator, file or folder; `redoxa list generators` names generators")
     condition = _condition(ion, elements, max_atoms, charge_neutral)
-    task = Task(sources, n, condition, relax, truth, samples_per_composition, out, seed, workers)
+    task = EvaluateOptions(sources, n, condition, relax, truth, samples_per_composition, out, seed, workers)
     with progress_bars(quiet=as_json) as on_progress, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="No Pauling electronegativity")  # noble gases
         card = evaluate(task, on_progress)

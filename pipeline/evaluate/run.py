@@ -39,7 +39,7 @@ MOST_LIKELIHOODS = 100
 
 
 @dataclass(frozen=True)
-class Task:
+class EvaluateOptions:
     """What `redoxa evaluate` was asked for.
 
     Attributes:
@@ -84,7 +84,7 @@ class Task:
         return {key: text for key, text in told.items() if text}
 
 
-def evaluate(task: Task, on_progress: OnProgress) -> Scorecard:
+def evaluate(task: EvaluateOptions, on_progress: OnProgress) -> Scorecard:
     """Judge every source and write scorecard.html, scorecard.json and samples.parquet.
 
     Raises:
@@ -129,7 +129,9 @@ def _check_folder(out: Path) -> None:
     (out / "work").mkdir(parents=True, exist_ok=True)
 
 
-def _draw(task: Task, source: Source, drawer: Drawer, truths: Truths | None, on_progress: OnProgress) -> Answered:
+def _draw(
+    task: EvaluateOptions, source: Source, drawer: Drawer, truths: Truths | None, on_progress: OnProgress
+) -> Answered:
     step = partial(on_progress, f"sample {source.name}")
     if not source.kind:
         drawn = read_files(source.path or Path(source.name))
@@ -140,7 +142,7 @@ def _draw(task: Task, source: Source, drawer: Drawer, truths: Truths | None, on_
 
 
 def _memory(
-    task: Task, truths: Truths | None, known: KnownMaterials, on_progress: OnProgress
+    task: EvaluateOptions, truths: Truths | None, known: KnownMaterials, on_progress: OnProgress
 ) -> tuple[Memory | None, ReferenceSet]:
     """What novelty is judged against (in de novo mode), and the real distribution."""
     if truths is not None:
@@ -151,7 +153,7 @@ def _memory(
 
 
 def _judge(
-    task: Task,
+    task: EvaluateOptions,
     source: Source,
     answered: Answered,
     truths: Truths | None,
@@ -203,7 +205,7 @@ def _speed(drawn: Drawn) -> dict[str, Value]:
 
 
 def _relaxed(
-    task: Task,
+    task: EvaluateOptions,
     cards: Sequence[SourceCard],
     drawn: Sequence[Answered],
     known: KnownMaterials,

@@ -51,12 +51,14 @@ def write_report(where: str, campaign_id: str, ended: str = "", out: Path | None
     session = session_for(where, campaign_id)
     path = out or session.own_folder() / "report.html"
     with whole(path) as draft:
-        draft.write_text(build_report(report_data(session, ended)), encoding="utf-8")
+        data = report_data(session, ended)
+        shown = data.model_copy(update={"latent": latent_view(data.results)})
+        draft.write_text(build_report(shown), encoding="utf-8")
     return str(path)
 
 
 def report_data(session: Session, ended: str) -> ReportData:
-    """Everything the report shows, from the store."""
+    """Everything the report shows, from the store, but for the map: only the page has it, and it takes seconds."""
     spec, store = session.spec, session.store
     results = store.results(session.campaign_id, spec.screening.settings_hash)
     pairs = stages.measured(session)
@@ -96,7 +98,6 @@ def report_data(session: Session, ended: str) -> ReportData:
             Correction(name=name, bias=c.bias, factor=c.factor, scale=c.scale, count=c.count)
             for name, c in learned.items()
         ),
-        latent=latent_view(rows),
         provenance=_provenance(session),
     )
 

@@ -213,15 +213,15 @@ def compute_voltage_anchors(measured: Path | None, out: Path | None, watcher: Wa
 def label_templates(out: Path | None, watcher: Watcher) -> None:
     """Take the ions out of all templates that hold some, and write what that gives, with its record."""
     from redoxa.data.symmetry.skeletons import load_templates
-    from redoxa.data.tables.electrode_labels import write_labels
     from redoxa.data.tables.reference import load_reference
+    from redoxa.data.tables.template_labels import write_electrode_labels
     from redoxa.screening.tables.electrode_labels import electrode_tasks, label_electrodes
     from redoxa.screening.workers.pool import available_cores
 
     templates, path = load_templates(), out or shipped("electrode_labels.parquet")
     work = runs_folder("runs/redoxa.db") / "electrodes.parts.jsonl"
     labels = label_electrodes(templates, load_reference(), work, available_cores(), watcher.step("electrodes"))
-    write_labels(path, labels, templates.sha256)
+    write_electrode_labels(path, labels, templates.sha256)
     source = Source(name="templates", attribution=MATERIALS_PROJECT, sha256=templates.sha256, rows=len(templates))
     facts: dict[str, JsonValue] = {"asked": len(electrode_tasks(templates)), "labelled": len(labels)}
     potential = Source(name="CHGNet 0.3.0", attribution=CHGNET)
@@ -233,7 +233,7 @@ def label_stabilities(out: Path | None, watcher: Watcher) -> None:
     """Label templates, and new crystals that `orbits` draws on them, by their distance from the hull, with a record."""
     from redoxa.data.symmetry.skeletons import load_templates
     from redoxa.data.tables.reference import load_reference
-    from redoxa.data.tables.stability_labels import write_stabilities
+    from redoxa.data.tables.template_labels import write_stability_labels
     from redoxa.pipeline.tasks.stability_tasks import stability_tasks
     from redoxa.screening.tables.stability_labels import label_stabilities as label
     from redoxa.screening.workers.pool import available_cores
@@ -243,7 +243,7 @@ def label_stabilities(out: Path | None, watcher: Watcher) -> None:
     tasks = stability_tasks(templates, watcher.step("draw"))
     step = watcher.step("stabilities")
     labels = label(tasks, load_reference(), work, templates.sha256, available_cores(), step)
-    write_stabilities(path, labels, templates.sha256)
+    write_stability_labels(path, labels, templates.sha256)
     source = Source(name="templates", attribution=MATERIALS_PROJECT, sha256=templates.sha256, rows=len(templates))
     potential = Source(name="CHGNet 0.3.0", attribution=CHGNET)
     weights = Source(name="orbits.safetensors", attribution="redoxa", sha256=sha256_of(shipped("orbits.safetensors")))

@@ -22,7 +22,7 @@ from redoxa.screening.tables.energies import (
     run,
     scale_of,
 )
-from redoxa.screening.tables.tasks import Task, dataset_tasks, library_tasks
+from redoxa.screening.tables.tasks import EnergyTask, dataset_tasks, library_tasks
 
 if TYPE_CHECKING:
     from redoxa.screening.potentials.base import Potential
@@ -38,7 +38,7 @@ def add_phases(
     table: Path,
     potential: Potential,
     on_step: Callable[[int, int], None] | None = None,
-    tasks: Sequence[Task] = (),
+    tasks: Sequence[EnergyTask] = (),
 ) -> tuple[Reference, list[str]]:
     """Compute or read the phases in `files` and merge them into the user's table.
 
@@ -83,7 +83,7 @@ def add_phases(
 
 
 def compute_tasks(
-    tasks: Sequence[Task], work: Path, potential: Potential, on_step: Callable[[int, int], None] | None = None
+    tasks: Sequence[EnergyTask], work: Path, potential: Potential, on_step: Callable[[int, int], None] | None = None
 ) -> tuple[list[ReferenceEntry], list[str]]:
     """Entries of these tasks, computed where the work file lacks them, and what does not relax."""
     parts = Parts(work)
@@ -97,7 +97,7 @@ def compute_tasks(
     )
 
 
-def library_tasks_of(types: Sequence[str], reference: Reference) -> list[Task]:
+def library_tasks_of(types: Sequence[str], reference: Reference) -> list[EnergyTask]:
     """Published phases of the library: those of the named structure types, or all whose formula the reference lacks.
 
     Raises:
@@ -113,7 +113,7 @@ def library_tasks_of(types: Sequence[str], reference: Reference) -> list[Task]:
     return [task for task in tasks if task.name.startswith(tuple(f"{kind} " for kind in types))]
 
 
-def structure_tasks(path: Path) -> tuple[list[Task], list[str]]:
+def structure_tasks(path: Path) -> tuple[list[EnergyTask], list[str]]:
     """Relaxation tasks of the structures in a file, and what a reader had to assume of them.
 
     Raises:
@@ -126,10 +126,10 @@ def structure_tasks(path: Path) -> tuple[list[Task], list[str]]:
             raise InputError(f"{path}: cannot be read as a table of crystals ({error})") from error
     found = read_crystals(path)
     remarks = [f"{one.name}: {remark}" for one in found for remark in one.remarks]
-    return [Task(one.crystal, one.label or one.name, "user", "relaxed") for one in found], remarks
+    return [EnergyTask(one.crystal, one.label or one.name, "user", "relaxed") for one in found], remarks
 
 
-def materials_project_tasks(elements: Sequence[str], api_key: str) -> list[Task]:
+def materials_project_tasks(elements: Sequence[str], api_key: str) -> list[EnergyTask]:
     """Relaxation tasks of the Materials Project's phases near the hull of a chemical system; asks the network.
 
     Their own energies are not taken over: they are DFT's, and the reference is the potential's. The answer is read as
@@ -161,7 +161,7 @@ def materials_project_tasks(elements: Sequence[str], api_key: str) -> list[Task]
     for i, found in enumerate(read_document(rows) if rows else []):
         if isinstance(found, StructureError):
             raise InputError(f"Materials Project, row {i + 1}: {found}")
-        tasks.append(Task(found.crystal, found.label or found.crystal.formula, "user", "relaxed"))
+        tasks.append(EnergyTask(found.crystal, found.label or found.crystal.formula, "user", "relaxed"))
     return tasks
 
 

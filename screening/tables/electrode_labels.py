@@ -18,8 +18,8 @@ from ase.data import atomic_numbers, chemical_symbols
 from redoxa.data.chemistry import redox_capacity_electrons
 from redoxa.data.symmetry.skeletons import TemplateTable
 from redoxa.data.symmetry.symmetric import SymmetricCrystal
-from redoxa.data.tables.electrode_labels import ElectrodeLabel
 from redoxa.data.tables.reference import Reference
+from redoxa.data.tables.template_labels import ElectrodeLabel
 from redoxa.data.units import ION_VALENCE
 from redoxa.screening.compute.symmetric_relax import SymmetricRelaxSettings
 from redoxa.screening.workers.pool import relax_many

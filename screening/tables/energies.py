@@ -25,7 +25,7 @@ from redoxa.data.tables.reference import EnergyKind, Reference, ReferenceEntry, 
 from redoxa.screening.compute.relax import Relaxation, RelaxSettings, relax
 from redoxa.screening.physics.hull_energy import hull_distances
 from redoxa.screening.tables.tasks import (
-    Task,
+    EnergyTask,
     by_relevance,
     dataset_tasks,
     library_tasks,
@@ -120,7 +120,7 @@ class Parts:
             file.write(json.dumps(asdict(row), separators=(",", ":")).encode() + b"\n")
 
 
-def compute(task: Task, potential: Potential, settings: RelaxSettings) -> Row:
+def compute(task: EnergyTask, potential: Potential, settings: RelaxSettings) -> Row:
     """Compute one energy; a structure that the potential cannot take gives a row with its error."""
     row = _empty_row(task, potential, settings)
     try:
@@ -132,7 +132,7 @@ def compute(task: Task, potential: Potential, settings: RelaxSettings) -> Row:
         return replace(row, error=str(problem), converged=False)
 
 
-def _empty_row(task: Task, potential: Potential, settings: RelaxSettings) -> Row:
+def _empty_row(task: EnergyTask, potential: Potential, settings: RelaxSettings) -> Row:
     return Row(
         key=task.key(potential.model_id, settings.content_hash),
         crystal_hash=task.crystal_hash,
@@ -157,7 +157,7 @@ def _relaxed_row(row: Row, done: Relaxation) -> Row:
 
 
 def run(
-    tasks: Sequence[Task],
+    tasks: Sequence[EnergyTask],
     parts: Parts,
     potential: Potential,
     settings: RelaxSettings,
@@ -184,7 +184,9 @@ def run(
     return len(tasks) - done
 
 
-def _in_processes(tasks: Iterable[Task], potential: Potential, settings: RelaxSettings, workers: int) -> Iterator[Row]:
+def _in_processes(
+    tasks: Iterable[EnergyTask], potential: Potential, settings: RelaxSettings, workers: int
+) -> Iterator[Row]:
     """Relax in worker processes, each with one job at hand and one ahead."""
     source, open_rows = iter(tasks), {}
     with WorkerPool(potential.name, workers) as pool:
@@ -204,8 +206,8 @@ def _in_processes(tasks: Iterable[Task], potential: Potential, settings: RelaxSe
 
 
 def near_hull(
-    tasks: Iterable[Task], rows: Mapping[str, Row], potential: Potential, within_eV_per_atom: float
-) -> list[Task]:
+    tasks: Iterable[EnergyTask], rows: Mapping[str, Row], potential: Potential, within_eV_per_atom: float
+) -> list[EnergyTask]:
     """Relaxation tasks of the dataset's crystals that lie on or near the hull and matter to an electrode.
 
     The hull is that of the single points and of the relaxed published phases. Relaxed dataset crystals do not
@@ -213,7 +215,7 @@ def near_hull(
     """
     fixed = [r for r in rows.values() if r.kind == "single_point" or r.source in LIBRARIES]
     hull = Reference(reference_entries(fixed), scale_of(potential))
-    known: list[tuple[Task, Row, float]] = []
+    known: list[tuple[EnergyTask, Row, float]] = []
     for task in tasks:
         row = rows.get(task.key(potential.model_id, ""))
         if row is None or row.energy_eV_per_atom is None or relevance(task.crystal.numbers) < LEAST_RELEVANCE:
@@ -297,7 +299,7 @@ def build_reference(
     deadline = time.monotonic() + budget_s
     parts = Parts(work)
 
-    def stage(name: str, tasks: Sequence[Task], settings: RelaxSettings) -> int:
+    def stage(name: str, tasks: Sequence[EnergyTask], settings: RelaxSettings) -> int:
         tick = None if on_step is None else partial(on_step, name)
         return run(tasks, parts, potential, settings, deadline, tick, workers)
 

@@ -12,7 +12,7 @@ from redoxa.data.errors import StructureError
 from redoxa.data.fingerprint import SAME, SAME_UNRELAXED, fingerprint
 from redoxa.data.records import reduced_formula
 from redoxa.data.tables.known_materials import KnownMaterial, KnownMaterials, write_known_materials
-from redoxa.screening.tables.tasks import Task, dataset_tasks, library_tasks
+from redoxa.screening.tables.tasks import EnergyTask, dataset_tasks, library_tasks
 
 
 def build_known_materials(
@@ -54,7 +54,7 @@ def known_facts(materials: KnownMaterials) -> dict[str, JsonValue]:
     }
 
 
-def known_material(task: Task) -> KnownMaterial:
+def known_material(task: EnergyTask) -> KnownMaterial:
     """Fingerprint of a task's crystal; formula alone where the cell has none."""
     try:
         mark = fingerprint(task.crystal, symmetry=True)

@@ -17,7 +17,7 @@ from redoxa.data.errors import PotentialError
 from redoxa.data.records import Crystal
 from redoxa.data.symmetry.symmetric import SymmetricCrystal
 from redoxa.data.tables.reference import Reference
-from redoxa.data.tables.stability_labels import StabilityLabel
+from redoxa.data.tables.template_labels import StabilityLabel
 from redoxa.screening.physics.hull_energy import fractions, hull_energy
 from redoxa.screening.potentials.base import load_potential
 from redoxa.screening.workers.pool import relax_many

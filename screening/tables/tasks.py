@@ -23,7 +23,7 @@ RARE = frozenset({2, 10, 18, 36, 54, 43, 61, *range(84, 119)})
 
 
 @dataclass(frozen=True)
-class Task:
+class EnergyTask:
     """One energy to compute.
 
     `name` is a material id or a prototype's name, `source` the table it comes from.
@@ -45,7 +45,7 @@ class Task:
         return content_hash([self.crystal_hash, self.kind, model_id, settings])
 
 
-def dataset_tasks(path: Path) -> Iterator[Task]:
+def dataset_tasks(path: Path) -> Iterator[EnergyTask]:
     """Single-point tasks of a table with `atomic_numbers`, `frac_coords`, `cell` and `material_id`.
 
     The rows of `li_electrodes` carry the id of their host, so the name says that lithium was put in.
@@ -61,18 +61,18 @@ def dataset_tasks(path: Path) -> Iterator[Task]:
             frac_coords=fracs.reshape(-1, 3).tolist(),
             lattice_A=cell.reshape(3, 3).tolist(),
         )
-        yield Task(crystal, name + suffix, path.stem)
+        yield EnergyTask(crystal, name + suffix, path.stem)
 
 
-def library_tasks() -> Iterator[Task]:
+def library_tasks() -> Iterator[EnergyTask]:
     """Relaxation tasks of the published simple phases (elements included) and of the published electrodes."""
     from redoxa.data.tables.prototypes import load_prototypes
     from redoxa.data.tables.reference_phases import load_reference_structures
 
     for name, crystal in load_reference_structures():
-        yield Task(crystal, name, "reference_phases", "relaxed")
+        yield EnergyTask(crystal, name, "reference_phases", "relaxed")
     for entry in load_prototypes():
-        yield Task(entry.crystal, entry.name, "prototypes", "relaxed")
+        yield EnergyTask(entry.crystal, entry.name, "prototypes", "relaxed")
 
 
 def relevance(numbers: Iterable[int]) -> int:
@@ -92,10 +92,10 @@ def relevance(numbers: Iterable[int]) -> int:
     return 2 if elements & WORKING_IONS or (elements & REDOX_METALS and elements & ANION_FORMERS) else 1
 
 
-def by_relevance(tasks: Iterable[Task]) -> list[Task]:
+def by_relevance(tasks: Iterable[EnergyTask]) -> list[EnergyTask]:
     """Battery chemistries first, then few elements and small cells, so that an early stop leaves the useful part."""
 
-    def rank(task: Task) -> tuple[int, int, int, str]:
+    def rank(task: EnergyTask) -> tuple[int, int, int, str]:
         numbers = task.crystal.numbers
         return -relevance(numbers), len(set(numbers)), len(numbers), task.crystal_hash
 

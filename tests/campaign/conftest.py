@@ -1,7 +1,9 @@
-"""Running the real command in a process of its own."""
+"""Running the real command, in a process of its own or in this one."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -16,6 +18,8 @@ from sqlalchemy import create_engine, select
 import redoxa.data.storage.schema_lab
 from redoxa.data.storage.database import store_url
 from redoxa.data.storage.schema import metadata
+from redoxa.data.storage.store import Store
+from redoxa.pipeline.commands.app import main
 
 ROOT = Path(__file__).parents[2]
 TINY = Path(__file__).parent / "tiny.yaml"
@@ -47,6 +51,29 @@ def redoxa(*args: object, cwd: Path, env: dict[str, str] | None = None, timeout:
         command(*args), cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, text=True, timeout=timeout
     )
     return Finished(done.returncode, done.stdout, done.stderr)
+
+
+def here(*args: object, cwd: Path) -> Finished:
+    """Run `redoxa` in this process, which has imported everything: for what the command says and writes."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch, contextlib.chdir(cwd),
+        contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended,
+    ):  # fmt: skip
+        patch.setattr(sys, "argv", ["redoxa", *map(str, args)])
+        main()
+    return Finished(int(ended.value.code or 0), out.getvalue(), err.getvalue())
+
+
+def lend(source: Path, target: str | Path) -> int:
+    """Put nine of ten relaxations of a store into another, so that only some are left to compute; returns how many."""
+    giver, taker = Store.open(source), Store.open(target)
+    lent = [row for i, row in enumerate(contents(source)["relaxations"]) if i % 10]
+    for (key,) in lent:
+        taker.put_relaxation(json.loads(key), giver.get_relaxation(json.loads(key)) or {})
+    giver.close()
+    taker.close()
+    return len(lent)
 
 
 def contents(where: str | Path) -> dict[str, list[tuple[Any, ...]]]:

@@ -10,7 +10,7 @@ from redoxa.data.errors import StoreError
 from redoxa.pipeline.campaign.lock import campaign_lock
 from redoxa.pipeline.campaign.session import Session, register
 from redoxa.pipeline.campaign.spec_file import read_spec
-from tests.campaign.conftest import TINY, Finished, contents, redoxa
+from tests.campaign.conftest import TINY, Finished, contents, lend, redoxa
 from tests.unit.data.faults import drop
 
 
@@ -19,6 +19,7 @@ def test_a_campaign_on_postgresql_ends_where_one_on_sqlite_does(
 ) -> None:
     on_sqlite, _ = tiny_run
     url = postgres.replace("redoxa@", "redoxa:hid-den@")
+    lend(on_sqlite / "runs" / "redoxa.db", postgres)
     done = redoxa("run", TINY, "--store", url, "--json", cwd=tmp_path)
     assert done.code == 0, done.err
     assert contents(postgres) == contents(on_sqlite / "runs" / "redoxa.db")

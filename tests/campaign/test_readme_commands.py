@@ -8,13 +8,18 @@ import re
 import shlex
 from pathlib import Path
 
+import pytest
+
 from redoxa.data.io import cif_text
 from redoxa.data.tables.prototypes import load_prototypes, prototype
-from tests.campaign.conftest import ROOT, Finished, redoxa
+from redoxa.generators.evaluate import reference_set
+from tests.campaign.conftest import ROOT, Finished, here
 
 SMALLER = {
-    "--barriers 2": "--barriers 0 --profile 0", "LiFePO4.cif    ": "LiFePO4.cif --profile 0    ", "-n 20 --elements": "-n 2 --elements", "-n 5 ": "-n 2 --max-atoms 14 ",
-    "-n 300 --relax 30": "-n 2 --relax 0", "--rounds 2 -n 200": "--rounds 1 -n 3 --steps 1",
+    "--barriers 2": "--barriers 0 --profile 0 --workers 1", "LiFePO4.cif    ": "LiFePO4.cif --profile 0 --workers 1    ",
+    "-n 20 --elements": "-n 2 --elements", "-n 5 ": "-n 2 --max-atoms 14 ",
+    "-n 300 --relax 30": "-n 2 --relax 0 --workers 1",
+    "--rounds 2 -n 200": "--rounds 1 -n 3 --steps 1 --workers 1",
     "--steps 500": "--steps 2", "capacity_grav=120..": "capacity_grav=120.. -n 2",
     "--checkpoint runs/train/flow.safetensors": "--checkpoint runs/train/flow.safetensors -n 1 --no-charge-neutral",
     "--keep Fe,P,O --require Na": "--keep Fe,P,O --require Na -n 1", "run my.yaml": "run my.yaml --no-prefect",
@@ -27,7 +32,7 @@ NOT_HERE = {"redoxa serve my.yaml", "redoxa --install-completion"}
 CAMPAIGN = {
     "seed": 1, "chemistry": {"allowed": ["Mn", "Fe", "Co", "O"]}, "generate": [{"kind": "substitution", "count": 6}],
     "goal": {"objectives": {"average_voltage": {"min": 1.0}}}, "select": {"batch_size": 1, "min_probability": 0.01},
-    "screen": {"known": "warn"}, "lab": {"driver": "simulated", "approval": "person"},
+    "screen": {"known": "warn", "workers": 1}, "lab": {"driver": "simulated", "approval": "person"},
 }  # fmt: skip
 
 
@@ -45,7 +50,8 @@ def small(command: str) -> list[str]:
     return shlex.split(command)[1:]
 
 
-def test_the_commands_of_the_readme(tmp_path: Path) -> None:
+def test_the_commands_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reference_set, "SIZE", 60)
     for name, chosen in (("my_crystals", load_prototypes()[:8]), ("their_cifs", load_prototypes()[8:11])):
         (tmp_path / name).mkdir()
         for i, one in enumerate(chosen):
@@ -57,7 +63,7 @@ def test_the_commands_of_the_readme(tmp_path: Path) -> None:
     for command in commands:
         if command in NOT_HERE:
             continue
-        done = redoxa(*(request if word == "ID" else word for word in small(command)), cwd=tmp_path)
+        done = here(*(request if word == "ID" else word for word in small(command)), cwd=tmp_path)
         assert done.code == 0 or (command.startswith("redoxa screen my_crystals") and done.code == 1), (
             command,
             done.err,
@@ -74,5 +80,5 @@ def test_the_commands_of_a_report(tiny_run: tuple[Path, Finished]) -> None:
     commands = set(re.findall(r"<code>(redoxa [^<]*)</code>", page))
     assert commands
     for command in commands:
-        ran = redoxa(*shlex.split(command)[1:], cwd=folder)
+        ran = here(*shlex.split(command)[1:], cwd=folder)
         assert ran.code == 0, (command, ran.err)

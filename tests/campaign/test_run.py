@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.campaign.conftest import TINY, Finished, contents, redoxa
+from tests.campaign.conftest import TINY, Finished, contents, here, redoxa
 
 
 def test_a_campaign_runs_to_its_end(tiny_run: tuple[Path, Finished]) -> None:
@@ -19,6 +19,7 @@ def test_a_campaign_runs_to_its_end(tiny_run: tuple[Path, Finished]) -> None:
     assert summary["queued"] >= 1
     assert summary["measured"] == summary["queued"]
     assert (folder / summary["report"]).stat().st_size > 50_000
+    assert 'class="plot latent"' in (folder / summary["report"]).read_text()
     assert summary["ended"] == "all 2 rounds are complete"
 
 
@@ -44,18 +45,18 @@ def test_what_the_run_left_can_be_looked_at(tiny_run: tuple[Path, Finished]) -> 
     assert status.code == 0
     assert status.summary.items() <= {**done.summary, "trouble": []}.items()
     for name in ("x.csv", "x.json", "x.parquet", "x.zip", "x.extxyz"):
-        written = redoxa("export", "tiny", name, cwd=folder)
+        written = here("export", "tiny", name, cwd=folder)
         assert written.code == 0, written.err
         assert (folder / name).stat().st_size > 100
-    queue = redoxa("queue", "list", "--json", cwd=folder)
+    queue = here("queue", "list", "--json", cwd=folder)
     assert queue.out.count('"done"') == done.summary["measured"]
     first = json.loads(queue.out.splitlines()[0])["request_id"]
-    assert json.loads(redoxa("queue", "show", first[:8], cwd=folder).out)["request_id"] == first
+    assert json.loads(here("queue", "show", first[:8], cwd=folder).out)["request_id"] == first
 
 
 def test_a_mistyped_campaign_name_is_explained(tiny_run: tuple[Path, Finished]) -> None:
     folder, _ = tiny_run
-    done = redoxa("report", "tyni", cwd=folder)
+    done = here("report", "tyni", cwd=folder)
     assert done.code == 2
     assert "Did you mean 'tiny'" in done.err
     assert "Traceback" not in done.err

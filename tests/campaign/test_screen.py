@@ -1,4 +1,7 @@
-"""`redoxa screen` on files, as scripts call it: one JSON line a file, in order, and the exit code."""
+"""`redoxa screen` on files, as scripts call it: one JSON line a file, in order, and the exit code.
+
+One test starts the real process with its workers.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import pytest
 from redoxa.data.io import cif_text
 from redoxa.data.structures import from_structure, to_structure
 from redoxa.data.tables.prototypes import prototype
-from tests.campaign.conftest import redoxa
+from tests.campaign.conftest import here, redoxa
 
 PUBLISHED = {"O3 LiCoO2": (3.5, 273.8), "layered LiTiS2": (1.9, 225.3)}
 """Voltage in V as CHGNet 0.3.0 gives it, theoretical capacity in mAh/g."""
@@ -68,7 +71,7 @@ def test_a_crystal_that_cannot_be_an_electrode_gives_its_reason(tmp_path: Path) 
     structure.replace_species({"Li": "Na"})
     path = tmp_path / "no_lithium.cif"
     path.write_text(cif_text(from_structure(structure)))
-    done = redoxa("screen", path, "--ion", "Li", "--json", cwd=tmp_path)
+    done = here("screen", "--workers", 1, path, "--ion", "Li", "--json", cwd=tmp_path)
     assert done.code == 0
     row = json.loads(done.out)
     assert row["verdict"] == "fail"
@@ -81,7 +84,7 @@ def test_folder_gives_a_table_and_a_page_with_the_profile(tmp_path: Path) -> Non
     write_cif(folder, "layered LiTiS2")
     (folder / "README.txt").write_text("not a structure")
     (folder / "broken.cif").write_text("data_x")
-    done = redoxa("screen", folder, "--profile", 1, "--orderings", 1, cwd=tmp_path)
+    done = here("screen", "--workers", 1, folder, "--profile", 1, "--orderings", 1, cwd=tmp_path)
     assert done.code == 1
     assert "LiTiS2" in done.out
     page = tmp_path / "runs" / "screening.html"
@@ -90,7 +93,7 @@ def test_folder_gives_a_table_and_a_page_with_the_profile(tmp_path: Path) -> Non
     assert text.count('<details class="card"') == 2
     assert "Voltage profile: " in text  # two plateaus, from one state of partial charge
     assert "README" not in text
-    nothing = redoxa("screen", tmp_path / "runs", cwd=tmp_path)
+    nothing = here("screen", "--workers", 1, tmp_path / "runs", cwd=tmp_path)
     assert (nothing.code, nothing.out) == (2, "")
     assert "the folder holds no structure files" in nothing.err
 
@@ -98,8 +101,8 @@ def test_folder_gives_a_table_and_a_page_with_the_profile(tmp_path: Path) -> Non
 def test_ions_are_exchanged_before_the_screening(tmp_path: Path) -> None:
     path = write_cif(tmp_path, "O3 NaCoO2")
     page = tmp_path / "page.html"
-    done = redoxa(
-        "screen", path, "--exchange", "Na", "--profile", 0, "--json", "--html", page, cwd=tmp_path
+    done = here(
+        "screen", path, "--exchange", "Na", "--profile", 0, "--json", "--html", page, "--workers", 1, cwd=tmp_path
     )  # fmt: skip
     assert done.code == 0
     row = json.loads(done.out)  # the page leaves stdout alone
@@ -112,13 +115,13 @@ def test_ions_are_exchanged_before_the_screening(tmp_path: Path) -> None:
 
 def test_options_that_make_no_sense_are_refused(tmp_path: Path) -> None:
     path = write_cif(tmp_path, "layered LiTiS2")
-    same = redoxa("screen", path, "--exchange", "Li", cwd=tmp_path)
+    same = here("screen", "--workers", 1, path, "--exchange", "Li", cwd=tmp_path)
     assert (same.code, same.out) == (2, "")
     assert "--exchange Li: is the working ion itself" in same.err
-    other = redoxa("screen", path, "--exchange", "Xx", cwd=tmp_path)
+    other = here("screen", "--workers", 1, path, "--exchange", "Xx", cwd=tmp_path)
     assert other.code == 2
     assert "--exchange 'Xx': not a working ion" in other.err
-    lacks = redoxa("screen", path, "--exchange", "Na", "--json", cwd=tmp_path)
+    lacks = here("screen", "--workers", 1, path, "--exchange", "Na", "--json", cwd=tmp_path)
     assert lacks.code == 2
     assert lacks.err.strip() == f"redoxa: {path}: LiTiS2 holds no Na: nothing to exchange"
 
@@ -131,14 +134,14 @@ def test_what_was_assumed_travels_and_what_is_unclear_is_refused(tmp_path: Path)
     wrong = good.replace("_chemical_formula_sum", "_chemical_formula_sum   'H Li Co O2'\n_chemical_formula_other")
     path = tmp_path / "blocks.cif"
     path.write_text("\n".join(text.replace("data_", f"data_{i}") for i, text in enumerate((good, rounded, wrong))))
-    done = redoxa("screen", path, "--profile", 0, "--json", cwd=tmp_path)
+    done = here("screen", "--workers", 1, path, "--profile", 0, "--json", cwd=tmp_path)
     assert done.code == 1
     rows = [json.loads(line) for line in done.out.splitlines()]
     assert [row["file"] for row in rows] == [f"{path}#{i}" for i in (1, 2, 3)]
     assert [row["verdict"] for row in rows] == ["pass", "pass", "error"]
     assert [bool(row["remarks"]) for row in rows] == [False, True, False]
     assert "its formula says H Li Co O2, its sites make LiCoO2" in done.err
-    again = redoxa("screen", path, "--profile", 0, "--trust-sites", cwd=tmp_path)
+    again = here("screen", "--workers", 1, path, "--profile", 0, "--trust-sites", cwd=tmp_path)
     assert again.code == 0
     page = (tmp_path / "runs" / "screening.html").read_text()
     assert page.count("Reading the file:") == sum(len(row["remarks"]) for row in rows) + 1
@@ -154,7 +157,7 @@ def test_what_has_no_host_gets_the_voltage_of_its_conversion(formula: str, volts
     crystal = dict(load_reference_structures())[formula]
     path = tmp_path / "phase.cif"
     path.write_text(cif_text(crystal))
-    done = redoxa("screen", path, "--json", cwd=tmp_path)
+    done = here("screen", "--workers", 1, path, "--json", cwd=tmp_path)
     row = json.loads(done.out)
     assert row["verdict"] == "pass"
     assert row["properties"]["conversion_voltage"]["value"] == pytest.approx(volts, abs=0.1)

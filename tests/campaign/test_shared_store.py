@@ -6,7 +6,9 @@ import contextlib
 import sqlite3
 from pathlib import Path
 
-from tests.campaign.conftest import TINY, Finished, contents, redoxa
+import pytest
+
+from tests.campaign.conftest import TINY, Finished, contents, here, redoxa
 
 
 def of_campaign(store: Path, name: str) -> dict[str, list[tuple[object, ...]]]:
@@ -23,6 +25,7 @@ def of_campaign(store: Path, name: str) -> dict[str, list[tuple[object, ...]]]:
     }
 
 
+@pytest.mark.slow
 def test_a_campaign_in_a_shared_store_finds_what_it_finds_alone(
     tiny_run: tuple[Path, Finished], tmp_path: Path
 ) -> None:
@@ -37,7 +40,7 @@ def test_a_campaign_in_a_shared_store_finds_what_it_finds_alone(
     assert of_campaign(shared, "tiny") == of_campaign(alone / "runs" / "redoxa.db", "tiny")
     exports = []
     for folder in (alone, tmp_path):
-        made = redoxa("export", "tiny", "tiny.csv", cwd=folder)
+        made = here("export", "tiny", "tiny.csv", cwd=folder)
         assert made.code == 0, made.err
         exports.append((folder / "tiny.csv").read_text())
         (folder / "tiny.csv").unlink()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.campaign.conftest import ROOT, TINY, redoxa
+from tests.campaign.conftest import ROOT, TINY, here, redoxa
 
 ENTRY_POINTS = """
 [redoxa.generators]
@@ -52,7 +52,7 @@ def test_it_is_listed(kind: str, name: str, summary: str, installed: dict[str, s
     rows = {row["name"]: row["summary"] for row in map(json.loads, done.out.splitlines())}
     assert rows[name] == summary
     assert rows.get("flow", "").startswith("joint flow matching") == (kind == "generators")  # ours keeps its name
-    without = redoxa("list", kind, "--json", cwd=tmp_path)
+    without = here("list", kind, "--json", cwd=tmp_path)
     assert name not in without.out
 
 

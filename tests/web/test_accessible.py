@@ -13,7 +13,7 @@ from redoxa.data.io import cif_text
 from redoxa.data.tables.prototypes import load_prototypes
 from redoxa.generators.base import Condition
 from redoxa.generators.evaluate import reference_set
-from redoxa.pipeline.evaluate.run import Task, evaluate
+from redoxa.pipeline.evaluate.run import EvaluateOptions, evaluate
 from redoxa.pipeline.pages.campaign.build import build_report
 from redoxa.pipeline.pages.screening_page import build_screening_page
 from redoxa.pipeline.tasks.training_plot import write_training_plot
@@ -42,7 +42,7 @@ def _scorecard(folder: Path) -> str:
     out = folder / "scorecard"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reference_set, "SIZE", 60)
-        evaluate(Task((str(folder),), 4, Condition(), 0, None, 1, out, 0, 1), lambda *_: None)
+        evaluate(EvaluateOptions((str(folder),), 4, Condition(), 0, None, 1, out, 0, 1), lambda *_: None)
     return (out / "scorecard.html").read_text()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,32 +30,40 @@ for line in sys.stdin:
 """
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
-def test_an_empty_store_is_opened_by_many_at_once(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    openers = [
+@pytest.fixture(scope="module")
+def openers() -> Iterator[list[subprocess.Popen[str]]]:
+    """Processes that are ready to open the stores they are told."""
+    started = [
         subprocess.Popen([sys.executable, "-c", OPENER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for _ in range(PROCESSES)
     ]
     try:
-        for opener in openers:
+        for opener in started:
             assert opener.stdout is not None
             assert opener.stdout.readline() == "ready\n"
-        for time in range(TIMES):
-            where = str(tmp_path / f"{time}.db") if kind == "sqlite" else new_database(request, time)
-            for i, opener in enumerate(openers):
-                assert opener.stdin is not None
-                opener.stdin.write(f"{where} {i}\n")
-                opener.stdin.flush()
-            for opener in openers:
-                assert opener.stdout is not None
-                assert opener.stdout.readline() == "opened\n"
-            store = Store.open(where, create=False)
-            assert {row["id"] for row in store.campaigns()} == {str(i) for i in range(PROCESSES)}
-            store.close()
+        yield started
     finally:
-        for opener in openers:
+        for opener in started:
             opener.kill()
             opener.communicate()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_an_empty_store_is_opened_by_many_at_once(
+    kind: str, openers: list[subprocess.Popen[str]], tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    for time in range(TIMES):
+        where = str(tmp_path / f"{time}.db") if kind == "sqlite" else new_database(request, time)
+        for i, opener in enumerate(openers):
+            assert opener.stdin is not None
+            opener.stdin.write(f"{where} {i}\n")
+            opener.stdin.flush()
+        for opener in openers:
+            assert opener.stdout is not None
+            assert opener.stdout.readline() == "opened\n"
+        store = Store.open(where, create=False)
+        assert {row["id"] for row in store.campaigns()} == {str(i) for i in range(PROCESSES)}
+        store.close()
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])

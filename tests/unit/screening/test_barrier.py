@@ -130,6 +130,7 @@ def test_the_key_depends_on_everything_that_decides_and_records_survive_json():
     assert Barrier.model_validate_json(found.model_dump_json()) == found
 
 
+@pytest.mark.slow
 def test_lithium_in_titanium_disulfide_passes_through_a_tetrahedron(chgnet):
     crystal = relax(prototype("layered LiTiS2").crystal, chgnet).crystal
     (kind, *_) = hop_kinds(crystal, "Li")

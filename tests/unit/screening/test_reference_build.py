@@ -43,7 +43,7 @@ from redoxa.screening.tables.energies import (
     scale_of,
 )
 from redoxa.screening.tables.known_materials import build_known_materials
-from redoxa.screening.tables.tasks import Task, dataset_tasks, relevance
+from redoxa.screening.tables.tasks import EnergyTask, dataset_tasks, relevance
 
 
 class EmtPotential:
@@ -201,7 +201,7 @@ def test_a_killed_build_goes_on(tmp_path: Path, dataset: Path) -> None:
 def test_two_processes_compute_what_one_does(tmp_path: Path) -> None:
     """With CHGNet; an atom without neighbours is set aside in both."""
     metals = [bulk("Li", "bcc", a=3.4), bulk("Ni", "fcc", a=3.6), bulk("Cu", "fcc", a=3.5), bulk("Na", "bcc", a=30.0)]
-    tasks = [Task(from_atoms(a), f"toy-{i}", "toy", "relaxed") for i, a in enumerate(metals)]
+    tasks = [EnergyTask(from_atoms(a), f"toy-{i}", "toy", "relaxed") for i, a in enumerate(metals)]
     found = []
     for workers in (1, 2):
         parts = Parts(tmp_path / f"{workers}.jsonl")

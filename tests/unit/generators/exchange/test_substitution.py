@@ -15,7 +15,7 @@ from redoxa.data.structures import to_structure
 from redoxa.data.tables.prototypes import prototype
 from redoxa.generators.base import Condition
 from redoxa.generators.contract import check_generator
-from redoxa.generators.exchange.recipes import Mixing, Recipe, compact_multiples, spread_out, supercell
+from redoxa.generators.exchange.recipes import Mixing, SwapRecipe, compact_multiples, spread_out, supercell
 from redoxa.generators.exchange.similarity import mendeleev_number, replacements, species_of
 from redoxa.generators.exchange.substitution import SubstitutionGenerator
 
@@ -158,14 +158,14 @@ def test_lattice_scales_with_shannon_radii() -> None:
         ((1.02 + 0.78 + 0.17) / 3 + 1.40) / ((0.76 + 0.78 + 0.17) / 3 + 1.40)
     )
     parent = prototype("olivine LiFePO4")
-    child = Recipe(parent, (1, 1, 1), {"Li": "Na"}).build()
+    child = SwapRecipe(parent, (1, 1, 1), {"Li": "Na"}).build()
     measured = prototype("olivine NaFePO4").crystal.volume_A3
     assert child.volume_A3 == pytest.approx(measured, rel=0.06)
     assert child.frac_coords == parent.crystal.frac_coords
 
 
 def test_mixing_spreads_the_second_metal() -> None:
-    recipe = Recipe(prototype("O3 LiCoO2"), (1, 1, 4), {"Co": "Ni"}, Mixing("Co", (("Mn", 2),)))
+    recipe = SwapRecipe(prototype("O3 LiCoO2"), (1, 1, 4), {"Co": "Ni"}, Mixing("Co", (("Mn", 2),)))
     assert recipe.composition() == {"Li": 4, "Ni": 2, "Mn": 2, "O": 8}
     assert recipe.label() == "O3 LiCoO2: Co->Ni0.5Mn0.5"
     numbers, fracs, lattice = supercell(prototype("O3 LiCoO2").crystal, (1, 1, 4))

@@ -9,6 +9,7 @@ import pytest
 from pymatgen.analysis.structure_matcher import StructureMatcher
 
 from redoxa.data.chemistry import is_charge_balanced
+from redoxa.data.crystal import CrystalBatch
 from redoxa.data.errors import GenerationError
 from redoxa.data.fingerprint import spacegroup
 from redoxa.data.records import Crystal
@@ -29,6 +30,12 @@ MAGNESIA = SymmetricCrystal(225, (Orbit("a", 12, ()), Orbit("b", 8, ())), (4.21,
 @pytest.fixture(scope="module")
 def generator() -> OrbitsGenerator:
     return OrbitsGenerator()
+
+
+@pytest.fixture(scope="module")
+def sixty(generator: OrbitsGenerator) -> tuple[CrystalBatch, list[str]]:
+    """New crystals of any kind, and their labels."""
+    return generator.sample(60, Condition(), np.random.default_rng(1))
 
 
 def sample(generator: OrbitsGenerator, n: int, condition: Condition, seed: int = 0) -> list[Crystal]:
@@ -54,16 +61,16 @@ def test_new_crystals_are_new_different_and_balanced(generator: OrbitsGenerator)
     assert sum(spacegroup(c, 0.01) == 1 for c in crystals) == 0
 
 
-def test_the_space_group_is_the_one_that_is_named(generator: OrbitsGenerator) -> None:
-    batch, labels = generator.sample(60, Condition(), np.random.default_rng(1))
+def test_the_space_group_is_the_one_that_is_named(sixty: tuple[CrystalBatch, list[str]]) -> None:
+    batch, labels = sixty
     named = [int(label.split(":")[0].split()[-1]) for label in labels]
     found = [spacegroup(crystal, 0.01) for crystal in batch.to_crystals()]
     assert sum(f >= n for f, n in zip(found, named, strict=True)) == 60
     assert sum(f == n for f, n in zip(found, named, strict=True)) >= 57
 
 
-def test_some_skeletons_are_new(generator: OrbitsGenerator) -> None:
-    batch, labels = generator.sample(60, Condition(), np.random.default_rng(1))
+def test_some_skeletons_are_new(generator: OrbitsGenerator, sixty: tuple[CrystalBatch, list[str]]) -> None:
+    batch, labels = sixty
     new = [c for c, label in zip(batch.to_crystals(), labels, strict=True) if label.startswith("new skeleton")]
     assert 1 <= len(new) <= 15
     library = SkeletonLibrary(generator.proposer.table)

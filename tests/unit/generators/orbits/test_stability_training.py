@@ -10,7 +10,7 @@ import torch
 
 from redoxa.data.shipped import shipped
 from redoxa.data.symmetry.skeletons import load_templates, write_templates
-from redoxa.data.tables.stability_labels import StabilityLabel
+from redoxa.data.tables.template_labels import StabilityLabel
 from redoxa.generators.checkpoint import read_tensors
 from redoxa.generators.orbits.decorator import Decorator, DecoratorConfig, load_decorator
 from redoxa.generators.orbits.decorator_training import prepare_graphs

@@ -14,8 +14,8 @@ from redoxa.data.errors import GenerationError, InputError
 from redoxa.data.shipped import shipped
 from redoxa.data.symmetry.skeletons import load_templates
 from redoxa.data.symmetry.symmetric import symmetric
-from redoxa.data.tables.electrode_labels import ElectrodeLabel, read_labels, write_labels
 from redoxa.data.tables.prototypes import prototype
+from redoxa.data.tables.template_labels import ElectrodeLabel, read_electrode_labels, write_electrode_labels
 from redoxa.generators.base import Condition, Target
 from redoxa.generators.orbits.decorator import load_decorator
 from redoxa.generators.orbits.generator import OrbitsGenerator
@@ -106,7 +106,9 @@ def test_crystals_of_the_memory_are_foreseen_nearer_than_scrambled_ones() -> Non
 
 def test_the_surrogate_learns_and_says_how_well() -> None:
     table = load_templates()
-    labels = [label for label in read_labels(shipped("electrode_labels.parquet"), table.sha256) if label.ion == LI][::2]
+    labels = [
+        label for label in read_electrode_labels(shipped("electrode_labels.parquet"), table.sha256) if label.ion == LI
+    ][::2]
     network, errors = train_surrogate(table, labels, load_decorator(shipped("orbits.safetensors")), holdout=0.2)
     spread = float(np.mean(np.abs(np.array([x.voltage_V for x in labels]) - np.median([x.voltage_V for x in labels]))))
     assert set(errors) == set(PROPERTIES)
@@ -116,9 +118,9 @@ def test_the_surrogate_learns_and_says_how_well() -> None:
 
 def test_labels_of_other_templates_are_refused(tmp_path: Path) -> None:
     labels = [ElectrodeLabel(3, LI, 3.4, -0.06), ElectrodeLabel(1, LI, 2.0, 0.0)]
-    write_labels(tmp_path / "labels.parquet", labels, "abc")
-    read = read_labels(tmp_path / "labels.parquet", "abc")
+    write_electrode_labels(tmp_path / "labels.parquet", labels, "abc")
+    read = read_electrode_labels(tmp_path / "labels.parquet", "abc")
     assert [label.template for label in read] == [1, 3]
     assert read[1].voltage_V == pytest.approx(3.4)
     with pytest.raises(InputError, match="other templates"):
-        read_labels(tmp_path / "labels.parquet", "def")
+        read_electrode_labels(tmp_path / "labels.parquet", "def")

@@ -15,7 +15,7 @@ from redoxa.data.symmetry.normaliser import canonical
 from redoxa.data.symmetry.skeletons import load_templates
 from redoxa.data.symmetry.symmetric import symmetric
 from redoxa.data.tables.datasets import LABELS, CrystalData
-from redoxa.data.tables.electrode_labels import read_labels
+from redoxa.data.tables.template_labels import read_electrode_labels
 from redoxa.generators.base import Condition, Target
 from redoxa.generators.noise.guidance import LABELS_BELOW_CHGNET_V
 from redoxa.generators.vae.checkpoint import is_vae, load_vae
@@ -60,7 +60,9 @@ def test_only_voltages_are_brought_to_the_scale():
 
 def test_a_crystal_with_both_labels_is_paired_and_a_held_out_one_is_not():
     table = load_templates()
-    known = [label for label in read_labels(shipped("electrode_labels.parquet"), table.sha256) if label.ion == 3]
+    known = [
+        label for label in read_electrode_labels(shipped("electrode_labels.parquet"), table.sha256) if label.ion == 3
+    ]
     crystals = [table[label.template].form.to_crystal() for label in known[:2]]
     data = as_data(crystals, [1.0, 2.0], [False, True])
     assert pairs(data, table, known[:2]).tolist() == [[1.0, pytest.approx(known[0].voltage_V)]]
@@ -70,7 +72,9 @@ def test_a_crystal_with_both_labels_is_paired_and_a_held_out_one_is_not():
 
 def test_templates_of_held_out_formulas_are_held_out():
     table = load_templates()
-    first = next(label for label in read_labels(shipped("electrode_labels.parquet"), table.sha256) if label.ion == 3)
+    first = next(
+        label for label in read_electrode_labels(shipped("electrode_labels.parquet"), table.sha256) if label.ion == 3
+    )
     crystal = table[first.template].form.to_crystal()
     found = electrodes_for(as_data([crystal, ROCKSALT], [np.nan, np.nan], [True, False]))
     assert 1 <= found.held_out.sum() < 10
