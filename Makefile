@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TYPES := build/types/redoxa
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: discover test test-slow test-sevennet test-mace lint benchmarks clean
+.PHONY: discover test test-slow test-sevennet test-mace lint docs benchmarks clean
 
 discover: $(VENV)/.installed
 	@$(BIN)/redoxa run campaigns/quickstart.yaml
@@ -50,10 +50,21 @@ $(VENV)/.installed-tests: $(VENV)/.installed
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test]"
 	@touch $@
 
+# Nothing is fetched while it is built, nor by who reads it. From the disk it opens without its search, which needs a server.
+docs: export NO_MKDOCS_2_WARNING := 1
+docs: $(VENV)/.installed-docs
+	@$(BIN)/python -m mkdocs build --quiet
+	@echo "The site is in site/index.html; with its search: $(BIN)/python -m http.server --directory site"
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	@echo "Installing what the site is built with"
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
+	@touch $@
+
 benchmarks: $(VENV)/.installed-tests
 	$(BIN)/python benchmarks/relaxation.py
 	$(BIN)/python benchmarks/generation.py
 	$(BIN)/python benchmarks/voltages.py
 
 clean:
-	rm -rf $(VENV) $(VENV)-* .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) $(VENV)-* .pytest_cache .mypy_cache .ruff_cache .hypothesis build site *.egg-info

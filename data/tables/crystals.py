@@ -1,6 +1,6 @@
 """Tables of crystals, anyone's: parquet or CSV, lists flat or nested, with or without formulas and numbers of atoms.
 
-`docs/generators.md` says which columns there may be. Light on purpose, as `data.tables.datasets` is.
+`docs/concepts/generators.md` says which columns there may be. Light on purpose, as `data.tables.datasets` is.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def read_crystal_table(source: Path) -> CrystalTable:
     if missing := [name for name in NEEDED if name not in frame]:
         raise InputError(
             f"{source}: lacks the columns {', '.join(missing)}; it has {', '.join(map(str, frame)) or 'none'}. "
-            "A table of crystals has atomic_numbers, frac_coords and cell (docs/generators.md)"
+            "A table of crystals has atomic_numbers, frac_coords and cell (docs/concepts/generators.md)"
         )
     kept, crystals, left_out = [], [], Counter[str]()
     first = ""

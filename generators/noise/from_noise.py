@@ -41,7 +41,8 @@ class NoiseSettings:
     Attributes:
         method: sampler by name, see `Process.samplers`.
         types: "first" draws the elements of all atoms before geometry is made, so that a composition that is not
-            balanced costs no geometry; "along" reveals them evenly on the way (`docs/model_card_flow.md` compares).
+            balanced costs no geometry; "along" reveals them evenly on the way
+            (`docs/concepts/model_card_flow.md` compares).
         sampler: steps, annealing, temperature.
         limits: a crystal outside them is drawn again.
         tries: most geometries per sample; a sample whose composition was drawn gets a new one at half of them.

@@ -35,7 +35,7 @@ def say(text: str) -> None:
 
 
 def emit(what: str, **values: object) -> None:
-    """One line of JSON on stdout, led by its schema and version (docs/results.md); what is no number is null."""
+    """One line of JSON on stdout, led by schema and version (docs/reference/results.md); what is no number is null."""
     from pydantic_core import to_json
 
     say(to_json({"schema": f"redoxa.{what}/1", **values}, inf_nan_mode="null").decode())

@@ -175,7 +175,7 @@ def train(
 
     Args:
         paths: folders of structure files (CIF, POSCAR, extended XYZ, JSON) or such files, or one table of crystals
-            (.parquet, .csv; its columns are in docs/generators.md) or a tensor file prepared from it (.safetensors).
+            (.parquet, .csv; columns: docs/concepts/generators.md) or a tensor file prepared from it (.safetensors).
         generator: flow, diffusion, vae, wyckoff (the sequence model that vae starts from), orbits (its networks) or
             geometry (its flow of free coordinates and cells); the last two learn from the templates that ship where no
             crystals are named, and take a table of templates too.

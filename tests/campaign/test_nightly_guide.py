@@ -1,4 +1,4 @@
-"""docs/nightly.md followed to its end: each of its commands is typed as it stands there, in its order."""
+"""docs/guides/group.md followed to its end: each of its commands is typed as it stands there, in its order."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.unit.pipeline.test_read_only import fill
 
 pytestmark = pytest.mark.slow
 
-GUIDE = (ROOT / "docs" / "nightly.md").read_text(encoding="utf-8")
+GUIDE = (ROOT / "docs" / "guides" / "group.md").read_text(encoding="utf-8")
 NOT_HERE = {
     "sudo useradd": "no user is made: HOME is a folder of this test",
     "sudo -iu redoxa": "a login: each block of the guide is typed after one",

@@ -30,7 +30,9 @@ from tests.unit.pipeline.test_spec_file import BAD as BAD_CAMPAIGNS
 from tests.unit.robotics.samples import make_request
 
 ROOT = Path(__file__).parents[3]
-DOCUMENTED = set(re.findall(r"^\| `(redoxa\.\w+/\d+)`", (ROOT / "docs" / "results.md").read_text(), re.MULTILINE))
+DOCUMENTED = set(
+    re.findall(r"^\| `(redoxa\.\w+/\d+)`", (ROOT / "docs" / "reference" / "results.md").read_text(), re.MULTILINE)
+)
 DOCUMENTED.add("redoxa.error/1")
 
 
@@ -45,7 +47,7 @@ def run(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[int, str, st
 
 
 def lines(out: str) -> list[dict[str, Any]]:
-    """What `--json` printed: one object a line, each with a schema that docs/results.md explains."""
+    """What `--json` printed: one object a line, each with a schema that docs/reference/results.md explains."""
     rows = [json.loads(line, parse_constant=pytest.fail) for line in out.splitlines()]
     assert {row["schema"] for row in rows} <= DOCUMENTED
     return rows

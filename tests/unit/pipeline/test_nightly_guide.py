@@ -10,7 +10,7 @@ import pytest
 
 from redoxa.pipeline.commands.app import app
 
-GUIDE = Path(__file__).parents[3] / "docs" / "nightly.md"
+GUIDE = Path(__file__).parents[3] / "docs" / "guides" / "group.md"
 STANDS_FOR = {"ID": "463de110"}
 FOUND = re.findall(r"(?:^    |/bin/|`)(redoxa [a-z][^#`\n>&]*)", GUIDE.read_text(encoding="utf-8"), re.MULTILINE)
 

@@ -8,8 +8,8 @@ from redoxa.data.station import Station
 from redoxa.pipeline.laboratory.safety_page import rules_page
 from redoxa.robotics.safety.check import RULES, rules_version
 
-PAGE = Path(__file__).parents[3] / "docs" / "safety.md"
-MAKE = "python -c \"from redoxa.pipeline.laboratory.safety_page import rules_page; print(rules_page(), end='')\" > docs/safety.md"
+PAGE = Path(__file__).parents[3] / "docs" / "concepts" / "safety.md"
+MAKE = "python -c \"from redoxa.pipeline.laboratory.safety_page import rules_page; print(rules_page(), end='')\" > docs/concepts/safety.md"
 
 
 def test_the_page_in_the_documentation_is_made_from_the_rules() -> None:
