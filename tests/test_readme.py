@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import re
 import shlex
 from pathlib import Path
 
 import pytest
 
+import redoxa
 from redoxa.pipeline.campaign.spec_file import read_spec
 from redoxa.pipeline.commands.app import app
 
@@ -37,6 +40,20 @@ def test_commands_parse(command: str, tmp_path: Path) -> None:
 
 def test_there_are_commands_to_test() -> None:
     assert len(COMMANDS) >= 8
+
+
+def test_python_calls_what_there_is() -> None:
+    [block] = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    calls = [node for node in ast.walk(ast.parse(block)) if isinstance(node, ast.Call)]
+    assert [ast.unparse(call.func) for call in calls] == ["redoxa.screen", "redoxa.generate", "redoxa.open"]
+    for call in calls:
+        given = {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
+        function = getattr(redoxa, ast.unparse(call.func).removeprefix("redoxa."))
+        inspect.signature(function).bind(*map(ast.literal_eval, call.args), **given)
+    told = dict(zip((redoxa.Screening, redoxa.Samples, redoxa.Campaign), block.splitlines()[2:], strict=True))
+    for kind, line in told.items():
+        for name in re.findall(r"(?<=\.)[a-z_]+", line.partition("#")[2]):
+            assert any(hasattr(one, name) for one in (kind, redoxa.Screened, redoxa.Estimate)), (kind, name)
 
 
 @pytest.mark.parametrize("link", re.findall(r"\]\(((?!http)[^)]+)\)", TEXT))

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from ase import Atoms
     from pymatgen.core import Structure
 
-TABLE = "samples.csv"
+TABLE, ALL_SAMPLES = "samples.csv", "samples.extxyz"
+"""Beside the CIF files: the table of the samples, and all their crystals in one file."""
 
 PICTURED = 12
 """Samples that a notebook shows as pictures; the table lists all."""
@@ -161,7 +162,7 @@ class Samples(Sequence[Sample]):
         rows, crystals = self._rows(), [sample.crystal for sample in self]
         for crystal, row in zip(crystals, rows, strict=True):
             (out / str(row["file"])).write_text(cif_text(crystal), encoding="utf-8")
-        write_extxyz(out / "samples.extxyz", crystals, [str(row["file"]) for row in rows])
+        write_extxyz(out / ALL_SAMPLES, crystals, [str(row["file"]) for row in rows])
         known = dict.fromkeys(name for sample in self for name in sample.values)
         first = [name for name in (rows[0] if rows else ()) if name not in known]
         columns = [*first[:-3], *known, *first[-3:]]

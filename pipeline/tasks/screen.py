@@ -14,6 +14,8 @@ from redoxa.data.progress import SILENT, Watcher
 from redoxa.data.records import Candidate, Crystal, Origin, ScreeningResult, WorkingIon
 from redoxa.data.structures import crystal_of, primitive
 from redoxa.pipeline.campaign.session import DEFAULT_STORE, runs_folder
+from redoxa.pipeline.results.samples import ALL_SAMPLES
+from redoxa.pipeline.results.samples import TABLE as SAMPLES
 from redoxa.pipeline.results.screening import Screened, Screening
 from redoxa.screening.settings import ScreenSettings
 
@@ -103,6 +105,8 @@ def structure_files(paths: Sequence[Path]) -> list[Path]:
             found.append(path)
             continue
         inside = sorted(p for p in path.iterdir() if p.is_file() and may_hold_structures(p))
+        if (path / SAMPLES).exists():  # the same crystals once more, in one file
+            inside = [p for p in inside if p.name != ALL_SAMPLES]
         if not inside:
             raise StructureError(f"{path}: the folder holds no structure files ({', '.join((*SUFFIXES, *NAMES))})")
         found += inside

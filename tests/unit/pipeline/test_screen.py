@@ -9,7 +9,9 @@ import pytest
 from redoxa.data.errors import InputError, StructureError
 from redoxa.data.io import cif_text
 from redoxa.data.tables.prototypes import prototype
+from redoxa.generators.base import Predicted
 from redoxa.pipeline.pages.kit.model import FileRow
+from redoxa.pipeline.results.samples import Samples
 from redoxa.pipeline.results.screening import Screened, Screening
 from redoxa.pipeline.tasks.screen import ScreenOptions, default_page, in_words, screen, structure_files
 from tests.web.screening_sample import assessed, rejected, unusable
@@ -34,6 +36,14 @@ def test_folder_stands_for_its_structure_files_by_name(tmp_path: Path) -> None:
     lone = tmp_path / "notes.txt"
     found = structure_files([lone, tmp_path])
     assert [p.name for p in found] == ["notes.txt", "POSCAR_1", "a.vasp", "b.cif", "c.extxyz"]
+
+
+def test_samples_in_a_folder_count_once(tmp_path: Path) -> None:
+    crystal = prototype("O3 LiCoO2").crystal
+    Samples([Predicted(crystal, "a")], generator="g", seed=0, checkpoint_sha256=None).write(tmp_path)
+    assert (tmp_path / "samples.extxyz").exists()
+    assert [p.name for p in structure_files([tmp_path])] == ["0000_LiCoO2.cif"]
+    assert structure_files([tmp_path / "samples.extxyz"]) == [tmp_path / "samples.extxyz"]
 
 
 def test_folder_without_structures_is_an_error(tmp_path: Path) -> None:
