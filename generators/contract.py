@@ -21,7 +21,9 @@ OTHER, MOVED = 0.2, 0.3
 elements and inserted ions shift the free coordinates of olivine by up to 0.06 and 0.23."""
 
 
-def check_generator(generator: Generator, condition: Condition, n: int = 6, seed: int = 0) -> CrystalBatch:
+def check_generator(  # noqa: C901  (a clause for each field of a condition, in the order of its docstring)
+    generator: Generator, condition: Condition, n: int = 6, seed: int = 0
+) -> CrystalBatch:
     """Sample n crystals and hold them against the contract; return them.
 
     Raises:

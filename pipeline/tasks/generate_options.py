@@ -48,7 +48,7 @@ class GenerateOptions:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def read(
+    def read(  # noqa: C901  (which options contradict one another, each with its own message)
         cls,
         *,
         n: int,
