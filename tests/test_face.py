@@ -126,6 +126,8 @@ def test_options_are_read_as_meant_or_refused() -> None:
             redoxa.generate(2, progress=False, **wrong)  # type: ignore[arg-type]
     with pytest.raises(redoxa.InputError, match="not a working ion"):
         redoxa.screen("a.cif", ion="Fe", progress=False)
+    with pytest.raises(redoxa.InputError, match=r"profile_states 99: .*less than or equal to"):
+        redoxa.screen("a.cif", profile=99, progress=False)
     with pytest.raises(redoxa.InputError, match="is the working ion itself"):
         redoxa.screen("a.cif", ion="Li", exchange="Li", progress=False)
 

@@ -8,15 +8,15 @@ from redoxa.pipeline.campaign.session import opened
 from redoxa.pipeline.campaign.spec import CampaignSpec
 from redoxa.pipeline.campaign.summary import CampaignSummary
 from redoxa.pipeline.commands.console import say, table
-from redoxa.pipeline.results.tables import funnel_rows, in_order, top_rows
+from redoxa.pipeline.results.tables import funnel, funnel_rows, in_order, top_rows
 
 
 def print_summary(where: str, summary: CampaignSummary) -> None:
     """Funnel, chosen candidates and counts of a campaign, on stdout."""
     campaign_id = summary.campaign_id
-    with opened(where, campaign_id):
-        funnel, top = funnel_rows(where, campaign_id), top_rows(where, campaign_id, 10)
-    table(f"Funnel of {summary.campaign}", funnel, ["stage", "entered", "passed", "seconds", "reasons"])
+    with opened(where, campaign_id) as session:
+        stages, top = funnel_rows(funnel(session)), top_rows(session, 10)
+    table(f"Funnel of {summary.campaign}", stages, ["stage", "entered", "passed", "seconds", "reasons"])
     if top:
         table("Chosen for the laboratory", top, in_order(top, ["formula", "request"], ["candidate"]))
     counts, measured, simulated = summary.counts, summary.measured, summary.simulated

@@ -8,7 +8,7 @@ import platform
 import re
 import subprocess
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -30,14 +30,16 @@ from redoxa.pipeline.pages.kit.model import (
     HistoryEvent,
     Objective,
     Provenance,
-    ReasonCount,
     ReportData,
     RequestRow,
     ResultRow,
     Spend,
 )
 from redoxa.pipeline.results.latent_view import latent_view
-from redoxa.pipeline.results.tables import ending_reasons, funnel_rows
+from redoxa.pipeline.results.tables import funnel
+
+MOST_REASONS = 5
+"""Of a stage, that the funnel shows."""
 
 VERSIONS = ("redoxa", "torch", "chgnet", "pymatgen", "ase", "prefect", "numpy")
 
@@ -77,7 +79,7 @@ def report_data(session: Session, ended: str) -> ReportData:
         rounds_planned=spec.stop.rounds,
         stop_reason=ended,
         spend=_spend(session),
-        funnel=_funnel(session, results),
+        funnel=_main_reasons(funnel(session)),
         results=rows,
         front_ids=tuple(s.result.candidate_id for s in scored if s.front == 1),
         requests=_requests(session),
@@ -102,25 +104,15 @@ def report_data(session: Session, ended: str) -> ReportData:
     )
 
 
+def _main_reasons(stages: Sequence[FunnelStage]) -> tuple[FunnelStage, ...]:
+    return tuple(stage.model_copy(update={"reasons": stage.reasons[:MOST_REASONS]}) for stage in stages)
+
+
 def _spend(session: Session) -> Spend:
     seconds: dict[str, float] = defaultdict(float)
     for cost in session.store.costs(session.campaign_id):
         seconds[cost.stage] += cost.seconds
     return Spend(seconds_by_stage=dict(seconds), cpu=f"{os.cpu_count()} cores, {platform.machine()}")
-
-
-def _funnel(session: Session, results: list[ScreeningResult]) -> tuple[FunnelStage, ...]:
-    texts = ending_reasons(results)
-    return tuple(
-        FunnelStage(
-            name=row["stage"],
-            entered=row["entered"],
-            passed=row["passed"],
-            seconds=row["seconds"],
-            reasons=tuple(ReasonCount(text=t, count=n) for t, n in texts.get(row["stage"], Counter()).most_common(5)),
-        )
-        for row in funnel_rows(session.where, session.campaign_id)
-    )
 
 
 def _result_rows(

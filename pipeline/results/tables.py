@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
 
 from redoxa.data.records import Estimate, Reason, ScreeningResult, Verdict, plain_formula
-from redoxa.pipeline.campaign.session import session_for
-
-if TYPE_CHECKING:
-    pass
+from redoxa.pipeline.campaign.session import Session
+from redoxa.pipeline.pages.kit.model import FunnelStage, ReasonCount
 
 FRONT_PROPERTIES = {
     "average_voltage": "voltage",
@@ -42,34 +39,49 @@ def in_order(rows: Sequence[Mapping[str, object]], first: Sequence[str], last: S
     return [key for key in (*first, *middle, *last) if key in there]
 
 
-def funnel_rows(where: str, campaign_id: str) -> list[dict[str, Any]]:
-    """One row a stage: how many entered and passed, what it took, and the commonest reasons to end there.
+def funnel(session: Session) -> tuple[FunnelStage, ...]:
+    """Each stage: how many entered and passed, what it took, and why candidates ended there, the commonest first.
 
     Numbers come from the results, so they add up whatever was interrupted; seconds are of
     all that was computed, but for the last ones of a process that was killed.
     """
-    session = session_for(where, campaign_id)
-    entered: Counter[str] = Counter()
-    ended: Counter[str] = Counter()
-    results = session.store.results(campaign_id, session.spec.screening.settings_hash)
-    reasons = ending_reasons(results)
-    for result in results:
-        entered.update(result.stages)
-        if result.verdict is not Verdict.PASS and result.stages:
-            ended[result.stages[-1]] += 1
-    rows: dict[str, dict[str, Any]] = {}
-    for cost in session.store.costs(campaign_id):
-        row = rows.setdefault(cost.stage, {"stage": cost.stage, "entered": 0, "passed": 0, "seconds": 0.0})
-        if cost.stage.startswith("generate") or cost.stage not in entered:  # of no result: profiles of the chosen
-            row["entered"] += cost.entered
-            row["passed"] += cost.passed
+    store, campaign_id = session.store, session.campaign_id
+    results = store.results(campaign_id, session.spec.screening.settings_hash)
+    entered = Counter(stage for result in results for stage in result.stages)
+    ended = Counter(r.stages[-1] for r in results if r.verdict is not Verdict.PASS and r.stages)
+    reasons, counts, seconds = ending_reasons(results), dict[str, tuple[int, int]](), defaultdict[str, float](float)
+    for cost in store.costs(campaign_id):
+        stage = cost.stage
+        seconds[stage] += cost.seconds
+        if stage.startswith("generate") or stage not in entered:  # of no result: profiles of the chosen
+            before = counts.get(stage, (0, 0))
+            counts[stage] = before[0] + cost.entered, before[1] + cost.passed
         else:
-            row["entered"] = entered[cost.stage]
-            row["passed"] = entered[cost.stage] - ended[cost.stage]
-        row["seconds"] = round(row["seconds"] + cost.seconds, 3)
-    for stage, row in rows.items():
-        row["reasons"] = ", ".join(f"{words} ({n})" for words, n in reasons.get(stage, Counter()).most_common(3))
-    return list(rows.values())
+            counts[stage] = entered[stage], entered[stage] - ended[stage]
+    return tuple(
+        FunnelStage(
+            name=stage,
+            entered=came,
+            passed=went,
+            seconds=round(seconds[stage], 3),
+            reasons=tuple(ReasonCount(text=words, count=n) for words, n in reasons.get(stage, Counter()).most_common()),
+        )
+        for stage, (came, went) in counts.items()
+    )
+
+
+def funnel_rows(stages: Sequence[FunnelStage]) -> list[dict[str, object]]:
+    """The funnel as rows of a table, each with its three commonest reasons."""
+    return [
+        {
+            "stage": stage.name,
+            "entered": stage.entered,
+            "passed": stage.passed,
+            "seconds": stage.seconds,
+            "reasons": ", ".join(f"{reason.text} ({reason.count})" for reason in stage.reasons[:3]),
+        }
+        for stage in stages
+    ]
 
 
 def ending_reasons(results: Sequence[ScreeningResult]) -> dict[str, Counter[str]]:
@@ -88,14 +100,14 @@ def reason_words(reason: Reason) -> str:
     return words.replace("_", " ")
 
 
-def top_rows(where: str, campaign_id: str, limit: int) -> list[dict[str, Any]]:
+def top_rows(session: Session, limit: int) -> list[dict[str, object]]:
     """The chosen candidates with their main properties, best first."""
-    session = session_for(where, campaign_id)
-    results = {r.candidate_id: r for r in session.store.results(campaign_id, session.spec.screening.settings_hash)}
+    store, campaign_id = session.store, session.campaign_id
+    results = {r.candidate_id: r for r in store.results(campaign_id, session.spec.screening.settings_hash)}
     rows = []
-    for selection in session.store.selections(campaign_id)[:limit]:
+    for selection in store.selections(campaign_id)[:limit]:
         result = results[selection.candidate_id]
-        row: dict[str, Any] = {"formula": plain_formula(result.formula)}
+        row: dict[str, object] = {"formula": plain_formula(result.formula)}
         row["request"] = selection.request_id or selection.note
         rows.append({**row, **short_columns(result.estimates), "candidate": result.candidate_id})
     return rows

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias, cast, get_args
 
+from pydantic import ValidationError
+
 from redoxa.data.errors import InputError, StructureError
 from redoxa.data.formats.found import Reading
 from redoxa.data.io import NAMES, SUFFIXES, may_hold_structures, read_each
@@ -70,15 +72,25 @@ class ScreenOptions:
 
     @property
     def settings(self) -> ScreenSettings:
-        """Settings of the screening: those of the campaign or permissive ones, under what was asked for."""
+        """Settings of the screening: those of the campaign or permissive ones, under what was asked for.
+
+        Raises:
+            InputError: a value outside its range; or no such campaign.
+        """
         asked = {"profile_states": self.profile, "orderings": self.orderings, "barriers": self.barriers}
         changes = {name: value for name, value in asked.items() if value is not None} | {"workers": self.workers}
         if self.campaign is None:
-            wide = {"max_atoms": MAX_ATOMS, "profile_states": PROFILE, "orderings": ORDERINGS}
-            return ScreenSettings.permissive(**{**wide, **changes})
-        from redoxa.pipeline.campaign.lookup import find_spec
+            usual = ScreenSettings.permissive(max_atoms=MAX_ATOMS, profile_states=PROFILE, orderings=ORDERINGS)
+        else:
+            from redoxa.pipeline.campaign.lookup import find_spec
 
-        return find_spec(self.store or DEFAULT_STORE, str(self.campaign)).screening.model_copy(update=changes)
+            usual = find_spec(self.store or DEFAULT_STORE, str(self.campaign)).screening
+        try:
+            return ScreenSettings.model_validate(usual.model_dump() | changes)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = f"{first['loc'][0]} {first['input']}: " if first["loc"] else ""
+            raise InputError(f"{where}{first['msg'].removeprefix('Value error, ')}") from None
 
 
 def working_ion(name: str, where: str) -> WorkingIon:

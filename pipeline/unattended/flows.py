@@ -29,7 +29,7 @@ from redoxa.pipeline.pages.campaign.picture import pareto_url
 from redoxa.pipeline.pages.card.strips import target_text
 from redoxa.pipeline.pages.kit.text import label
 from redoxa.pipeline.results.report_file import write_report
-from redoxa.pipeline.results.tables import funnel_rows, top_rows
+from redoxa.pipeline.results.tables import funnel, funnel_rows, top_rows
 from redoxa.pipeline.run import run_campaign
 from redoxa.screening.base import property_class
 
@@ -108,8 +108,9 @@ def publish_artifacts(where: str, result: CampaignSummary) -> None:
     """Funnel, chosen candidates, Pareto plot and report link as artifacts, under keys that keep the latest version."""
     name, campaign_id = result.campaign, result.campaign_id
     key = "".join(c if c.isalnum() else "-" for c in name.lower()).strip("-")
-    funnel, chosen = funnel_rows(where, campaign_id), top_rows(where, campaign_id, 20)
-    create_table_artifact(funnel, key=f"{key}-funnel", description=f"Screening funnel of {name}")
+    session = session_for(where, campaign_id)
+    stages, chosen = funnel_rows(funnel(session)), top_rows(session, 20)
+    create_table_artifact(stages, key=f"{key}-funnel", description=f"Screening funnel of {name}")
     create_table_artifact(chosen, key=f"{key}-top", description=f"Candidates chosen for the laboratory by {name}")
     report = Path(result.report)
     if (plot := pareto_url(report.read_text(encoding="utf-8"))) is not None:
