@@ -34,7 +34,7 @@ def test_five_kills_end_where_an_undisturbed_run_ends(tiny_run: tuple[Path, Fini
         time.sleep(chance.uniform(0.0, 0.3))
         process.send_signal(signal.SIGKILL)
         process.wait()
-    last = redoxa("run", TINY, "--json", cwd=tmp_path)
+    last = redoxa("run", TINY, "--no-prefect", "--json", cwd=tmp_path)
     assert last.code == 0, last.err
     assert contents(store) == contents(undisturbed / "runs" / "redoxa.db")
     assert no_orphans(tmp_path)

@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+from pymatgen.core import Structure
+
+import redoxa as pyredoxa
 from tests.campaign.conftest import TINY, Finished, contents, here, redoxa
 
 
@@ -60,3 +64,22 @@ def test_a_mistyped_campaign_name_is_explained(tiny_run: tuple[Path, Finished]) 
     assert done.code == 2
     assert "Did you mean 'tiny'" in done.err
     assert "Traceback" not in done.err
+
+
+def test_what_the_run_left_in_python(tiny_run: tuple[Path, Finished], monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, done = tiny_run
+    monkeypatch.chdir(folder)
+    campaign = pyredoxa.open("tiny")
+    again = campaign.run()
+    assert not again.did_something
+    assert again.to_json().items() <= done.summary.items()
+    assert len(campaign.candidates) == len(campaign.frame()) == done.summary["counts"]["candidates"]
+    passed = [one for one in campaign.candidates if one.verdict == "pass"]
+    assert len(passed) == done.summary["counts"]["verdict_pass"]
+    assert isinstance(passed[0].charged, Structure)
+    assert passed[0]["average_voltage"].unit == "V"
+    assert len(campaign.measurements) == done.summary["measured"]
+    assert all(measurement.simulated for measurement in campaign.measurements)
+    assert campaign.report.read_text().count("<h2") > 3
+    assert campaign.export("mine.parquet").exists()
+    assert campaign._repr_html_().startswith("<iframe")
