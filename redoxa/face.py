@@ -159,7 +159,7 @@ def _several(structures: Given | Iterable[Given]) -> list[Given]:
     """One structure or several, as a list; Atoms and Structures can be iterated too, over what they hold."""
     from redoxa.data.structures import is_structure
 
-    if isinstance(structures, str | Path) or is_structure(structures):
+    if isinstance(structures, str | Path) or is_structure(structures) or not isinstance(structures, Iterable):
         return [cast("Given", structures)]
     return list(cast("Iterable[Given]", structures))
 

@@ -75,6 +75,13 @@ def test_what_cannot_be_used_says_why(results: redoxa.Screening) -> None:
         missing.structure  # noqa: B018
 
 
+def test_what_is_no_structure_is_a_row_that_says_so() -> None:
+    (found,) = redoxa.screen(5, progress=False)  # type: ignore[arg-type]
+    assert found.problem == "structure 1: a int is no pymatgen Structure, ASE Atoms, or path of a file"
+    assert found.verdict == "error"
+    assert len(redoxa.screen([], progress=False).frame()) == 0
+
+
 def test_results_are_frames_pages_and_json(results: redoxa.Screening, tmp_path: Path) -> None:
     frame = results.frame()
     assert list(frame["verdict"][:4]) == ["pass"] * 4
