@@ -7,7 +7,7 @@ import json
 import platform
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -21,8 +21,9 @@ from redoxa.data.symmetry.skeletons import load_templates
 from redoxa.data.tables.known_materials import KnownMaterials, load_known_materials
 from redoxa.data.whole import whole
 from redoxa.generators.base import Condition, HasLikelihood, generator_class
-from redoxa.generators.evaluate.card import distribution_values, sample_values
+from redoxa.generators.evaluate.card import bias, distribution_values, sample_values
 from redoxa.generators.evaluate.matching import compare, match_values
+from redoxa.generators.evaluate.memorisation import held_out_values
 from redoxa.generators.evaluate.novelty import SkeletonLibrary
 from redoxa.generators.evaluate.reference_set import ReferenceSet, from_crystals, from_templates
 from redoxa.generators.evaluate.table import Memory, Sample, measure
@@ -149,7 +150,8 @@ def _memory(
         return None, from_crystals(truths.crystals, f"the true structures, {truths.text}")
     templates = list(load_templates())
     reference = from_templates(templates, task.condition, task.seed, partial(on_progress, "real crystals"))
-    return Memory(known, SkeletonLibrary(templates)), reference
+    memory = Memory(known, SkeletonLibrary(templates))
+    return memory, replace(reference, held_out=held_out_values(reference.portraits, memory.families))
 
 
 def _judge(
@@ -176,7 +178,7 @@ def _judge(
         answers = answered.crystals()
         values["answered"] = share(any(c is not None for c in row) for row in answers)
         values |= match_values(predictions, task.k) | _likelihood(source, truths, task.seed)
-    return SourceCard(source.name, _what(source, drawn), rows, (), predictions, values)
+    return SourceCard(source.name, _what(source, drawn), rows, (), predictions, values, bias(portraits, reference))
 
 
 def _likelihood(source: Source, truths: Truths, seed: int) -> dict[str, Value]:
@@ -212,8 +214,6 @@ def _relaxed(
     on_progress: OnProgress,
 ) -> list[SourceCard]:
     """Cards with the first samples of each source relaxed."""
-    from dataclasses import replace
-
     from redoxa.data.tables.reference import load_reference
     from redoxa.pipeline.evaluate.relaxation import relax_all
     from redoxa.pipeline.evaluate.stability import relaxed_rows, stability_values

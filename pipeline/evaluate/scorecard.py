@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from redoxa.generators.evaluate.catalogue import metrics
+from redoxa.generators.evaluate.elements import ElementBias
 from redoxa.generators.evaluate.matching import Prediction
 from redoxa.generators.evaluate.reference_set import ReferenceSet
 from redoxa.generators.evaluate.table import SampleRow
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 SCHEMA = "redoxa.scorecard/1"
 """Raised when a field of scorecard.json changes its name or meaning."""
 
-_INTERNAL = {"portrait", "mark", "reasons"}
+_INTERNAL = {"portrait", "mark", "gaps", "reasons"}
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class SourceCard:
         relaxed: one for each of the first samples; empty without relaxation.
         predictions: one a truth; empty in de novo mode.
         values: metric name -> value.
+        elements: those that are drawn surely too often and too seldom.
     """
 
     name: str
@@ -45,6 +47,7 @@ class SourceCard:
     relaxed: Sequence[RelaxedRow] = ()
     predictions: Sequence[Prediction] = ()
     values: dict[str, Value] = field(default_factory=dict)
+    elements: ElementBias = field(default_factory=ElementBias)
 
     def reasons(self) -> list[tuple[str, int]]:
         """Kinds of complaint, the commonest first; numbers and names in them are cut so that they add up."""
@@ -121,6 +124,7 @@ class Scorecard:
                     "what": s.text,
                     "samples": len(s.rows),
                     "values": _as_json(s.values),
+                    "elements": asdict(s.elements),
                     "reasons": dict(s.reasons()),
                 }
                 for s in self.sources
@@ -176,6 +180,8 @@ def value_text(value: Value, unit: str) -> str:
         return "–"
     if unit == "share":
         return number(value.value, 3)
+    if unit == "no.":
+        return f"{value.value:.0f}"
     size = abs(value.value)
     return number(value.value, next((d for limit, d in ((0.01, 5), (1, 3), (10, 2)) if size < limit), 1))
 
