@@ -70,20 +70,20 @@ GROUPS: Final[dict[str, tuple[Metric, ...]]] = {
         ("unique", "Unique", "share", "high", "No earlier sample that StructureMatcher (0.2, 0.3, 5°) calls equal."),
         ("novel", "Novel by formula or skeleton", "share", "high", "At least one of the two next lines holds."),
         ("novel_formula", "Novel by formula", "share", "high", "Reduced formula in none of the known materials."),
+        ("novel_skeleton", "Novel by skeleton", "share", "high",
+         "Of samples with any symmetry: space group and occupied orbits are in no shipped template."),
         ("novel_family", "Novel by family", "share", "high",
          "Reduced formula in none of the known materials even when every transition metal (groups 3 to 12) is written "
          "M; real crystals: each with its own formula struck out of the table. Our measure."),
-        ("novel_skeleton", "Novel by skeleton", "share", "high",
-         "Of samples with any symmetry: space group and occupied orbits are in no shipped template."),
         ("novel_structure", "Novel by fingerprint", "share", "high",
          "No known crystal of the formula within fingerprint distance 0.15; where the table knows a formula without "
          "structure, the sample is not counted as novel."),
         ("memorised", "Copies of known crystals", "share", "low",
          "Within fingerprint distance 0.15, that of duplicates, of a known crystal of the formula (distances after "
          "arXiv:2009.02488); real crystals: each with its own entry left out."),
-        ("memorised_family", "Copies but for the metals", "share", "low",
+        ("memorised_family", "Copies but for the metals", "share", "",
          "The same where transition metals may be exchanged, in the same proportions."),
-        ("nearest_known_median", "Distance to the nearest known crystal, median", "", "high",
+        ("nearest_known_median", "Distance to the nearest known crystal, median", "", "",
          "Fingerprint distance, metals exchanged; of samples that have a known crystal to be compared with."),
     ),
     "Symmetry": _group(
@@ -95,7 +95,8 @@ GROUPS: Final[dict[str, tuple[Metric, ...]]] = {
          "Jensen-Shannon divergence from the real crystals, P1 apart."),
         ("js_space_group", "Space groups, JS divergence", "bit", "low",
          "The same over the 230 groups; grows as samples become few."),
-        ("commonest_group", "Commonest space group", "no.", "", "Its number, at 0.1 Å."),
+        ("commonest_group", "Commonest space group", "no.", "",
+         "Its number, at 0.1 Å; real crystals: as their templates are written."),
         ("commonest_group_share", "Share of the commonest space group", "share", "", "One form for all is no design."),
     ),
     "Distribution": _group(

@@ -44,7 +44,7 @@ ANIONS = {
 
 WORST = 6
 REAL = "real crystals"
-GLANCE = ("valid_structure", "unique", "novel", "charge_balanced", "p1", "metastable", "msun")
+GLANCE = ("valid_structure", "unique", "novel", "novel_family", "charge_balanced", "p1", "metastable", "msun")
 RELAXED = (
     ("energy_drop_eV_per_atom", "Energy drop", "energy drop on relaxation (eV/atom)", 0.0, 1.0),
     ("rmsd_A", "RMSD", "shift of the atoms on relaxation (Å)", 0.0, 1.0),
