@@ -30,6 +30,9 @@ TRANSITION_METALS: Final = frozenset(
 FARTHEST = 255 * STEP
 """What a packed fingerprint can hold; larger numbers count as this."""
 
+MOST_EXCHANGED = 5
+"""Transition metals that are tried in every order; more are compared by atomic number only (720 orders of six)."""
+
 Composition = Mapping[str, int]
 Layout = tuple[tuple[str, int], ...]
 """Elements by atomic number with their counts, reduced; the transition metals last, as M, by their counts."""
@@ -143,5 +146,6 @@ def _orders(composition: Composition) -> tuple[Layout, list[tuple[int, ...]]]:
     others = [i for i in range(len(symbols)) if i not in metals]
     metals.sort(key=lambda i: (counts[i], i))
     wanted = [counts[i] for i in metals]
-    orders = [(*others, *order) for order in permutations(metals) if [counts[i] for i in order] == wanted]
+    tried = permutations(metals) if len(metals) <= MOST_EXCHANGED else [tuple(metals)]
+    orders = [(*others, *order) for order in tried if [counts[i] for i in order] == wanted]
     return (*((symbols[i], counts[i]) for i in others), *(("M", count) for count in wanted)), orders

@@ -70,6 +70,13 @@ def test_metals_of_one_count_may_change_places() -> None:
     assert found.family == pytest.approx(0.0, abs=0.0125)
 
 
+def test_an_alloy_of_many_metals_costs_no_time() -> None:
+    """Twelve metals have 479 million orders."""
+    places = [[i / 12, 0.5 * (i % 2), 0.0] for i in range(12)]
+    alloy = cubic([*range(21, 31), 39, 40], places, 20.0)
+    assert _known(alloy).gaps(fingerprint(alloy), alloy.composition).formula == pytest.approx(0.0, abs=0.0125)
+
+
 def test_a_held_out_crystal_does_not_find_itself() -> None:
     mine, twin = rocksalt(NI, O, 4.2), shaken(rocksalt(NI, O, 4.2), 3, 0.02)
     alone, together = _known(mine), _known(mine, twin)
