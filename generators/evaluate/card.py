@@ -7,11 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from redoxa.data.symmetry.symmetric import crystal_system
+from redoxa.generators.evaluate.commonest import commonest_group
 from redoxa.generators.evaluate.descriptor import NAMES, Floats
 from redoxa.generators.evaluate.distances import frechet, jensen_shannon, wasserstein
+from redoxa.generators.evaluate.elements import ElementBias, element_bias, element_divergence, presence
+from redoxa.generators.evaluate.memorisation import memorisation_values
+from redoxa.generators.evaluate.neighbours import cover
 from redoxa.generators.evaluate.reference_set import Portrait, ReferenceSet
 from redoxa.generators.evaluate.table import SampleRow
 from redoxa.generators.evaluate.values import Value, mean, share
+from redoxa.generators.evaluate.vendi import vendi_values
 
 FEWEST_FOR_FRECHET = 3 * len(NAMES)
 """Below this many samples a covariance says nothing."""
@@ -33,12 +38,16 @@ def sample_values(rows: Sequence[SampleRow], from_files: bool) -> dict[str, Valu
         "smact_valid": share(row.smact_valid for row in rows),
         "unique": share(row.unique for row in rows),
         "novel_formula": share(row.novel_formula for row in rows),
+        "novel_family": share(row.novel_family for row in rows),
+        **memorisation_values([row.gaps for row in rows if row.gaps is not None]),
         "novel_skeleton": share(row.novel_skeleton for row in rows),
         "novel_structure": share(None if r.novel_structure is None else r.novel_structure == "new" for r in rows),
         "novel": share(row.novel for row in rows),
         "p1": share(row.space_group <= 1 for row in rows if row.space_group is not None),
         "p1_tight": share(row.space_group_tight <= 1 for row in rows if row.space_group_tight is not None),
         "symmetry_kept": share(row.symmetry_kept for row in rows),
+        **commonest_group([row.space_group for row in rows if row.space_group is not None]),
+        "two_metals": share(row.n_transition_metals > 1 for row in rows if row.n_transition_metals is not None),
         "elements": mean([row.n_elements for row in readable if row.n_elements is not None]),
         "atoms": mean([row.n_atoms for row in readable if row.n_atoms is not None]),
     }
@@ -66,15 +75,31 @@ def distribution_values(portraits: Sequence[Portrait], reference: ReferenceSet, 
         "js_space_group": jensen_shannon([p.group for p in portraits], [p.group for p in real]),
     }
     found = {name: Value(value, n) for name, value in values.items()}
+    found["js_elements"] = element_divergence(*_presences(portraits, real))
     if n < FEWEST_FOR_FRECHET:
         return found
     ours, theirs = scaled(portraits, real), scaled(real, real)
     found["frechet"] = Value(frechet(ours, theirs), n)
+    found |= cover(ours, theirs) | vendi_values(ours, theirs, seed)
     drawn = np.random.default_rng(seed).choice(len(theirs), min(n, len(theirs) // 2), replace=False)
     rest = np.delete(theirs, drawn, axis=0)
     if len(drawn) >= FEWEST_FOR_FRECHET:
         found["frechet_floor"] = Value(frechet(theirs[drawn], rest), len(drawn))
+        found |= {f"{name}_floor": value for name, value in cover(theirs[drawn], rest).items()}
+        some, others = [real[i] for i in drawn], [p for i, p in enumerate(real) if i not in set(drawn.tolist())]
+        found["js_elements_floor"] = element_divergence(*_presences(some, others))
     return found
+
+
+def bias(portraits: Sequence[Portrait], reference: ReferenceSet) -> ElementBias:
+    """The elements that samples hold surely too often and too seldom."""
+    if not portraits or not reference.portraits:
+        return ElementBias()
+    return element_bias(*_presences(portraits, reference.portraits))
+
+
+def _presences(first: Sequence[Portrait], second: Sequence[Portrait]) -> tuple[Floats, Floats]:
+    return presence([p.numbers for p in first]), presence([p.numbers for p in second])
 
 
 def scaled(portraits: Sequence[Portrait], real: Sequence[Portrait]) -> Floats:

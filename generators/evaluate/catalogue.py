@@ -72,9 +72,19 @@ GROUPS: Final[dict[str, tuple[Metric, ...]]] = {
         ("novel_formula", "Novel by formula", "share", "high", "Reduced formula in none of the known materials."),
         ("novel_skeleton", "Novel by skeleton", "share", "high",
          "Of samples with any symmetry: space group and occupied orbits are in no shipped template."),
+        ("novel_family", "Novel by family", "share", "high",
+         "Reduced formula in none of the known materials even when every transition metal (groups 3 to 12) is written "
+         "M; real crystals: each with its own formula struck out of the table. Our measure."),
         ("novel_structure", "Novel by fingerprint", "share", "high",
          "No known crystal of the formula within fingerprint distance 0.15; where the table knows a formula without "
          "structure, the sample is not counted as novel."),
+        ("memorised", "Copies of known crystals", "share", "low",
+         "Within fingerprint distance 0.15, that of duplicates, of a known crystal of the formula (distances after "
+         "arXiv:2009.02488); real crystals: each with its own entry left out."),
+        ("memorised_family", "Copies but for the metals", "share", "",
+         "The same where transition metals may be exchanged, in the same proportions."),
+        ("nearest_known_median", "Distance to the nearest known crystal, median", "", "",
+         "Fingerprint distance, metals exchanged; of samples that have a known crystal to be compared with."),
     ),
     "Symmetry": _group(
         ("p1", "In P1", "share", "low", "No symmetry but the lattice, at 0.1 Å."),
@@ -85,6 +95,9 @@ GROUPS: Final[dict[str, tuple[Metric, ...]]] = {
          "Jensen-Shannon divergence from the real crystals, P1 apart."),
         ("js_space_group", "Space groups, JS divergence", "bit", "low",
          "The same over the 230 groups; grows as samples become few."),
+        ("commonest_group", "Commonest space group", "no.", "",
+         "Its number, at 0.1 Å; real crystals: as their templates are written."),
+        ("commonest_group_share", "Share of the commonest space group", "share", "", "One form for all is no design."),
     ),
     "Distribution": _group(
         ("wasserstein_density", "Density, Wasserstein", "g/cm³", "low", "Earth mover's distance from real crystals."),
@@ -94,6 +107,28 @@ GROUPS: Final[dict[str, tuple[Metric, ...]]] = {
          "units of their spread among real crystals."),
         ("frechet_floor", "Fréchet distance of real crystals", "", "",
          "As many real crystals against the rest of them: what chance alone gives."),
+        ("precision", "Precision", "share", "high",
+         "Samples inside the ball of a real crystal, to its 5th neighbour among them, in those 22 numbers "
+         "(arXiv:1904.06991)."),
+        ("recall", "Recall", "share", "high",
+         "Real crystals inside the ball of a sample, likewise; grows as samples become few and lie far apart."),
+        ("density", "Density of samples", "", "high",
+         "Balls of real crystals around a sample, over k = 5: 1 for real ones (arXiv:2002.09797)."),
+        ("coverage", "Coverage", "share", "high",
+         "Real crystals with a sample inside their ball, k = 5; falls as samples become few (arXiv:2002.09797)."),
+        *((f"{name}_floor", f"{title} of real crystals", "share" if name != "density" else "", "",
+           "As many real crystals against the rest of them.") for name, title in
+          (("precision", "Precision"), ("recall", "Recall"), ("density", "Density"), ("coverage", "Coverage"))),
+        ("vendi", "Vendi score", "", "high",
+         "How many different crystals the samples amount to: Gaussian kernel of width 2 in those 22 numbers, as many "
+         "samples as there are real crystals at most (arXiv:2210.02410)."),
+        ("vendi_real", "Vendi score of real crystals", "", "", "Of as many real crystals."),
+        ("vendi_ratio", "Vendi score over that of real crystals", "", "high", "1: as various as real crystals."),
+        ("js_elements", "Elements, JS divergence", "bit", "low",
+         "Jensen-Shannon divergence of how often elements occur, each once by crystal (doi:10.1109/18.61115)."),
+        ("js_elements_floor", "Elements, JS divergence of real crystals", "bit", "",
+         "As many real crystals against the rest of them: what chance alone gives."),
+        ("two_metals", "Two transition metals or more", "share", "", "Different ones, of groups 3 to 12."),
         ("elements", "Elements by crystal", "", "", "Mean."),
         ("atoms", "Atoms by cell", "", "", "Mean, of the cell as it came."),
     ),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,9 @@ from redoxa.data.structures import density_g_cm3
 from redoxa.data.symmetry.skeletons import Template
 from redoxa.data.symmetry.wyckoff import centring, space_group
 from redoxa.generators.base import Condition
+from redoxa.generators.evaluate.commonest import commonest_group
 from redoxa.generators.evaluate.descriptor import descriptor
+from redoxa.generators.evaluate.families import transition_metals
 from redoxa.generators.evaluate.symmetry import LOOSE_A, group_and_primitive
 from redoxa.generators.evaluate.validity import is_smact_valid
 from redoxa.generators.evaluate.values import Value, mean, share
@@ -32,8 +34,11 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Portrait:
-    """What of a crystal enters the distributions."""
+    """What of a crystal enters the distributions; `numbers` are the atomic numbers of its elements."""
 
+    mark: Fingerprint
+    composition: Mapping[str, int]
+    numbers: frozenset[int]
     density_g_cm3: float
     n_elements: int
     group: int
@@ -44,10 +49,17 @@ class Portrait:
 
 @dataclass(frozen=True)
 class ReferenceSet:
-    """Portraits of real crystals, and what they are in words."""
+    """Portraits of real crystals.
+
+    Attributes:
+        portraits: one a crystal.
+        text: what they are in words.
+        held_out: how new each would be, had the table not known it; empty where it was not asked.
+    """
 
     portraits: tuple[Portrait, ...]
     text: str
+    held_out: Mapping[str, Value] = field(default_factory=dict)
 
     @property
     def values(self) -> dict[str, Value]:
@@ -57,6 +69,9 @@ class ReferenceSet:
             "smact_valid": share(p.smact_valid for p in self.portraits),
             "p1": share(p.group <= 1 for p in self.portraits),
             "elements": mean([p.n_elements for p in self.portraits]),
+            "two_metals": share(transition_metals(p.composition) > 1 for p in self.portraits),
+            **commonest_group([p.group for p in self.portraits]),
+            **self.held_out,
         }
 
 
@@ -64,8 +79,9 @@ def portrait(crystal: Crystal, mark: Fingerprint, group: int, primitive_atoms: i
     """The portrait of a crystal whose fingerprint, space group and primitive cell are known."""
     operations = len(space_group(group).rotations) // centring(group) if group else 1
     vector = descriptor(crystal, mark, operations, primitive_atoms)
-    neutral, smact = is_charge_balanced(crystal.composition), is_smact_valid(crystal.composition)
-    return Portrait(density_g_cm3(crystal), len(set(crystal.numbers)), group, neutral, smact, vector)
+    content, numbers = crystal.composition, frozenset(crystal.numbers)
+    neutral, smact = is_charge_balanced(content), is_smact_valid(content)
+    return Portrait(mark, content, numbers, density_g_cm3(crystal), len(numbers), group, neutral, smact, vector)
 
 
 def from_templates(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from redoxa.data.chemistry import is_charge_balanced
 from redoxa.data.errors import StructureError
@@ -11,6 +12,7 @@ from redoxa.data.fingerprint import SAME_UNRELAXED, Fingerprint, fingerprint, sp
 from redoxa.data.records import Crystal
 from redoxa.data.structures import density_g_cm3
 from redoxa.data.tables.known_materials import KnownMaterials
+from redoxa.generators.evaluate.families import Families, Gaps, transition_metals
 from redoxa.generators.evaluate.novelty import SkeletonLibrary, novelty
 from redoxa.generators.evaluate.reference_set import Portrait, portrait
 from redoxa.generators.evaluate.symmetry import LOOSE_A, TIGHT_A, group_and_primitive, keeps_symmetry, meant_group
@@ -54,15 +56,19 @@ class SampleRow:
     smact_valid: bool = False
     duplicate_of: int | None = None
     unique: bool | None = None
+    n_transition_metals: int | None = None
     novel_formula: bool | None = None
+    novel_family: bool | None = None
     novel_skeleton: bool | None = None
     novel_structure: str | None = None
     novel: bool | None = None
     nearest_known: str | None = None
     nearest_known_distance: float | None = None
+    nearest_in_family_distance: float | None = None
     reasons: list[str] = field(default_factory=list)
     portrait: Portrait | None = field(default=None, repr=False)
     mark: Fingerprint | None = field(default=None, repr=False)
+    gaps: Gaps | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,11 @@ class Memory:
 
     known: KnownMaterials
     skeletons: SkeletonLibrary
+
+    @cached_property
+    def families(self) -> Families:
+        """The known materials by family; a second of work."""
+        return Families(self.known)
 
 
 def measure(
@@ -100,7 +111,7 @@ def _row(sample: Sample, memory: Memory | None) -> SampleRow:
         row.reasons.append(sample.reason)
         return row
     row.formula, row.n_atoms, row.n_elements = crystal.formula, crystal.n_atoms, len(crystal.composition)
-    row.density_g_cm3 = density_g_cm3(crystal)
+    row.density_g_cm3, row.n_transition_metals = density_g_cm3(crystal), transition_metals(crystal.composition)
     _validity(row, crystal)
     row.space_group, primitive_atoms = group_and_primitive(crystal, LOOSE_A)
     row.space_group_tight = spacegroup(crystal, TIGHT_A)
@@ -137,6 +148,9 @@ def _validity(row: SampleRow, crystal: Crystal) -> None:
 def _novelty(row: SampleRow, crystal: Crystal, mark: Fingerprint, memory: Memory) -> None:
     found = novelty(mark, memory.known, SAME_UNRELAXED)
     row.novel_formula, row.novel_structure = found.formula, found.structure
+    row.novel_family = not memory.families.knows(crystal.composition)
+    row.gaps = memory.families.gaps(mark, crystal.composition)
+    row.nearest_in_family_distance = row.gaps.family
     row.novel_skeleton = memory.skeletons.is_new(crystal)
     row.novel = found.formula or bool(row.novel_skeleton)
     row.nearest_known, row.nearest_known_distance = found.nearest or None, found.distance

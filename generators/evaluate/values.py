@@ -21,12 +21,14 @@ class Value:
         of: samples it rests on; the denominator of a share.
         low: lower end of its 95 % interval, where it has one.
         high: upper end.
+        deviation: standard deviation over seeds, where several were drawn.
     """
 
     value: float | None
     of: int
     low: float | None = None
     high: float | None = None
+    deviation: float | None = None
 
 
 def wilson(count: int, of: int, z: float = Z_95) -> tuple[float, float]:

@@ -15,6 +15,7 @@ from redoxa.pipeline.commands.science import Count
 
 if TYPE_CHECKING:
     from redoxa.generators.base import Condition
+    from redoxa.generators.evaluate.values import Value
     from redoxa.pipeline.evaluate.scorecard import Scorecard
 
 Positive = Annotated[int, Parameter(validator=Number(gte=1))]
@@ -33,6 +34,8 @@ def evaluate(
     charge_neutral: bool = False,
     seed: int = 0,
     workers: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
+    seeds: Positive = 1,
+    refuse_known: bool = False,
     as_json: Json = False,
 ) -> None:
     """Judge generators, or structures from anywhere, side by side; goes on where it was stopped.
@@ -54,6 +57,9 @@ def evaluate(
         charge_neutral: only compositions that common oxidation states balance.
         seed: of sampling and of every draw.
         workers: processes that relax; 0 means one for each core.
+        seeds: draw with so many seeds, from --seed on: each value gets its standard deviation over them.
+        refuse_known: what is known or repeats an earlier sample is drawn again, for every generator alike; without it
+            ratios between generators are not fair, as only some refuse of themselves.
     """
     from redoxa.pipeline.commands.console import emit, note, progress_bars
     from redoxa.pipeline.evaluate.run import EvaluateOptions, evaluate
@@ -61,7 +67,8 @@ def evaluate(
     if not sources:
         raise InputError("name at least one generator, file or folder; `redoxa list generators` names generators")
     condition = _condition(ion, elements, max_atoms, charge_neutral)
-    task = EvaluateOptions(sources, n, condition, relax, truth, samples_per_composition, out, seed, workers)
+    k = samples_per_composition
+    task = EvaluateOptions(sources, n, condition, relax, truth, k, out, seed, workers, seeds, refuse_known)
     with progress_bars(quiet=as_json) as on_progress, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="No Pauling electronegativity")  # noble gases
         card = evaluate(task, on_progress)
@@ -69,6 +76,8 @@ def evaluate(
         emit("scorecard", **card.to_json())
     else:
         _print(card)
+        if card.settings.get("refusal"):
+            note(f"Refusal: {card.settings['refusal']}")
         note(f"Scorecard: {(out / 'scorecard.html').resolve().as_uri()}")
 
 
@@ -85,7 +94,6 @@ def _print(card: Scorecard) -> None:
     """The scorecard on stdout, sources as columns."""
     from redoxa.generators.evaluate.catalogue import metrics
     from redoxa.pipeline.commands.console import table
-    from redoxa.pipeline.evaluate.scorecard import interval_text, value_text
 
     rows = []
     for _, metric in metrics(card.k):
@@ -95,8 +103,35 @@ def _print(card: Scorecard) -> None:
         unit = f" ({metric.unit})" if metric.unit not in ("", "share") else ""
         row: dict[str, object] = {"metric": metric.title + unit}
         for source, value in zip(card.sources, found, strict=True):
-            interval = interval_text(value, metric.unit) if value else ""
-            row[source.name] = f"{value_text(value, metric.unit)}  {interval}".rstrip() if value else ""
+            row[source.name] = _text(value, metric.unit)
+        row["real crystals"] = _text(card.reference.values.get(metric.name), metric.unit)
         rows.append(row)
     lead = card.truths.text if card.truths else f"{', '.join(str(len(s.rows)) for s in card.sources)} samples"
     table(f"{card.mode}: {lead}", rows, list(rows[0]))
+    _print_elements(card)
+
+
+def _text(value: Value | None, unit: str) -> str:
+    """``0.912 ±0.010  0.89–0.93``, or "" where there is no value."""
+    from redoxa.pipeline.evaluate.scorecard import deviation_text, interval_text, value_text
+
+    if value is None:
+        return ""
+    middle = " ".join(filter(None, (value_text(value, unit), deviation_text(value, unit))))
+    return f"{middle}  {interval_text(value, unit)}".rstrip()
+
+
+def _print_elements(card: Scorecard) -> None:
+    """The elements that each source draws too often and too seldom."""
+    from redoxa.pipeline.commands.console import table
+    from redoxa.pipeline.evaluate.scorecard import ratio_text
+
+    rows = [
+        {
+            "source": source.name,
+            "too often": ", ".join(map(ratio_text, source.elements.over)),
+            "too seldom": ", ".join(map(ratio_text, source.elements.under)),
+        }
+        for source in card.sources
+    ]
+    table("elements: share of samples over that of real crystals, where surely not 1", rows, list(rows[0]))

@@ -17,7 +17,14 @@ from redoxa.generators.evaluate.matching import Prediction
 from redoxa.generators.evaluate.table import SampleRow
 from redoxa.generators.evaluate.values import Value, wilson
 from redoxa.pipeline.evaluate.figures import Series, bar_plot, cumulative_plot, share_strip, style
-from redoxa.pipeline.evaluate.scorecard import Scorecard, SourceCard, interval_text, value_text
+from redoxa.pipeline.evaluate.scorecard import (
+    Scorecard,
+    SourceCard,
+    deviation_text,
+    interval_text,
+    ratio_text,
+    value_text,
+)
 from redoxa.pipeline.evaluate.stability import RelaxedRow
 from redoxa.pipeline.evaluate.truths import Truths
 from redoxa.pipeline.pages.kit.page import asset, environment, policy
@@ -37,7 +44,7 @@ ANIONS = {
 
 WORST = 6
 REAL = "real crystals"
-GLANCE = ("valid_structure", "unique", "novel", "charge_balanced", "p1", "metastable", "msun")
+GLANCE = ("valid_structure", "unique", "novel", "novel_family", "charge_balanced", "p1", "metastable", "msun")
 RELAXED = (
     ("energy_drop_eV_per_atom", "Energy drop", "energy drop on relaxation (eV/atom)", 0.0, 1.0),
     ("rmsd_A", "RMSD", "shift of the atoms on relaxation (Å)", 0.0, 1.0),
@@ -52,6 +59,7 @@ class Cell:
 
     source: str
     text: str
+    deviation: str
     interval: str
     of: str
     strip: Markup
@@ -81,7 +89,7 @@ def build_page(card: Scorecard) -> str:
     css = "\n".join(asset("templates", name) for name in STYLES)
     script = asset("templates", "ui.js")
     templates = environment()
-    templates.filters.update({f.__name__: f for f in (count, duration, formula_html, timestamp)})
+    templates.filters.update({f.__name__: f for f in (count, duration, formula_html, ratio_text, timestamp)})
     page = templates.get_template("scorecard.html.j2")
     return page.render(
         card=card,
@@ -129,14 +137,15 @@ def _padded(rows: list[tuple[Metric, list[Cell]]], width: int) -> list[tuple[Met
     """Rows of one width: where some have a value of real crystals, the others have an empty cell there."""
     if all(len(cells) < width for _, cells in rows):
         return rows
-    return [(m, cells if len(cells) == width else [*cells, Cell("", "", "", "", Markup(""))]) for m, cells in rows]
+    return [(m, cells if len(cells) == width else [*cells, Cell("", "", "", "", "", Markup(""))]) for m, cells in rows]
 
 
 def _cell(source: str, value: Value | None, metric: Metric, css: str) -> Cell:
     if value is None:
-        return Cell(source, "–", "", "", Markup(""))
+        return Cell(source, "–", "", "", "", Markup(""))
     strip = share_strip(value, css) if metric.unit == "share" else Markup("")
-    return Cell(source, value_text(value, metric.unit), interval_text(value, metric.unit), f"n = {value.of}", strip)
+    text, deviation = value_text(value, metric.unit), deviation_text(value, metric.unit)
+    return Cell(source, text, deviation, interval_text(value, metric.unit), f"n = {value.of}", strip)
 
 
 def _figures(card: Scorecard) -> list[Figure]:

@@ -7,7 +7,7 @@ import json
 import platform
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -21,18 +21,27 @@ from redoxa.data.symmetry.skeletons import load_templates
 from redoxa.data.tables.known_materials import KnownMaterials, load_known_materials
 from redoxa.data.whole import whole
 from redoxa.generators.base import Condition, HasLikelihood, generator_class
-from redoxa.generators.evaluate.card import distribution_values, sample_values
+from redoxa.generators.evaluate.card import bias, distribution_values, sample_values
 from redoxa.generators.evaluate.matching import compare, match_values
+from redoxa.generators.evaluate.memorisation import held_out_values
 from redoxa.generators.evaluate.novelty import SkeletonLibrary
 from redoxa.generators.evaluate.reference_set import ReferenceSet, from_crystals, from_templates
 from redoxa.generators.evaluate.table import Memory, Sample, measure
 from redoxa.generators.evaluate.values import Value, mean, share
 from redoxa.pipeline.evaluate.page import build_page
 from redoxa.pipeline.evaluate.scorecard import Scorecard, SourceCard
+from redoxa.pipeline.evaluate.seeds import over_seeds
 from redoxa.pipeline.evaluate.sources import Drawer, Drawn, Source, read_files
 from redoxa.pipeline.evaluate.truths import Answered, Truths, ask_generator, known_share, pair_files, read_truths
 
 VERSIONS = ("redoxa", "pymatgen", "spglib", "numpy", "scipy", "torch", "chgnet")
+
+REFUSED_BY_ALL = (
+    "what is known or repeats an earlier sample was drawn again, for every generator alike; files stand as they are"
+)
+REFUSED_BY_SOME = (
+    "each generator's own: some refuse what is known, some do not, so no ratio between them is fair (--refuse-known)"
+)
 
 MOST_LIKELIHOODS = 100
 """Truths of which the likelihood is worked out, some 0.4 s of processor time each."""
@@ -52,6 +61,8 @@ class EvaluateOptions:
         out: folder for scorecard, table and what is kept for going on.
         seed: of sampling and draws.
         workers: processes for relaxation, 0 for one a core.
+        seeds: how many seeds are drawn, from `seed` on; the values of the others give the first a deviation.
+        refuse_known: whether draws of every generator that are known or repeat others are drawn again.
     """
 
     sources: tuple[str, ...]
@@ -63,6 +74,8 @@ class EvaluateOptions:
     out: Path
     seed: int
     workers: int = 0
+    seeds: int = 1
+    refuse_known: bool = False
 
     def settings(self) -> dict[str, str]:
         """The request as text, for the record."""
@@ -79,7 +92,8 @@ class EvaluateOptions:
             "truths": str(self.truth or ""),
             "answers by truth": str(self.k) if self.truth else "",
             "relaxed of each": str(self.relax or ""),
-            "seed": str(self.seed),
+            "seed": f"{self.seed} to {self.seed + self.seeds - 1}" if self.seeds > 1 else str(self.seed),
+            "refusal": "" if self.truth else REFUSED_BY_ALL if self.refuse_known else REFUSED_BY_SOME,
         }
         return {key: text for key, text in told.items() if text}
 
@@ -93,21 +107,19 @@ def evaluate(task: EvaluateOptions, on_progress: OnProgress) -> Scorecard:
     """
     started = time.perf_counter()
     sources = [Source.parse(text) for text in dict.fromkeys(task.sources)]
+    if task.truth and task.refuse_known:
+        raise InputError("--refuse-known is of new crystals; true structures (--truth) are to be found, known or not")
     _check_folder(task.out)
     truths = read_truths(task.truth, task.n, task.seed) if task.truth else None
-    drawer = Drawer(task.out / "work", task.seed)
-    drawn = [_draw(task, source, drawer, truths, on_progress) for source in sources]  # first: mistakes show early
     known = load_known_materials()
+    drawn = [pair for source in sources for pair in _draws(task, source, truths, known, on_progress)]
     memory, reference = _memory(task, truths, known, on_progress)
-    cards = [
-        _judge(task, source, answered, truths, memory, reference, on_progress)
-        for source, answered in zip(sources, drawn, strict=True)
-    ]
+    cards = [_judge(task, source, answered, truths, memory, reference, on_progress) for source, answered in drawn]
     if task.relax:
-        cards = _relaxed(task, cards, drawn, known, on_progress)
+        cards = _relaxed(task, cards, [answered for _, answered in drawn], known, on_progress)
     card = Scorecard(
         mode="structure prediction" if truths else "de novo",
-        sources=cards,
+        sources=[over_seeds([card for card in cards if card.name == source.name]) for source in sources],
         reference=reference,
         truths=truths,
         truths_known=known_share(truths, known) if truths else None,
@@ -127,6 +139,16 @@ def _check_folder(out: Path) -> None:
     if out.exists() and any(out.iterdir()) and not (out / "work").exists():
         raise InputError(f"--out {out}: is not empty and holds no evaluation of ours; give another folder")
     (out / "work").mkdir(parents=True, exist_ok=True)
+
+
+def _draws(
+    task: EvaluateOptions, source: Source, truths: Truths | None, known: KnownMaterials, on_progress: OnProgress
+) -> list[tuple[Source, Answered]]:
+    """What a source gives with each seed; files are read once."""
+    refused = known if task.refuse_known else None
+    seeds = range(task.seed, task.seed + (task.seeds if source.kind else 1))
+    drawers = [Drawer(task.out / "work", seed, refused) for seed in seeds]
+    return [(source, _draw(task, source, drawer, truths, on_progress)) for drawer in drawers]
 
 
 def _draw(
@@ -149,7 +171,8 @@ def _memory(
         return None, from_crystals(truths.crystals, f"the true structures, {truths.text}")
     templates = list(load_templates())
     reference = from_templates(templates, task.condition, task.seed, partial(on_progress, "real crystals"))
-    return Memory(known, SkeletonLibrary(templates)), reference
+    memory = Memory(known, SkeletonLibrary(templates))
+    return memory, replace(reference, held_out=held_out_values(reference.portraits, memory.families))
 
 
 def _judge(
@@ -176,7 +199,7 @@ def _judge(
         answers = answered.crystals()
         values["answered"] = share(any(c is not None for c in row) for row in answers)
         values |= match_values(predictions, task.k) | _likelihood(source, truths, task.seed)
-    return SourceCard(source.name, _what(source, drawn), rows, (), predictions, values)
+    return SourceCard(source.name, _what(source, drawn), rows, (), predictions, values, bias(portraits, reference))
 
 
 def _likelihood(source: Source, truths: Truths, seed: int) -> dict[str, Value]:
@@ -212,8 +235,6 @@ def _relaxed(
     on_progress: OnProgress,
 ) -> list[SourceCard]:
     """Cards with the first samples of each source relaxed."""
-    from dataclasses import replace
-
     from redoxa.data.tables.reference import load_reference
     from redoxa.pipeline.evaluate.relaxation import relax_all
     from redoxa.pipeline.evaluate.stability import relaxed_rows, stability_values

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from redoxa.generators.evaluate.catalogue import metrics
+from redoxa.generators.evaluate.elements import ElementBias, ElementRatio
 from redoxa.generators.evaluate.matching import Prediction
 from redoxa.generators.evaluate.reference_set import ReferenceSet
 from redoxa.generators.evaluate.table import SampleRow
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 SCHEMA = "redoxa.scorecard/1"
 """Raised when a field of scorecard.json changes its name or meaning."""
 
-_INTERNAL = {"portrait", "mark", "reasons"}
+_INTERNAL = {"portrait", "mark", "gaps", "reasons"}
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class SourceCard:
         relaxed: one for each of the first samples; empty without relaxation.
         predictions: one a truth; empty in de novo mode.
         values: metric name -> value.
+        elements: those that are drawn surely too often and too seldom.
     """
 
     name: str
@@ -45,6 +47,7 @@ class SourceCard:
     relaxed: Sequence[RelaxedRow] = ()
     predictions: Sequence[Prediction] = ()
     values: dict[str, Value] = field(default_factory=dict)
+    elements: ElementBias = field(default_factory=ElementBias)
 
     def reasons(self) -> list[tuple[str, int]]:
         """Kinds of complaint, the commonest first; numbers and names in them are cut so that they add up."""
@@ -121,6 +124,7 @@ class Scorecard:
                     "what": s.text,
                     "samples": len(s.rows),
                     "values": _as_json(s.values),
+                    "elements": asdict(s.elements),
                     "reasons": dict(s.reasons()),
                 }
                 for s in self.sources
@@ -163,7 +167,11 @@ class Scorecard:
 
 
 def _as_json(values: dict[str, Value]) -> dict[str, dict[str, float | None]]:
-    return {name: asdict(value) for name, value in values.items()}
+    """Values by name; a deviation only where there is one."""
+    return {
+        name: {key: x for key, x in asdict(value).items() if key != "deviation" or x is not None}
+        for name, value in values.items()
+    }
 
 
 def _flat(row: SampleRow | RelaxedRow) -> dict[str, object]:
@@ -176,8 +184,22 @@ def value_text(value: Value, unit: str) -> str:
         return "–"
     if unit == "share":
         return number(value.value, 3)
+    if unit == "no.":
+        return f"{value.value:.0f}"
     size = abs(value.value)
     return number(value.value, next((d for limit, d in ((0.01, 5), (1, 3), (10, 2)) if size < limit), 1))
+
+
+def deviation_text(value: Value, unit: str) -> str:
+    """``±0.012``, the standard deviation over seeds, or "" where there is none."""
+    return "" if value.deviation is None else f"±{value_text(Value(value.deviation, value.of), unit)}"
+
+
+def ratio_text(ratio: ElementRatio) -> str:
+    """``Fe 1.8 (1.3–2.4)``: how much more often it is drawn than it should be."""
+    ends = (ratio.ratio, ratio.low, ratio.high)
+    middle, low, high = (number(x, 2) for x in ends)
+    return f"{ratio.symbol} {middle} ({low}–{high})"
 
 
 def interval_text(value: Value, unit: str) -> str:

@@ -18,9 +18,11 @@ from redoxa.data.io import READABLE, may_hold_structures, read_each
 from redoxa.data.progress import OnStep
 from redoxa.data.provenance import sha256_of
 from redoxa.data.records import Crystal, content_hash
+from redoxa.data.tables.known_materials import KnownMaterials
 from redoxa.generators import GENERATORS
 from redoxa.generators.base import CellContent, Condition, Generator, generator_class
 from redoxa.generators.evaluate.answers import Answer, ask
+from redoxa.generators.evaluate.refusal import draw_new
 from redoxa.generators.evaluate.table import Sample
 from redoxa.pipeline.tasks.relaxer import SymmetricRelaxer, lend
 
@@ -67,19 +69,31 @@ class Drawn:
 
 
 class Drawer:
-    """Samples generators, and keeps what was drawn in a folder, so that a killed evaluation goes on."""
+    """Samples generators, and keeps what was drawn in a folder, so that a killed evaluation goes on.
 
-    def __init__(self, folder: Path, seed: int) -> None:
-        self._folder, self._seed = folder, seed
+    Args:
+        folder: for what was drawn.
+        seed: of every draw.
+        refused: what draws are refused for being near to; None where each generator refuses what it wants to.
+    """
+
+    def __init__(self, folder: Path, seed: int, refused: KnownMaterials | None = None) -> None:
+        self._folder, self._seed, self._refused = folder, seed, refused
 
     def draw(self, source: Source, n: int, condition: Condition, on_step: OnStep) -> Drawn:
-        """N samples under a condition."""
+        """N samples under a condition; the time of those that were refused counts."""
 
         def make(generator: Generator) -> list[Sample]:
-            batch, labels = generator.sample(n, condition, np.random.default_rng(self._seed), on_step)
-            return [Sample(f"{i}", c, x) for i, (c, x) in enumerate(zip(batch.to_crystals(), labels, strict=True))]
+            rng = np.random.default_rng(self._seed)
+            if self._refused is None:
+                batch, labels = generator.sample(n, condition, rng, on_step)
+                found: list[Answer] = list(zip(batch.to_crystals(), labels, strict=True))
+            else:
+                found = draw_new(generator, n, condition, rng, self._refused, on_step)
+            return [Sample(str(i), crystal, label) for i, (crystal, label) in enumerate(found)]
 
-        return self._kept(source, [n, _as_json(condition)], make)
+        rule = [] if self._refused is None else ["known ones refused"]
+        return self._kept(source, [n, _as_json(condition), *rule], make)
 
     def answer(self, source: Source, requests: list[tuple[CellContent, int]], on_step: OnStep) -> Drawn:
         """Answers to contents, flat and in order; a missing one is a sample without a crystal."""

@@ -128,6 +128,41 @@ def test_the_same_samples_again_without_sampling(capsys: pytest.CaptureFixture[s
     assert again["sources"] == first["sources"]
 
 
+def test_several_seeds_under_one_refusal(capsys: pytest.CaptureFixture[str]) -> None:
+    args = ("-n", "70", "--out", "out", "--seeds", "2", "--refuse-known")
+    code, out, err = run(capsys, "evaluate", "template", *args)
+    assert code == 0
+    assert "±" in out
+    assert "real crystals" in out
+    assert "for every generator alike" in err
+    made = json.loads(Path("out/scorecard.json").read_text())
+    assert made["settings"]["seed"] == "0 to 1"
+    (source,) = made["sources"]
+    values = source["values"]
+    assert values["novel_formula"]["value"] == 1.0
+    assert values["novel_formula"]["deviation"] == 0.0
+    assert values["frechet"]["deviation"] > 0.0
+    assert set(values) >= {
+        "novel_family", "memorised", "memorised_family", "nearest_known_median", "two_metals", "commonest_group",
+        "commonest_group_share", "precision", "recall", "density", "coverage", "vendi", "vendi_real",
+        "vendi_ratio", "js_elements",
+    }  # fmt: skip
+    real = made["reference"]["values"]
+    assert set(real) >= {"novel_family", "memorised", "two_metals", "commonest_group", "commonest_group_share"}
+    assert 0.0 < real["novel_family"]["value"] < 1.0
+    assert set(source["elements"]) == {"over", "under"}
+    assert len(pd.read_parquet("out/samples.parquet")) == 70
+    assert len(list(Path("out/work").glob("drawn-template-*.json"))) == 2
+    text = check_page(Path("out/scorecard.html"))
+    assert "standard deviation over seeds 0 to 1" in text
+    assert "Ratios between generators are given only under the same refusal" in text
+
+
+def test_without_one_refusal_no_ratio_is_fair(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run(capsys, "evaluate", "substitution", "-n", "5", "--out", "out", "--json")
+    assert "no ratio between them is fair" in json.loads(out)["settings"]["refusal"]
+
+
 def test_a_folder_with_a_broken_file(capsys: pytest.CaptureFixture[str]) -> None:
     salt = rocksalt(NA, CL, 5.64)
     made = folder("made", a9=salt, a10=shaken(salt, 1, 0.02), b=zincblende(K, BR, 7.0), broken=BROKEN, empty="")
@@ -236,6 +271,7 @@ def test_likelihood_of_the_truths_where_a_generator_has_one(capsys: pytest.Captu
         (["template", "--truth", "none.parquet"], "no such file or folder"),
         (["template", "--truth", "bad.parquet"], "lacks the column"),
         (["template", "--truth", "file.txt"], "holds no usable structure"),
+        (["one", "--truth", "two", "--refuse-known"], "--refuse-known is of new crystals"),
         (["one", "--truth", "two"], "1 structures are no 1 answers to each of 2 truths"),
     ],
     ids=lambda x: "-".join(x) if isinstance(x, list) else "",
