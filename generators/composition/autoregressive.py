@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,7 @@ class Autoregressive(ABC):
         temperature: log weights are divided by it; below 1 the likely becomes likelier.
     """
 
+    name: str
     grammar: Grammar
     temperature: float = 1.0
 
@@ -112,7 +113,7 @@ class MarkovFamily(Autoregressive):
         states: hidden ones.
     """
 
-    name: ClassVar[str] = "hidden Markov"
+    name = "hidden Markov"
 
     def __init__(self, grammar: Grammar, states: int = 32) -> None:
         self.grammar, self.states = grammar, states

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +36,7 @@ class MixtureFamily:
         components: hidden ones.
     """
 
-    name: ClassVar[str] = "mixture"
+    name = "mixture"
 
     def __init__(self, grammar: Grammar, components: int = 120) -> None:
         self.grammar, self.components = grammar, components
@@ -136,7 +135,7 @@ class MixtureFamily:
 class IndependentFamily(MixtureFamily):
     """Each element has its count by itself: a mixture of one component."""
 
-    name: ClassVar[str] = "independent"
+    name = "independent"
 
     def __init__(self, grammar: Grammar) -> None:
         super().__init__(grammar, 1)
@@ -152,7 +151,7 @@ class ExchangeFamily:
         grammar: of the formulas.
     """
 
-    name: ClassVar[str] = "exchange"
+    name = "exchange"
 
     def __init__(self, grammar: Grammar) -> None:
         from ase.data import chemical_symbols

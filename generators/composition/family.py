@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ class Family(Protocol):
         grammar: of what it learns and samples.
     """
 
-    name: ClassVar[str]
+    name: str
     grammar: Grammar
 
     def fit(self, formulas: Sequence[Formula], seed: int) -> None:

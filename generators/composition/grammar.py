@@ -140,9 +140,9 @@ class Demand:
         """Whether it is a formula of the grammar that satisfies everything."""
         if not self.grammar.holds(formula) or not self.fits(sum(n for _, n in formula)):
             return False
-        counts = self.grammar.counts([formula])[0]
-        fulfilled = bool(self.counts[np.arange(len(counts)), counts].all())
-        return fulfilled and (not self.neutral or is_neutral(formula))
+        codes = [self.grammar.codes[z] for z, _ in formula]
+        fits = all(self.counts[code - 1, n] for code, (_, n) in zip(codes, formula, strict=True))
+        return fits and set(codes).issuperset(self.required) and (not self.neutral or is_neutral(formula))
 
 
 def demand(grammar: Grammar, condition: Condition | None = None, given: Given | None = None) -> Demand:
