@@ -41,7 +41,9 @@ class MixtureFamily:
     def __init__(self, grammar: Grammar, components: int = 120) -> None:
         self.grammar, self.components = grammar, components
         self.weights: Floats = np.ones(components) / components
-        self.chances: Floats = np.zeros((components, len(grammar.elements), grammar.max_atoms + 1))
+        self.chances: Floats = np.full(
+            (components, len(grammar.elements), grammar.max_atoms + 1), 1 / (grammar.max_atoms + 1)
+        )
 
     def fit(self, formulas: Sequence[Formula], seed: int) -> None:
         """See `Family`: expectation maximisation of the likelihood without regard to the grammar."""
@@ -161,6 +163,7 @@ class ExchangeFamily:
         self.likeness: Floats = np.exp(-np.abs(place[:, None] - place) / 2.0)
         np.fill_diagonal(self.likeness, 0.0)
         self.counts: NDArray[np.int64] = np.zeros((0, len(grammar.elements)), np.int64)
+        self._known: dict[tuple[Formula, int], list[tuple[int, float]]] = {}
 
     def fit(self, formulas: Sequence[Formula], seed: int) -> None:
         """See `Family`: remembers them. One that holds every element of the grammar has nothing to exchange."""

@@ -106,3 +106,10 @@ def test_what_the_grammar_leaves_of_a_mixture_is_computed_for_every_number_of_at
     family = MixtureFamily(grammar, 2)
     family.fit([formula_of({3: n, 8: 30 - n}) for n in (1, 7, 11, 13)] + [formula_of({3: 1})], seed=0)
     assert np.exp(family.log_probability(grammar.everything()).nats).sum() == pytest.approx(1, abs=1e-9)
+
+
+def test_exchange_that_knows_nothing_gives_nothing() -> None:
+    family = ExchangeFamily(TINY)
+    assert (family.log_probability(FORMULAS).nats == -np.inf).all()
+    with pytest.raises(GenerationError, match="no exchange of one element"):
+        family.sample(1, ANY, np.random.default_rng(0))
