@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
+from scipy.special import log_softmax, logsumexp
 
 from redoxa.generators.base import Condition
 from redoxa.generators.composition.family import LogProbability, collect
@@ -35,8 +35,11 @@ class Autoregressive(ABC):
     """A `Family` by what it expects in the next slot.
 
     Its probabilities are those under the masks of the grammar, renormalised in each slot: exact, and of what is sampled
-    without a condition, at the temperature too. Under a condition the masks are narrower in each slot; so samples are
-    not distributed quite as those of the whole that satisfy it. Neutrality alone is by rejection.
+    without a condition, at the temperature too. Under a condition the masks are narrower. They alone would write
+    whatever comes first as if nothing were asked for, and then force the rest (caesium, say, before a given lithium).
+    So many formulas are written side by side, and in each slot those go on that leave more probability to what is asked
+    for (sequential Monte Carlo). The more are written, the nearer the samples come to the conditional distribution;
+    they are not quite independent of one another. Neutrality alone is by rejection.
 
     Attributes:
         temperature: log weights are divided by it; below 1 the likely becomes likelier.
@@ -72,22 +75,56 @@ class Autoregressive(ABC):
 
     def _draw(self, n: int, wish: Demand, rng: np.random.Generator) -> list[Formula]:
         masks = Masks(wish)
-        return collect(n, wish, lambda m: self.grammar.decode(self._write(m, masks, rng)))
+        whole = Masks(demand(self.grammar)) if wish.narrows else masks
+        least = PARTICLES if wish.narrows else 0
+        return collect(n, wish, lambda m: self.grammar.decode(self._write(max(m, least), masks, whole, rng)[:m]))
 
-    def _write(self, n: int, masks: Masks, rng: np.random.Generator) -> Integers:
-        """Slots of n formulas [n,slots,2]."""
+    def _write(self, n: int, masks: Masks, whole: Masks, rng: np.random.Generator) -> Integers:
+        """Slots of n formulas [n,slots,2].
+
+        Args:
+            n: how many are written side by side.
+            masks: what may come.
+            whole: what may come where nothing is asked for; the same ones where nothing is.
+            rng: the only source of randomness.
+        """
         slots, place = np.zeros((n, self.grammar.slots, 2), np.int64), masks.start(n)
         for t in range(self.grammar.slots):
-            foresight = self.foresee(slots[:, :t])
-            element = _drawn(self._masked(foresight.elements(), masks.elements(place)), rng)
-            count = _drawn(self._masked(foresight.atoms(element), masks.atoms(place, element)), rng)
+            foresight, free = self.foresee(slots[:, :t]), place.free()
+            may = masks.elements(place)
+            element, left = self._next(foresight.elements(), may, may if whole is masks else whole.elements(free), rng)
+            may = masks.atoms(place, element)
+            at_large = may if whole is masks else whole.atoms(free, element)
+            count, of_counts = self._next(foresight.atoms(element), may, at_large, rng)
             slots[:, t, 0], slots[:, t, 1] = element, count
             place = masks.advance(place, element, count)
-        return slots
+            if whole is not masks:
+                rows = _survivors(left + of_counts, rng)
+                slots, place = slots[rows], place.take(rows)
+        return slots if whole is masks else slots[rng.permutation(n)]
+
+    def _next(
+        self, logs: Floats, may: NDArray[np.bool_], at_large: NDArray[np.bool_], rng: np.random.Generator
+    ) -> tuple[Integers, Floats]:
+        """What comes next, and the log probability that the model leaves to all that may come [n]."""
+        kept = np.where(may, self._masked(logs, at_large), -np.inf)
+        left = np.asarray(logsumexp(kept, axis=1))
+        return _drawn(kept - left[:, None], rng), left
 
     def _masked(self, logs: Floats, may: NDArray[np.bool_]) -> Floats:
         """Log probabilities of what may be."""
         return np.asarray(log_softmax(np.where(may, logs / self.temperature, -np.inf), axis=1))
+
+
+PARTICLES = 2048
+"""Formulas that are written side by side under a condition, at least."""
+
+
+def _survivors(log_weights: Floats, rng: np.random.Generator) -> Integers:
+    """Rows drawn by their weights, each as often as it should be, give or take one (systematic resampling)."""
+    sums = np.exp(log_weights - log_weights.max()).cumsum()
+    places = (rng.random() + np.arange(len(sums))) / len(sums) * sums[-1]
+    return np.asarray(np.minimum(np.searchsorted(sums, places, side="right"), len(sums) - 1), np.int64)
 
 
 def _drawn(logs: Floats, rng: np.random.Generator) -> Integers:

@@ -131,6 +131,11 @@ class Demand:
         """Codes of the elements that must occur, ascending."""
         return tuple((1 + np.flatnonzero(~self.counts[:, 0])).tolist())
 
+    @property
+    def narrows(self) -> bool:
+        """Whether it asks for more than the grammar does, neutrality aside."""
+        return not (self.counts.all() and all(map(self.fits, range(1, self.grammar.max_atoms + 1))))
+
     def fits(self, atoms: int) -> bool:
         """Whether cells of so many atoms in the formula unit can have a size that is asked for."""
         low, high = self.n_atoms

@@ -32,6 +32,14 @@ class Place:
     divisor: Integers
     left: Integers
 
+    def take(self, rows: Integers) -> Place:
+        """Of some of the formulas, in another order maybe."""
+        return Place(self.last[rows], self.taken[rows], self.atoms[rows], self.divisor[rows], self.left[rows])
+
+    def free(self) -> Place:
+        """The same where no element is required."""
+        return Place(self.last, np.zeros_like(self.taken), self.atoms, self.divisor, self.left)
+
 
 class Masks:
     """What may come next, without dead ends: whatever is allowed can be completed to what the demand accepts.

@@ -11,7 +11,7 @@ from redoxa.data.errors import GenerationError, InputError
 from redoxa.generators.base import Condition
 from redoxa.generators.checkpoint import read_tensors
 from redoxa.generators.composition.contract import check_family
-from redoxa.generators.composition.grammar import formula_of
+from redoxa.generators.composition.grammar import demand, formula_of
 from redoxa.generators.composition.network import Cell, NetworkConfig, load_composition_network
 from redoxa.generators.composition.sequence import SequenceFamily
 from redoxa.generators.composition.training import CompositionTask, crystals_task
@@ -54,6 +54,19 @@ def test_it_keeps_the_contract_at_another_temperature(family: SequenceFamily) ->
         -(np.exp(f.log_probability(everything).nats) @ f.log_probability(everything).nats) for f in (cold, family)
     ]
     assert spread[0] < spread[1]
+
+
+@pytest.mark.parametrize("given", [{8: None}, {8: 2, 3: None}, {26: 2}])
+def test_it_completes_by_its_conditional(family: SequenceFamily, given: dict[int, int | None]) -> None:
+    """The masks alone are far from it."""
+    everything = TINY.everything()
+    holding = [f for f in everything if demand(TINY, None, given).accepts(f)]
+    chances = np.exp(family.log_probability(holding).nats)
+    n = 4000
+    found = family.complete(given, n, np.random.default_rng(1))
+    counts = np.array([found.count(f) for f in holding])
+    assert counts.sum() == n
+    assert np.abs(counts / n - chances / chances.sum()).sum() / 2 < 0.04
 
 
 def test_it_has_learned(family: SequenceFamily) -> None:
