@@ -22,6 +22,8 @@ DEFAULT_GENERATOR: Final = "orbits"
 """The best one, taken where none is named."""
 
 TRAININGS: Final = {
+    "composition-lstm": "redoxa.generators.composition.training:LSTM",
+    "composition-transformer": "redoxa.generators.composition.training:TRANSFORMER",
     "flow": "redoxa.generators.noise.training:FLOW",
     "diffusion": "redoxa.generators.noise.training:DIFFUSION",
     "geometry": "redoxa.generators.geometry.training:GEOMETRY",

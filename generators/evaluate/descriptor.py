@@ -40,7 +40,7 @@ def descriptor(crystal: Crystal, mark: Fingerprint, point_operations: int, primi
     numbers = np.asarray(crystal.numbers)
     species, counts = np.unique(numbers, return_counts=True)
     weights = counts / counts.sum()
-    table = np.array([_element(int(z)) for z in species])
+    table = np.array([element_numbers(int(z)) for z in species])
     means = weights @ table
     spreads = np.sqrt(np.maximum(weights @ table**2 - means**2, 0.0))
     by_atom = crystal.volume_A3 / crystal.n_atoms
@@ -53,7 +53,7 @@ def descriptor(crystal: Crystal, mark: Fingerprint, point_operations: int, primi
 
 
 @cache
-def _element(z: int) -> tuple[float, float, float, float]:
+def element_numbers(z: int) -> tuple[float, float, float, float]:
     """Electronegativity (0 where there is none), covalent radius in Angstrom, period, Mendeleev number."""
     import warnings
 

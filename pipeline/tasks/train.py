@@ -77,7 +77,7 @@ def train_to_folder(
             raise InputError(f"{path}: no such file")
     kind = training_of(generator)
     prepared, crystals = _prepared(data, hosts, config.out, watcher)
-    if start is None and kind.begins_with == RANDOM and len(crystals) < FEW_CRYSTALS:
+    if start is None and kind.begins_with == RANDOM and "start" in kind.takes and len(crystals) < FEW_CRYSTALS:
         watcher.note("few crystals for random weights; with --start shipped the trained ones go on")
     config = replace(config, rate=rate or kind.rate or config.rate, clip=kind.clip or config.clip)
     facts = {

@@ -19,7 +19,9 @@ from redoxa.pipeline.tasks.train import train_to_folder
 
 SHARED_TABLES = Path(__file__).parents[4] / "shared" / "cases" / "tables"
 TABLES = ("train_nested_cell", "train_no_formula", "train_tiny_ok")
-GENERATORS = ("flow", "diffusion", "geometry", "orbits", "vae", "wyckoff")
+GENERATORS = (
+    "flow", "composition-lstm", "composition-transformer", "diffusion", "geometry", "orbits", "vae", "wyckoff",
+)  # fmt: skip
 
 
 def redoxa(*words: object) -> int:

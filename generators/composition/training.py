@@ -1,0 +1,143 @@
+"""What a network that writes formulas learns, for `generators.training.loop.train`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+
+from redoxa.data.tables.datasets import load
+from redoxa.generators.composition.grammar import Formula, Grammar, demand, formula_of
+from redoxa.generators.composition.masks import Masks
+from redoxa.generators.composition.network import (
+    Cell,
+    CompositionNetwork,
+    NetworkConfig,
+    composition_name,
+    save_composition_network,
+)
+from redoxa.generators.training.kinds import MakeTask, Training
+
+BATCH = 128
+"""Formulas."""
+
+
+class CompositionTask:
+    """A `generators.training.loop.Task`: the likelihood of formulas under the masks of the grammar.
+
+    Args:
+        grammar: of the formulas.
+        learned: formulas to learn.
+        held_out: formulas to judge by.
+        config: size of the network.
+
+    Raises:
+        data.errors.InputError: a formula outside the grammar.
+    """
+
+    def __init__(
+        self, grammar: Grammar, learned: Sequence[Formula], held_out: Sequence[Formula], config: NetworkConfig
+    ) -> None:
+        self.grammar, self.config, self.learned = grammar, config, len(learned)
+        self.name = composition_name(config.cell)
+        slots = grammar.encode([*learned, *held_out])
+        self.slots = torch.from_numpy(slots)
+        self.elements, self.counts = _masks(grammar, slots)
+        self.settings = {
+            "network": json.dumps(asdict(config)),
+            "grammar": json.dumps(asdict(grammar)),
+            "formulas": hashlib.sha256(slots.tobytes()).hexdigest(),
+        }
+
+    def network(self) -> CompositionNetwork:
+        """See `Task`."""
+        return CompositionNetwork(self.config, self.grammar)
+
+    def epoch(self, seed: int, epoch: int) -> Sequence[torch.Tensor]:
+        """See `Task`."""
+        order = np.random.default_rng((seed, epoch)).permutation(self.learned)
+        return torch.split(torch.from_numpy(order), BATCH) if len(order) else ()
+
+    def held_out(self) -> Sequence[torch.Tensor]:
+        """See `Task`."""
+        rows = torch.arange(self.learned, len(self.slots))
+        return torch.split(rows, 8 * BATCH) if len(rows) else ()
+
+    def losses(
+        self, network: CompositionNetwork, rows: torch.Tensor, step: int, generator: torch.Generator
+    ) -> dict[str, torch.Tensor]:
+        """See `Task`: nats per formula, of its elements and of their counts."""
+        del step
+        slots, elements, counts = (x[rows].to(generator.device) for x in (self.slots, self.elements, self.counts))
+        hidden = network(slots[:, :-1])
+        code, count = slots.unbind(2)
+        terms = {
+            "elements": _nats(network.element_logits(hidden), elements, code),
+            "counts": _nats(network.count_logits(hidden, code), counts, count),
+        }
+        return {"loss": terms["elements"] + terms["counts"]} | terms
+
+    def save(self, path: Path, network: CompositionNetwork) -> None:
+        """See `Task`."""
+        save_composition_network(path, network)
+
+
+def _nats(logits: torch.Tensor, may: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Nats per formula of what stands in its slots, among what may stand there."""
+    logs = logits.float().masked_fill(~may, -torch.inf).log_softmax(-1)
+    return -logs.gather(-1, target.unsqueeze(-1)).sum() / len(target)
+
+
+def _masks(grammar: Grammar, slots: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> tuple[torch.Tensor, ...]:
+    """Which elements and which counts may stand in each slot [n,slots,elements+1], [n,slots,max_atoms+1]."""
+    masks = Masks(demand(grammar))
+    place = masks.start(len(slots))
+    elements, counts = [], []
+    for code, count in slots.transpose(1, 2, 0):
+        elements.append(torch.from_numpy(masks.elements(place)))
+        counts.append(torch.from_numpy(masks.atoms(place, code)))
+        place = masks.advance(place, code, count)
+    return torch.stack(elements, 1), torch.stack(counts, 1)
+
+
+def crystals_task(data: Path, cell: Cell) -> CompositionTask:
+    """The formulas of a prepared file of crystals, each once; those too large for the grammar are left out.
+
+    Raises:
+        data.errors.InputError: the data cannot be read.
+    """
+    crystals = load(data)
+    learned, held_out = set[Formula](), set[Formula]()
+    for numbers, held in zip(np.split(crystals.numbers, crystals.start[1:-1]), crystals.held_out, strict=True):
+        found, counts = np.unique(numbers, return_counts=True)
+        (held_out if held else learned).add(formula_of(dict(zip(found.tolist(), counts.tolist(), strict=True))))
+    grammar = Grammar.of({z for formula in learned | held_out for z, _ in formula})
+    ours, judging = (sorted(filter(grammar.holds, side)) for side in (learned - held_out, held_out))
+    return CompositionTask(grammar, ours, judging, NetworkConfig(cell))
+
+
+def _maker(cell: Cell) -> MakeTask:
+    def make(data: Path, start: Path | None, edges: int | None) -> Callable[[], CompositionTask]:
+        del start, edges
+        return partial(crystals_task, data, cell)
+
+    return make
+
+
+STEPS = 6000
+
+_NEXT = "sample formulas from {1} by `SequenceFamily.load` of redoxa.generators.composition.sequence"
+
+LSTM: Final = Training(
+    "composition-lstm", STEPS, frozenset({"rate"}), "crystals", _maker("lstm"), rate=2e-3, next=_NEXT
+)
+TRANSFORMER: Final = Training(
+    "composition-transformer", STEPS, frozenset({"rate"}), "crystals", _maker("attention"), rate=1e-3, next=_NEXT
+)

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from redoxa.data.errors import GenerationError, InputError
+from redoxa.generators.base import Condition
+from redoxa.generators.checkpoint import read_tensors
+from redoxa.generators.composition.contract import check_family
+from redoxa.generators.composition.grammar import demand, formula_of
+from redoxa.generators.composition.network import Cell, NetworkConfig, load_composition_network
+from redoxa.generators.composition.sequence import SequenceFamily
+from redoxa.generators.composition.training import CompositionTask, crystals_task
+from redoxa.generators.training.loop import TrainConfig, Trainer, train
+from redoxa.generators.training.workers import workers
+from tests.unit.generators.composition.tiny import CONDITION, FORMULAS, GIVEN, TINY
+
+ANY = Condition(n_atoms=(1, 10**6))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def quick(out: Path, steps: int = 60) -> TrainConfig:
+    return TrainConfig(out, steps=steps, decay_steps=30, warmup_steps=3, rate=1e-2, device="cpu", save_every=20)
+
+
+@pytest.fixture(scope="module", params=["lstm", "attention"])
+def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> SequenceFamily:
+    config = NetworkConfig(request.param, width=16, layers=1, heads=2, dropout=0.0)
+    made = SequenceFamily(TINY, config, quick(tmp_path_factory.mktemp(request.param)))
+    made.fit(FORMULAS, seed=0)
+    return made
+
+
+def test_it_keeps_the_contract(family: SequenceFamily) -> None:
+    check_family(family, CONDITION, GIVEN)
+
+
+def test_it_keeps_the_contract_at_another_temperature(family: SequenceFamily) -> None:
+    assert family.training is not None
+    cold = SequenceFamily.load(
+        family.training.out / "seed-0" / f"composition-{family.name}.safetensors", family.config.cell, temperature=0.5
+    )
+    check_family(cold, CONDITION, GIVEN)
+    everything = TINY.everything()
+    spread = [
+        -(np.exp(f.log_probability(everything).nats) @ f.log_probability(everything).nats) for f in (cold, family)
+    ]
+    assert spread[0] < spread[1]
+
+
+@pytest.mark.parametrize("given", [{8: None}, {8: 2, 3: None}, {26: 2}])
+def test_it_completes_by_its_conditional(family: SequenceFamily, given: dict[int, int | None]) -> None:
+    """The masks alone are far from it."""
+    everything = TINY.everything()
+    holding = [f for f in everything if demand(TINY, None, given).accepts(f)]
+    chances = np.exp(family.log_probability(holding).nats)
+    n = 4000
+    found = family.complete(given, n, np.random.default_rng(1))
+    counts = np.array([found.count(f) for f in holding])
+    assert counts.sum() == n
+    assert np.abs(counts / n - chances / chances.sum()).sum() / 2 < 0.04
+
+
+def test_it_has_learned(family: SequenceFamily) -> None:
+    learned = family.log_probability(FORMULAS).nats.mean()
+    assert learned > -np.log(len(TINY.everything())) + 1
+
+
+def test_what_is_trained_is_what_is_told(family: SequenceFamily) -> None:
+    """The loss under the masks is the negative log probability."""
+    task = CompositionTask(TINY, FORMULAS[:4], FORMULAS[4:], family.config)
+    assert family.network is not None
+    losses = task.losses(family.network, task.held_out()[0], 0, torch.Generator())
+    assert losses["loss"].item() == pytest.approx(-family.log_probability(FORMULAS[4:]).nats.mean(), abs=1e-5)
+
+
+def test_what_comes_later_does_not_reach_back(family: SequenceFamily) -> None:
+    assert family.network is not None
+    slots = torch.from_numpy(TINY.encode(FORMULAS))[:, :2]
+    other = slots.clone()
+    other[:, 1] = 3 - slots[:, 1]
+    one, two = (family.network(x) for x in (slots, other))
+    torch.testing.assert_close(one[:, :2], two[:, :2])
+    assert (one[:, 2] != two[:, 2]).any()
+
+
+@pytest.mark.parametrize("cell", ["lstm", "attention"])
+def test_a_killed_training_goes_on_to_the_last_bit(tmp_path: Path, cell: Cell) -> None:
+    config = NetworkConfig(cell, width=16, layers=2, heads=2, dropout=0.2)
+    task = partial(CompositionTask, TINY, FORMULAS, (), config)
+    whole = train(task, quick(tmp_path / "whole", 30))
+    killed = quick(tmp_path / "killed", 30)
+    with workers(1, "cpu", lambda worker: None) as worker:
+        trainer = Trainer(task(), killed, worker)
+        batches = trainer._batches()
+        killed.out.mkdir()
+        for _ in range(13):
+            trainer.advance(next(batches))
+        trainer.save()
+    (gone_on, _), (never_killed, _) = (read_tensors(path) for path in (train(task, killed, resume=True), whole))
+    assert gone_on.keys() == never_killed.keys()
+    assert all(torch.equal(tensor, never_killed[name]) for name, tensor in gone_on.items())
+
+
+def test_a_folder_of_other_formulas_is_refused(tmp_path: Path) -> None:
+    config = NetworkConfig(width=8, layers=1)
+    SequenceFamily(TINY, config, quick(tmp_path, 2)).fit(FORMULAS, seed=0)
+    with pytest.raises(InputError, match="trained with another formulas"):
+        SequenceFamily(TINY, config, quick(tmp_path, 2)).fit(FORMULAS[1:], seed=0)
+
+
+def test_what_has_not_learned_says_so(tmp_path: Path) -> None:
+    with pytest.raises(GenerationError, match="learned nothing yet"):
+        SequenceFamily(TINY, NetworkConfig(), quick(tmp_path)).sample(1, ANY, np.random.default_rng(0))
+
+
+def test_a_file_of_the_other_cell_is_refused(family: SequenceFamily) -> None:
+    assert family.training is not None
+    path = next((family.training.out / "seed-0").glob("composition-*.safetensors"))
+    with pytest.raises(InputError, match="is not 'redoxa-composition-"):
+        load_composition_network(path, "attention" if family.config.cell == "lstm" else "lstm")
+
+
+def test_the_command_learns_the_formulas_of_crystals(tiny_file: Path) -> None:
+    """Each formula once, on one side."""
+    task = crystals_task(tiny_file, "lstm")
+    formulas = task.grammar.decode(task.slots.numpy())
+    assert len(formulas) == len(set(formulas))
+    assert formula_of({3: 1, 8: 1}) in formulas
+    assert 0 < task.learned < len(formulas)
