@@ -6,12 +6,14 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache, partial
+from itertools import starmap
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import torch
 from ase.data import chemical_symbols
+from numpy.typing import NDArray
 
 from redoxa.data.chemistry import theoretical_capacity_mAh_g
 from redoxa.data.crystal import CrystalBatch
@@ -22,7 +24,7 @@ from redoxa.data.provenance import sha256_of
 from redoxa.data.records import Crystal
 from redoxa.data.shipped import shipped
 from redoxa.data.symmetry.sequences import capacity_of
-from redoxa.generators.base import CellContent, Condition, refuse
+from redoxa.generators.base import CellContent, Condition, Predicted, ShortfallError, refuse
 from redoxa.generators.exchange.recipes import repeated
 from redoxa.generators.geometry.flow import refine_written
 from redoxa.generators.parallel import Progress, shares, side_by_side
@@ -47,6 +49,9 @@ SPARE = 32
 
 TURNS = 4
 """Vectors that a crystal may be written from, one after the other, where it is refused."""
+
+FRESH_STARTS = 3
+"""Times that what none of its vectors gave is begun with others."""
 
 
 class VaeGenerator:
@@ -75,6 +80,7 @@ class VaeGenerator:
         """Return n crystals and their labels, e.g. ``space group 166``; see `generators.base.Generator`.
 
         Raises:
+            ShortfallError: only some crystals were found.
             GenerationError: the condition cannot be met, or there is no property head for a target.
         """
         if condition.contents and len(condition.contents) != n:
@@ -88,6 +94,8 @@ class VaeGenerator:
             pieces.append(partial(self._piece, size, part, goals, seeded, progress.piece()))
             first += size
         made = [one for piece in side_by_side(pieces) for one in piece]
+        if len(made) < n:
+            raise ShortfallError(self.model.shortage(n - len(made), n), list(starmap(Predicted, made)))
         return CrystalBatch.from_crystals([crystal for crystal, _ in made]), [label for _, label in made]
 
     def _piece(
@@ -98,21 +106,48 @@ class VaeGenerator:
         rng: np.random.Generator,
         on_done: Callable[[int], None],
     ) -> list[tuple[Crystal, str]]:
-        """Some of the samples with their labels, made in one thread."""
+        """Some of the samples with their labels, made in one thread; fewer where tries run out."""
         many = CANDIDATES if goals else 1
         wishes, cells = self._wishes(n, condition)
-        drawn = self.model.crystals(
-            [wish for wish in wishes for _ in range(many)],
-            rng,
-            latent=self._latent(n * many * TURNS, wishes[0], goals, rng),
-            accept=partial(_of_groups, condition.groups) if condition.groups else None,
-            on_done=lambda done: on_done(done // many),
-        )
+        repeats = [wish for wish in wishes for _ in range(many)]
+        drawn = self._drawn(repeats, condition, goals, rng, lambda done: on_done(done // many))
         chosen = self._best(drawn, many, goals, condition)
         return [
             (repeated(one.crystal, count), f"space group {one.form.group}")
             for one, count in zip(chosen, cells, strict=True)
+            if one is not None
         ]
+
+    def _drawn(
+        self,
+        wishes: list[Wish],
+        condition: Condition,
+        goals: Sequence[Goal],
+        rng: np.random.Generator,
+        on_done: Callable[[int], None],
+    ) -> list[Drawn | None]:
+        """A crystal for each wish; what fails begins again with other vectors, as long as that helps."""
+        found: list[Drawn | None] = [None] * len(wishes)
+        missing = list(range(len(wishes)))
+
+        def after(before: int, done: int) -> None:
+            on_done(before + done)
+
+        for _ in range(FRESH_STARTS):
+            more = self.model.attempts(
+                [wishes[i] for i in missing],
+                rng,
+                latent=self._latent(len(missing) * TURNS, wishes[missing[0]], goals, rng),
+                accept=partial(_of_groups, condition.groups) if condition.groups else None,
+                on_done=partial(after, len(wishes) - len(missing)),
+            )
+            for i, one in zip(missing, more, strict=True):
+                found[i] = one
+            left = [i for i in missing if found[i] is None]
+            if not left or len(left) == len(missing):
+                break
+            missing = left
+        return found
 
     def _wishes(self, n: int, condition: Condition) -> tuple[list[Wish], list[int]]:
         """What each primitive cell must satisfy, and how many of them make up the cell asked for."""
@@ -157,14 +192,31 @@ class VaeGenerator:
         starts = starts[(chances + lots).topk(count).indices]
         return self.space.search(starts, goals) if goals else starts
 
-    def _best(self, drawn: list[Drawn], many: int, goals: Sequence[Goal], condition: Condition) -> list[Drawn]:
+    def _best(
+        self, drawn: list[Drawn | None], many: int, goals: Sequence[Goal], condition: Condition
+    ) -> list[Drawn | None]:
         """One of `many` crystals drawn: those that, read again, come nearest to the goals; of each content, its own.
 
         The capacity is exact, so those that have it come first. Readings err by more than most windows are wide, so
-        those well inside a window come before those just inside, and the worse of two readings counts.
+        those well inside a window come before those just inside, and the worse of two readings counts. None where no
+        candidate is left.
         """
         if not goals:
             return drawn
+        wanted = len(drawn) // many
+        made = [i for i, one in enumerate(drawn) if one is not None]
+        penalty = self._penalty([one for one in drawn if one is not None], goals, condition)
+        order = [made[i] for i in np.argsort(penalty, kind="stable")]
+        if condition.contents:
+            best = {i // many: i for i in reversed(order)}
+            return [drawn[best[k]] if k in best else None for k in range(wanted)]
+        kept = [drawn[i] for i in sorted(order[:wanted])]
+        return kept + [None] * (wanted - len(kept))
+
+    def _penalty(self, drawn: list[Drawn], goals: Sequence[Goal], condition: Condition) -> NDArray[np.float64]:
+        """How far crystals are from the goals, by what is read of them [n]."""
+        if not drawn:
+            return np.zeros(0)
         crystals = [one.crystal for one in drawn]
         read = [goal for goal in goals if PROPERTIES[goal.head] != CAPACITY]
         penalty = np.zeros(len(drawn))
@@ -177,10 +229,7 @@ class VaeGenerator:
             capacity = np.array([_capacity(crystal, condition.required) for crystal in crystals])
             missed = np.nan_to_num(np.maximum(goal.low - capacity, capacity - goal.high).clip(0.0), nan=np.inf)
             penalty = penalty + np.where(missed > 0, MISSED + missed, 0.0)
-        if condition.contents:
-            firsts = range(0, len(drawn), many)
-            return [drawn[first + int(penalty[first : first + many].argmin())] for first in firsts]
-        return [drawn[i] for i in np.sort(np.argsort(penalty, kind="stable")[: len(drawn) // many]).tolist()]
+        return penalty
 
 
 def _of_groups(groups: frozenset[int], crystal: Crystal) -> bool:

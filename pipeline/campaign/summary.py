@@ -77,7 +77,7 @@ def summary(session: Session) -> CampaignSummary:
         store=store_name(session.where),
         rounds=len({row.round for row in store.completed_stages(campaign_id)}),
         counts={
-            "generated": sum(c.entered for c in costs if c.stage.startswith("generate")),
+            "generated": sum(c.passed for c in costs if c.stage.startswith("generate")),
             "candidates": len(store.candidates(campaign_id)),
             "screened": len(results),
             "relaxed_discharged": sum("discharged" in r.crystals for r in results),
