@@ -37,6 +37,7 @@ class SourceCard:
         relaxed: one for each of the first samples; empty without relaxation.
         predictions: one a truth; empty in de novo mode.
         values: metric name -> value.
+        failed: why it could not be judged, or not to the end; empty where it was.
     """
 
     name: str
@@ -45,6 +46,12 @@ class SourceCard:
     relaxed: Sequence[RelaxedRow] = ()
     predictions: Sequence[Prediction] = ()
     values: dict[str, Value] = field(default_factory=dict)
+    failed: str = ""
+
+    @classmethod
+    def of_failed(cls, name: str, why: str) -> SourceCard:
+        """A source of which nothing could be judged."""
+        return cls(name, "failed", (), failed=why)
 
     def reasons(self) -> list[tuple[str, int]]:
         """Kinds of complaint, the commonest first; numbers and names in them are cut so that they add up."""
@@ -122,6 +129,7 @@ class Scorecard:
                     "samples": len(s.rows),
                     "values": _as_json(s.values),
                     "reasons": dict(s.reasons()),
+                    "failed": s.failed or None,
                 }
                 for s in self.sources
             ],
@@ -157,6 +165,7 @@ class Scorecard:
                 "rms_of_any_sample": p.best,
             }
             for card in self.sources
+            if card.predictions
             for name, p in zip(names, card.predictions, strict=True)
         ]
         return pd.DataFrame(rows).convert_dtypes()
