@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +12,7 @@ from ase.data import atomic_numbers
 
 from redoxa.data.errors import GenerationError, RedoxaError
 from redoxa.data.lab import ExperimentRequest, Measurement, QueueItem, RequestState
+from redoxa.data.processor_time import processor_s
 from redoxa.data.records import Candidate, Origin, ScreeningResult, VoltageStep
 from redoxa.data.storage.rows import Chunk, Cost, Selection
 from redoxa.generators.base import Condition, Target, as_many_as_found, generator_class
@@ -55,10 +55,10 @@ def generate_chunk(where: str, campaign_id: str, round_: int, kind: str, chunk: 
     spec = session.spec
     step = next(step for step in spec.generate if step.kind == kind)
     size = min(CHUNK, step.count - chunk * CHUNK)
-    meter, stage, start = Meter(session.store, campaign_id, round_), f"generate {kind}", time.perf_counter()
+    meter, stage, start = Meter(session.store, campaign_id, round_), f"generate {kind}", processor_s()
 
     def on_step(done: int, total: int) -> None:
-        meter.so_far({stage: time.perf_counter() - start})
+        meter.so_far({stage: processor_s() - start})
         session.on_progress(stage, done, total)
 
     generator = generator_class(kind)(Path(step.checkpoint) if step.checkpoint else None)
@@ -83,7 +83,7 @@ def generate_chunk(where: str, campaign_id: str, round_: int, kind: str, chunk: 
         )
         for one in made.answers
     ]
-    seconds = time.perf_counter() - start
+    seconds = processor_s() - start
     session.store.add_chunk(Chunk(campaign_id, round_, kind, chunk, chunk * CHUNK), candidates, seconds)
     meter.end([Cost(round_, stage, size, len(candidates), seconds)])
     return len(candidates)
@@ -285,10 +285,10 @@ def open_requests(session: Session) -> list[QueueItem]:
 
 
 def screening_minutes(session: Session) -> float:
-    """Time the screening has taken so far."""
+    """Processor time that the screening has taken so far."""
     return minutes_of(session.store.costs(session.campaign_id))
 
 
 def minutes_of(costs: Iterable[Cost]) -> float:
-    """What the screening took of these costs."""
+    """Processor time in minutes that the screening took of these costs."""
     return sum(c.seconds for c in costs if not c.stage.startswith("generate")) / 60

@@ -27,7 +27,7 @@ class CampaignSummary:
         measured: requests that came back.
         simulated: how many of them a simulator answered.
         report: file of the report, whether it is there or not.
-        seconds_by_stage: computing time of the worker processes.
+        seconds_by_stage: processor time, of this process and of the workers; no waiting.
         ended: why a run came to its end; empty where none was asked for.
         did_something: whether that run found anything to do.
     """

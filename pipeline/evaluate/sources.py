@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ import numpy as np
 
 from redoxa.data.errors import GenerationError, InputError, StructureError, suggest
 from redoxa.data.io import READABLE, may_hold_structures, read_each
+from redoxa.data.processor_time import processor_s
 from redoxa.data.progress import OnStep
 from redoxa.data.provenance import sha256_of
 from redoxa.data.records import Crystal, content_hash
@@ -118,16 +118,11 @@ class Drawer:
         if file.exists():
             return _read_drawn(file)
         generator.sample(2, Condition(), np.random.default_rng(0))  # pays for lazy imports
-        wall, cpu = time.perf_counter(), _cpu_s()
+        wall, cpu = time.perf_counter(), processor_s()
         samples, note = make(generator)
-        drawn = Drawn(tuple(samples), time.perf_counter() - wall, _cpu_s() - cpu, checkpoint, note)
+        drawn = Drawn(tuple(samples), time.perf_counter() - wall, processor_s() - cpu, checkpoint, note)
         _write_drawn(file, drawn)
         return drawn
-
-
-def _cpu_s() -> float:
-    """Processor time of this process and of its children that have ended."""
-    return sum(os.times()[:4])
 
 
 def _as_json(condition: Condition) -> list[object]:
