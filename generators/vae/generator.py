@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache, partial
@@ -18,13 +17,12 @@ from numpy.typing import NDArray
 from redoxa.data.chemistry import theoretical_capacity_mAh_g
 from redoxa.data.crystal import CrystalBatch
 from redoxa.data.errors import GenerationError
-from redoxa.data.fingerprint import spacegroup
 from redoxa.data.progress import OnStep
 from redoxa.data.provenance import sha256_of
 from redoxa.data.records import Crystal
 from redoxa.data.shipped import shipped
 from redoxa.data.symmetry.sequences import capacity_of
-from redoxa.generators.base import CellContent, Condition, Predicted, ShortfallError, refuse
+from redoxa.generators.base import Condition, Predicted, ShortfallError, refuse
 from redoxa.generators.exchange.recipes import repeated
 from redoxa.generators.geometry.flow import refine_written
 from redoxa.generators.parallel import Progress, shares, side_by_side
@@ -34,9 +32,7 @@ from redoxa.generators.vae.network import PROPERTIES
 from redoxa.generators.vae.second_reading import SecondReader
 from redoxa.generators.wyckoff.grammar import Wish
 from redoxa.generators.wyckoff.sequence import Drawn, DrawSettings, WyckoffModel
-
-MOST_SITES = 20
-"""Largest primitive cell that the network has learned."""
+from redoxa.generators.wyckoff.wishes import accept_for, wishes_of
 
 CANDIDATES = 10
 """Crystals that are written for each one wanted where there are targets; those that are read best are kept."""
@@ -108,7 +104,7 @@ class VaeGenerator:
     ) -> list[tuple[Crystal, str]]:
         """Some of the samples with their labels, made in one thread; fewer where tries run out."""
         many = CANDIDATES if goals else 1
-        wishes, cells = self._wishes(n, condition)
+        wishes, cells = wishes_of(condition, n, self.model.sampler.known)
         repeats = [wish for wish in wishes for _ in range(many)]
         drawn = self._drawn(repeats, condition, goals, rng, lambda done: on_done(done // many))
         chosen = self._best(drawn, many, goals, condition)
@@ -138,7 +134,7 @@ class VaeGenerator:
                 [wishes[i] for i in missing],
                 rng,
                 latent=self._latent(len(missing) * TURNS, wishes[missing[0]], goals, rng),
-                accept=partial(_of_groups, condition.groups) if condition.groups else None,
+                accept=accept_for(condition),
                 on_done=partial(after, len(wishes) - len(missing)),
             )
             for i, one in zip(missing, more, strict=True):
@@ -148,35 +144,6 @@ class VaeGenerator:
                 break
             missing = left
         return found
-
-    def _wishes(self, n: int, condition: Condition) -> tuple[list[Wish], list[int]]:
-        """What each primitive cell must satisfy, and how many of them make up the cell asked for."""
-        known = self.model.sampler.known
-        if condition.contents:
-            made: dict[tuple[tuple[int, int], ...], tuple[Wish, int]] = {}
-            pairs = []
-            for content in condition.contents:
-                _refuse_unknown(set(content), known, "it was not in the training data")
-                key = tuple(sorted(content.items()))
-                if key not in made:
-                    count = _cells(content)
-                    part = {z: atoms // count for z, atoms in content.items()}
-                    made[key] = Wish(known, content=part, groups=condition.groups), count
-                pairs.append(made[key])
-            return [wish for wish, _ in pairs], [count for _, count in pairs]
-        allowed = (condition.allowed & known) if condition.allowed else known
-        _refuse_unknown(condition.required, allowed, "required, but not allowed or not known")
-        if not allowed:
-            raise GenerationError("none of the allowed elements was in the training data")
-        low, high = condition.n_atoms
-        wish = Wish(
-            allowed,
-            condition.required,
-            atoms=(low, max(low, min(high, MOST_SITES))),
-            groups=condition.groups,
-            neutral=condition.charge_neutral,
-        )
-        return [wish] * n, [1] * n
 
     def _latent(self, count: int, wish: Wish, goals: Sequence[Goal], rng: np.random.Generator) -> torch.Tensor | None:
         """Vectors to write from; none where a composition alone is asked for, which says more than a random vector.
@@ -232,26 +199,9 @@ class VaeGenerator:
         return penalty
 
 
-def _of_groups(groups: frozenset[int], crystal: Crystal) -> bool:
-    """Whether a crystal has one of these groups; a form may be nearer to a higher symmetry than was meant."""
-    return spacegroup(crystal, 0.01) in groups
-
-
 def _capacity(crystal: Crystal, required: frozenset[int]) -> float:
     """By the required one of lithium and sodium, else by what is there, mAh/g; NaN where there is neither."""
     ions = required & {3, 11}
     if len(ions) != 1:
         return capacity_of(crystal.numbers)
     return theoretical_capacity_mAh_g(crystal.composition, chemical_symbols[next(iter(ions))])
-
-
-def _cells(content: CellContent) -> int:
-    """How many primitive cells of a size that the network knows make up a content, as few as can be."""
-    whole, atoms = math.gcd(*content.values()), sum(content.values())
-    fits = [d for d in range(1, whole + 1) if whole % d == 0 and atoms // d <= MOST_SITES]
-    return fits[0] if fits else whole
-
-
-def _refuse_unknown(asked: set[int] | frozenset[int], known: frozenset[int], why: str) -> None:
-    if missing := sorted(asked - known):
-        raise GenerationError(f"{', '.join(chemical_symbols[z] for z in missing)}: {why}")
