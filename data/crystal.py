@@ -54,6 +54,8 @@ class CrystalBatch:
 
     def to_crystals(self) -> list[Crystal]:
         """Split into records, in order."""
+        if not len(self):  # `np.split` would give one empty part
+            return []
         splits = np.cumsum(self.counts)[:-1]
         numbers, fracs = np.split(self.numbers, splits), np.split(self.frac_coords, splits)
         return [

@@ -15,6 +15,7 @@ GENERATORS: Final = registered(
         "substitution": "redoxa.generators.exchange.substitution:SubstitutionGenerator",
         "template": "redoxa.generators.exchange.template:TemplateGenerator",
         "vae": "redoxa.generators.vae.generator:VaeGenerator",
+        "wyckoff": "redoxa.generators.wyckoff.generator:WyckoffGenerator",
     },
 )
 

@@ -139,9 +139,10 @@ class Generator(Protocol):
     """A source of crystals.
 
     Same `condition` and same state of `rng` give the same samples. `sample` returns exactly n crystals that satisfy the
-    condition, or raises `data.errors.GenerationError` saying which part of the condition it cannot meet. `labels` says
-    in a word or two where sample i came from (prototype name, say), and is "" where there is nothing to say. `aims` are
-    the properties of `TARGETS` that the generator can aim at whatever the working ion.
+    condition, or raises `data.errors.GenerationError` saying which part of the condition it cannot meet; where it found
+    some, a `ShortfallError`, so that these are not lost. `labels` says in a word or two where sample i came from
+    (prototype name, say), and is "" where there is nothing to say. `aims` are the properties of `TARGETS` that the
+    generator can aim at whatever the working ion.
     """
 
     name: ClassVar[str]
@@ -174,6 +175,18 @@ class Predicted:
     values: Mapping[str, float] = field(default_factory=dict)
 
 
+class ShortfallError(GenerationError):
+    """A generator found fewer samples within its tries than it was asked for, perhaps none; says why.
+
+    Attributes:
+        found: the samples that it did find; where contents were given, in their order.
+    """
+
+    def __init__(self, why: str, found: Sequence[Predicted]) -> None:
+        super().__init__(why)
+        self.found = tuple(found)
+
+
 @runtime_checkable
 class Foresees(Protocol):
     """A generator that tells what it foresees of its samples, where targets are aimed at."""
@@ -187,10 +200,33 @@ class Foresees(Protocol):
 
 @dataclass(frozen=True)
 class Prediction:
-    """Answers to a formula, the likeliest first, no two alike; and what a user should know of what was left out."""
+    """Answers to a formula, the likeliest first, no two alike; and what a user should know of what was left out.
+
+    Or samples, in the order in which they were drawn.
+    """
 
     answers: tuple[Predicted, ...]
     notes: tuple[str, ...] = ()
+
+
+def short_of(n: int, found: Sequence[Predicted], why: str) -> tuple[str, ...]:
+    """The note for who asked for n and gets fewer; none for who gets all."""
+    return (f"only {len(found)} of {n}: {why}",) if len(found) < n else ()
+
+
+def as_many_as_found(
+    generator: Generator, n: int, condition: Condition, rng: np.random.Generator, on_step: OnStep | None = None
+) -> Prediction:
+    """N samples of a generator; fewer, perhaps none, with a note, where it falls short.
+
+    Raises:
+        GenerationError: it cannot do what was asked.
+    """
+    try:
+        batch, labels = generator.sample(n, condition, rng, on_step)
+    except ShortfallError as short:
+        return Prediction(short.found, short_of(n, short.found, str(short)))
+    return Prediction(tuple(map(Predicted, batch.to_crystals(), labels)))
 
 
 BUDGET_s = 60.0

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Protocol
 
+from redoxa.data.processor_time import processor_s
 from redoxa.data.records import LOST, Candidate, Crystal, Reason, ScreeningResult, Verdict
 from redoxa.screening import GATES, PROPERTIES
 from redoxa.screening.base import Findings, Gate, Needs, Subject, Surroundings, gate_class, property_class
@@ -56,7 +56,7 @@ class Clock(Protocol):
         ...
 
     def spent(self, stage: str, seconds: float) -> None:
-        """Add time."""
+        """Add processor time."""
         ...
 
 
@@ -366,11 +366,11 @@ def _evaluate(run: Assessment, needs: Needs, only: str = "") -> None:
         if only and stage != only:
             continue
         run.enter(stage)
-        started = time.perf_counter()
+        started = processor_s()
         try:
             verdict = _stage(run, kinds)
         finally:
-            run.clock.spent(stage, time.perf_counter() - started)
+            run.clock.spent(stage, processor_s() - started)
         if verdict is not Verdict.PASS:
             raise Stopped
         run.clock.passed(stage)

@@ -31,7 +31,7 @@ from redoxa.screening.workers.pool import Finished, Pool, open_pool
 
 @dataclass
 class StageCost:
-    """What one stage took: candidates in and out, and seconds (of a worker, where relaxations are concerned)."""
+    """What one stage took: candidates in and out, and seconds of processor time, of whichever process computed."""
 
     stage: str
     entered: int = 0
@@ -41,7 +41,7 @@ class StageCost:
 
 @dataclass
 class FunnelStats:
-    """Costs by stage, filled while `screen` runs. Seconds of relaxations are those of the worker."""
+    """Costs by stage, filled while `screen` runs. Seconds are processor time, for relaxations that of the worker."""
 
     by_stage: dict[str, StageCost] = field(default_factory=dict)
     relaxations: int = 0
@@ -52,7 +52,7 @@ class FunnelStats:
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Seconds of each stage so far."""
+        """Processor time of each stage so far."""
         return {name: cost.seconds for name, cost in self.by_stage.items()}
 
     @property
@@ -69,7 +69,7 @@ class FunnelStats:
         self.by_stage[stage].passed += 1
 
     def spent(self, stage: str, seconds: float) -> None:
-        """Add time to a stage."""
+        """Add processor time to a stage."""
         self.by_stage[stage].seconds += seconds
 
 

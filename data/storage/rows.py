@@ -59,7 +59,10 @@ class Selection:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a stage of a round took."""
+    """What a stage of a round took: samples or candidates in and out, and seconds of processor time.
+
+    What an earlier version wrote is time by the clock on the wall.
+    """
 
     round: int
     stage: str

@@ -129,7 +129,7 @@ class Store:
     # -- candidates ----------------------------------------------------------------------------------------------------
 
     def add_chunk(self, chunk: Chunk, candidates: Sequence[Candidate], seconds: float) -> None:
-        """Write a chunk of samples and its proposals: all or nothing, once."""
+        """Write a chunk of samples, the processor time it took and its proposals: all or nothing, once."""
         stamp = now()
         key = {"campaign_id": chunk.campaign_id, "round": chunk.round, "generator": chunk.generator}
         header = {**key, "chunk": chunk.chunk, "proposed": len(candidates), "seconds": seconds, "created_at": stamp}

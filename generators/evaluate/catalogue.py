@@ -159,7 +159,7 @@ GROUPS: Final[dict[str, tuple[Metric, ...]]] = {
         ("per_second", "Samples a second", "1/s", "high", "Wall clock of sampling, as the machine was."),
         ("cpu_s_per_sample", "CPU by sample", "s", "low", "Processor time of sampling, without a first small call."),
         ("cpu_s_per_msun", "CPU by M.S.U.N. candidate", "s", "low",
-         "Sampling and relaxing, over the M.S.U.N. candidates that came out of it."),
+         "Processor time of sampling and relaxing, over the M.S.U.N. candidates that came out of it."),
     ),
 }  # fmt: skip
 

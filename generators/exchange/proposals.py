@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
+from typing import TypeVar
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -23,6 +24,8 @@ from redoxa.data.symmetry.symmetric import SymmetricCrystal
 from redoxa.data.symmetry.wyckoff import Floats, Integers
 from redoxa.generators.base import CellContent
 from redoxa.generators.exchange.similarity import mendeleev_number
+
+T = TypeVar("T")
 
 POOL = 200
 """Nearest templates of a content that are looked at, with and without changes each."""
@@ -235,15 +238,18 @@ def decorate(template: Template, numbers: Sequence[int], volumes_A3: Floats) -> 
     )
 
 
-def unlike_first(answers: Iterable[tuple[Crystal, str]]) -> Iterator[tuple[Crystal, str]]:
-    """Answers to one content, those that equal an earlier one last: skeletons may differ by a mere distortion."""
+def unlike_first(answers: Iterable[tuple[Crystal, T]]) -> Iterator[tuple[Crystal, T]]:
+    """Answers to one content with what is known of each, those that equal an earlier one last.
+
+    Skeletons may differ by a mere distortion.
+    """
     seen: list[Fingerprint] = []
-    repeats: list[tuple[Crystal, str]] = []
-    for crystal, label in answers:
+    repeats: list[tuple[Crystal, T]] = []
+    for crystal, known in answers:
         if is_new(crystal, seen):
-            yield crystal, label
+            yield crystal, known
         else:
-            repeats.append((crystal, label))
+            repeats.append((crystal, known))
     yield from repeats
 
 

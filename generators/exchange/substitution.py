@@ -26,7 +26,7 @@ from redoxa.data.errors import GenerationError
 from redoxa.data.progress import OnStep
 from redoxa.data.records import Crystal
 from redoxa.data.tables.prototypes import Prototype, load_prototypes
-from redoxa.generators.base import Condition, refuse
+from redoxa.generators.base import Condition, Predicted, ShortfallError, refuse
 from redoxa.generators.exchange.recipes import SwapRecipe, mixed_recipes, mixing_patterns, plain_recipes
 
 TEMPERATURE = 1.5
@@ -96,9 +96,10 @@ class SubstitutionGenerator:
             if on_step:
                 on_step(len(crystals), n)
         if len(crystals) < n:
-            raise GenerationError(
+            raise ShortfallError(
                 f"substitution knows only {len(crystals)} crystals that satisfy the condition, {n} were asked for; "
-                "allow more elements or more atoms, or use another generator"
+                "allow more elements or more atoms, or use another generator",
+                list(map(Predicted, crystals, labels)),
             )
         return CrystalBatch.from_crystals(crystals), labels
 

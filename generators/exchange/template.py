@@ -24,7 +24,7 @@ from redoxa.data.fingerprint import spacegroup
 from redoxa.data.progress import OnStep
 from redoxa.data.records import Crystal
 from redoxa.data.symmetry.skeletons import Template, load_templates
-from redoxa.generators.base import CellContent, Condition, refuse
+from redoxa.generators.base import CellContent, Condition, Predicted, ShortfallError, refuse
 from redoxa.generators.exchange.proposals import POOL, Proposer, decorate, mendeleev_numbers, unlike_first
 from redoxa.generators.exchange.recipes import repeated
 
@@ -72,7 +72,8 @@ class TemplateGenerator:
             if on_step is not None:
                 on_step(len(crystals), n)
         if len(crystals) < n:
-            raise GenerationError(f"template found only {len(crystals)} of {n} crystals; allow more elements or atoms")
+            why = f"template found only {len(crystals)} of {n} crystals; allow more elements or atoms"
+            raise ShortfallError(why, list(map(Predicted, crystals, labels)))
         return CrystalBatch.from_crystals(crystals), labels
 
     def _predicted(self, condition: Condition) -> Iterator[tuple[Crystal, str]]:

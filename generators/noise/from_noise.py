@@ -19,7 +19,7 @@ from redoxa.data.progress import OnStep
 from redoxa.data.provenance import sha256_of
 from redoxa.data.records import Crystal
 from redoxa.data.shipped import shipped
-from redoxa.generators.base import Condition, refuse
+from redoxa.generators.base import Condition, Predicted, ShortfallError, refuse
 from redoxa.generators.graph import MASK, N_TYPES
 from redoxa.generators.log_lattice import log_to_lattice
 from redoxa.generators.noise.checkpoint import load_noise_network
@@ -175,7 +175,13 @@ class FromNoise:
             first += size
         parts = side_by_side(tasks)
         labels = [label for _, part_labels, _ in parts for label in part_labels]
-        return CrystalBatch.concatenate(batch for batch, _, _ in parts), labels, _total(r for _, _, r in parts)
+        batch = CrystalBatch.concatenate(batch for batch, _, _ in parts)
+        if len(labels) < n:
+            raise ShortfallError(
+                f"{n - len(labels)} of {n} samples are not charge-neutral after all tries; allow more elements",
+                list(map(Predicted, batch.to_crystals(), labels)),
+            )
+        return batch, labels, _total(r for _, _, r in parts)
 
     def log_likelihood(self, crystals: Sequence[Crystal], rng: np.random.Generator) -> NDArray[np.float64]:
         """See `generators.base.HasLikelihood` and `likelihood.log_density`."""
@@ -203,6 +209,9 @@ class FromNoise:
         self._fill_geometry(slots, part, progress)
         report = part.report
         report.compositions_drawn, report.compositions_unbalanced = part.counts.drawn, part.counts.unbalanced
+        slots = [slot for slot in slots if len(slot.types)]  # the others never were charge-neutral
+        if not slots:
+            return CrystalBatch.from_crystals([]), [], report
         report.kept_strained = sum(not slot.sane for slot in slots)
         batch, report.symmetrised = finished(slots, self.settings.symmetry_tolerances_A, self.settings.limits)
         return batch, ["" if slot.sane else "close contacts" for slot in slots], report
@@ -228,10 +237,6 @@ class FromNoise:
                 rows = draw(2 * len(stuck), part.generator)
                 for slot, row in zip(stuck, rows, strict=False):
                     slot.given, slot.score = row, -1.0
-        if lost := sum(not len(slot.types) for slot in slots):
-            raise GenerationError(
-                f"{lost} of {len(slots)} samples are not charge-neutral after {tries} tries each; allow more elements"
-            )
 
     def _make(self, slots: list[Slot], part: _Part) -> None:
         """One crystal for each slot (equal sizes), kept where it is balanced, and sane or the best so far."""

@@ -19,7 +19,7 @@ from redoxa.data.progress import OnStep
 from redoxa.data.provenance import sha256_of
 from redoxa.data.shipped import shipped
 from redoxa.data.symmetry.skeletons import load_templates
-from redoxa.generators.base import TARGETS, CellContent, Condition, Predicted, Prediction, Relaxer
+from redoxa.generators.base import TARGETS, CellContent, Condition, Predicted, Prediction, Relaxer, ShortfallError
 from redoxa.generators.exchange.proposals import Proposer
 from redoxa.generators.geometry.flow import GeometryFlow, load_geometry
 from redoxa.generators.orbits.de_novo import DeNovo, Found
@@ -85,8 +85,8 @@ class OrbitsGenerator:
             return [Predicted(*answer) for answer in self.predictor.answers(condition, rng, self.relaxer, on_step)]
         (answers,) = side_by_side([partial(self._drawn, n, condition, rng, on_step)])
         if len(answers) < n:
-            raise GenerationError(
-                f"orbits found only {len(answers)} of {n} different crystals; allow more elements or atoms"
+            raise ShortfallError(
+                f"orbits found only {len(answers)} of {n} different crystals; allow more elements or atoms", answers
             )
         return answers
 

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache, partial
+from itertools import starmap
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import torch
 from ase.data import chemical_symbols
+from numpy.typing import NDArray
 
 from redoxa.data.chemistry import theoretical_capacity_mAh_g
 from redoxa.data.crystal import CrystalBatch
 from redoxa.data.errors import GenerationError
-from redoxa.data.fingerprint import spacegroup
 from redoxa.data.progress import OnStep
 from redoxa.data.provenance import sha256_of
 from redoxa.data.records import Crystal
 from redoxa.data.shipped import shipped
 from redoxa.data.symmetry.sequences import capacity_of
-from redoxa.generators.base import CellContent, Condition, refuse
+from redoxa.generators.base import Condition, Predicted, ShortfallError, refuse
 from redoxa.generators.exchange.recipes import repeated
 from redoxa.generators.geometry.flow import refine_written
 from redoxa.generators.parallel import Progress, shares, side_by_side
@@ -32,9 +32,7 @@ from redoxa.generators.vae.network import PROPERTIES
 from redoxa.generators.vae.second_reading import SecondReader
 from redoxa.generators.wyckoff.grammar import Wish
 from redoxa.generators.wyckoff.sequence import Drawn, DrawSettings, WyckoffModel
-
-MOST_SITES = 20
-"""Largest primitive cell that the network has learned."""
+from redoxa.generators.wyckoff.wishes import accept_for, wishes_of
 
 CANDIDATES = 10
 """Crystals that are written for each one wanted where there are targets; those that are read best are kept."""
@@ -47,6 +45,9 @@ SPARE = 32
 
 TURNS = 4
 """Vectors that a crystal may be written from, one after the other, where it is refused."""
+
+FRESH_STARTS = 3
+"""Times that what none of its vectors gave is begun with others."""
 
 
 class VaeGenerator:
@@ -75,6 +76,7 @@ class VaeGenerator:
         """Return n crystals and their labels, e.g. ``space group 166``; see `generators.base.Generator`.
 
         Raises:
+            ShortfallError: only some crystals were found.
             GenerationError: the condition cannot be met, or there is no property head for a target.
         """
         if condition.contents and len(condition.contents) != n:
@@ -88,6 +90,8 @@ class VaeGenerator:
             pieces.append(partial(self._piece, size, part, goals, seeded, progress.piece()))
             first += size
         made = [one for piece in side_by_side(pieces) for one in piece]
+        if len(made) < n:
+            raise ShortfallError(self.model.shortage(n - len(made), n), list(starmap(Predicted, made)))
         return CrystalBatch.from_crystals([crystal for crystal, _ in made]), [label for _, label in made]
 
     def _piece(
@@ -98,50 +102,48 @@ class VaeGenerator:
         rng: np.random.Generator,
         on_done: Callable[[int], None],
     ) -> list[tuple[Crystal, str]]:
-        """Some of the samples with their labels, made in one thread."""
+        """Some of the samples with their labels, made in one thread; fewer where tries run out."""
         many = CANDIDATES if goals else 1
-        wishes, cells = self._wishes(n, condition)
-        drawn = self.model.crystals(
-            [wish for wish in wishes for _ in range(many)],
-            rng,
-            latent=self._latent(n * many * TURNS, wishes[0], goals, rng),
-            accept=partial(_of_groups, condition.groups) if condition.groups else None,
-            on_done=lambda done: on_done(done // many),
-        )
+        wishes, cells = wishes_of(condition, n, self.model.sampler.known)
+        repeats = [wish for wish in wishes for _ in range(many)]
+        drawn = self._drawn(repeats, condition, goals, rng, lambda done: on_done(done // many))
         chosen = self._best(drawn, many, goals, condition)
         return [
             (repeated(one.crystal, count), f"space group {one.form.group}")
             for one, count in zip(chosen, cells, strict=True)
+            if one is not None
         ]
 
-    def _wishes(self, n: int, condition: Condition) -> tuple[list[Wish], list[int]]:
-        """What each primitive cell must satisfy, and how many of them make up the cell asked for."""
-        known = self.model.sampler.known
-        if condition.contents:
-            made: dict[tuple[tuple[int, int], ...], tuple[Wish, int]] = {}
-            pairs = []
-            for content in condition.contents:
-                _refuse_unknown(set(content), known, "it was not in the training data")
-                key = tuple(sorted(content.items()))
-                if key not in made:
-                    count = _cells(content)
-                    part = {z: atoms // count for z, atoms in content.items()}
-                    made[key] = Wish(known, content=part, groups=condition.groups), count
-                pairs.append(made[key])
-            return [wish for wish, _ in pairs], [count for _, count in pairs]
-        allowed = (condition.allowed & known) if condition.allowed else known
-        _refuse_unknown(condition.required, allowed, "required, but not allowed or not known")
-        if not allowed:
-            raise GenerationError("none of the allowed elements was in the training data")
-        low, high = condition.n_atoms
-        wish = Wish(
-            allowed,
-            condition.required,
-            atoms=(low, max(low, min(high, MOST_SITES))),
-            groups=condition.groups,
-            neutral=condition.charge_neutral,
-        )
-        return [wish] * n, [1] * n
+    def _drawn(
+        self,
+        wishes: list[Wish],
+        condition: Condition,
+        goals: Sequence[Goal],
+        rng: np.random.Generator,
+        on_done: Callable[[int], None],
+    ) -> list[Drawn | None]:
+        """A crystal for each wish; what fails begins again with other vectors, as long as that helps."""
+        found: list[Drawn | None] = [None] * len(wishes)
+        missing = list(range(len(wishes)))
+
+        def after(before: int, done: int) -> None:
+            on_done(before + done)
+
+        for _ in range(FRESH_STARTS):
+            more = self.model.attempts(
+                [wishes[i] for i in missing],
+                rng,
+                latent=self._latent(len(missing) * TURNS, wishes[missing[0]], goals, rng),
+                accept=accept_for(condition),
+                on_done=partial(after, len(wishes) - len(missing)),
+            )
+            for i, one in zip(missing, more, strict=True):
+                found[i] = one
+            left = [i for i in missing if found[i] is None]
+            if not left or len(left) == len(missing):
+                break
+            missing = left
+        return found
 
     def _latent(self, count: int, wish: Wish, goals: Sequence[Goal], rng: np.random.Generator) -> torch.Tensor | None:
         """Vectors to write from; none where a composition alone is asked for, which says more than a random vector.
@@ -157,14 +159,31 @@ class VaeGenerator:
         starts = starts[(chances + lots).topk(count).indices]
         return self.space.search(starts, goals) if goals else starts
 
-    def _best(self, drawn: list[Drawn], many: int, goals: Sequence[Goal], condition: Condition) -> list[Drawn]:
+    def _best(
+        self, drawn: list[Drawn | None], many: int, goals: Sequence[Goal], condition: Condition
+    ) -> list[Drawn | None]:
         """One of `many` crystals drawn: those that, read again, come nearest to the goals; of each content, its own.
 
         The capacity is exact, so those that have it come first. Readings err by more than most windows are wide, so
-        those well inside a window come before those just inside, and the worse of two readings counts.
+        those well inside a window come before those just inside, and the worse of two readings counts. None where no
+        candidate is left.
         """
         if not goals:
             return drawn
+        wanted = len(drawn) // many
+        made = [i for i, one in enumerate(drawn) if one is not None]
+        penalty = self._penalty([one for one in drawn if one is not None], goals, condition)
+        order = [made[i] for i in np.argsort(penalty, kind="stable")]
+        if condition.contents:
+            best = {i // many: i for i in reversed(order)}
+            return [drawn[best[k]] if k in best else None for k in range(wanted)]
+        kept = [drawn[i] for i in sorted(order[:wanted])]
+        return kept + [None] * (wanted - len(kept))
+
+    def _penalty(self, drawn: list[Drawn], goals: Sequence[Goal], condition: Condition) -> NDArray[np.float64]:
+        """How far crystals are from the goals, by what is read of them [n]."""
+        if not drawn:
+            return np.zeros(0)
         crystals = [one.crystal for one in drawn]
         read = [goal for goal in goals if PROPERTIES[goal.head] != CAPACITY]
         penalty = np.zeros(len(drawn))
@@ -177,15 +196,7 @@ class VaeGenerator:
             capacity = np.array([_capacity(crystal, condition.required) for crystal in crystals])
             missed = np.nan_to_num(np.maximum(goal.low - capacity, capacity - goal.high).clip(0.0), nan=np.inf)
             penalty = penalty + np.where(missed > 0, MISSED + missed, 0.0)
-        if condition.contents:
-            firsts = range(0, len(drawn), many)
-            return [drawn[first + int(penalty[first : first + many].argmin())] for first in firsts]
-        return [drawn[i] for i in np.sort(np.argsort(penalty, kind="stable")[: len(drawn) // many]).tolist()]
-
-
-def _of_groups(groups: frozenset[int], crystal: Crystal) -> bool:
-    """Whether a crystal has one of these groups; a form may be nearer to a higher symmetry than was meant."""
-    return spacegroup(crystal, 0.01) in groups
+        return penalty
 
 
 def _capacity(crystal: Crystal, required: frozenset[int]) -> float:
@@ -194,15 +205,3 @@ def _capacity(crystal: Crystal, required: frozenset[int]) -> float:
     if len(ions) != 1:
         return capacity_of(crystal.numbers)
     return theoretical_capacity_mAh_g(crystal.composition, chemical_symbols[next(iter(ions))])
-
-
-def _cells(content: CellContent) -> int:
-    """How many primitive cells of a size that the network knows make up a content, as few as can be."""
-    whole, atoms = math.gcd(*content.values()), sum(content.values())
-    fits = [d for d in range(1, whole + 1) if whole % d == 0 and atoms // d <= MOST_SITES]
-    return fits[0] if fits else whole
-
-
-def _refuse_unknown(asked: set[int] | frozenset[int], known: frozenset[int], why: str) -> None:
-    if missing := sorted(asked - known):
-        raise GenerationError(f"{', '.join(chemical_symbols[z] for z in missing)}: {why}")

@@ -1,4 +1,5 @@
 """Crystals written as sequences of Wyckoff orbits.
 
-`sequence` -> `sampler` -> `grammar` and `network` (over `mixtures`). `objective` and `training` are what is learned.
+`generator` (over `wishes`) -> `sequence` -> `sampler` -> `grammar` and `network` (over `mixtures`). `objective` and
+`training` are what is learned.
 """

@@ -138,7 +138,35 @@ class WyckoffModel:
         accept: Accept | None = None,
         on_done: Callable[[int], None] | None = None,
     ) -> list[Drawn]:
-        """One sane crystal for each wish.
+        """One sane crystal for each wish; see `attempts`.
+
+        Raises:
+            GenerationError: a wish cannot be met, or too many draws were refused.
+        """
+        found = self.attempts(wishes, rng, latent=latent, prefix=prefix, accept=accept, on_done=on_done)
+        complete = [one for one in found if one is not None]
+        if len(complete) < len(found):
+            raise GenerationError(self.shortage(len(found) - len(complete), len(found)))
+        return complete
+
+    def shortage(self, missing: int, n: int) -> str:
+        """Why so many of n crystals are missing."""
+        return (
+            f"{missing} of {n} crystals had no sane geometry or were refused in {self.settings.rounds} rounds; allow "
+            "more elements, other sizes or other groups"
+        )
+
+    def attempts(
+        self,
+        wishes: Sequence[Wish],
+        rng: np.random.Generator,
+        *,
+        latent: torch.Tensor | None = None,
+        prefix: Draft | None = None,
+        accept: Accept | None = None,
+        on_done: Callable[[int], None] | None = None,
+    ) -> list[Drawn | None]:
+        """A sane crystal for each wish; None where all tries of it were refused.
 
         Args:
             wishes: what each must satisfy.
@@ -149,7 +177,7 @@ class WyckoffModel:
             on_done: called with the number of crystals that are finished.
 
         Raises:
-            GenerationError: a wish cannot be met, or too many draws were refused.
+            GenerationError: a wish cannot be met.
         """
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         found: list[Drawn | None] = [None] * len(wishes)
@@ -172,13 +200,7 @@ class WyckoffModel:
                 rounds[i] += 1
             if on_done is not None:
                 on_done(sum(one is not None for one in found))
-        complete = [one for one in found if one is not None]
-        if len(complete) < len(found):
-            raise GenerationError(
-                f"{len(found) - len(complete)} of {len(found)} crystals had no sane geometry or were refused in "
-                f"{self.settings.rounds} rounds; allow more elements, other sizes or other groups"
-            )
-        return complete
+        return found
 
     def _neutral(self, draft: Draft, wish: Wish) -> bool:
         if not wish.neutral:

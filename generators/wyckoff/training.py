@@ -97,5 +97,6 @@ def _make(data: Path, start: Path | None, edges: int | None) -> partial[WyckoffT
 
 WYCKOFF: Final = Training(
     "wyckoff", 30_000, frozenset({"start", "rate", "hosts"}), "sequences", _make, rate=1.5e-3,
-    next="redoxa train --generator vae --start {1}, on the same crystals",
+    next="redoxa generate --generator wyckoff --checkpoint {1}; or, on the same crystals, "
+    "redoxa train --generator vae --start {1}",
 )  # fmt: skip

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from redoxa.data.errors import InputError, StoreError, suggest
-from redoxa.data.progress import OnProgress, nothing
+from redoxa.data.progress import OnProgress, nothing, unheard
 from redoxa.data.records import Candidate
 from redoxa.data.station import Station
 from redoxa.data.storage.database import store_file, store_name
@@ -43,6 +43,7 @@ class Session:
         where: path or URL of the store.
         spec: the resolved campaign.
         on_progress: where progress is shown.
+        note: gets a line of text: what a stage fell short of, say.
     """
 
     def __init__(self, where: str, spec: CampaignSpec) -> None:
@@ -51,6 +52,7 @@ class Session:
         self.campaign_id = spec.id
         self.store = Store.open(where)
         self.on_progress: OnProgress = nothing
+        self.note: Callable[[str], None] = unheard
         self._driver: tuple[Station, Driver] | None = None
 
     @property

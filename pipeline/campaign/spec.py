@@ -155,7 +155,7 @@ class Stop(Section):
 
     rounds: int = Field(default=1, ge=1, le=10_000)
     budget_minutes: float | None = Field(
-        default=None, gt=0, description="no new round begins after this much screening time"
+        default=None, gt=0, description="no new round begins after this much processor time of the screening"
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,11 +10,12 @@ from pathlib import Path
 import numpy as np
 from ase.data import atomic_numbers
 
-from redoxa.data.errors import RedoxaError
+from redoxa.data.errors import GenerationError, RedoxaError
 from redoxa.data.lab import ExperimentRequest, Measurement, QueueItem, RequestState
+from redoxa.data.processor_time import processor_s
 from redoxa.data.records import Candidate, Origin, ScreeningResult, VoltageStep
 from redoxa.data.storage.rows import Chunk, Cost, Selection
-from redoxa.generators.base import Condition, Target, generator_class
+from redoxa.generators.base import Condition, Target, as_many_as_found, generator_class
 from redoxa.pipeline.campaign.costs import Meter
 from redoxa.pipeline.campaign.feedback import Calibration, calibrate, calibrated, compare, noted
 from redoxa.pipeline.campaign.select import Choice, choose, score
@@ -46,23 +46,31 @@ def pending_chunks(where: str, campaign_id: str, round_: int) -> list[tuple[str,
 
 
 def generate_chunk(where: str, campaign_id: str, round_: int, kind: str, chunk: int) -> int:
-    """Sample one chunk and store it whole; the seed is a function of campaign seed, round, generator and chunk."""
+    """Sample one chunk and store it whole; the seed is a function of campaign seed, round, generator and chunk.
+
+    Returns:
+        How many samples there are; fewer than planned, with a note, where the generator falls short.
+    """
     session = session_for(where, campaign_id)
     spec = session.spec
     step = next(step for step in spec.generate if step.kind == kind)
     size = min(CHUNK, step.count - chunk * CHUNK)
-    meter, stage, start = Meter(session.store, campaign_id, round_), f"generate {kind}", time.perf_counter()
+    meter, stage, start = Meter(session.store, campaign_id, round_), f"generate {kind}", processor_s()
 
     def on_step(done: int, total: int) -> None:
-        meter.so_far({stage: time.perf_counter() - start})
+        meter.so_far({stage: processor_s() - start})
         session.on_progress(stage, done, total)
 
     generator = generator_class(kind)(Path(step.checkpoint) if step.checkpoint else None)
     rng = np.random.default_rng([spec.seed, round_, zlib.crc32(kind.encode()), chunk])
-    crystals, labels = generator.sample(size, condition_of(spec, generator.aims), rng, on_step)
+    made = as_many_as_found(generator, size, condition_of(spec, generator.aims), rng, on_step)
+    if not made.answers and chunk == 0:  # later chunks have some before them
+        raise GenerationError(made.notes[0])
+    for line in made.notes:
+        session.note(f"{stage}, round {round_ + 1}: {line}")
     candidates = [
         Candidate(
-            crystal=crystal,
+            crystal=one.crystal,
             working_ion=spec.goal.working_ion,
             origin=Origin(
                 generator=kind,
@@ -70,15 +78,15 @@ def generate_chunk(where: str, campaign_id: str, round_: int, kind: str, chunk: 
                 seed=spec.seed,
                 campaign=spec.name,
                 round=round_,
-                detail=label,
+                detail=one.label,
             ),
         )
-        for crystal, label in zip(crystals, labels, strict=True)
+        for one in made.answers
     ]
-    seconds = time.perf_counter() - start
+    seconds = processor_s() - start
     session.store.add_chunk(Chunk(campaign_id, round_, kind, chunk, chunk * CHUNK), candidates, seconds)
-    meter.end([Cost(round_, stage, size, size, seconds)])
-    return size
+    meter.end([Cost(round_, stage, size, len(candidates), seconds)])
+    return len(candidates)
 
 
 def condition_of(spec: CampaignSpec, aims: frozenset[str] = frozenset()) -> Condition:
@@ -277,10 +285,10 @@ def open_requests(session: Session) -> list[QueueItem]:
 
 
 def screening_minutes(session: Session) -> float:
-    """Time the screening has taken so far."""
+    """Processor time that the screening has taken so far."""
     return minutes_of(session.store.costs(session.campaign_id))
 
 
 def minutes_of(costs: Iterable[Cost]) -> float:
-    """What the screening took of these costs."""
+    """Processor time in minutes that the screening took of these costs."""
     return sum(c.seconds for c in costs if not c.stage.startswith("generate")) / 60

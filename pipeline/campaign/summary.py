@@ -27,7 +27,7 @@ class CampaignSummary:
         measured: requests that came back.
         simulated: how many of them a simulator answered.
         report: file of the report, whether it is there or not.
-        seconds_by_stage: computing time of the worker processes.
+        seconds_by_stage: processor time, of this process and of the workers; no waiting.
         ended: why a run came to its end; empty where none was asked for.
         did_something: whether that run found anything to do.
     """
@@ -77,7 +77,7 @@ def summary(session: Session) -> CampaignSummary:
         store=store_name(session.where),
         rounds=len({row.round for row in store.completed_stages(campaign_id)}),
         counts={
-            "generated": sum(c.entered for c in costs if c.stage.startswith("generate")),
+            "generated": sum(c.passed for c in costs if c.stage.startswith("generate")),
             "candidates": len(store.candidates(campaign_id)),
             "screened": len(results),
             "relaxed_discharged": sum("discharged" in r.crystals for r in results),

@@ -199,14 +199,14 @@ def run(
         rounds: complete at most so many more rounds; by default all that the campaign is to have.
         prefect: run the stages as Prefect tasks; --no-prefect runs the plain functions.
     """
-    from redoxa.pipeline.commands.console import emit, note, progress_bars, say
+    from redoxa.pipeline.commands.console import emit, note, say, watching
     from redoxa.pipeline.commands.summary import kept, print_summary
     from redoxa.pipeline.tasks.campaign import Campaign
 
     asked = Campaign.find(campaign, store)
     interrupt.keeps(lambda: kept(store, asked.spec))
-    with progress_bars(quiet=as_json) as on_progress:
-        done = asked.run(rounds, prefect=prefect, on_progress=on_progress)
+    with watching(quiet=as_json) as watcher:
+        done = asked.run(rounds, prefect=prefect, on_progress=watcher.on_progress, note=watcher.note)
     if as_json:
         emit("campaign", **done.to_json())
     elif not done.did_something:

@@ -37,11 +37,12 @@ def evaluate(
     seeds: Positive = 1,
     refuse_known: bool = False,
     as_json: Json = False,
-) -> None:
+) -> int:
     """Judge generators, or structures from anywhere, side by side; goes on where it was stopped.
 
     Writes scorecard.html, scorecard.json and samples.parquet. Without --truth the samples are judged as new crystals,
-    with it as predictions of given structures.
+    with it as predictions of given structures. A source that fails is told with its reason, the others are judged, and
+    the exit code is 1.
 
     Args:
         sources: generators (flow, or flow@weights.safetensors) and files or folders of structures.
@@ -79,6 +80,10 @@ def evaluate(
         if card.settings.get("refusal"):
             note(f"Refusal: {card.settings['refusal']}")
         note(f"Scorecard: {(out / 'scorecard.html').resolve().as_uri()}")
+    for source in card.sources:
+        if source.failed:
+            note(f"{source.name} failed: {source.failed}")
+    return 1 if any(source.failed for source in card.sources) else 0
 
 
 def _condition(ion: str | None, elements: str | None, max_atoms: int, charge_neutral: bool) -> Condition:
@@ -95,7 +100,9 @@ def _print(card: Scorecard) -> None:
     from redoxa.generators.evaluate.catalogue import metrics
     from redoxa.pipeline.commands.console import table
 
-    rows = []
+    rows: list[dict[str, object]] = []
+    if any(source.failed for source in card.sources):
+        rows.append({"metric": "failed", **{source.name: source.failed for source in card.sources}})
     for _, metric in metrics(card.k):
         found = [source.values.get(metric.name) for source in card.sources]
         if all(value is None for value in found):

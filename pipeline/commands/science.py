@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, get_args
@@ -72,6 +71,7 @@ def generate(
         budget_s: processor time in seconds that relaxing the answers to --formula may take, by an estimate of 0.025 s
             an atom that is the same on every machine; what does not fit is named.
     """
+    from redoxa.data.processor_time import processor_s
     from redoxa.pipeline.commands.console import emit, note, watching
     from redoxa.pipeline.results.samples import samples_of
     from redoxa.pipeline.tasks.generate import generate
@@ -82,12 +82,12 @@ def generate(
         charge_neutral=charge_neutral, space_groups=space_groups, like=like, keep=keep, drop=drop,
         targets=target or (),
     )  # fmt: skip
-    before_s = sum(os.times()[:4])
+    before_s = processor_s()
     samples_of(out)  # a folder that cannot be used is refused before the work
     with watching(quiet=as_json) as watcher:
         made = generate(generator, options, seed, checkpoint, watcher, energies=energies, budget_s=budget_s)
     made.write(out)
-    spent_s = sum(os.times()[:4]) - before_s
+    spent_s = processor_s() - before_s
     if as_json:
         emit("samples", folder=out, count=len(made), notes=made.notes, processor_time_s=round(spent_s, 2))
         return

@@ -225,8 +225,12 @@ def _match_rates(
         hits = [p.at(1) is not None for p, found in zip(predictions, truths, strict=True) if found == name]
         return sum(hits), len(hits)
 
-    tallies = [[tally(s.predictions, name) for name in classes] for s in card.sources]
-    series = [Series(s.name, style(i), tuple(hits / of for hits, of in tallies[i])) for i, s in enumerate(card.sources)]
+    judged = [(i, s) for i, s in enumerate(card.sources) if s.predictions]
+    tallies = [[tally(s.predictions, name) for name in classes] for _, s in judged]
+    series = [
+        Series(s.name, style(i), tuple(hits / of for hits, of in row))
+        for (i, s), row in zip(judged, tallies, strict=True)
+    ]
     whiskers = [[wilson(hits, of) for hits, of in row] for row in tallies]
     numbers = ", ".join(f"{name}: {truths.count(name)}" for name in classes)
     return Figure(
@@ -237,7 +241,7 @@ def _match_rates(
 def _worst(card: Scorecard) -> list[Bad]:
     """The worst samples of each source: unreadable, invalid, then the largest energy drops; or the truths it missed."""
     if card.truths is not None:
-        return [bad for source in card.sources for bad in _missed(card.truths, source)[:WORST]]
+        return [bad for source in card.sources if source.predictions for bad in _missed(card.truths, source)[:WORST]]
     found = []
     for source in card.sources:
         scored = [(_badness(row, relaxed), i) for i, (row, relaxed) in enumerate(_with_relaxed(source))]

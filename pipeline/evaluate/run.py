@@ -6,15 +6,16 @@ import importlib.metadata
 import json
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from redoxa.data.errors import InputError
+from redoxa.data.errors import InputError, RedoxaError
 from redoxa.data.progress import OnProgress
 from redoxa.data.records import Crystal
 from redoxa.data.symmetry.skeletons import load_templates
@@ -33,6 +34,11 @@ from redoxa.pipeline.evaluate.scorecard import Scorecard, SourceCard
 from redoxa.pipeline.evaluate.seeds import over_seeds
 from redoxa.pipeline.evaluate.sources import Drawer, Drawn, Source, read_files
 from redoxa.pipeline.evaluate.truths import Answered, Truths, ask_generator, known_share, pair_files, read_truths
+
+if TYPE_CHECKING:
+    from redoxa.screening.physics.hulls import Hulls
+
+T = TypeVar("T")
 
 VERSIONS = ("redoxa", "pymatgen", "spglib", "numpy", "scipy", "torch", "chgnet")
 
@@ -101,9 +107,11 @@ class EvaluateOptions:
 def evaluate(task: EvaluateOptions, on_progress: OnProgress) -> Scorecard:
     """Judge every source and write scorecard.html, scorecard.json and samples.parquet.
 
+    A source that fails is a card with the reason; the others are judged.
+
     Raises:
-        InputError: a source, the truths or the folder cannot be used.
-        GenerationError: a generator cannot give n samples under the condition.
+        InputError: a name, the truths or the folder cannot be used.
+        RedoxaError: every source failed; the error of the first.
     """
     started = time.perf_counter()
     sources = [Source.parse(text) for text in dict.fromkeys(task.sources)]
@@ -113,8 +121,19 @@ def evaluate(task: EvaluateOptions, on_progress: OnProgress) -> Scorecard:
     truths = read_truths(task.truth, task.n, task.seed) if task.truth else None
     known = load_known_materials()
     drawn = [pair for source in sources for pair in _draws(task, source, truths, known, on_progress)]
+    _refuse_if_none_is_left([answered for _, answered in drawn])  # before what is dear: mistakes show early
     memory, reference = _memory(task, truths, known, on_progress)
-    cards = [_judge(task, source, answered, truths, memory, reference, on_progress) for source, answered in drawn]
+    judged = [
+        answered
+        if isinstance(answered, RedoxaError)
+        else _or_error(partial(_judge, task, source, answered, truths, memory, reference, on_progress))
+        for source, answered in drawn
+    ]
+    _refuse_if_none_is_left(judged)
+    cards = [
+        SourceCard.of_failed(source.name, str(one)) if isinstance(one, RedoxaError) else one
+        for (source, _), one in zip(drawn, judged, strict=True)
+    ]
     if task.relax:
         cards = _relaxed(task, cards, [answered for _, answered in drawn], known, on_progress)
     card = Scorecard(
@@ -133,6 +152,20 @@ def evaluate(task: EvaluateOptions, on_progress: OnProgress) -> Scorecard:
     return card
 
 
+def _or_error(work: Callable[[], T]) -> T | RedoxaError:
+    """What comes of the work on one source, or what went wrong with it."""
+    try:
+        return work()
+    except RedoxaError as error:
+        return error
+
+
+def _refuse_if_none_is_left(outcomes: Sequence[object]) -> None:
+    errors = [outcome for outcome in outcomes if isinstance(outcome, RedoxaError)]
+    if len(errors) == len(outcomes):
+        raise errors[0]
+
+
 def _check_folder(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise InputError(f"--out {out}: is a file; give a folder")
@@ -143,12 +176,12 @@ def _check_folder(out: Path) -> None:
 
 def _draws(
     task: EvaluateOptions, source: Source, truths: Truths | None, known: KnownMaterials, on_progress: OnProgress
-) -> list[tuple[Source, Answered]]:
-    """What a source gives with each seed; files are read once."""
+) -> list[tuple[Source, Answered | RedoxaError]]:
+    """What a source gives with each seed, or why it gives nothing; files are read once."""
     refused = known if task.refuse_known else None
     seeds = range(task.seed, task.seed + (task.seeds if source.kind else 1))
     drawers = [Drawer(task.out / "work", seed, refused) for seed in seeds]
-    return [(source, _draw(task, source, drawer, truths, on_progress)) for drawer in drawers]
+    return [(source, _or_error(partial(_draw, task, source, drawer, truths, on_progress))) for drawer in drawers]
 
 
 def _draw(
@@ -217,7 +250,7 @@ def _what(source: Source, drawn: Drawn) -> str:
         return f"{len(drawn.samples)} structures from files"
     summary = generator_class(source.kind).summary
     weights = f", weights sha256 {drawn.checkpoint_sha256[:12]}" if drawn.checkpoint_sha256 else ""
-    return summary + weights
+    return f"{summary}{weights}{f'; {drawn.note}' if drawn.note else ''}"
 
 
 def _speed(drawn: Drawn) -> dict[str, Value]:
@@ -230,28 +263,45 @@ def _speed(drawn: Drawn) -> dict[str, Value]:
 def _relaxed(
     task: EvaluateOptions,
     cards: Sequence[SourceCard],
-    drawn: Sequence[Answered],
+    drawn: Sequence[Answered | RedoxaError],
     known: KnownMaterials,
     on_progress: OnProgress,
 ) -> list[SourceCard]:
     """Cards with the first samples of each source relaxed."""
     from redoxa.data.tables.reference import load_reference
-    from redoxa.pipeline.evaluate.relaxation import relax_all
-    from redoxa.pipeline.evaluate.stability import relaxed_rows, stability_values
     from redoxa.screening.physics.hulls import Hulls
 
     hulls = Hulls(load_reference())
     found = []
     for card, answered in zip(cards, drawn, strict=True):
-        first: Sequence[Sample] = answered.drawn.samples[: task.relax]
-        crystals: list[Crystal] = [s.crystal for s in first if s.crystal is not None]
-        step = partial(on_progress, f"relax {card.name}")
-        outcomes = iter(relax_all(crystals, task.out / "work", task.workers, step))
-        rows = relaxed_rows(first, [next(outcomes) if s.crystal is not None else None for s in first], hulls, known)
-        cpu = card.values.get("cpu_s_per_sample")
-        values = card.values | stability_values(rows, cpu.value if cpu else None)
-        found.append(replace(card, relaxed=rows, values=values))
+        if card.failed or isinstance(answered, RedoxaError):
+            found.append(card)
+            continue
+        first = answered.drawn.samples[: task.relax]
+        made = _or_error(partial(_with_relaxed, task, card, first, hulls, known, on_progress))
+        found.append(replace(card, failed=f"relaxation: {made}") if isinstance(made, RedoxaError) else made)
     return found
+
+
+def _with_relaxed(
+    task: EvaluateOptions,
+    card: SourceCard,
+    first: Sequence[Sample],
+    hulls: Hulls,
+    known: KnownMaterials,
+    on_progress: OnProgress,
+) -> SourceCard:
+    """A card with the first samples of its source relaxed."""
+    from redoxa.pipeline.evaluate.relaxation import relax_all
+    from redoxa.pipeline.evaluate.stability import relaxed_rows, stability_values
+
+    crystals: list[Crystal] = [s.crystal for s in first if s.crystal is not None]
+    step = partial(on_progress, f"relax {card.name}")
+    outcomes = iter(relax_all(crystals, task.out / "work", task.workers, step))
+    rows = relaxed_rows(first, [next(outcomes) if s.crystal is not None else None for s in first], hulls, known)
+    cpu = card.values.get("cpu_s_per_sample")
+    values = card.values | stability_values(rows, cpu.value if cpu else None)
+    return replace(card, relaxed=rows, values=values)
 
 
 def write(card: Scorecard, out: Path) -> None:

@@ -39,6 +39,7 @@ class SourceCard:
         predictions: one a truth; empty in de novo mode.
         values: metric name -> value.
         elements: those that are drawn surely too often and too seldom.
+        failed: why it could not be judged, or not to the end; empty where it was.
     """
 
     name: str
@@ -48,6 +49,12 @@ class SourceCard:
     predictions: Sequence[Prediction] = ()
     values: dict[str, Value] = field(default_factory=dict)
     elements: ElementBias = field(default_factory=ElementBias)
+    failed: str = ""
+
+    @classmethod
+    def of_failed(cls, name: str, why: str) -> SourceCard:
+        """A source of which nothing could be judged."""
+        return cls(name, "failed", (), failed=why)
 
     def reasons(self) -> list[tuple[str, int]]:
         """Kinds of complaint, the commonest first; numbers and names in them are cut so that they add up."""
@@ -126,6 +133,7 @@ class Scorecard:
                     "values": _as_json(s.values),
                     "elements": asdict(s.elements),
                     "reasons": dict(s.reasons()),
+                    "failed": s.failed or None,
                 }
                 for s in self.sources
             ],
@@ -161,6 +169,7 @@ class Scorecard:
                 "rms_of_any_sample": p.best,
             }
             for card in self.sources
+            if card.predictions
             for name, p in zip(names, card.predictions, strict=True)
         ]
         return pd.DataFrame(rows).convert_dtypes()

@@ -19,11 +19,11 @@ def _scatters(name: str) -> bool:
 def over_seeds(cards: Sequence[SourceCard]) -> SourceCard:
     """The card of the first seed, each value with its standard deviation over all seeds (n - 1 in the denominator).
 
-    A value that some seed lacks, and one of a single seed, has none.
+    A value that some seed lacks, and one of a single seed, has none. Of a seed that failed, the reason is told.
     """
-    first = cards[0]
+    first = next((card for card in cards if not card.failed), cards[0])
     values = {name: replace(value, deviation=_deviation(cards, name)) for name, value in first.values.items()}
-    return replace(first, values=values)
+    return replace(first, values=values, failed=next((card.failed for card in cards if card.failed), ""))
 
 
 def _deviation(cards: Sequence[SourceCard], name: str) -> float | None:

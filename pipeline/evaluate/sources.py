@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
 import time
 from collections.abc import Callable
@@ -13,14 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
-from redoxa.data.errors import InputError, StructureError, suggest
+from redoxa.data.errors import GenerationError, InputError, StructureError, suggest
 from redoxa.data.io import READABLE, may_hold_structures, read_each
+from redoxa.data.processor_time import processor_s
 from redoxa.data.progress import OnStep
 from redoxa.data.provenance import sha256_of
 from redoxa.data.records import Crystal, content_hash
 from redoxa.data.tables.known_materials import KnownMaterials
 from redoxa.generators import GENERATORS
-from redoxa.generators.base import CellContent, Condition, Generator, generator_class
+from redoxa.generators.base import CellContent, Condition, Generator, as_many_as_found, generator_class
 from redoxa.generators.evaluate.answers import Answer, ask
 from redoxa.generators.evaluate.refusal import draw_new
 from redoxa.generators.evaluate.table import Sample
@@ -60,12 +60,21 @@ class Source:
 
 @dataclass(frozen=True)
 class Drawn:
-    """Samples of one source, with what they cost where we drew them."""
+    """Samples of one source, with what they cost where we drew them.
+
+    Attributes:
+        samples: in order.
+        wall_s: time by the clock on the wall.
+        cpu_s: processor time, of this process and of its workers.
+        checkpoint_sha256: of the generator's weights.
+        note: where they are fewer than were asked for, how many and why.
+    """
 
     samples: tuple[Sample, ...]
     wall_s: float | None = None
     cpu_s: float | None = None
     checkpoint_sha256: str | None = None
+    note: str = ""
 
 
 class Drawer:
@@ -81,16 +90,18 @@ class Drawer:
         self._folder, self._seed, self._refused = folder, seed, refused
 
     def draw(self, source: Source, n: int, condition: Condition, on_step: OnStep) -> Drawn:
-        """N samples under a condition; the time of those that were refused counts."""
+        """N samples under a condition; fewer, with a note, where it falls short. Refused ones cost time, too."""
 
-        def make(generator: Generator) -> list[Sample]:
+        def make(generator: Generator) -> tuple[list[Sample], str]:
             rng = np.random.default_rng(self._seed)
-            if self._refused is None:
-                batch, labels = generator.sample(n, condition, rng, on_step)
-                found: list[Answer] = list(zip(batch.to_crystals(), labels, strict=True))
-            else:
+            if self._refused is not None:
                 found = draw_new(generator, n, condition, rng, self._refused, on_step)
-            return [Sample(str(i), crystal, label) for i, (crystal, label) in enumerate(found)]
+                return [Sample(str(i), crystal, label) for i, (crystal, label) in enumerate(found)], ""
+            made = as_many_as_found(generator, n, condition, rng, on_step)
+            if n and not made.answers:
+                raise GenerationError(made.notes[0])
+            samples = [Sample(str(i), one.crystal, one.label) for i, one in enumerate(made.answers)]
+            return samples, "; ".join(made.notes)
 
         rule = [] if self._refused is None else ["known ones refused"]
         return self._kept(source, [n, _as_json(condition), *rule], make)
@@ -98,7 +109,7 @@ class Drawer:
     def answer(self, source: Source, requests: list[tuple[CellContent, int]], on_step: OnStep) -> Drawn:
         """Answers to contents, flat and in order; a missing one is a sample without a crystal."""
 
-        def make(generator: Generator) -> list[Sample]:
+        def make(generator: Generator) -> tuple[list[Sample], str]:
             lend(generator, SymmetricRelaxer())
             flat: list[Answer | None] = []
             for (_, count), answers in zip(requests, ask(generator, requests, self._seed, on_step), strict=True):
@@ -106,11 +117,13 @@ class Drawer:
             return [
                 Sample(str(i), None, reason="no answer") if answer is None else Sample(str(i), *answer)
                 for i, answer in enumerate(flat)
-            ]
+            ], ""
 
         return self._kept(source, [[sorted(c.items()), k] for c, k in requests], make)
 
-    def _kept(self, source: Source, asked: list[object], make: Callable[[Generator], list[Sample]]) -> Drawn:
+    def _kept(
+        self, source: Source, asked: list[object], make: Callable[[Generator], tuple[list[Sample], str]]
+    ) -> Drawn:
         generator = generator_class(source.kind)(source.path)
         checkpoint = sha256_of(source.path) if source.path else generator.checkpoint_sha256
         key = content_hash([source.kind, checkpoint, self._seed, asked])
@@ -118,16 +131,11 @@ class Drawer:
         if file.exists():
             return _read_drawn(file)
         generator.sample(2, Condition(), np.random.default_rng(0))  # pays for lazy imports
-        wall, cpu = time.perf_counter(), _cpu_s()
-        samples = make(generator)
-        drawn = Drawn(tuple(samples), time.perf_counter() - wall, _cpu_s() - cpu, checkpoint)
+        wall, cpu = time.perf_counter(), processor_s()
+        samples, note = make(generator)
+        drawn = Drawn(tuple(samples), time.perf_counter() - wall, processor_s() - cpu, checkpoint, note)
         _write_drawn(file, drawn)
         return drawn
-
-
-def _cpu_s() -> float:
-    """Processor time of this process and of its children that have ended."""
-    return sum(os.times()[:4])
 
 
 def _as_json(condition: Condition) -> list[object]:

@@ -21,7 +21,7 @@ METASTABLE_eV_PER_ATOM = 0.1
 
 @dataclass
 class RelaxedRow:
-    """A sample after relaxation; None where a value could not be had."""
+    """A sample after relaxation; None where a value could not be had. `relax_seconds` are processor time."""
 
     converged: bool = False
     relax_seconds: float = 0.0
@@ -103,7 +103,7 @@ def stability_values(rows: Sequence[RelaxedRow], cpu_s_per_sample: float | None)
 
     Args:
         rows: of all samples that were sent to relaxation.
-        cpu_s_per_sample: of sampling; None for samples from files.
+        cpu_s_per_sample: processor time of sampling; None for samples from files.
     """
     done = [row for row in rows if row.converged]
     drops = [row.energy_drop_eV_per_atom for row in done if row.energy_drop_eV_per_atom is not None]

@@ -92,7 +92,7 @@ def lines(where: str, found: list[CampaignDigest], since: datetime) -> Iterator[
         news = f"rounds {', '.join(map(str, x.completed))} completed" if x.completed else "no round completed"
         yield f"{x.campaign}: {news} ({x.rounds[0]} of {x.rounds[1]}); {x.screened[1]} of {x.screened[0]} passed"
         if x.screening_minutes:
-            yield f"  screening: {x.screening_minutes:g} min of the worker processes"
+            yield f"  screening: {x.screening_minutes:g} min of processor time"
         yield from (f"  ! {text}" for text in x.trouble)
         told = {"runs": x.runs, "chosen": x.chosen, "measured": x.measured, "waits for you": x.waiting, "held": x.held}
         for what, items in told.items():

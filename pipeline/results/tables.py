@@ -42,8 +42,8 @@ def in_order(rows: Sequence[Mapping[str, object]], first: Sequence[str], last: S
 def funnel(session: Session) -> tuple[FunnelStage, ...]:
     """Each stage: how many entered and passed, what it took, and why candidates ended there, the commonest first.
 
-    Numbers come from the results, so they add up whatever was interrupted; seconds are of
-    all that was computed, but for the last ones of a process that was killed.
+    Numbers come from the results, so they add up whatever was interrupted; seconds of
+    processor time are of all that was computed, but for the last ones of a process that was killed.
     """
     store, campaign_id = session.store, session.campaign_id
     results = store.results(campaign_id, session.spec.screening.settings_hash)

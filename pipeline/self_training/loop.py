@@ -7,7 +7,6 @@ by its content hash, the state of each training, and what each step cost. A roun
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +16,7 @@ import numpy as np
 
 from redoxa.data.errors import GenerationError, InputError, StructureError
 from redoxa.data.fingerprint import SAME_UNRELAXED, Fingerprint, distance, fingerprint
+from redoxa.data.processor_time import processor_s
 from redoxa.data.progress import OnProgress
 from redoxa.data.provenance import sha256_of
 from redoxa.data.records import Crystal, content_hash
@@ -79,11 +79,11 @@ class Meter:
     """CPU seconds of this process and of the workers that ended, by round and step; added up in a file."""
 
     file: Path
-    _last: float = field(default_factory=lambda: sum(os.times()[:4]))
+    _last: float = field(default_factory=processor_s)
 
     def tick(self, number: int, step: str) -> None:
         """Book what was used since the last tick."""
-        now = sum(os.times()[:4])
+        now = processor_s()
         if now - self._last > 0.005:
             with self.file.open("a", encoding="utf-8") as lines:
                 lines.write(json.dumps({"round": number, "step": step, "cpu_s": round(now - self._last, 3)}) + "\n")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from redoxa.data.errors import InputError
 from redoxa.data.lab import Measurement
-from redoxa.data.progress import OnProgress, nothing
+from redoxa.data.progress import OnProgress, nothing, unheard
 from redoxa.data.storage.database import store_file, store_name
 from redoxa.data.storage.store import Store
 from redoxa.pipeline.campaign.lookup import find_spec, shown_as
@@ -56,7 +56,12 @@ class Campaign:
         return self.spec.id
 
     def run(
-        self, rounds: int | None = None, *, prefect: bool = False, on_progress: OnProgress = nothing
+        self,
+        rounds: int | None = None,
+        *,
+        prefect: bool = False,
+        on_progress: OnProgress = nothing,
+        note: Callable[[str], None] = unheard,
     ) -> CampaignSummary:
         """Run it to its end or to where it waits, or go on where it stopped; what is done is never done again.
 
@@ -64,6 +69,7 @@ class Campaign:
             rounds: complete at most so many more rounds; None for all that the campaign is to have.
             prefect: run the stages as Prefect tasks; else as plain functions.
             on_progress: gets (what, done, total).
+            note: gets a line of text, where a generator gave fewer samples than planned, say.
 
         Returns:
             What it has come to, and why the run ended.
@@ -74,7 +80,7 @@ class Campaign:
         """
         campaign_id = register(self.store, self.spec)
         with opened(self.store, campaign_id) as session:
-            session.spec, session.on_progress = self.spec, on_progress
+            session.spec, session.on_progress, session.note = self.spec, on_progress, note
             through = _by_prefect if prefect and not ended(session) else _directly
             return through(session, rounds)
 

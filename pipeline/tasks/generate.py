@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from redoxa.data.progress import SILENT, Watcher
-from redoxa.generators.base import BUDGET_s, Prediction, generator_class
+from redoxa.generators.base import BUDGET_s, generator_class
 from redoxa.pipeline.results.samples import Samples
 from redoxa.pipeline.tasks.generate_options import GenerateOptions
 from redoxa.pipeline.tasks.relaxer import SymmetricRelaxer, lend
@@ -34,7 +34,7 @@ def generate(
         budget_s: processor time in seconds that relaxing the answers to a formula may take, by an estimate.
 
     Raises:
-        GenerationError: the generator cannot do what was asked.
+        GenerationError: the generator cannot do what was asked; where it can do some of it, a note says so.
     """
     generator = generator_class(name)(checkpoint)
     if energies:
@@ -43,6 +43,6 @@ def generate(
         step = watcher.on_progress
         made = formula_answers(generator, options.n, options.formula, options.condition, seed, budget_s, step)
     else:
-        made = Prediction(tuple(drawn(generator, options.n, options.condition, seed, watcher.on_progress)))
+        made = drawn(generator, options.n, options.condition, seed, watcher.on_progress)
     notes = (*options.notes, *made.notes)
     return Samples(made.answers, generator=name, seed=seed, checkpoint_sha256=generator.checkpoint_sha256, notes=notes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -18,8 +18,10 @@ from redoxa.generators.base import (
     Predicted,
     Prediction,
     PredictsFormula,
+    ShortfallError,
     cells_of,
     listed,
+    short_of,
 )
 from redoxa.generators.electrode import gives_ions
 from redoxa.generators.exchange.proposals import is_new
@@ -33,39 +35,72 @@ ROUNDS = 10
 
 def drawn(
     generator: Generator, n: int, condition: Condition, seed: int, on_step: Callable[[str, int, int], None]
-) -> Iterator[Predicted]:
-    """So many samples, in chunks."""
+) -> Prediction:
+    """So many samples, made in chunks; fewer, with a note, where the generator falls short.
+
+    Raises:
+        GenerationError: there are none at all.
+    """
     # Given contents are asked for at once: the second request of one content gets the second answer.
     chunk = n if condition.contents else CHUNK
+    found: list[Predicted] = []
+    why = ""
     for start in range(0, n, chunk):
         size = min(chunk, n - start)
-        part = _slice(condition, start, size)
         rng = np.random.default_rng([seed, start])
         step = _scaled(on_step, f"generate {generator.name}", start, size, n)
-        found = _sampled(generator, size, part, rng, step)
-        if len(found) != size:
-            raise GenerationError(f"{generator.name} gave {start + len(found)} of {n} samples")
-        yield from found
+        try:
+            part, reason = _sampled(generator, size, _slice(condition, start, size), rng, step)
+        except GenerationError as error:
+            if not found:
+                raise
+            why = str(error)
+            break
+        found += part
+        why = reason or why
+    return Prediction(tuple(found), short_of(n, found, why))
 
 
 def _sampled(
     generator: Generator, n: int, condition: Condition, rng: np.random.Generator, on_step: OnStep
-) -> list[Predicted]:
-    """N samples; where a property of an electrode is aimed at, only ones from which ions can leave."""
+) -> tuple[list[Predicted], str]:
+    """N samples, or fewer and why; where a property of an electrode is aimed at, only ones from which ions can leave.
+
+    Raises:
+        GenerationError: there are none at all, or the generator gave more than it was asked for.
+    """
     found: list[Predicted] = []
+    why = ""
     for _ in range(ROUNDS):
-        if isinstance(generator, Foresees):
-            more = generator.foreseen(n - len(found), condition, rng, on_step)
-        else:
-            batch, labels = generator.sample(n - len(found), condition, rng, on_step)
-            more = list(map(Predicted, batch.to_crystals(), labels))
+        missing = n - len(found)
+        try:
+            more = _asked(generator, missing, condition, rng, on_step)
+        except ShortfallError as short:
+            # Who fell short is not asked again: where no further crystal is known, the same ones would come.
+            more, why = list(short.found), str(short)
+        if len(more) > missing or (len(more) < missing and not why):
+            raise GenerationError(f"{generator.name} gave {len(more)} samples, {missing} were asked for")
         found += [one for one in more if condition.contents or gives_ions(one.crystal, condition)]
-        if len(found) >= n:
-            return found
-    raise GenerationError(
-        f"{generator.name} found only {len(found)} of {n} crystals from which ions can leave; allow elements that can "
-        "be oxidised, or use `orbits`"
-    )
+        if why or len(found) == n:
+            break
+    else:
+        why = (
+            f"{generator.name} found only {len(found)} of {n} crystals from which ions can leave; allow elements that "
+            "can be oxidised, or use `orbits`"
+        )
+    if n and not found:
+        raise GenerationError(why)
+    return found, why
+
+
+def _asked(
+    generator: Generator, n: int, condition: Condition, rng: np.random.Generator, on_step: OnStep
+) -> list[Predicted]:
+    """Samples, with what is foreseen of them where the generator tells."""
+    if isinstance(generator, Foresees):
+        return generator.foreseen(n, condition, rng, on_step)
+    batch, labels = generator.sample(n, condition, rng, on_step)
+    return list(map(Predicted, batch.to_crystals(), labels))
 
 
 def _scaled(on_step: Callable[[str, int, int], None], what: str, start: int, size: int, total: int) -> OnStep:

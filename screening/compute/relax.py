@@ -64,6 +64,10 @@ class Relaxation(Record):
     max_force_eV_A: float
     max_stress_eV_A3: float
     seconds: float
+    """Processor time of the process that computed it, all threads; its start, waiting and a GPU are no part of it.
+
+    Relaxations that an earlier version kept hold time by the clock on the wall.
+    """
     reason: str = ""
     model: str = ""
     start_energy_eV: float | None = None
@@ -156,7 +160,7 @@ def relax(crystal: Crystal, potential: Potential, settings: RelaxSettings | None
         data.errors.PotentialError: the potential cannot compute even the first geometry.
     """
     settings = settings or RelaxSettings()
-    started = time.perf_counter()
+    started = time.process_time()
     walk = Walk(crystal, potential, settings)
     start = walk.point
     walk.quick()
@@ -177,7 +181,7 @@ def relax(crystal: Crystal, potential: Potential, settings: RelaxSettings | None
         force_calls=calls,
         max_force_eV_A=max_norm(point.forces_eV_A),
         max_stress_eV_A3=float(np.abs(point.stress_eV_A3).max()) if point.stress_eV_A3 is not None else 0.0,
-        seconds=time.perf_counter() - started,
+        seconds=time.process_time() - started,
         reason=reason,
         model=potential.model_id,
         start_energy_eV=start.energy_eV,

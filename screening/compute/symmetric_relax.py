@@ -59,7 +59,7 @@ def relax_symmetric(
         data.errors.PotentialError: the potential cannot compute the first geometry, or two sites lie in one place.
     """
     settings = settings or SymmetricRelaxSettings()
-    started = time.perf_counter()
+    started = time.process_time()
     try:
         free = FreeNumbers(form)
     except StructureError as error:
@@ -77,7 +77,7 @@ def relax_symmetric(
         force_calls=walk.calls,
         max_force_eV_A=max_norm(best.point.forces_eV_A),
         max_stress_eV_A3=float(np.abs(best.point.stress_eV_A3).max()) if best.point.stress_eV_A3 is not None else 0.0,
-        seconds=time.perf_counter() - started,
+        seconds=time.process_time() - started,
         reason=reason,
         model=potential.model_id,
         start_energy_eV=walk.first_eV,

@@ -76,6 +76,7 @@ class Barrier(Record):
         saddle: the highest image.
         max_force_eV_A: largest force on the band.
         reason: why there is no number.
+        seconds: processor time, as of a `Relaxation`.
     """
 
     barrier_eV: float | None = None
@@ -126,13 +127,13 @@ def find_barrier(hop: Hop, potential: Potential, settings: BarrierSettings | Non
 
     Never raises for a structure that the potential cannot follow: that ends unconverged, with its reason.
     """
-    started = time.perf_counter()
+    started = time.process_time()
     search = _Search(hop, potential, settings or BarrierSettings())
     try:
         reason = _relax_ends(search) or _relax_band(search)
     except PotentialError as error:
         reason = f"the potential gave up: {error}"
-    return _summary(search, reason, time.perf_counter() - started)
+    return _summary(search, reason, time.process_time() - started)
 
 
 def _relax_ends(search: _Search) -> str:

@@ -33,6 +33,7 @@ REFUSED = {
     *(("flow", case) for case in ("space groups", "a target")),
     *(("substitution", case) for case in ("space groups", "a target")),
     ("template", "a target"),
+    ("wyckoff", "a target"),
 }
 """What a generator does not do; it says which does."""
 

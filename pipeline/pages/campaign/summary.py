@@ -57,7 +57,7 @@ def facts(data: ReportData) -> list[Fact]:
     measured = _measured_hint(data)
     return [
         Fact("Screened", number(len(data.results), 0), f"{passed} passed, {_ended(data)}"),
-        Fact("Computing time", duration(seconds), f"{each}{share}{on}"),
+        Fact("Processor time", duration(seconds), f"{each}{share}{on}"),
         Fact("Requests", number(len(data.requests), 0), queued),
         Fact("Measured", number(len(data.measurements), 0), measured),
         Fact("Rounds", f"{data.rounds_done} of {data.rounds_planned}", f"{left} to go" if left > 0 else "all complete"),

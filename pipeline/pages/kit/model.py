@@ -35,7 +35,7 @@ class Spend(Record):
 
     @property
     def seconds(self) -> float:
-        """Computing time over all stages."""
+        """Processor time over all stages."""
         return sum(self.seconds_by_stage.values())
 
 
@@ -47,7 +47,10 @@ class ReasonCount(Record):
 
 
 class FunnelStage(Record):
-    """One stage of the funnel: how many came in, how many went on, and why the others ended."""
+    """One stage of the funnel: how many came in, how many went on, and why the others ended.
+
+    Its seconds are processor time.
+    """
 
     name: str
     entered: int = Field(ge=0)

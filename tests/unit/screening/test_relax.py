@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
 from redoxa.data.errors import PotentialError
 from redoxa.data.structures import to_atoms
+from redoxa.data.symmetry.symmetric import symmetric
 from redoxa.data.tables.prototypes import prototype
 from redoxa.screening.compute.relax import Relaxation, RelaxSettings, Walk, min_distance_A, relax, relaxation_key
+from redoxa.screening.compute.symmetric_relax import relax_symmetric
 from redoxa.screening.ions.removal import ion_sites, without
 from redoxa.screening.potentials.base import PointResult
 from tests.unit.screening.conftest import cubic, distorted
@@ -32,6 +36,36 @@ class Spring:
         if self.pressure is None:  # the cell feels nothing
             return PointResult(0.5 * float((x**2).sum()), -x, np.zeros((3, 3)))
         return PointResult(-self.pressure * volume, np.zeros_like(x), -self.pressure * np.eye(3))
+
+
+class Sleeper(Spring):
+    """Waits at each call, as for a machine that others use."""
+
+    def compute(self, crystal, forces=True):
+        time.sleep(0.1)
+        return super().compute(crystal, forces)
+
+
+def test_seconds_are_processor_time_without_waiting():
+    crystal = prototype("O3 LiCoO2").crystal
+    found = [
+        relax(crystal, Sleeper(), RelaxSettings(max_steps=20)),
+        relax_symmetric(symmetric(crystal), Sleeper()),
+    ]
+    for one in found:
+        assert one.force_calls >= 2
+        assert 0 < one.seconds < 0.1 * one.force_calls
+    busy = Spring()
+    busy.compute = lambda crystal, forces=True: spend(0.05) or Spring.compute(busy, crystal, forces)
+    worked = relax(crystal, busy, RelaxSettings(max_steps=5))
+    assert worked.seconds >= 0.05 * worked.force_calls
+
+
+def spend(seconds):
+    """Compute for so long."""
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
 
 
 @pytest.fixture(scope="module")

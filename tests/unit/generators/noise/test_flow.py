@@ -12,7 +12,7 @@ from redoxa.data.errors import GenerationError
 from redoxa.data.shipped import shipped
 from redoxa.data.tables.datasets import LABELS, CrystalData
 from redoxa.generators.backbone import Prediction
-from redoxa.generators.base import Condition
+from redoxa.generators.base import Condition, ShortfallError
 from redoxa.generators.contract import check_generator
 from redoxa.generators.graph import MASK, N_TYPES, wrap
 from redoxa.generators.log_lattice import lattice_to_log, log_to_lattice
@@ -151,6 +151,23 @@ def test_progress_of_pieces_adds_up():
 def test_impossible_conditions_are_refused_with_the_reason(tiny, condition, n, text):
     with pytest.raises(GenerationError, match=text):
         tiny.sample(n, condition, np.random.default_rng(0))
+
+
+def test_samples_that_never_were_balanced_do_not_take_the_others_with_them(tiny, monkeypatch):
+    fill = FlowGenerator._fill_geometry
+
+    def lose(self, slots, part, progress):
+        fill(self, slots, part, progress)
+        for slot in slots[:3]:
+            slot.types = slot.types[:0]
+
+    monkeypatch.setattr(FlowGenerator, "_fill_geometry", lose)
+    with pytest.raises(ShortfallError, match="3 of 5 samples are not charge-neutral") as caught:
+        tiny.sample(5, Condition(), np.random.default_rng(0))
+    assert len(caught.value.found) == 2
+    with pytest.raises(ShortfallError, match="2 of 2") as caught:
+        tiny.sample(2, Condition(), np.random.default_rng(0))
+    assert caught.value.found == ()
 
 
 def test_no_sample_at_all_is_an_empty_batch(tiny):

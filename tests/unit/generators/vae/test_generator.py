@@ -8,7 +8,7 @@ from redoxa.data.crystal import CrystalBatch
 from redoxa.data.errors import GenerationError, InputError
 from redoxa.data.records import Crystal
 from redoxa.data.symmetry.sequences import load_sequences
-from redoxa.generators.base import Condition, Target
+from redoxa.generators.base import Condition, ShortfallError, Target
 from redoxa.generators.contract import check_generator
 from redoxa.generators.vae.checkpoint import load_vae
 from redoxa.generators.vae.crystal_graph import graphs_of, joined
@@ -18,6 +18,7 @@ from redoxa.generators.vae.latent import LatentSpace, goals_for, information_gap
 from redoxa.generators.vae.network import PROPERTIES, cyclical, kl_by_dimension, mmd
 from redoxa.generators.vae.training import batch_of
 from redoxa.generators.wyckoff.grammar import Wish
+from redoxa.generators.wyckoff.sequence import DrawSettings
 
 CPU = torch.device("cpu")
 CESIUM_CHLORIDE = Crystal(numbers=(55, 17), frac_coords=((0, 0, 0), (0.5, 0.5, 0.5)), lattice_A=4.12 * np.eye(3))
@@ -205,6 +206,45 @@ def test_samples_satisfy_their_condition(generator, name):
     check_generator(generator, CONDITIONS[name], n=3)
     generator.sample(3, CONDITIONS[name], np.random.default_rng(1), lambda done, total: steps.append((done, total)))
     assert steps[-1] == (3, 3)
+
+
+def test_what_was_found_outlives_what_was_not(tiny_vae, monkeypatch):
+    monkeypatch.setattr("redoxa.generators.vae.generator.FRESH_STARTS", 1)
+    wanted = Condition(frozenset({3, 8, 22}), frozenset({3}), n_atoms=(2, 10), charge_neutral=True)
+    hasty = VaeGenerator(tiny_vae, DrawSettings(rounds=1, geometries=1))
+    with pytest.raises(ShortfallError, match=r"\d+ of 80 crystals had no sane geometry or were refused") as caught:
+        hasty.sample(80, wanted, np.random.default_rng(0))
+    assert 0 < len(caught.value.found) < 80
+    assert all(3 in one.crystal.numbers for one in caught.value.found)
+
+
+def test_what_fails_begins_again_with_other_vectors(generator, monkeypatch):
+    attempts, asked = generator.model.attempts, []
+
+    def worse(wishes, rng, **given):
+        asked.append(len(wishes))
+        made = attempts(wishes, rng, **given)
+        return made if len(asked) > 1 else [*made[:1], *[None] * (len(made) - 1)]
+
+    monkeypatch.setattr(generator.model, "attempts", worse)
+    batch, _ = generator.sample(4, Condition(frozenset({3, 8, 22})), np.random.default_rng(0))
+    assert (len(batch), asked) == (4, [4, 3])
+
+
+def test_a_content_without_a_candidate_is_left_out(generator, monkeypatch):
+    attempts = generator.model.attempts
+
+    def without_the_first(wishes, rng, **given):
+        lost = wishes[0]
+        return [None if wish is lost else one for wish, one in zip(wishes, attempts(wishes, rng, **given), strict=True)]
+
+    monkeypatch.setattr(generator.model, "attempts", without_the_first)
+    aim = (Target("stability_discharge", 0.05, 0.12),)
+    with pytest.raises(ShortfallError) as caught:
+        generator.sample(
+            2, Condition(contents=({3: 2, 8: 1}, {3: 1, 22: 1, 8: 3}), targets=aim), np.random.default_rng(0)
+        )
+    assert [sorted(one.crystal.numbers) for one in caught.value.found] == [[3, 8, 8, 8, 22]]
 
 
 def test_what_cannot_be_met_is_said(generator):

@@ -185,6 +185,48 @@ def test_a_folder_with_a_broken_file(capsys: pytest.CaptureFixture[str]) -> None
     assert "broken.cif" in check_page(Path("out/scorecard.html"))
 
 
+def test_one_source_that_fails_ends_no_other(capsys: pytest.CaptureFixture[str]) -> None:
+    folder("made", one=rocksalt(NA, CL, 5.64))
+    Path("empty").mkdir()
+    sources = ("empty", "made", "substitution")
+    args = ("evaluate", *sources, "-n", "4", "--elements", "Li,O", "--ion", "Li", "--out", "out")
+    code, out, err = run(capsys, *args)
+    assert code == 1
+    assert "empty: holds no structure files" in out
+    assert "empty failed: empty: holds no structure files" in err
+    card = json.loads(Path("out/scorecard.json").read_text())
+    failed = {source["name"]: source["failed"] for source in card["sources"]}
+    assert failed["made"] is None
+    assert "holds no structure files" in failed["empty"]
+    assert "substitution knows only 0 crystals" in failed["substitution"]
+    assert [bool(source["values"]) for source in card["sources"]] == [False, True, False]
+    assert set(pd.read_parquet("out/samples.parquet")["source"]) == {"made"}
+    page = check_page(Path("out/scorecard.html"))
+    assert "Failed: only 0 of 4: substitution knows only 0 crystals" in page
+
+
+def test_answers_of_one_source_are_judged_though_another_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    truth = folder("truth", x=rocksalt(NA, CL, 5.64), y=rocksalt(K, BR, 6.6))
+    good = folder("good", x=rocksalt(NA, CL, 5.64), y=rocksalt(K, BR, 6.6))
+    odd = folder("odd", z=rocksalt(K, BR, 6.6))
+    code, out, _ = run(capsys, "evaluate", odd, good, "--truth", truth, "--out", "out", "--json")
+    first, second = json.loads(out)["sources"]
+    assert (code, second["values"]["match_at_1"]["value"], second["failed"]) == (1, 1.0, None)
+    assert "1 structures are no 1 answers to each of 2 truths" in first["failed"]
+    assert set(pd.read_parquet("out/predictions.parquet")["source"]) == {str(good)}
+    check_page(Path("out/scorecard.html"))
+
+
+def test_a_shortfall_is_told_beside_the_source(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run(
+        capsys, "evaluate", "substitution", "-n", "500", "--elements", "Li,O,Mn", "--ion", "Li", "--max-atoms", "8",
+        "--charge-neutral", "--out", "out", "--json",
+    )  # fmt: skip
+    (source,) = json.loads(out)["sources"]
+    assert 0 < source["samples"] < 500
+    assert f"only {source['samples']} of 500: substitution knows only" in source["what"]
+
+
 def test_a_folder_of_generate_is_read_once_with_its_labels(capsys: pytest.CaptureFixture[str]) -> None:
     salt, blende = rocksalt(NA, CL, 5.64), zincblende(K, BR, 7.0)
     made = folder("made", one=salt, two=blende)
