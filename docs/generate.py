@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 from cyclopts.docs.markdown import generate_markdown_docs
 from mkdocs.structure.files import File, Files
 
-from redoxa.data.registry import load, summary
+from redoxa.pipeline.campaign.lookup import kinds
 from redoxa.pipeline.campaign.spec import CampaignSpec
 from redoxa.pipeline.commands.app import app
-from redoxa.screening import PROPERTIES
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
@@ -57,20 +56,14 @@ def commands() -> str:
 
 
 def properties() -> str:
-    """Name, unit and summary of every property of ours, by name."""
-    rows = [(name, load(PROPERTIES, "property", name)) for name in _ours(PROPERTIES)]
-    lines = [f"| `{name}` | {kind.unit} | {summary(PROPERTIES, 'property', name)} |" for name, kind in rows]
+    """Name, unit and summary of every property, by name; those of installed packages too, since they can be named."""
+    lines = [f"| `{row['name']}` | {row['unit']} | {row['summary']} |" for row in kinds("properties")]
     start = (
         "# Properties\n\nWhat limits, objectives and targets may name, in files, commands and results. "
         "How each is computed, and how sure it is: [screening](../concepts/screening.md). "
         "One of your own: [guide](../guides/property.md).\n"
     )
     return "\n".join([start, "| name | unit | what it is |", "|---|---|---|", *lines, ""])
-
-
-def _ours(registry: dict[str, str]) -> list[str]:
-    """Names without those that a package installed on this machine adds."""
-    return sorted(name for name, target in registry.items() if target.startswith("redoxa."))
 
 
 def campaign_file() -> str:

@@ -134,6 +134,16 @@ def test_doctor_says_what_it_adds_and_what_it_cannot(installed: dict[str, str], 
     assert rows[1]["advice"] == "'flow' is taken: its package has to choose another name"
 
 
+def test_the_reference_of_properties_names_it(installed: dict[str, str], tmp_path: Path) -> None:
+    code = f"import sys; sys.path.insert(0, {str(ROOT / 'docs')!r}); import generate; print(generate.properties())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, **installed}, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    assert "| `acme_bulk` | g/cm3 | bulk density, by Acme |" in done.stdout
+    assert "| `average_voltage` | V |" in done.stdout
+
+
 def test_one_that_is_broken_breaks_nothing_else(installed: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "site" / "acme.py").write_text("import a_module_that_is_not_there\n")
     rows = {
