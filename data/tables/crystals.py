@@ -62,7 +62,7 @@ def read_crystal_table(source: Path) -> CrystalTable:
     """
     import pandas as pd
 
-    frame = _read(source)
+    frame = read_table(source)
     if missing := [name for name in NEEDED if name not in frame]:
         raise InputError(
             f"{source}: lacks the columns {', '.join(missing)}; it has {', '.join(map(str, frame)) or 'none'}. "
@@ -85,7 +85,12 @@ def read_crystal_table(source: Path) -> CrystalTable:
     return CrystalTable(found, left_out, len(frame))
 
 
-def _read(source: Path) -> pd.DataFrame:
+def read_table(source: Path) -> pd.DataFrame:
+    """Any table, as it is.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
     import pandas as pd
 
     try:
@@ -102,9 +107,7 @@ def _crystal(
     Raises:
         ValueError: what is wrong with it.
     """
-    z, x, lattice = _flat(numbers, "atomic_numbers"), _flat(frac_coords, "frac_coords"), _flat(cell, "cell")
-    if not len(z) or (z != np.round(z)).any() or z.min() < 1 or z.max() > HEAVIEST:
-        raise ValueError(f"atomic_numbers: whole numbers from 1 to {HEAVIEST} are wanted")
+    z, x, lattice = atomic_numbers(numbers), _flat(frac_coords, "frac_coords"), _flat(cell, "cell")
     if len(x) != 3 * len(z):
         raise ValueError("frac_coords: three numbers for each atom are wanted")
     if len(lattice) != 9:
@@ -113,7 +116,19 @@ def _crystal(
         raise ValueError(f"cell: less than {LEAST_A3:g} cubic Angstrom for an atom; row vectors in Angstrom are wanted")
     if len(np.unique(np.round(x.reshape(-1, 3) % 1.0, 3) % 1.0, axis=0)) < len(z):
         raise ValueError("frac_coords: two atoms are on one place")
-    return z.astype(np.int64), x.reshape(-1, 3), lattice.reshape(3, 3)
+    return z, x.reshape(-1, 3), lattice.reshape(3, 3)
+
+
+def atomic_numbers(value: object) -> npt.NDArray[np.int64]:
+    """Of the atoms of a cell [n], out of a row of a table.
+
+    Raises:
+        ValueError: what is wrong with it.
+    """
+    z = _flat(value, "atomic_numbers")
+    if not len(z) or (z != np.round(z)).any() or z.min() < 1 or z.max() > HEAVIEST:
+        raise ValueError(f"atomic_numbers: whole numbers from 1 to {HEAVIEST} are wanted")
+    return z.astype(np.int64)
 
 
 def _flat(value: object, name: str) -> npt.NDArray[np.float64]:

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import torch
 
-from redoxa.data.tables.datasets import load
+from redoxa.data.tables.formulas import load_formulas
 from redoxa.generators.composition.grammar import Formula, Grammar, demand, formula_of
 from redoxa.generators.composition.masks import Masks
 from redoxa.generators.composition.network import (
@@ -107,26 +107,36 @@ def _masks(grammar: Grammar, slots: np.ndarray[tuple[int, ...], np.dtype[np.int6
     return torch.stack(elements, 1), torch.stack(counts, 1)
 
 
-def crystals_task(data: Path, cell: Cell) -> CompositionTask:
-    """The formulas of a prepared file of crystals, each once; those too large for the grammar are left out.
+def formulas_task(data: Path, cell: Cell) -> CompositionTask:
+    """The formulas of a prepared file; those of more elements than the grammar has slots are left out.
 
     Raises:
         data.errors.InputError: the data cannot be read.
     """
-    crystals = load(data)
-    learned, held_out = set[Formula](), set[Formula]()
-    for numbers, held in zip(np.split(crystals.numbers, crystals.start[1:-1]), crystals.held_out, strict=True):
-        found, counts = np.unique(numbers, return_counts=True)
-        (held_out if held else learned).add(formula_of(dict(zip(found.tolist(), counts.tolist(), strict=True))))
-    grammar = Grammar.of({z for formula in learned | held_out for z, _ in formula})
-    ours, judging = (sorted(filter(grammar.holds, side)) for side in (learned - held_out, held_out))
-    return CompositionTask(grammar, ours, judging, NetworkConfig(cell))
+    grammar, learned, held_out = read_formulas(data)
+    return CompositionTask(grammar, learned, held_out, NetworkConfig(cell))
+
+
+def read_formulas(data: Path) -> tuple[Grammar, list[Formula], list[Formula]]:
+    """The grammar of a prepared file, its formulas to learn from, and those that are held out.
+
+    Raises:
+        data.errors.InputError: the data cannot be read.
+    """
+    prepared = load_formulas(data)
+    formulas = list(map(formula_of, prepared))
+    grammar = Grammar.of({z for formula in formulas for z, _ in formula})
+    sides: tuple[list[Formula], list[Formula]] = [], []
+    for formula, held in zip(formulas, prepared.held_out.tolist(), strict=True):
+        if grammar.holds(formula):
+            sides[held].append(formula)
+    return grammar, *sides
 
 
 def _maker(cell: Cell) -> MakeTask:
     def make(data: Path, start: Path | None, edges: int | None) -> Callable[[], CompositionTask]:
         del start, edges
-        return partial(crystals_task, data, cell)
+        return partial(formulas_task, data, cell)
 
     return make
 
@@ -136,8 +146,8 @@ STEPS = 6000
 _NEXT = "sample formulas from {1} by `SequenceFamily.load` of redoxa.generators.composition.sequence"
 
 LSTM: Final = Training(
-    "composition-lstm", STEPS, frozenset({"rate"}), "crystals", _maker("lstm"), rate=2e-3, next=_NEXT
+    "composition-lstm", STEPS, frozenset({"rate"}), "formulas", _maker("lstm"), rate=2e-3, next=_NEXT
 )
 TRANSFORMER: Final = Training(
-    "composition-transformer", STEPS, frozenset({"rate"}), "crystals", _maker("attention"), rate=1e-3, next=_NEXT
+    "composition-transformer", STEPS, frozenset({"rate"}), "formulas", _maker("attention"), rate=1e-3, next=_NEXT
 )

@@ -37,7 +37,8 @@ class Training:
         name: for ``--generator``.
         steps: optimiser steps in all, unless others are asked for.
         takes: options that it takes beside those that all do.
-        learns: crystals, their symmetric forms as sequences, or templates, by default those that ship.
+        learns: formulas (tables without positions do), crystals, their symmetric forms as sequences, or templates, by
+            default those that ship.
         task: makes what the common loop trains; None of what learns templates, whose trainings are of many parts.
         rate: highest learning rate, unless another is asked for; None for that of the loop.
         clip: largest norm of the gradient; None likewise.
@@ -48,7 +49,7 @@ class Training:
     name: str
     steps: int
     takes: frozenset[Option]
-    learns: Literal["crystals", "sequences", "templates"]
+    learns: Literal["formulas", "crystals", "sequences", "templates"]
     task: MakeTask | None = None
     rate: float | None = None
     clip: float | None = None

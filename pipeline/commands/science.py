@@ -176,6 +176,7 @@ def train(
     Args:
         paths: folders of structure files (CIF, POSCAR, extended XYZ, JSON) or such files, or one table of crystals
             (.parquet, .csv; columns: docs/concepts/generators.md) or a tensor file prepared from it (.safetensors).
+            Models of formulas take several tables, which need no positions.
         generator: flow, diffusion, vae, wyckoff (the sequence model that vae starts from), composition-lstm or
             composition-transformer (formulas alone), orbits (its networks) or geometry (its flow of free coordinates
             and cells); the last two learn from the templates that ship where no crystals are named, and take a table of
@@ -199,7 +200,7 @@ def train(
     from redoxa.generators.training.loop import TrainConfig
     from redoxa.pipeline.commands.console import emit, watching
     from redoxa.pipeline.tasks.train import train_on_templates, train_to_folder
-    from redoxa.pipeline.tasks.training_data import training_table
+    from redoxa.pipeline.tasks.training_data import training_tables
 
     kind = training_of(generator)
     options: dict[Option, object] = {"edges": edges, "start": start, "rate": rate, "hosts": hosts}
@@ -214,10 +215,12 @@ def train(
         raise InputError(f"--start: of {generator}, it goes on from the labels that ship; name no crystals beside it")
     steps = steps or kind.steps
     with watching() as watcher:
-        table = training_table(named, [p for p in (hosts, start) if p], out, watcher) if named else None
+        beside = [path for path in (hosts, start) if path]
+        tables = training_tables(named, beside, out, watcher, kind.learns == "formulas") if named else []
         if templates:
+            table = tables[0] if tables else None
             weights = train_on_templates(generator, table, start, out, steps=steps, seed=seed, watcher=watcher)
-        elif table is None:
+        elif not tables:
             raise InputError("name crystals to train on: a folder of structure files, or a table (.parquet, .csv)")
         else:
             config = TrainConfig(
@@ -225,7 +228,7 @@ def train(
                 seed=seed, workers=workers,
             )  # fmt: skip
             weights = train_to_folder(
-                generator, table, config, hosts=hosts, start=start, rate=rate, edges=edges, resume=resume,
+                generator, tables, config, hosts=hosts, start=start, rate=rate, edges=edges, resume=resume,
                 watcher=watcher,
             )  # fmt: skip
     if as_json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -27,14 +27,15 @@ from redoxa.data.provenance import (
 from redoxa.data.shipped import shipped
 from redoxa.data.symmetry.sequences import prepare_sequences
 from redoxa.data.symmetry.skeletons import SHIPPED, TemplateTable, load_templates
-from redoxa.data.tables.datasets import CrystalData, load, prepare, split_text
+from redoxa.data.tables.datasets import load, prepare, split_text
+from redoxa.data.tables.formulas import load_formulas, prepare_formulas
 from redoxa.generators.geometry.training import geometry_config, train_geometry
 from redoxa.generators.orbits.judge_training import JudgeConfig
 from redoxa.generators.orbits.training import decorator_config, train_orbits, with_stability
 from redoxa.generators.training.kinds import RANDOM, Training, training_of
 from redoxa.generators.training.log import OnLog
 from redoxa.generators.training.loop import Task, TrainConfig, train
-from redoxa.pipeline.tasks.training_data import PREPARED, enough, template_table
+from redoxa.pipeline.tasks.training_data import CRYSTALS, FORMULAS, LEAST_FORMULAS, SEQUENCES, enough, template_table
 from redoxa.pipeline.tasks.training_plot import write_training_plot
 from redoxa.screening.workers.pool import available_cores
 
@@ -49,7 +50,7 @@ FEW_CRYSTALS = 1000
 
 def train_to_folder(
     generator: str,
-    data: Path,
+    data: Sequence[Path],
     config: TrainConfig,
     *,
     hosts: Path | None,
@@ -63,7 +64,7 @@ def train_to_folder(
 
     Args:
         generator: which.
-        data: table of crystals, or a tensor file prepared from one.
+        data: table of crystals, or a tensor file prepared from one; of formulas, there may be several tables.
         config: how; its folder gets the prepared data, the checkpoint, the log, a page of the losses and the weights.
         hosts: more structures, of insertion hosts with voltages; None for none, or where `data` is prepared already.
         start: weights to begin with (`redoxa train --help`), or None.
@@ -72,46 +73,58 @@ def train_to_folder(
         resume: go on from the folder's checkpoint.
         watcher: is told how it goes, and in the end where everything is and what next.
     """
-    for path in filter(None, (data, hosts, start)):
+    files = [*data, *(path for path in (hosts, start) if path is not None)]
+    for path in files:
         if not path.exists():
             raise InputError(f"{path}: no such file")
     kind = training_of(generator)
-    prepared, crystals = _prepared(data, hosts, config.out, watcher)
-    if start is None and kind.begins_with == RANDOM and "start" in kind.takes and len(crystals) < FEW_CRYSTALS:
+    prepared, count, split = _prepared(kind, data, hosts, config.out, watcher)
+    if start is None and kind.begins_with == RANDOM and "start" in kind.takes and count < FEW_CRYSTALS:
         watcher.note("few crystals for random weights; with --start shipped the trained ones go on")
     config = replace(config, rate=rate or kind.rate or config.rate, clip=kind.clip or config.clip)
     facts = {
         "Network": generator,
-        "Data": data.name + (f" and {hosts.name}" if hosts else ""),
-        "Crystals": split_text(crystals.held_out),
+        "Data": " and ".join(path.name for path in (*data, *([hosts] if hosts else []))),
+        "Split": split,
         "Begun with": start.name if start else kind.begins_with,
     }
     with _watched(config, "train", facts, watcher) as on_log:
         task = _task(kind, prepared, start, edges, config.out, watcher)
         weights = train(task, _often(config), on_log, resume)
     options: dict[str, str | int | float | None] = {
-        name: path.name if path else None for name, path in (("data", data), ("hosts", hosts), ("start", start))
+        name: path.name if path else None for name, path in (("hosts", hosts), ("start", start))
     }
     options |= {"steps": config.steps, "rate": rate, "edges": edges, "seed": config.seed, "workers": config.workers}
-    command = " ".join(f"--{name} {value}" for name, value in options.items() if value is not None)
+    named = [path.name for path in data] if len(data) > 1 else [f"--data {data[0].name}"]
+    command = " ".join([*named, *(f"--{name} {value}" for name, value in options.items() if value is not None)])
     record: dict[str, JsonValue] = json.loads(config.log.read_text(encoding="utf-8").splitlines()[-1])
     record["device"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    sources = tuple(Source(name=p.name, attribution="", sha256=sha256_of(p)) for p in (data, hosts, start) if p)
+    sources = tuple(Source(name=path.name, attribution="", sha256=sha256_of(path)) for path in files)
     write_provenance(weights, f"redoxa train --generator {generator} {command}", sources, PACKAGES, record)
     _tell_end(generator, config, weights, watcher)
     return weights
 
 
-def _prepared(data: Path, hosts: Path | None, out: Path, watcher: Watcher) -> tuple[Path, CrystalData]:
-    """The tensor file of the data, made where it is not there yet, and what it holds."""
-    path = data if data.suffix == ".safetensors" else out / PREPARED[0]
-    if path.exists():
-        crystals = load(path)
-    else:
-        watcher.note(f"preparing {path} from {data}")
-        crystals = prepare(data, path, hosts=hosts, on_note=watcher.note)
-    enough(len(crystals), data)
-    return path, crystals
+def _prepared(
+    kind: Training, data: Sequence[Path], hosts: Path | None, out: Path, watcher: Watcher
+) -> tuple[Path, int, str]:
+    """The tensor file of the data, made where it is not there yet, how much it holds, and how that is split.
+
+    Raises:
+        InputError: the data cannot be read, or is too little.
+    """
+    formulas = kind.learns == "formulas"
+    path = data[0] if data[0].suffix == ".safetensors" else out / (FORMULAS if formulas else CRYSTALS)
+    made = path.exists()
+    if not made:
+        watcher.note(f"preparing {path} from {' and '.join(map(str, data))}")
+    if formulas:
+        content = load_formulas(path) if made else prepare_formulas(data, path, on_note=watcher.note)
+        enough(len(content), data[0], "formulas", LEAST_FORMULAS)
+        return path, len(content), content.split
+    crystals = load(path) if made else prepare(data[0], path, hosts=hosts, on_note=watcher.note)
+    enough(len(crystals), data[0])
+    return path, len(crystals), split_text(crystals.held_out)
 
 
 @contextmanager
@@ -165,9 +178,9 @@ def _task(
     """What is learned; sequences are prepared in the folder where they are not there yet (50 ms a crystal)."""
     if kind.task is None:
         raise InputError(f"{kind.name} learns templates, not crystals")
-    if kind.learns == "crystals":
+    if kind.learns != "sequences":
         return kind.task(prepared, start, edges)
-    sequences = out / "sequences.safetensors"
+    sequences = out / SEQUENCES
     if not sequences.exists():
         watcher.note(f"finding the symmetric forms of the crystals in {prepared}")
         prepare_sequences(load(prepared), sequences, on_step=watcher.step("symmetry"))
@@ -240,7 +253,7 @@ def train_geometry_to_folder(
 def _template_facts(generator: str, table: Path | None, templates: TemplateTable) -> dict[str, str]:
     enough(len(templates), table or shipped(SHIPPED), "templates")
     said = f"{len(templates):,} templates; at most a tenth, of other formulas, held out to judge the training by"
-    return {"Network": generator, "Data": table.name if table else "the templates that ship", "Crystals": said}
+    return {"Network": generator, "Data": table.name if table else "the templates that ship", "Split": said}
 
 
 def train_stability_to_folder(start: Path, out: Path, watcher: Watcher = SILENT) -> Path:

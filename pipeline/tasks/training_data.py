@@ -23,33 +23,39 @@ from redoxa.screening.tables.skeleton_library import SYMPREC_A, add_template
 LEAST_CRYSTALS = 8
 """Fewer are no distribution to learn."""
 
-PREPARED = ("data.safetensors", "sequences.safetensors")
-"""What is made of a table in the folder of a training, and used again."""
+LEAST_FORMULAS = 2
+"""Likewise of formulas, of which a dozen crystals may have three."""
+
+CRYSTALS, SEQUENCES, FORMULAS = PREPARED = ("data.safetensors", "sequences.safetensors", "formulas.safetensors")
+"""What is made of tables in the folder of a training, and used again."""
 
 SHOWN = 10
 """Files that cannot be read which are named; of more, their number is said."""
 
 
-def training_table(paths: Sequence[Path], beside: Sequence[Path], out: Path, watcher: Watcher) -> Path:
-    """The table of crystals, of templates, or prepared file to learn from; made in the folder from structure files.
+def training_tables(
+    paths: Sequence[Path], beside: Sequence[Path], out: Path, watcher: Watcher, several: bool = False
+) -> list[Path]:
+    """The tables of crystals or of templates, or the prepared file, to learn from; one, unless there may be several.
+
+    Structure files become a table in the folder.
 
     Args:
         paths: that name the crystals.
         beside: other files that the training hangs on.
         out: its folder.
         watcher: is told which files are left out, and why.
+        several: whether several tables may be named.
 
     Raises:
         InputError: nothing usable is named, or the folder holds a training on something else.
     """
-    files = _source_files(paths)
+    files = _source_files(paths, several)
     if missing := [path for path in beside if not path.exists()]:
         raise InputError(f"{missing[0]}: no such file")
-    if files != [out / PREPARED[0]]:
+    if len(files) != 1 or files[0] not in [out / name for name in PREPARED]:
         _remember_source([*files, *beside], out)
-    if _is_table(files[0]):
-        return files[0]
-    return _table_of_files(files, out, watcher)
+    return files if _is_table(files[0]) else [_table_of_files(files, out, watcher)]
 
 
 def _remember_source(files: Sequence[Path], out: Path) -> None:
@@ -65,8 +71,8 @@ def _remember_source(files: Sequence[Path], out: Path) -> None:
     kept.write_text(digest, encoding="utf-8")
 
 
-def _source_files(paths: Sequence[Path]) -> list[Path]:
-    """The files behind what was named: one table or prepared file, or structure files and those in folders.
+def _source_files(paths: Sequence[Path], several: bool) -> list[Path]:
+    """The files behind what was named: tables, a prepared file, or structure files and those in folders.
 
     Raises:
         InputError: a path is missing, a folder holds no structures, or a table is named beside something else.
@@ -75,8 +81,10 @@ def _source_files(paths: Sequence[Path]) -> list[Path]:
         if not path.exists():
             raise InputError(f"{path}: no such file or folder")
     tables = [path for path in paths if _is_table(path)]
-    if tables and len(paths) > 1:
-        raise InputError(f"{tables[0]}: is a table; name it alone, or structure files and folders without it")
+    apart = [path for path in tables if not several or path.suffix.lower() not in TABLES]
+    if len(paths) > 1 and tables and (apart or len(tables) < len(paths)):
+        first = (apart or tables)[0]
+        raise InputError(f"{first}: is a table; name it alone, or structure files and folders without it")
     return tables or structure_files(paths)
 
 
@@ -176,11 +184,11 @@ def _table_of_templates(table: Path, out: Path, watcher: Watcher) -> Path:
     return path
 
 
-def enough(count: int, where: Path, what: str = "crystals") -> None:
+def enough(count: int, where: Path, what: str = "crystals", least: int = LEAST_CRYSTALS) -> None:
     """Refuse to learn from almost nothing.
 
     Raises:
-        InputError: there are fewer than `LEAST_CRYSTALS`.
+        InputError: there are fewer than `least`.
     """
-    if count < LEAST_CRYSTALS:
-        raise InputError(f"{where}: {count} {what} are too few to learn from; {LEAST_CRYSTALS} are needed at least")
+    if count < least:
+        raise InputError(f"{where}: {count} {what} are too few to learn from; {least} are needed at least")

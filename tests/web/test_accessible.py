@@ -29,7 +29,7 @@ def _training(folder: Path) -> str:
     write_training_plot(
         log,
         folder / "losses.html",
-        {"Network": "flow", "Data": "mine.parquet", "Crystals": "300", "Folder": "runs/flow"},
+        {"Network": "flow", "Data": "mine.parquet", "Split": "300", "Folder": "runs/flow"},
         40,
         running=False,
     )

@@ -52,7 +52,7 @@ def table(tmp_path: Path) -> Path:
 def test_weights_come_with_a_record_of_how_they_were_made_and_another_batch_size_does_not_resume(table: Path) -> None:
     out = table.parent / "run"
     config = TrainConfig(out, steps=2, decay_steps=1, save_every=1, log_every=1, seed=7, device="cpu")
-    weights = train_to_folder("flow", table, config, hosts=None, start=None, rate=2e-3, edges=480, resume=True)
+    weights = train_to_folder("flow", [table], config, hosts=None, start=None, rate=2e-3, edges=480, resume=True)
     record = read_provenance(weights)
     assert record.sha256 == sha256_of(weights)
     assert [(s.name, s.sha256) for s in record.sources] == [("some.parquet", sha256_of(table))]
@@ -65,7 +65,7 @@ def test_weights_come_with_a_record_of_how_they_were_made_and_another_batch_size
         2e-3 * 3 / 500 / 100
     )  # the third step of a rise over 500, at the end of the decay
     with pytest.raises(InputError, match="edges_per_batch"):
-        train_to_folder("flow", table, config, hosts=None, start=None, rate=2e-3, edges=960, resume=True)
+        train_to_folder("flow", [table], config, hosts=None, start=None, rate=2e-3, edges=960, resume=True)
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +136,8 @@ def test_crystals_that_are_all_unlike_are_no_lesson_for_orbits(tmp_path, capsys)
     [
         (("{empty}",), "holds no structure files"),
         (("{table}", "{folder}"), "is a table; name it alone"),
+        (("{table}", "{table}", "--generator", "wyckoff"), "is a table; name it alone"),
+        (("{table}", "{folder}", "--generator", "composition-lstm"), "is a table; name it alone"),
         (("{table}", "--data", "{table}"), "crystals are named already"),
         (("{folder}/bad.cif",), "none of the 1 files holds a crystal"),
         (("{folder}/00.cif", "{folder}/01.cif"), "2 crystals are too few to learn from; 8 are needed at least"),

@@ -7,7 +7,7 @@ import pytest
 
 from redoxa.pipeline.tasks.training_plot import POINTS, duration, write_training_plot
 
-FACTS = {"Network": "flow", "Crystals": "27 <crystals>", "Data": "mine.csv"}
+FACTS = {"Network": "flow", "Split": "27 <crystals>", "Data": "mine.csv"}
 
 
 def curves(page: str) -> dict[str, list[list[tuple[float, float]]]]:

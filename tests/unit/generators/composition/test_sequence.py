@@ -4,17 +4,19 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from redoxa.data.errors import GenerationError, InputError
+from redoxa.data.tables.formulas import prepare_formulas
 from redoxa.generators.base import Condition
 from redoxa.generators.checkpoint import read_tensors
 from redoxa.generators.composition.contract import check_family
 from redoxa.generators.composition.grammar import demand, formula_of
 from redoxa.generators.composition.network import Cell, NetworkConfig, load_composition_network
 from redoxa.generators.composition.sequence import SequenceFamily
-from redoxa.generators.composition.training import CompositionTask, crystals_task
+from redoxa.generators.composition.training import CompositionTask, formulas_task
 from redoxa.generators.training.loop import TrainConfig, Trainer, train
 from redoxa.generators.training.workers import workers
 from tests.unit.generators.composition.tiny import CONDITION, FORMULAS, GIVEN, TINY
@@ -129,10 +131,25 @@ def test_a_file_of_the_other_cell_is_refused(family: SequenceFamily) -> None:
         load_composition_network(path, "attention" if family.config.cell == "lstm" else "lstm")
 
 
-def test_the_command_learns_the_formulas_of_crystals(tiny_file: Path) -> None:
-    """Each formula once, on one side."""
-    task = crystals_task(tiny_file, "lstm")
+def test_the_command_learns_each_formula_once_from_tables_without_positions(tmp_path: Path) -> None:
+    """A formula that two tables have is one; what is held out is on no other side."""
+    cells, texts = tmp_path / "cells.parquet", tmp_path / "texts.csv"
+    oxides = [[3, 3, 3, 3, z, z, 8, 8, 8, 8] for z in range(21, 31)]
+    pd.DataFrame({"atomic_numbers": [*oxides, *oxides, [3] * 21], "energy_above_hull": 0.0}).to_parquet(cells)
+    pd.DataFrame({"formula": ["Li2TiO2", "NaCl", "Na2Cl2", "Fe0.5O", "nonsense"]}).to_csv(texts)
+    notes: list[str] = []
+    prepare_formulas([cells, texts], tmp_path / "formulas.safetensors", on_note=notes.append)
+    task = formulas_task(tmp_path / "formulas.safetensors", "lstm")
     formulas = task.grammar.decode(task.slots.numpy())
-    assert len(formulas) == len(set(formulas))
-    assert formula_of({3: 1, 8: 1}) in formulas
-    assert 0 < task.learned < len(formulas)
+    assert sorted(formulas) == sorted([formula_of({3: 2, z: 1, 8: 2}) for z in range(21, 31)] + [((11, 1), (17, 1))])
+    assert task.learned == 10
+    assert notes == [
+        f"{cells}: left out 1 of 21 rows, of more than 20 atoms",
+        f"{texts}: left out 2 of 5 rows, formula: whole numbers of atoms of elements are wanted",
+        "10 formulas to train on; 1 held out to judge the training by",
+    ]
+
+
+def test_a_prepared_file_of_crystals_is_refused(tiny_file: Path) -> None:
+    with pytest.raises(InputError, match="is no prepared file of formulas"):
+        formulas_task(tiny_file, "lstm")
