@@ -50,20 +50,33 @@ class Autoregressive(ABC):
     temperature: float = 1.0
 
     @abstractmethod
-    def foresee(self, slots: Integers) -> Foresight:
-        """What comes after these slots [n,t,2], t from 0 to `grammar.slots` - 1."""
+    def foresee(self, slots: Integers, noise: Floats) -> Foresight:
+        """What comes after these slots [n,t,2], t from 0 to `grammar.slots` - 1, in formulas of this noise [n,d]."""
+
+    def noise(self, n: int, rng: np.random.Generator) -> Floats:
+        """What else, beside the slots before it, decides what comes in a slot; nothing, for most models [n,d]."""
+        del rng
+        return np.zeros((n, 0))
 
     def log_probability(self, formulas: Sequence[Formula]) -> LogProbability:
         """See `Family`."""
+        return LogProbability(self.log_given(formulas, np.zeros((len(formulas), 0))), "exact")
+
+    def log_given(self, formulas: Sequence[Formula], noise: Floats) -> Floats:
+        """Log probability of formulas of this noise, in nats [n].
+
+        Raises:
+            data.errors.InputError: a formula outside the grammar.
+        """
         slots, masks = self.grammar.encode(formulas), Masks(demand(self.grammar))
         nats, place, n = np.zeros(len(slots)), masks.start(len(slots)), np.arange(len(slots))
         for t in range(self.grammar.slots):
-            foresight = self.foresee(slots[:, :t])
+            foresight = self.foresee(slots[:, :t], noise)
             element, count = slots[:, t].T
             nats += self._masked(foresight.elements(), masks.elements(place))[n, element]
             nats += self._masked(foresight.atoms(element), masks.atoms(place, element))[n, count]
             place = masks.advance(place, element, count)
-        return LogProbability(nats, "exact")
+        return nats
 
     def sample(self, n: int, condition: Condition, rng: np.random.Generator) -> list[Formula]:
         """See `Family`."""
@@ -88,9 +101,9 @@ class Autoregressive(ABC):
             whole: what may come where nothing is asked for; the same ones where nothing is.
             rng: the only source of randomness.
         """
-        slots, place = np.zeros((n, self.grammar.slots, 2), np.int64), masks.start(n)
+        slots, place, noise = np.zeros((n, self.grammar.slots, 2), np.int64), masks.start(n), self.noise(n, rng)
         for t in range(self.grammar.slots):
-            foresight, free = self.foresee(slots[:, :t]), place.free()
+            foresight, free = self.foresee(slots[:, :t], noise), place.free()
             may = masks.elements(place)
             element, left = self._next(foresight.elements(), may, may if whole is masks else whole.elements(free), rng)
             may = masks.atoms(place, element)
@@ -100,7 +113,7 @@ class Autoregressive(ABC):
             place = masks.advance(place, element, count)
             if whole is not masks:
                 rows = _survivors(left + of_counts, rng)
-                slots, place = slots[rows], place.take(rows)
+                slots, place, noise = slots[rows], place.take(rows), noise[rows]
         return slots if whole is masks else slots[rng.permutation(n)]
 
     def _next(
@@ -210,8 +223,9 @@ class MarkovFamily(Autoregressive):
             _normal(np.sum(counts, axis=0)),
         )
 
-    def foresee(self, slots: Integers) -> Foresight:
+    def foresee(self, slots: Integers, noise: Floats) -> Foresight:
         """See `Autoregressive`."""
+        del noise
         belief = self.first * np.ones((len(slots), 1))
         for t in range(slots.shape[1]):
             belief = _normal(belief * self._emission(slots[:, t]) + 1e-300) @ self.change

@@ -36,11 +36,33 @@ class NetworkConfig:
     dropout: float = 0.1
 
 
+class ElementVectors(nn.Module):
+    """A vector for each code: one of its own, one of its group and one of its period.
+
+    So a rare element shares in what is known of its kin.
+
+    Args:
+        grammar: of the formulas.
+        width: of the vectors.
+    """
+
+    def __init__(self, grammar: Grammar, width: int) -> None:
+        super().__init__()
+        for name, numbers in _places(grammar).items():
+            self.register_buffer(name, numbers, persistent=False)
+        sizes = (len(grammar.elements) + 1, N_GROUPS + 1, N_PERIODS + 1)
+        self.own, self.of_group, self.of_period = (table(n, width) for n in sizes)
+
+    def forward(self) -> torch.Tensor:
+        """Of all codes [elements+1,width]."""
+        groups, periods = self.get_buffer("groups"), self.get_buffer("periods")
+        return torch.as_tensor(self.own.weight + self.of_group(groups) + self.of_period(periods))
+
+
 class CompositionNetwork(nn.Module):
     """What comes in each slot of a formula, given the slots before it.
 
-    An element is described by a vector of its own, one of its group and one of its period, both where it is read and
-    where it is written; so a rare element shares in what is known of its kin.
+    An element has one vector (`ElementVectors`), both where it is read and where it is written.
 
     Args:
         config: size.
@@ -51,21 +73,14 @@ class CompositionNetwork(nn.Module):
         super().__init__()
         self.config, self.grammar = config, grammar
         width, size = config.width, len(grammar.elements) + 1
-        for name, numbers in _places(grammar).items():
-            self.register_buffer(name, numbers, persistent=False)
-        self.own, self.of_group, self.of_period = (_table(n, width) for n in (size, N_GROUPS + 1, N_PERIODS + 1))
-        self.read_count, self.position = _table(grammar.max_atoms + 1, width), _table(grammar.slots, width)
+        self.elements = ElementVectors(grammar, width)
+        self.read_count, self.position = table(grammar.max_atoms + 1, width), table(grammar.slots, width)
         self.begin = nn.Parameter(0.1 * torch.randn(width))
         self.drop = nn.Dropout(config.dropout)
         self.cell = _cell(config)
         self.norm = nn.LayerNorm(width)
         self.to_element, self.bias = nn.Linear(width, width), nn.Parameter(torch.zeros(size))
         self.of_count, self.to_count = nn.Linear(2 * width, width), nn.Linear(width, grammar.max_atoms + 1)
-
-    def elements(self) -> torch.Tensor:
-        """A vector for each code [elements+1,width]."""
-        groups, periods = self.get_buffer("groups"), self.get_buffer("periods")
-        return torch.as_tensor(self.own.weight + self.of_group(groups) + self.of_period(periods))
 
     def forward(self, slots: torch.Tensor) -> torch.Tensor:
         """Hidden vectors of the slots to come, from slots [B,T,2] (codes, counts): [B,T+1,width]."""
@@ -103,7 +118,7 @@ def _places(grammar: Grammar) -> Mapping[str, torch.Tensor]:
     }
 
 
-def _table(size: int, width: int) -> nn.Embedding:
+def table(size: int, width: int) -> nn.Embedding:
     """Vectors to begin with; larger ones make the first logits wild."""
     table = nn.Embedding(size, width)
     nn.init.normal_(table.weight, std=0.1)

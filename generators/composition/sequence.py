@@ -68,12 +68,13 @@ class SequenceFamily(Autoregressive):
         self.network = load_composition_network(train(task, config, resume=True), self.config.cell)
 
     @torch.no_grad()
-    def foresee(self, slots: Integers) -> Foresight:
+    def foresee(self, slots: Integers, noise: Floats) -> Foresight:
         """See `Autoregressive`.
 
         Raises:
             GenerationError: it has learned nothing yet.
         """
+        del noise
         if self.network is None:
             raise GenerationError(f"{self.name} has learned nothing yet: fit or load it")
         return _Answers(self.network, self.network(torch.from_numpy(slots))[:, -1])

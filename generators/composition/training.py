@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
@@ -23,7 +23,10 @@ from redoxa.generators.composition.network import (
     composition_name,
     save_composition_network,
 )
-from redoxa.generators.training.kinds import MakeTask, Training
+from redoxa.generators.training.kinds import Training
+
+if TYPE_CHECKING:
+    from redoxa.generators.training.loop import Task
 
 BATCH = 128
 """Formulas."""
@@ -107,16 +110,6 @@ def _masks(grammar: Grammar, slots: np.ndarray[tuple[int, ...], np.dtype[np.int6
     return torch.stack(elements, 1), torch.stack(counts, 1)
 
 
-def formulas_task(data: Path, cell: Cell) -> CompositionTask:
-    """The formulas of a prepared file; those of more elements than the grammar has slots are left out.
-
-    Raises:
-        data.errors.InputError: the data cannot be read.
-    """
-    grammar, learned, held_out = read_formulas(data)
-    return CompositionTask(grammar, learned, held_out, NetworkConfig(cell))
-
-
 def read_formulas(data: Path) -> tuple[Grammar, list[Formula], list[Formula]]:
     """The grammar of a prepared file, its formulas to learn from, and those that are held out.
 
@@ -133,12 +126,29 @@ def read_formulas(data: Path) -> tuple[Grammar, list[Formula], list[Formula]]:
     return grammar, *sides
 
 
-def _maker(cell: Cell) -> MakeTask:
-    def make(data: Path, start: Path | None, edges: int | None) -> Callable[[], CompositionTask]:
-        del start, edges
-        return partial(formulas_task, data, cell)
+Learn = Callable[[Grammar, Sequence[Formula], Sequence[Formula]], "Task[Any]"]
+"""Makes a task of a grammar, formulas to learn and formulas to judge by."""
 
-    return make
+
+def formulas_task(learn: Learn, data: Path) -> Task[Any]:
+    """What a model learns from the formulas of a prepared file.
+
+    Raises:
+        data.errors.InputError: the data cannot be read.
+    """
+    return learn(*read_formulas(data))
+
+
+def formulas_maker(learn: Learn, data: Path, start: Path | None, edges: int | None) -> Callable[[], Task[Any]]:
+    """A `MakeTask`, once `learn` is given."""
+    del start, edges
+    return partial(formulas_task, learn, data)
+
+
+def _sequence_task(
+    cell: Cell, grammar: Grammar, learned: Sequence[Formula], held_out: Sequence[Formula]
+) -> CompositionTask:
+    return CompositionTask(grammar, learned, held_out, NetworkConfig(cell))
 
 
 STEPS = 6000
@@ -146,8 +156,21 @@ STEPS = 6000
 _NEXT = "sample formulas from {1} by `SequenceFamily.load` of redoxa.generators.composition.sequence"
 
 LSTM: Final = Training(
-    "composition-lstm", STEPS, frozenset({"rate"}), "formulas", _maker("lstm"), rate=2e-3, next=_NEXT
+    "composition-lstm",
+    STEPS,
+    frozenset({"rate"}),
+    "formulas",
+    partial(formulas_maker, partial(_sequence_task, "lstm")),
+    rate=2e-3,
+    next=_NEXT,
 )
 TRANSFORMER: Final = Training(
-    "composition-transformer", STEPS, frozenset({"rate"}), "formulas", _maker("attention"), rate=1e-3, next=_NEXT
+    "composition-transformer",
+    STEPS,
+    frozenset({"rate"}),
+    "formulas",
+    partial(formulas_maker, partial(_sequence_task, "attention")),
+    rate=1e-3,
+    next=_NEXT,
 )
+"""Models of formulas, which tables without positions do for."""

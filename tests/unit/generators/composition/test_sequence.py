@@ -16,7 +16,7 @@ from redoxa.generators.composition.contract import check_family
 from redoxa.generators.composition.grammar import demand, formula_of
 from redoxa.generators.composition.network import Cell, NetworkConfig, load_composition_network
 from redoxa.generators.composition.sequence import SequenceFamily
-from redoxa.generators.composition.training import CompositionTask, formulas_task
+from redoxa.generators.composition.training import CompositionTask, read_formulas
 from redoxa.generators.training.loop import TrainConfig, Trainer, train
 from redoxa.generators.training.workers import workers
 from tests.unit.generators.composition.tiny import CONDITION, FORMULAS, GIVEN, TINY
@@ -139,7 +139,7 @@ def test_the_command_learns_each_formula_once_from_tables_without_positions(tmp_
     pd.DataFrame({"formula": ["Li2TiO2", "NaCl", "Na2Cl2", "Fe0.5O", "nonsense"]}).to_csv(texts)
     notes: list[str] = []
     prepare_formulas([cells, texts], tmp_path / "formulas.safetensors", on_note=notes.append)
-    task = formulas_task(tmp_path / "formulas.safetensors", "lstm")
+    task = CompositionTask(*read_formulas(tmp_path / "formulas.safetensors"), NetworkConfig())
     formulas = task.grammar.decode(task.slots.numpy())
     assert sorted(formulas) == sorted([formula_of({3: 2, z: 1, 8: 2}) for z in range(21, 31)] + [((11, 1), (17, 1))])
     assert task.learned == 10
@@ -152,4 +152,4 @@ def test_the_command_learns_each_formula_once_from_tables_without_positions(tmp_
 
 def test_a_prepared_file_of_crystals_is_refused(tiny_file: Path) -> None:
     with pytest.raises(InputError, match="is no prepared file of formulas"):
-        formulas_task(tiny_file, "lstm")
+        read_formulas(tiny_file)
