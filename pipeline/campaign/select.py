@@ -6,12 +6,14 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 
 from redoxa.data.fingerprint import SAME, distance, fingerprint
 from redoxa.data.records import Estimate, ScreeningResult, Verdict
+from redoxa.generators.evaluate.families import family as family_of
 from redoxa.pipeline.campaign.feedback import Calibration, calibrated
 from redoxa.pipeline.campaign.spec import Select
 from redoxa.screening.doubts import doubts
@@ -112,7 +114,9 @@ def _utility(estimate: Estimate, limits: Range) -> float:
 def choose(scored: Sequence[Scored], config: Select, before: Sequence[ScreeningResult] = ()) -> list[Choice]:
     """The batch: by front, then by probability, which doubts halve; at most `max_per_chemical_system` a system.
 
-    Candidates that relaxed into the same crystal as a better one, or as one of an earlier round, are passed over.
+    On each front, one candidate of a family comes before the second of any: those that differ by their transition
+    metals alone are much the same experiment. Candidates that relaxed into the same crystal as a better one, or as one
+    of an earlier round, are passed over.
 
     Args:
         scored: from `score`, without candidates that were chosen in earlier rounds.
@@ -120,9 +124,8 @@ def choose(scored: Sequence[Scored], config: Select, before: Sequence[ScreeningR
         before: what earlier rounds chose; among equals, systems without any of these come first.
     """
     taken = {chemical_system(result) for result in before}
-    able = [s for s in scored if s.probability >= config.min_probability]
     order = sorted(
-        able,
+        (s for s in scored if s.probability >= config.min_probability),
         key=lambda s: (
             s.front,
             chemical_system(s.result) in taken,
@@ -131,16 +134,31 @@ def choose(scored: Sequence[Scored], config: Select, before: Sequence[ScreeningR
         ),
     )
     systems: Counter[str] = Counter()
+    families = {metals_exchanged(result) for result in before}
     chosen: list[Choice] = []
-    for item in order:
-        system = chemical_system(item.result)
-        if systems[system] >= config.max_per_chemical_system or len(chosen) == config.batch_size:
-            continue
-        if any(_same_crystal(item.result, other) for other in (*before, *(c.scored.result for c in chosen))):
-            continue
-        systems[system] += 1
-        chosen.append(Choice(item, len(chosen) + 1, _sentence(item, system, systems[system])))
+    for _, front in groupby(order, key=lambda s: s.front):
+        left = list(front)
+        for second in (False, True):
+            for item in tuple(left):
+                system, family = chemical_system(item.result), metals_exchanged(item.result)
+                if (family in families and not second) or systems[system] >= config.max_per_chemical_system:
+                    continue
+                others = (*before, *(c.scored.result for c in chosen))
+                if len(chosen) == config.batch_size or any(_same_crystal(item.result, other) for other in others):
+                    continue
+                left.remove(item)
+                systems[system] += 1
+                why = _sentence(item, system, systems[system], family if family in families else "")
+                families.add(family)
+                chosen.append(Choice(item, len(chosen) + 1, why))
     return chosen
+
+
+def metals_exchanged(result: ScreeningResult) -> str:
+    """The family of a result: its reduced formula with every transition metal written M, e.g. ``Li1M1O2``."""
+    from pymatgen.core import Composition
+
+    return family_of({str(e): int(n) for e, n in Composition(result.formula).items()})
 
 
 def _same_crystal(a: ScreeningResult, b: ScreeningResult) -> bool:
@@ -157,16 +175,18 @@ def chemical_system(result: ScreeningResult) -> str:
     return "-".join(sorted(str(e) for e in Composition(result.formula).elements))
 
 
-def _sentence(item: Scored, system: str, nth: int) -> str:
+def _sentence(item: Scored, system: str, nth: int, family: str) -> str:
+    """Why a candidate was chosen; `family` where another one of it was chosen before."""
     facts = ", ".join(f"{_words(name)} {e.text} {e.unit}" for name, e in item.values.items())
     place = "On the Pareto front" if item.front == 1 else f"On front {item.front}, after better ones"
     chance = ">99 %" if item.probability > 0.99 else f"{100 * item.probability:.0f} %"
     which = "the best of" if nth == 1 else f"number {nth} of"
     found = "; ".join(r.text for r in doubts(item.result))
     mind = f" In doubt, which halves its chance in the ranking: {found}." if found else ""
+    another = f" Another of the family {family} (M any transition metal) was chosen before it." if family else ""
     return (
         f"{place}: {facts}. It has a {chance} chance of meeting every objective and is {which} the {system} system."
-        f"{mind}"
+        f"{another}{mind}"
     )
 
 

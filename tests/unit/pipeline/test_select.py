@@ -106,6 +106,30 @@ def test_order_of_results_does_not_matter() -> None:
     assert forward == [c.scored.result.candidate_id for c in choose(score(rows[::-1], OBJECTIVES), config)]
 
 
+def test_one_of_a_family_comes_before_the_second_of_any_on_a_front() -> None:
+    """LiCoO2, LiNiO2 and LiMnO2 differ by their metal alone; the pyrophosphate is the better experiment."""
+    rows = [
+        result("a", "LiCoO2", 3.5, 140),
+        result("b", "LiNiO2", 3.6, 150),
+        result("c", "LiMnO2", 3.7, 160),
+        result("d", "Li2FeP2O7", 3.9, 170),
+    ]
+    scored = score(rows, OBJECTIVES)
+    chosen = choose(scored, Select(batch_size=3))
+    assert [c.scored.result.candidate_id for c in chosen] == ["a", "d", "b"]
+    assert "Another of the family" not in chosen[1].why
+    assert chosen[2].why.endswith("Another of the family Li1M1O2 (M any transition metal) was chosen before it.")
+    later = choose(scored[1:], Select(batch_size=3), before=rows[:1])
+    assert [c.scored.result.candidate_id for c in later] == ["d", "b", "c"]
+
+
+def test_a_better_front_comes_before_a_new_family() -> None:
+    rows = [result("a", "LiCoO2", 3.5, 170), result("b", "LiNiO2", 3.5, 170), result("c", "LiTiS2", 3.9, 110)]
+    scored = score(rows, OBJECTIVES)
+    assert [s.front for s in scored] == [1, 1, 2]
+    assert [c.scored.result.candidate_id for c in choose(scored, Select(batch_size=2))] == ["a", "b"]
+
+
 def test_a_doubt_halves_the_chance_in_the_ranking_and_is_told() -> None:
     doubt = Reason(
         stage="oxidation", code="anion_redox", text="the cations give 35 % of the charge", verdict=Verdict.PASS
