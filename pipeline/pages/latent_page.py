@@ -36,6 +36,9 @@ WIDTH, HEIGHT, MARGIN = 720.0, 440.0, 26.0
 APART = 34.0
 """Least distance between marks that bear a name, in units of the map; those between bear none."""
 
+LEAST_SHOWN = 0.45
+"""Of the width and height that known electrodes take."""
+
 MOST_PICTURES = 12
 
 WORDS: Final = frozenset({"Formula", "File", "Voltage", "Remark"})
@@ -48,7 +51,8 @@ SCORE: Final = (
     "The anomaly score says how unlike the crystals that the network has learned from one is, in standard deviations "
     "of theirs: how much more surprising it is to write, and thrice how much farther from the middle of the space it "
     "lies than a typical one. Above {} it lies outside: three standard deviations, or twice the typical distance; a "
-    "convention, fitted to nothing. Outside means unlike what is known, not wrong; but there the network's opinion, "
+    "convention, fitted to nothing. It sees elements and symmetry far better than geometry: atoms that are moved may "
+    "leave it as it was. Outside means unlike what is known, not wrong; but there the network's opinion, "
     "and perhaps that of the potential, deserves less trust."
 )
 
@@ -178,6 +182,7 @@ def _page(view: View) -> str:
         more=len(view.crystals) - len(figures),
         gradients=gradients(symbols),
         words=WORDS,
+        prose=("File", "Remark"),
         score=SCORE.format(number(view.ground.outside, 0)),
         created=datetime.now(UTC),
         policy=policy([css], [script]),
@@ -221,10 +226,8 @@ def _given(given: Sequence[Judged], ground: Ground, name: str = "") -> list[Mark
 def _map(ground: Ground, marks: Sequence[Mark], label: str, way: Interpolation | None = None) -> Markup:
     """Marks among the known electrodes; those drawn last have the first right to their names."""
     written = [step.place for step in way.steps if step.place is not None] if way else []
-    places = [*ground.known, *(mark.place for mark in marks), *written]
-    sx = Scale(*span([x for x, _ in places], 0.03), MARGIN, WIDTH - MARGIN)
-    sy = Scale(*span([y for _, y in places], 0.03), HEIGHT - MARGIN, MARGIN)
-    dots = "".join(f"M{sx(x):.0f} {sy(y):.0f}h0" for x, y in ground.known)
+    sx, sy = _window(ground, [*(mark.place for mark in marks), *written])
+    dots = "".join(f"M{sx(x):.0f} {sy(y):.0f}h0" for x, y in ground.known if sx.holds(x) and sy.holds(y))
     return tag(
         "svg",
         tag("rect", class_="frame", x=1.0, y=1.0, width=WIDTH - 2, height=HEIGHT - 2, rx=8.0),
@@ -236,6 +239,17 @@ def _map(ground: Ground, marks: Sequence[Mark], label: str, way: Interpolation |
         role="group",
         aria_label=f"{label}, in the plane of the latent space, among {len(ground.known)} known electrodes",
     )
+
+
+def _window(ground: Ground, places: Sequence[Place]) -> tuple[Scale, Scale]:
+    """The part of the plane that holds these places, and so much around them that the known ones show where it is."""
+    scales = []
+    for axis, (start, end) in enumerate(((MARGIN, WIDTH - MARGIN), (HEIGHT - MARGIN, MARGIN))):
+        whole = span((place[axis] for place in ground.known), 0.03)
+        low, high = span((place[axis] for place in places), 0.15) if places else whole
+        room = max(0.0, LEAST_SHOWN * (whole[1] - whole[0]) - (high - low)) / 2
+        scales.append(Scale(low - room, high + room, start, end))
+    return scales[0], scales[1]
 
 
 def _line(steps: Sequence[Step], sx: Scale, sy: Scale) -> Markup:
