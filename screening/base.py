@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from redoxa.screening.physics.calibration import VoltageCalibration
     from redoxa.screening.physics.duplicates import DuplicateIndex
     from redoxa.screening.physics.hulls import Hulls
-    from redoxa.screening.ports import KnownMaterialsTable, ReferenceTable
+    from redoxa.screening.ports import AnomalyScorer, KnownMaterialsTable, ReferenceTable
     from redoxa.screening.settings import ScreenSettings
 
 ROLES = ("discharged", "charged")
@@ -60,6 +60,7 @@ class Surroundings:
     calibration: VoltageCalibration | None = None
     known: KnownMaterialsTable | None = None
     earlier: DuplicateIndex | None = None
+    anomaly: AnomalyScorer | None = None
 
 
 @dataclass

@@ -22,7 +22,7 @@ from redoxa.screening.compute.dispersion import check_installed
 from redoxa.screening.physics.calibration import shipped_calibration
 from redoxa.screening.physics.duplicates import DuplicateIndex
 from redoxa.screening.physics.hulls import Hulls
-from redoxa.screening.ports import KnownMaterialsTable, OutcomeCache, ReferenceTable
+from redoxa.screening.ports import AnomalyScorer, KnownMaterialsTable, OutcomeCache, ReferenceTable
 from redoxa.screening.potentials.base import potential_class
 from redoxa.screening.settings import ScreenSettings
 from redoxa.screening.workers.jobs import AnyOutcome, Outcome, job_key, outcome_kind
@@ -97,6 +97,7 @@ class Context:
         known: published materials; None switches novelty off.
         earlier: all candidates in their fixed order, for duplicates; candidates of a batch that it lacks are added.
         cache: finished computations.
+        anomaly: tells the anomaly score of a crystal, where `max_latent_anomaly` asks for it.
     """
 
     def __init__(
@@ -106,11 +107,13 @@ class Context:
         cache: OutcomeCache | None = None,
         earlier: DuplicateIndex | None = None,
         pool: Pool | None = None,
+        anomaly: AnomalyScorer | None = None,
     ) -> None:
         self.reference = reference
         self.known = known
         self.cache: OutcomeCache = cache if cache is not None else MemoryCache()
         self.earlier = earlier if earlier is not None else DuplicateIndex()
+        self.anomaly = anomaly
         self._hulls = Hulls(reference)
         self._pool = pool
         self._pool_kind: tuple[str, int] | None = None
@@ -140,7 +143,9 @@ class Context:
             check_installed()
         model = Model(potential.model_id, scale, potential.energy_mae_eV_per_atom)
         calibration = shipped_calibration(settings.potential) if settings.calibrate else None
-        return Surroundings(settings, model, self.reference, self._hulls, calibration, self.known, self.earlier)
+        return Surroundings(
+            settings, model, self.reference, self._hulls, calibration, self.known, self.earlier, self.anomaly
+        )
 
     def close(self) -> None:
         """End the workers. Safe twice."""

@@ -43,6 +43,14 @@ class ReferenceTable(Protocol):
         ...
 
 
+class AnomalyScorer(Protocol):
+    """How unlike the crystals that some network has learned from one is; the pipeline lends one."""
+
+    def __call__(self, crystal: Crystal) -> float:
+        """In standard deviations of the training data; infinite for what the network cannot judge."""
+        ...
+
+
 class OutcomeCache(Protocol):
     """Finished computations by content key, so that a killed run repeats none. Used by the parent process only."""
 

@@ -123,6 +123,12 @@ class ScreenSettings(BaseModel):
     toxic: Policy = Field(default="reject", description="Be, As, Cd, Hg, Tl, Pb and others")
     duplicates: Policy = Field(default="reject", description="same crystal as an earlier candidate")
     known: Policy = Field(default="reject", description="same crystal as a known material")
+    latent_anomaly: Policy = Field(default="reject", description="crystals beyond max_latent_anomaly")
+    max_latent_anomaly: float | None = Field(
+        default=None,
+        gt=0,
+        description="largest anomaly score of vae's latent space (3: outside what it knows); null: off",
+    )
     topotactic: Policy = Field(default="reject", description="hosts that change their structure when the ions leave")
     insertion: bool = Field(default=False, description="assess hosts without the ion too: it is put into their holes")
     calibrate: bool = Field(default=True, description="correct voltages by what measured electrodes teach")
@@ -168,9 +174,16 @@ class ScreenSettings(BaseModel):
         return {name: limits for name, limits in merged.items() if limits is not None}
 
     @property
+    def unused(self) -> frozenset[str]:
+        """Settings that decide nothing while they are off: earlier results and campaigns keep their hashes."""
+        return (
+            frozenset() if self.max_latent_anomaly is not None else frozenset({"latent_anomaly", "max_latent_anomaly"})
+        )
+
+    @property
     def settings_hash(self) -> str:
         """Content hash of everything that decides a verdict; budget and number of workers do not."""
-        content: dict[str, Any] = self.model_dump(mode="json", exclude={"workers", "budget", "limits"})
+        content: dict[str, Any] = self.model_dump(mode="json", exclude={"workers", "budget", "limits", *self.unused})
         content["limits"] = {name: x.model_dump(mode="json") for name, x in self.all_limits.items()}
         return content_hash([METHOD_VERSION, content])
 

@@ -9,6 +9,7 @@ from redoxa.data.records import Candidate
 from redoxa.data.storage.store import Store
 from redoxa.data.tables.known_materials import load_known_materials
 from redoxa.data.tables.reference import Reference, load_reference
+from redoxa.pipeline.campaign.anomaly_scorer import LatentAnomalyScorer
 from redoxa.screening.funnel import Context, MemoryCache
 from redoxa.screening.physics.duplicates import DuplicateIndex
 from redoxa.screening.workers.jobs import AnyOutcome, Outcome
@@ -52,4 +53,5 @@ def open_context(store: Store | None, folder: Path = Path("runs"), earlier: Iter
         known=load_known_materials(),
         cache=StoreCache(store) if store is not None else MemoryCache(),
         earlier=DuplicateIndex(earlier),
+        anomaly=LatentAnomalyScorer(),
     )

@@ -244,7 +244,7 @@ class CampaignSpec(Section):
         `stop`, `schedule`, `screen.budget` and `screen.workers` stay out: raising them goes on with the same campaign.
         """
         content = self.model_dump(
-            mode="json", exclude={"stop": True, "schedule": True, "screen": {"budget", "workers"}}
+            mode="json", exclude={"stop": True, "schedule": True, "screen": {"budget", "workers", *self.screen.unused}}
         )
         if not self.exclude_campaigns:  # as if it had never been there: campaigns of earlier versions keep their id
             del content["exclude_campaigns"]

@@ -51,6 +51,11 @@ for _target, _name, _help in (
     ),
     ("science:generate", "generate", "Sample crystals into a folder of CIF files."),
     ("science:screen", "screen", "Assess structure files as electrodes."),
+    (
+        "latent:latent_app",
+        "latent",
+        "Ask the latent space of vae: crystals between two, known neighbours, how odd crystals are.",
+    ),
     ("evaluate:evaluate", "evaluate", "Judge generators or structure files side by side."),
     (
         "self_train:self_train",

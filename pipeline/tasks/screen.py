@@ -177,7 +177,7 @@ def _candidates(
 ) -> Iterator[tuple[str, Candidate | InputError, tuple[str, ...]]]:
     """Each structure as a candidate, or why it cannot be one; and what the reader had to assume."""
     for nth, one in enumerate(given, 1):
-        for name, outcome in _readings(one, nth, options):
+        for name, outcome in readings(one, nth, options.trust_sites):
             if isinstance(outcome, StructureError):
                 yield name, outcome, ()
                 continue
@@ -187,11 +187,20 @@ def _candidates(
                 yield name, InputError(f"{name}: {error}"), ()
 
 
-def _readings(one: Given, nth: int, options: ScreenOptions) -> Iterator[tuple[str, Reading | StructureError]]:
-    """The structures of a file or folder, or the one that was given itself."""
+def readings(one: Given, nth: int, trust_sites: bool = False) -> Iterator[tuple[str, Reading | StructureError]]:
+    """The structures of a file or folder, or the one that was given itself; each by its name, or why it cannot be used.
+
+    Args:
+        one: what was given.
+        nth: its place among others, from 1, for the name of what has none.
+        trust_sites: as in `ScreenOptions`.
+
+    Raises:
+        StructureError: a folder holds no structure files.
+    """
     if isinstance(one, str | Path):
         for file in structure_files([Path(one)]):
-            yield from read_each(file, options.trust_sites)
+            yield from read_each(file, trust_sites)
         return
     name = f"structure {nth}"
     try:
