@@ -70,5 +70,5 @@ def test_marks_tell_what_they_are(open_page: Opener, tmp_path: Path) -> None:
     assert page.locator("svg.walk .mark").count() == 5
     page.locator("svg.walk .mark").nth(1).hover(force=True)
     assert page.locator("#tip").inner_text().splitlines() == ["t = 0.5", "nothing came"]
-    assert page.locator("svg.walk .halo").count() == 1 + 0 * 2  # the end that is outside; the steps are within
+    assert page.locator("svg.walk .halo").count() == 1  # the end that is outside; the steps are within
     assert page.locator("#crystals figure").count() == 4
