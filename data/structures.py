@@ -122,6 +122,24 @@ def primitive(crystal: Crystal, symprec_A: float = 0.01) -> Crystal:
     return Crystal(numbers=numbers.tolist(), frac_coords=(frac_coords % 1.0).tolist(), lattice_A=lattice.tolist())
 
 
+def equivalent_sites(crystal: Crystal, symprec_A: float) -> list[int]:
+    """Of each atom the first one that the symmetry makes equal to it.
+
+    Raises:
+        StructureError: the symmetry cannot be found.
+    """
+    import spglib
+
+    cell = (np.array(crystal.lattice_A), np.array(crystal.frac_coords), crystal.numbers)
+    try:
+        found = spglib.get_symmetry_dataset(cell, symprec=symprec_A)
+    except spglib.SpglibError as error:
+        raise StructureError(f"no symmetry can be found ({error})") from error
+    if found is None:
+        raise StructureError("no symmetry can be found")
+    return [int(i) for i in found.crystallographic_orbits]
+
+
 def mass_amu(crystal: Crystal) -> float:
     """Mass of the cell."""
     return composition_mass_amu(crystal.composition)

@@ -13,6 +13,7 @@ GATES: Final = {
     "moisture": "redoxa.screening.gates.moisture:MoistureSensitivity",
     "duplicates": "redoxa.screening.gates.novelty:Duplicates",
     "novelty": "redoxa.screening.gates.novelty:Novelty",
+    "ordered_child": "redoxa.screening.gates.ordering:OrderedChild",
     "latent_anomaly": "redoxa.screening.gates.likeness:LatentAnomaly",
     "novelty_relaxed": "redoxa.screening.gates.novelty:NoveltyRelaxed",
     "topotactic": "redoxa.screening.gates.topotaxy:Topotactic",

@@ -123,6 +123,9 @@ class ScreenSettings(BaseModel):
     toxic: Policy = Field(default="reject", description="Be, As, Cd, Hg, Tl, Pb and others")
     duplicates: Policy = Field(default="reject", description="same crystal as an earlier candidate")
     known: Policy = Field(default="reject", description="same crystal as a known material")
+    ordered_child: Policy = Field(
+        default="warn", description="metals in order on places that are equivalent in a known crystal of one of them"
+    )
     latent_anomaly: Policy = Field(default="reject", description="crystals beyond max_latent_anomaly")
     max_latent_anomaly: float | None = Field(
         default=None,
@@ -176,9 +179,8 @@ class ScreenSettings(BaseModel):
     @property
     def unused(self) -> frozenset[str]:
         """Settings that decide nothing while they are off: earlier results and campaigns keep their hashes."""
-        return (
-            frozenset() if self.max_latent_anomaly is not None else frozenset({"latent_anomaly", "max_latent_anomaly"})
-        )
+        off = {"latent_anomaly", "max_latent_anomaly"} if self.max_latent_anomaly is None else set()
+        return frozenset(off | ({"ordered_child"} if self.ordered_child == "warn" else set()))
 
     @property
     def settings_hash(self) -> str:
