@@ -188,9 +188,9 @@ def train(
             that ship. Of orbits: all stays but what foresees distances from the hull, which is trained anew.
         out: folder for checkpoints, the log (JSON lines), and a page of the losses that reloads itself while it runs.
         steps: optimiser steps in all; by default 6,000 for orbits, composition-lstm and composition-transformer, 9,000
-            for geometry, 24,000 for composition-wgan, 30,000 for the others.
+            for geometry, 15,000 for composition-wgan, 30,000 for the others.
         rate: highest learning rate; by default 0.001, for vae and wyckoff 0.0015, for composition-lstm 0.002, for
-            composition-wgan 0.0003.
+            composition-wgan 0.0005.
         edges: pairs of atoms in a batch of flow and diffusion, by default 4,608; on a GPU 24576 with --rate 0.0015 is a
             good start.
         seed: of weights, data order and noise.

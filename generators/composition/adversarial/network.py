@@ -28,16 +28,17 @@ class WganConfig:
         width: of the hidden vectors of the writer.
         critic: of those of the critic.
         temperature: of the soft choices through which the writer learns.
-        spectral: whether each layer of the critic is kept from stretching anything (spectral normalisation).
+        spectral: whether each layer of the critic is kept from stretching anything (spectral normalisation). Off: with
+            it the writer comes to write few formulas (docs/measurements/benchmarks.md).
         penalty: weight of the gradient penalty; 0 for none.
         grown: whether training begins with formulas of two elements and goes on to more, one by one.
     """
 
     noise: int = 64
     width: int = 192
-    critic: int = 256
+    critic: int = 512
     temperature: float = 0.7
-    spectral: bool = True
+    spectral: bool = False
     penalty: float = 10.0
     grown: bool = True
 

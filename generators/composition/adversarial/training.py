@@ -1,7 +1,7 @@
 """How writer and critic learn from one another, for `generators.training.loop.train`.
 
-Wasserstein distance with a gradient penalty (arXiv:1704.00028) and spectral normalisation (arXiv:1802.05957). The loop
-has one optimiser and one sum of losses, so each network sees the other as a constant.
+Wasserstein distance with a gradient penalty (arXiv:1704.00028) and, if asked, spectral normalisation
+(arXiv:1802.05957). The loop has one optimiser and one sum of losses, so each network sees the other as a constant.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from redoxa.generators.training.kinds import Training
 BATCH = 256
 """Formulas."""
 
-TURNS = 4
+TURNS = 5
 """Steps of the critic to one of the writer."""
 
-FIRST_SLOTS, GROW_EVERY = 2, 1500
+FIRST_SLOTS, GROW_EVERY = 2, 800
 """Elements of the formulas that training begins with, and steps after which there may be one more."""
 
 
@@ -134,7 +134,7 @@ def wgan_task(grammar: Grammar, learned: Sequence[Formula], held_out: Sequence[F
     return WganTask(grammar, learned, held_out, WganConfig())
 
 
-STEPS = 24000
+STEPS = 15000
 
 WGAN: Final = Training(
     NAME,
@@ -142,7 +142,7 @@ WGAN: Final = Training(
     frozenset({"rate"}),
     "formulas",
     partial(formulas_maker, wgan_task),
-    rate=3e-4,
+    rate=5e-4,
     clip=1e6,
     next="sample formulas from {1} by `WganFamily.load` of redoxa.generators.composition.adversarial.family",
 )
