@@ -18,15 +18,11 @@ from redoxa.data.errors import GenerationError
 from redoxa.data.progress import OnStep
 from redoxa.data.provenance import sha256_of
 from redoxa.data.shipped import shipped
-from redoxa.data.symmetry.skeletons import load_templates
 from redoxa.generators.base import TARGETS, CellContent, Condition, Predicted, Prediction, Relaxer, ShortfallError
-from redoxa.generators.exchange.proposals import Proposer
 from redoxa.generators.geometry.flow import GeometryFlow, load_geometry
 from redoxa.generators.orbits.de_novo import DeNovo, Found
-from redoxa.generators.orbits.decorator import load_decorator
 from redoxa.generators.orbits.formulas import predict_formula
-from redoxa.generators.orbits.judge import Judge
-from redoxa.generators.orbits.prediction import Predictor
+from redoxa.generators.orbits.prediction import predictor_of, shipped_predictor
 from redoxa.generators.orbits.surrogate import load_surrogate
 from redoxa.generators.parallel import side_by_side
 
@@ -57,8 +53,9 @@ class OrbitsGenerator:
     ) -> None:
         path = checkpoint or shipped("orbits.safetensors")
         self.relaxer: Relaxer | None = None
-        self.proposer, decorator = Proposer(load_templates(templates)), load_decorator(path)
-        self.predictor = Predictor(self.proposer, Judge(path), decorator)
+        own = checkpoint is not None or templates is not None
+        self.predictor = predictor_of(path, templates) if own else shipped_predictor()
+        self.proposer, decorator = self.predictor.proposer, self.predictor.decorator
         self.flow = GeometryFlow(load_geometry(geometry or shipped("geometry.safetensors")))
         surrogate = partial(load_surrogate, path, decorator.config.hidden)
         self.de_novo = DeNovo(self.proposer, decorator, surrogate, self.flow.refine)
