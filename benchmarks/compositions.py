@@ -1,7 +1,8 @@
-"""Models of formulas beside one another: likelihood, formulas found again, neutrality, likeness to the data, time.
+"""Models of formulas beside one another, trained here with several seeds: likelihood, formulas found again, likeness.
 
     python benchmarks/compositions.py                      # all, with networks of 3,000 steps; five minutes on one core
     python benchmarks/compositions.py --steps 0            # without networks
+    python benchmarks/compositions.py --seeds 3            # mean and standard deviation of nats and found over seeds
 
 Formulas: all of at most 20 atoms and six elements in the three tables of the shared data, each once; a tenth is held
 out by a seed, and nothing is tuned on it. Likelihoods are in nats by formula, given the grammar (reduced, 20 atoms, six
@@ -9,6 +10,7 @@ elements); exchange has none for what it cannot reach. `found` is how many held-
 their share of all distinct ones that were not learned, with its 95 % interval. Neutral: common oxidation states balance
 it, and it is no alloy. The Frechet distance is between ten numbers of formulas (mean and spread of
 electronegativity, radius, period and Mendeleev number, elements, largest share), in units of the held-out ones' spread.
+Each row but nats and found with several seeds is that of the first. `redoxa formulas` judges trained models by more.
 """
 
 from __future__ import annotations
@@ -16,30 +18,27 @@ from __future__ import annotations
 import argparse
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from pyarrow import parquet
 
 from redoxa.data.tables.datasets import SPLIT_SEED, shared_dir
-from redoxa.generators.base import Condition
 from redoxa.generators.composition.autoregressive import MarkovFamily
 from redoxa.generators.composition.baselines import ExchangeFamily, IndependentFamily, MixtureFamily
 from redoxa.generators.composition.family import Family
-from redoxa.generators.composition.grammar import Formula, Grammar, formula_of, is_neutral
+from redoxa.generators.composition.grammar import Formula, Grammar, formula_of
 from redoxa.generators.composition.network import Cell, NetworkConfig
+from redoxa.generators.composition.scores import FormulaScore, Judge, spread_over_seeds
 from redoxa.generators.composition.sequence import SequenceFamily
-from redoxa.generators.evaluate.descriptor import element_numbers
-from redoxa.generators.evaluate.distances import frechet
-from redoxa.generators.evaluate.values import share
 from redoxa.generators.training.loop import TrainConfig
+from redoxa.pipeline.evaluate.formula_columns import COLUMNS, nats
 
 TABLES = ("mp20_train_compositions", "mp_structures", "li_electrodes")
 RATES: dict[Cell, float] = {"lstm": 2e-3, "attention": 1e-3}
-ANY = Condition(n_atoms=(1, 20))
 
 
 @dataclass(frozen=True)
@@ -66,51 +65,41 @@ def read(folder: Path) -> Data:
     return Data(grammar, [ours[i] for i in order[tenth:]], [ours[i] for i in order[:tenth]])
 
 
-def numbers_of(formulas: list[Formula]) -> NDArray[np.float64]:
-    """Ten numbers of each formula [n,10]."""
-    rows = []
-    for formula in formulas:
-        weights = np.array([n for _, n in formula], float) / sum(n for _, n in formula)
-        table = np.array([element_numbers(z) for z, _ in formula])
-        means = weights @ table
-        spreads = np.sqrt(np.maximum(weights @ table**2 - means**2, 0.0))
-        rows.append([*means, *spreads, len(formula), weights.max()])
-    return np.array(rows)
+TOLD = ("Found", "Distinct", "New family", "Neutral", "Fréchet", "Recall", "Coverage", "CPU s")
 
 
-def line(name: str, nats: str, samples: list[Formula], data: Data, cpu_s: str) -> None:
-    """One row of the table."""
-    learned, held_out = set(data.learned), set(data.held_out)
-    novel = set(samples) - learned
-    found = share(formula in held_out for formula in novel)
-    interval = f"{100 * (found.value or 0):5.2f} % ({100 * (found.low or 0):.2f}-{100 * (found.high or 0):.2f})"
-    neutral = sum(map(is_neutral, samples)) / len(samples)
-    real = numbers_of(data.held_out)
-    distance = frechet(numbers_of(samples) / real.std(0), real / real.std(0))
-    count = len(held_out & novel)
-    print(f"{name:20s} {nats:>16s} {count:6d} {interval:>24s} {neutral:7.3f} {distance:8.3f} {cpu_s:>12s}", flush=True)
+def line(name: str, scores: Sequence[FormulaScore], fit_cpu_s: float | None = None) -> None:
+    """One row of the table: the scores of the first seed, and what nats and found come to over all of them."""
+    first = scores[0]
+    likelihood = nats(first.likelihood)
+    cells = [likelihood.text if likelihood.text != "infinite" else f"inf, {likelihood.below}"]
+    cells += [column.show(first).text for column in COLUMNS if column.head in TOLD]
+    cells.append("" if fit_cpu_s is None else f"{fit_cpu_s:.1f}")
+    print(f"{name:20s} {cells[0]:>36s}" + "".join(f"{cell:>11s}" for cell in cells[1:]), flush=True)
+    hits = first.hits
+    if hits.value is not None and hits.low is not None and hits.high is not None:
+        shares = [100 * x for x in (hits.value, hits.low, hits.high)]
+        print(" " * 21 + "found of different novel ones: {:.2f} % ({:.2f}-{:.2f})".format(*shares), flush=True)
+    if len(scores) > 1:
+        known = [s.likelihood.nats for s in scores if s.likelihood and s.likelihood.nats is not None]
+        told = {"found": [float(s.found) for s in scores]} | ({"nats": known} if len(known) == len(scores) else {})
+        words = ", ".join("{} {:.2f} +/- {:.2f}".format(what, *spread_over_seeds(x)) for what, x in told.items())
+        print(" " * 21 + f"over {len(scores)} seeds: {words}", flush=True)
 
 
-def judge(family: Family, data: Data, n: int, seed: int, fit: bool = True, name: str = "") -> None:
-    """Learn, judge and print."""
+def learn(family: Family, data: Data, seed: int) -> float:
+    """Learn, and return the processor seconds."""
     start = time.process_time()
-    if fit:
-        family.fit(data.learned, seed)
-    fitted = time.process_time()
-    samples = family.sample(n, ANY, np.random.default_rng(SPLIT_SEED))
-    sampled = time.process_time()
-    nats = family.log_probability(data.held_out).nats
-    known = np.isfinite(nats)
-    told = f"{-nats.mean():.2f}" if known.all() else f"inf ({100 * known.mean():.1f} % known)"
-    cpu_s = f"{fitted - start:.1f} + {sampled - fitted:.1f}"
-    line(name or family.name, told, samples, data, cpu_s)
+    family.fit(data.learned, seed)
+    return time.process_time() - start
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-n", type=int, default=10_000, help="samples of each")
     parser.add_argument("--steps", type=int, default=3000, help="of each network; 0 for none")
-    parser.add_argument("--seed", type=int, default=0, help="of learning")
+    parser.add_argument("--seed", type=int, default=0, help="of learning and sampling, the first one")
+    parser.add_argument("--seeds", type=int, default=1, help="how many trainings of each")
     parser.add_argument("--cells", nargs="*", choices=list(RATES), default=list(RATES))
     parser.add_argument("--work", type=Path, default=Path("runs/compositions"))
     options = parser.parse_args()
@@ -119,21 +108,38 @@ def main() -> None:
     if folder is None:
         parser.error("the shared crystal data is not beside the checkout")
     data = read(folder)
-    header = ("family", "nats held out", "found", "of novel (95 %)", "neutral", "Frechet", "CPU s")
-    print("{:20s} {:>16s} {:>6s} {:>24s} {:>7s} {:>8s} {:>12s}".format(*header))
-    line("learned formulas", "", data.learned, data, "")
-    line("held-out formulas", "", data.held_out, data, "")
-    for family in (IndependentFamily, MixtureFamily, MarkovFamily, ExchangeFamily):
-        judge(family(data.grammar), data, options.n, options.seed)
+    seeds = range(options.seed, options.seed + max(1, options.seeds))
+    judges = {seed: Judge(data.learned, data.held_out, seed) for seed in seeds}
+    print(f"{'family':20s} {'nats held out':>36s}" + "".join(f"{head:>11s}" for head in (*TOLD, "CPU s fit")))
+    line("learned formulas", [judges[options.seed].score(data.learned)])
+    line("held-out formulas", [judges[options.seed].score(data.held_out)])
+    for kind in (IndependentFamily, MixtureFamily, MarkovFamily, ExchangeFamily):
+        family: Family = kind(data.grammar)
+        scores, cpu_s = [], []
+        for seed in seeds:
+            cpu_s.append(learn(family, data, seed))
+            scores.append(judges[seed].judge(family, options.n))
+        line(family.name, scores, cpu_s[0])
     for cell in options.cells if options.steps else []:
-        config = TrainConfig(
-            options.work / f"{cell}-{options.steps}", steps=options.steps, decay_steps=options.steps // 2,
-            warmup_steps=min(200, options.steps // 3), rate=RATES[cell], device="cpu", save_every=options.steps,
-        )  # fmt: skip
-        network = SequenceFamily(data.grammar, NetworkConfig(cell), config)
-        judge(network, data, options.n, options.seed)
-        network.temperature = 0.7
-        judge(network, data, options.n, options.seed, fit=False, name=f"{network.name}, T = 0.7")
+        judge_network(cell, data, judges, options)
+
+
+def judge_network(cell: Cell, data: Data, judges: dict[int, Judge], options: argparse.Namespace) -> None:
+    """Train a network with each seed, and print it as it is and at a lower temperature."""
+    config = TrainConfig(
+        options.work / f"{cell}-{options.steps}", steps=options.steps, decay_steps=options.steps // 2,
+        warmup_steps=min(200, options.steps // 3), rate=RATES[cell], device="cpu", save_every=options.steps,
+    )  # fmt: skip
+    network = SequenceFamily(data.grammar, NetworkConfig(cell), config)
+    scores: dict[float, list[FormulaScore]] = {1.0: [], 0.7: []}
+    cpu_s = []
+    for seed, judge in judges.items():
+        cpu_s.append(learn(network, data, seed))
+        for temperature, found in scores.items():
+            network.temperature = temperature
+            found.append(judge.judge(network, options.n))
+    for temperature, found in scores.items():
+        line(network.name if temperature == 1.0 else f"{network.name}, T = {temperature:g}", found, cpu_s[0])
 
 
 if __name__ == "__main__":

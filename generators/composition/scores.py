@@ -24,7 +24,7 @@ from redoxa.generators.composition.family import Family, Kind
 from redoxa.generators.composition.grammar import Formula, is_neutral
 from redoxa.generators.evaluate.descriptor import element_numbers
 from redoxa.generators.evaluate.distances import frechet
-from redoxa.generators.evaluate.elements import ElementBias, element_bias, presence
+from redoxa.generators.evaluate.elements import ElementBias, ElementRatio, element_bias, element_ratios, presence
 from redoxa.generators.evaluate.families import family as family_of
 from redoxa.generators.evaluate.neighbours import cover
 from redoxa.generators.evaluate.values import Value, share, wilson
@@ -67,10 +67,12 @@ class Portrait:
     Attributes:
         places: of some of its formulas in the plane of the held-out ones [m,2].
         presence: symbol of an element -> share of its formulas that hold it.
+        ratios: symbol -> that over the share of learned and held-out formulas together, with its interval.
     """
 
     places: tuple[tuple[float, float], ...]
     presence: Mapping[str, float]
+    ratios: Mapping[str, ElementRatio]
 
 
 @dataclass(frozen=True)
@@ -88,9 +90,9 @@ class FormulaScore:
         neutral: share of samples that common oxidation states balance; alloys are not.
         frechet: distance to the held-out formulas taken as Gaussians, in squared spreads.
         cover: precision, recall, density, coverage by the five nearest neighbours; empty below six formulas.
-        vendi: how many different formulas the samples amount to, of `cloud`; None below four.
+        vendi: how many different formulas the samples amount to, by as many of either side; None below four.
         vendi_ratio: that over the same of held-out formulas.
-        cloud: formulas of either side that neighbours and Vendi scores are of.
+        cloud: samples that neighbours are of; Vendi scores are of no more than there are held-out formulas.
         entropy_bits: of how often elements occur, each once by formula.
         elements: different elements that occur.
         missing: symbols of elements that learned formulas hold and no sample does.
@@ -211,7 +213,7 @@ class Judge:
             cover=cover(cloud, real),
             vendi=diversity.get("vendi"),
             vendi_ratio=diversity.get("vendi_ratio"),
-            cloud=min(len(cloud), len(real)),
+            cloud=len(cloud),
             entropy_bits=_entropy_bits(held),
             elements=len(seen),
             missing=tuple(sorted(self._symbols - seen)),
@@ -219,7 +221,9 @@ class Judge:
             bias=element_bias(held, self._data),
             likelihood=likelihood,
             sample_cpu_s_per_1000=sample_cpu_s_per_1000,
-            portrait=Portrait(self._places(cloud), _shares(held)),
+            portrait=Portrait(
+                self._places(cloud), _shares(held), {one.symbol: one for one in element_ratios(held, self._data)}
+            ),
         )
 
     @cached_property

@@ -74,8 +74,8 @@ def _variance(held: Floats, frequencies: Floats, slope: Floats) -> float:
     return float(influence.var() / len(held))
 
 
-def element_bias(samples: Floats, real: Floats) -> ElementBias:
-    """The elements whose ratio is surest to differ from 1: those whose 95 % interval leaves out 1 by most.
+def element_ratios(samples: Floats, real: Floats) -> list[ElementRatio]:
+    """Of every element, by atomic number from hydrogen on.
 
     Ratios and intervals add half a crystal to each count (S. D. Walter, Biometrika 62, 371 (1975),
     doi:10.1093/biomet/62.2.371), so that an element that one side lacks has a ratio.
@@ -90,11 +90,21 @@ def element_bias(samples: Floats, real: Floats) -> ElementBias:
     sizes = [len(x) + 0.5 for x in (samples, real)]
     logs = np.log(counts[0] / sizes[0]) - np.log(counts[1] / sizes[1])
     halves = Z_95 * np.sqrt(1 / counts[0] - 1 / sizes[0] + 1 / counts[1] - 1 / sizes[1])
-    ratios = [
+    return [
         ElementRatio(chemical_symbols[z], *(math.exp(log + step * half) for step in (0, -1, 1)))
         for z, (log, half) in enumerate(zip(logs.tolist(), halves.tolist(), strict=True))
         if z > 0
     ]
+
+
+def element_bias(samples: Floats, real: Floats) -> ElementBias:
+    """The elements whose ratio is surest to differ from 1: those whose 95 % interval leaves out 1 by most.
+
+    Args:
+        samples: what `presence` gives [n,E].
+        real: the same of real crystals [m,E].
+    """
+    ratios = element_ratios(samples, real)
     over = sorted((r for r in ratios if r.low > 1.0), key=lambda r: -r.low)
     under = sorted((r for r in ratios if r.high < 1.0), key=lambda r: r.high)
     return ElementBias(tuple(over[:SHOWN]), tuple(under[:SHOWN]))

@@ -57,6 +57,7 @@ for _target, _name, _help in (
         "Ask the latent space of vae: crystals between two, known neighbours, how odd crystals are.",
     ),
     ("evaluate:evaluate", "evaluate", "Judge generators or structure files side by side."),
+    ("formulas:formulas", "formulas", "Judge models of formulas side by side."),
     (
         "self_train:self_train",
         "self-train",
