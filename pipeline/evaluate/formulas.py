@@ -67,7 +67,7 @@ class FormulaRow:
 
     def to_json(self) -> dict[str, object]:
         """Stable names; what is only drawn is left out."""
-        told: dict[str, object] = {"name": self.name, "role": self.role, "what": self.text}
+        told: dict[str, object] = {"name": self.name, "role": self.role, "text": self.text}
         if self.score is not None:
             told |= {key: value for key, value in asdict(self.score).items() if key != "portrait"}
         return told | {"failed": self.failed or None}

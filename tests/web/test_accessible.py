@@ -17,7 +17,7 @@ from redoxa.pipeline.evaluate.run import EvaluateOptions, evaluate
 from redoxa.pipeline.pages.campaign.build import build_report
 from redoxa.pipeline.pages.screening_page import build_screening_page
 from redoxa.pipeline.tasks.training_plot import write_training_plot
-from tests.web import sample, screening_sample, test_latent_page
+from tests.web import sample, screening_sample, test_formulas_page, test_latent_page
 
 pytestmark = pytest.mark.browser
 
@@ -52,6 +52,7 @@ PAGES: dict[str, Callable[[Path], str]] = {
     "losses": _training,
     "scorecard": _scorecard,
     "latent": lambda _: test_latent_page.PAGES["way"](),
+    "formulas": test_formulas_page.page_text,
 }
 
 
