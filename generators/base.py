@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
 from redoxa.data.errors import GenerationError
 from redoxa.data.progress import OnStep
@@ -259,15 +259,26 @@ class PredictsFormula(Protocol):
         ...
 
 
+Likelihood = Literal["log_likelihood", "log_skeleton", "log_elements"]
+"""What a generator tells the likelihood of, in nats; numbers of different kinds compare with nothing but their own.
+
+`log_likelihood`: the density of the geometry given the elements, by atom, with respect to fractional coordinates and
+log lattice parameters of the reduced cell. `log_skeleton`: space group, elements and the positions that they occupy, by
+crystal. `log_elements`: the elements on the orbits of the given skeleton, by crystal.
+"""
+
+
 @runtime_checkable
 class HasLikelihood(Protocol):
-    """A generator that can say how likely it holds a crystal to be."""
+    """A generator that can say how likely it holds a crystal to be, and of which kind that is."""
+
+    likelihood: ClassVar[Likelihood]
 
     def log_likelihood(self, crystals: Sequence[Crystal], rng: np.random.Generator) -> NDArray[np.float64]:
-        """Lower bound of the log density of each crystal's geometry given its elements, in nats by atom [n].
+        """Lower bound for each crystal, of the kind of `likelihood` [n].
 
-        With respect to fractional coordinates and log lattice parameters of the reduced cell; NaN for a crystal with
-        elements that the generator does not know. An estimate, right in the mean over many crystals.
+        NaN for a crystal with elements that the generator does not know, or without a symmetric form where it needs
+        one. An estimate, right in the mean over many crystals.
         """
         ...
 

@@ -242,7 +242,7 @@ def _likelihood(source: Source, truths: Truths, seed: int) -> dict[str, Value]:
         return {}
     some = truths.crystals[:: -(-len(truths.crystals) // MOST_LIKELIHOODS)]
     found = generator.log_likelihood(some, np.random.default_rng(seed))
-    return {"log_likelihood": mean(found[~np.isnan(found)].tolist())}
+    return {generator.likelihood: mean(found[~np.isnan(found)].tolist())}
 
 
 def _what(source: Source, drawn: Drawn) -> str:
