@@ -9,6 +9,7 @@ from redoxa.data.registry import registered
 GENERATORS: Final = registered(
     "generators",
     {
+        "composition": "redoxa.generators.composition.generator:CompositionGenerator",
         "diffusion": "redoxa.generators.noise.diffusion:DiffusionGenerator",
         "flow": "redoxa.generators.noise.flow:FlowGenerator",
         "orbits": "redoxa.generators.orbits.generator:OrbitsGenerator",

@@ -40,6 +40,19 @@ def read_tensors(path: Path) -> tuple[Tensors, dict[str, str]]:
         raise InputError(f"{path}: cannot be read as a checkpoint ({error})") from error
 
 
+def read_header(path: Path) -> dict[str, str]:
+    """The header of a safetensors file, without its numbers.
+
+    Raises:
+        InputError: missing or unreadable.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: cannot be read as a checkpoint ({error})") from error
+
+
 def made_from(data: Path, table_sha256: str) -> bool:
     """Whether a prepared file is there and was made from this table."""
     if not data.exists():

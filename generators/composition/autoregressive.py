@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -14,6 +15,7 @@ from redoxa.generators.base import Condition
 from redoxa.generators.composition.family import LogProbability, collect
 from redoxa.generators.composition.grammar import Demand, Formula, Given, Grammar, demand
 from redoxa.generators.composition.masks import Masks
+from redoxa.generators.composition.stored import load_arrays, save_arrays
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -149,6 +151,9 @@ def _drawn(logs: Floats, rng: np.random.Generator) -> Integers:
 ROUNDS = 40
 """Of expectation maximisation."""
 
+TABLES = ("first", "change", "writes", "counts")
+"""What a hidden Markov model has learned, by its attributes."""
+
 PSEUDO = 0.1
 """Slots' worth of belief that a state writes what all the data hold."""
 
@@ -184,6 +189,22 @@ class MarkovFamily(Autoregressive):
         self.writes, self.counts = ((p + z) / 2 for p, z in zip(prior, noise, strict=True))
         for _ in range(ROUNDS):
             self._learn(slots, written, prior)
+
+    def save(self, path: Path) -> None:
+        """Write its tables."""
+        save_arrays(path, "hmm", self.grammar, {name: getattr(self, name) for name in TABLES})
+
+    @classmethod
+    def load(cls, path: Path) -> MarkovFamily:
+        """Inverse of `save`.
+
+        Raises:
+            data.errors.InputError: not a file of this model.
+        """
+        grammar, (first, change, writes, counts) = load_arrays(path, "hmm", TABLES)
+        family = cls(grammar, len(first))
+        family.first, family.change, family.writes, family.counts = first, change, writes, counts
+        return family
 
     def _widths(self) -> tuple[int, int]:
         return len(self.grammar.elements) + 1, self.grammar.max_atoms + 1

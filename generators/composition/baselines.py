@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,7 @@ from redoxa.data.errors import GenerationError
 from redoxa.generators.base import Condition
 from redoxa.generators.composition.family import LogProbability, collect
 from redoxa.generators.composition.grammar import Demand, Formula, Given, Grammar, demand, formula_of
+from redoxa.generators.composition.stored import load_arrays, save_arrays
 from redoxa.generators.exchange.similarity import mendeleev_number
 
 Floats = NDArray[np.float64]
@@ -23,6 +26,9 @@ ROUNDS = 40
 
 PSEUDO = 0.5
 """Formulas' worth of belief that the count of an element in a component is as in all the data."""
+
+
+_Index = dict[tuple[Formula, int], list[tuple[int, float]]]
 
 
 class MixtureFamily:
@@ -54,6 +60,26 @@ class MixtureFamily:
             self._learn(hits, shares, prior)
             logs = self._logs(counts)
             shares = np.exp(logs - logsumexp(logs, axis=1, keepdims=True))
+        # As in the file, so that what was saved and what was learned are the same model.
+        self.chances, self.weights = map(_as_in_file, (self.chances, self.weights))
+
+    def save(self, path: Path) -> None:
+        """Write what it has learned, in single precision."""
+        arrays = {"weights": self.weights.astype(np.float32), "chances": self.chances.astype(np.float32)}
+        save_arrays(path, self.name, self.grammar, arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Inverse of `save`.
+
+        Raises:
+            data.errors.InputError: not a file of this model.
+        """
+        grammar, (weights, chances) = load_arrays(path, cls.name, ("weights", "chances"))
+        family = cls(grammar)
+        family.components = len(weights)
+        family.weights, family.chances = weights.astype(np.float64), chances.astype(np.float64)
+        return family
 
     def _hits(self, counts: NDArray[np.int64]) -> csr_matrix:
         """Which element has which count, zero left out [n,elements*counts]."""
@@ -134,6 +160,11 @@ class MixtureFamily:
         return collect(n, wish, draw)
 
 
+def _as_in_file(numbers: Floats) -> Floats:
+    """Single precision, and in the order of the file: that of a sum decides on its last digit."""
+    return np.asarray(numbers.astype(np.float32, order="C").astype(np.float64))
+
+
 class IndependentFamily(MixtureFamily):
     """Each element has its count by itself: a mixture of one component."""
 
@@ -163,25 +194,45 @@ class ExchangeFamily:
         self.likeness: Floats = np.exp(-np.abs(place[:, None] - place) / 2.0)
         np.fill_diagonal(self.likeness, 0.0)
         self.counts: NDArray[np.int64] = np.zeros((0, len(grammar.elements)), np.int64)
-        self._known: dict[tuple[Formula, int], list[tuple[int, float]]] = {}
+        self._index: _Index | None = None
 
     def fit(self, formulas: Sequence[Formula], seed: int) -> None:
         """See `Family`: remembers them. One that holds every element of the grammar has nothing to exchange."""
         del seed
         counts = self.grammar.counts(formulas)
         self.counts = counts[(counts == 0).any(1)]
-        self._known = self._index()
+        self._index = None
 
-    def _index(self) -> dict[tuple[Formula, int], list[tuple[int, float]]]:
+    def save(self, path: Path) -> None:
+        """Write the formulas that it knows."""
+        known = self.grammar.encode(self.grammar.from_counts(self.counts))
+        save_arrays(path, self.name, self.grammar, {"known": known.astype(np.uint8)})
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Inverse of `save`.
+
+        Raises:
+            data.errors.InputError: not a file of this model.
+        """
+        grammar, (known,) = load_arrays(path, cls.name, ("known",))
+        family = cls(grammar)
+        family.counts = grammar.counts(grammar.decode(known.astype(np.int64)))
+        return family
+
+    def _known(self) -> _Index:
         """What is left of known formulas, and the count of what is taken out -> (code - 1 of that, its chance)."""
-        index: dict[tuple[Formula, int], list[tuple[int, float]]] = defaultdict(list)
+        if self._index is not None:
+            return self._index
+        index: _Index = defaultdict(list)
         rows, taken, norms = self._moves()
         formulas = self.grammar.from_counts(self.counts)
         for row, element, norm in zip(rows.tolist(), taken.tolist(), norms.tolist(), strict=True):
             z = self.grammar.elements[element]
             rest = tuple(part for part in formulas[row] if part[0] != z)
             index[rest, int(self.counts[row, element])].append((element, norm))
-        return dict(index)
+        self._index = dict(index)
+        return self._index
 
     def _moves(self) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
         """Row of a known formula, element that is taken out, and by what its likeness to others becomes a chance."""
@@ -193,12 +244,12 @@ class ExchangeFamily:
     def log_probability(self, formulas: Sequence[Formula]) -> LogProbability:
         """See `Family`."""
         self.grammar.encode(formulas)
-        chances = np.zeros(len(formulas))
+        chances, known = np.zeros(len(formulas)), self._known()
         for i, formula in enumerate(formulas):
             for z, count in formula:
                 rest = tuple(part for part in formula if part[0] != z)
                 new = self.grammar.codes[z] - 1
-                chances[i] += sum(norm * self.likeness[old, new] for old, norm in self._known.get((rest, count), ()))
+                chances[i] += sum(norm * self.likeness[old, new] for old, norm in known.get((rest, count), ()))
         return LogProbability(np.log(chances, out=np.full(len(formulas), -np.inf), where=chances > 0), "exact")
 
     def sample(self, n: int, condition: Condition, rng: np.random.Generator) -> list[Formula]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from pathlib import Path
+from typing import Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +66,26 @@ class Family(Protocol):
 
         Raises:
             data.errors.GenerationError: no formula holds it, or none of this model.
+        """
+        ...
+
+
+class StoredFamily(Family, Protocol):
+    """A `Family` in one file: safetensors, never pickle.
+
+    Its header says ``checkpoint_format("composition-NAME")``, NAME being that in `families.FAMILIES`.
+    """
+
+    def save(self, path: Path) -> None:
+        """Write what it has learned."""
+        ...
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """One that has learned what was written.
+
+        Raises:
+            data.errors.InputError: not a file of this model.
         """
         ...
 

@@ -164,7 +164,7 @@ def demand(grammar: Grammar, condition: Condition | None = None, given: Given | 
     needed = condition.required | given.keys()
     for z in sorted(needed):
         if z not in grammar.codes or (condition.allowed and z not in condition.allowed):
-            raise GenerationError(f"element {z} is required, but not among those that may occur")
+            raise GenerationError(f"element {z} is required, but {_symbol(z)} is not among those that may occur")
     if len(needed) > grammar.slots:
         raise GenerationError(f"{len(needed)} elements are required; a formula has {grammar.slots} at most")
     counts = np.ones((len(grammar.elements), grammar.max_atoms + 1), np.bool_)
@@ -178,3 +178,9 @@ def demand(grammar: Grammar, condition: Condition | None = None, given: Given | 
                 raise GenerationError(f"{count} atoms of element {z} are given: 1 to {grammar.max_atoms} can be")
             counts[grammar.codes[z] - 1] = np.arange(grammar.max_atoms + 1) == count
     return Demand(grammar, counts, condition.n_atoms, condition.charge_neutral)
+
+
+def _symbol(z: int) -> str:
+    from ase.data import chemical_symbols
+
+    return str(chemical_symbols[z]) if 0 < z < len(chemical_symbols) else "it"

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import nn
 from torch.nn.functional import gelu
 
-from redoxa.generators.checkpoint import load_network, save_network
+from redoxa.data.errors import InputError
+from redoxa.generators.checkpoint import checkpoint_format, load_network, read_header, save_network
 from redoxa.generators.composition.grammar import Grammar
 
 Cell = Literal["lstm", "attention"]
@@ -139,6 +140,20 @@ def _cell(config: NetworkConfig) -> nn.Module:
 def composition_name(cell: Cell) -> str:
     """Of the files and of what trains the network."""
     return "composition-lstm" if cell == "lstm" else "composition-transformer"
+
+
+def cell_in(path: Path) -> Cell:
+    """The cell of the network in a file.
+
+    Raises:
+        InputError: not a checkpoint of this program.
+    """
+    held = read_header(path).get("format", "")
+    cells: tuple[Cell, ...] = get_args(Cell)
+    for cell in cells:
+        if held == checkpoint_format(composition_name(cell)):
+            return cell
+    raise InputError(f"{path}: format {held!r} is of no network that writes formulas")
 
 
 def save_composition_network(path: Path, network: CompositionNetwork) -> None:

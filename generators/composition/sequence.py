@@ -15,11 +15,12 @@ from redoxa.data.errors import GenerationError
 from redoxa.generators.composition.autoregressive import Autoregressive, Floats, Foresight, Integers
 from redoxa.generators.composition.grammar import Formula, Grammar
 from redoxa.generators.composition.network import (
-    Cell,
     CompositionNetwork,
     NetworkConfig,
+    cell_in,
     composition_name,
     load_composition_network,
+    save_composition_network,
 )
 from redoxa.generators.composition.training import CompositionTask
 from redoxa.generators.training.loop import TrainConfig, train
@@ -43,16 +44,24 @@ class SequenceFamily(Autoregressive):
         self.network: CompositionNetwork | None = None
 
     @classmethod
-    def load(cls, path: Path, cell: Cell = "lstm", temperature: float = 1.0) -> SequenceFamily:
-        """One that has learned.
+    def load(cls, path: Path, temperature: float = 1.0) -> SequenceFamily:
+        """One that has learned; the file says of which cell it is.
 
         Raises:
-            data.errors.InputError: not a checkpoint of this program, or one of the other cell.
+            data.errors.InputError: not a checkpoint of this program.
         """
-        network = load_composition_network(path, cell)
+        network = load_composition_network(path, cell_in(path))
         family = cls(network.grammar, network.config, None, temperature)
         family.network = network
         return family
+
+    def save(self, path: Path) -> None:
+        """Inverse of `load`, but for the temperature.
+
+        Raises:
+            GenerationError: it has learned nothing yet.
+        """
+        save_composition_network(path, self._learned())
 
     def fit(self, formulas: Sequence[Formula], seed: int) -> None:
         """See `Family`.
@@ -75,9 +84,13 @@ class SequenceFamily(Autoregressive):
             GenerationError: it has learned nothing yet.
         """
         del noise
+        network = self._learned()
+        return _Answers(network, network(torch.from_numpy(slots))[:, -1])
+
+    def _learned(self) -> CompositionNetwork:
         if self.network is None:
             raise GenerationError(f"{self.name} has learned nothing yet: fit or load it")
-        return _Answers(self.network, self.network(torch.from_numpy(slots))[:, -1])
+        return self.network
 
 
 class _Answers:

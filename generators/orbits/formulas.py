@@ -40,7 +40,8 @@ def predict_formula(
     memory holds for the formula in any cell, and energies by atom of one potential compare as they are.
     """
     cells = cells_of(formula, condition.n_atoms[1])
-    options = predictor.judged([_pool(predictor, cells, condition.groups, n)])[0]
+    pool = nearest(predictor, cells, condition.groups, max(PLAIN, n), max(CHANGED, n))
+    options = predictor.judged([pool])[0]
     if not options:
         return _unknown(n, cells, condition.groups, rng)
     notes: list[str] = []
@@ -70,15 +71,31 @@ def _atoms(predictor: Predictor, option: Option) -> int:
     return int(predictor.proposer.table.compositions[option.proposal.index].sum())
 
 
-def _pool(predictor: Predictor, cells: Sequence[CellContent], groups: frozenset[int], n: int) -> list[Proposal]:
-    """Skeletons whose primitive cell is one of these, the nearest first."""
-    plain, changed = max(PLAIN, n), max(CHANGED, n)
+def nearest(
+    predictor: Predictor,
+    cells: Sequence[CellContent],
+    groups: frozenset[int],
+    plain: int,
+    changed: int,
+    least_atoms: int = 1,
+) -> list[Proposal]:
+    """Skeletons whose primitive cell is one of these, the nearest first.
+
+    Args:
+        predictor: the memory.
+        cells: contents.
+        groups: space groups that the skeletons may have; empty for any.
+        plain: how many at most that keep which orbits are alike.
+        changed: how many at most that do not.
+        least_atoms: a skeleton with a smaller primitive cell is taken as often as it needs for so many.
+    """
     table = predictor.proposer.table
     found = [
         proposal
         for cell in cells
         for proposal in predictor.proposer.proposals(cell, plain=plain, changed=changed)
-        if proposal.cells == 1 and (not groups or int(table.groups[proposal.index]) in groups)
+        if sum(cell.values()) * (proposal.cells - 1) < least_atoms * proposal.cells
+        and (not groups or int(table.groups[proposal.index]) in groups)
     ]
     found.sort(key=lambda p: p.distances[0])
     kept = [p for p in found if not p.changes][:plain] + [p for p in found if p.changes][:changed]

@@ -22,7 +22,7 @@ from redoxa.data.progress import OnStep
 from redoxa.data.provenance import sha256_of
 from redoxa.data.records import Crystal
 from redoxa.data.shipped import shipped
-from redoxa.data.symmetry.skeletons import HEAVIEST, load_templates
+from redoxa.data.symmetry.skeletons import HEAVIEST
 from redoxa.data.symmetry.symmetric import symmetric
 from redoxa.generators.base import (
     TARGETS,
@@ -34,14 +34,12 @@ from redoxa.generators.base import (
     Relaxer,
     ShortfallError,
 )
-from redoxa.generators.exchange.proposals import Proposer
 from redoxa.generators.geometry.flow import GeometryFlow, load_geometry
 from redoxa.generators.orbits.de_novo import DeNovo, Found
-from redoxa.generators.orbits.decorator import load_decorator, log_likelihood
+from redoxa.generators.orbits.decorator import log_likelihood
 from redoxa.generators.orbits.formulas import predict_formula
-from redoxa.generators.orbits.judge import Judge
 from redoxa.generators.orbits.orbit_graph import GraphBatch, OrbitGraph
-from redoxa.generators.orbits.prediction import Predictor
+from redoxa.generators.orbits.prediction import predictor_of, shipped_predictor
 from redoxa.generators.orbits.surrogate import load_surrogate
 from redoxa.generators.parallel import side_by_side
 
@@ -73,9 +71,9 @@ class OrbitsGenerator:
     ) -> None:
         path = checkpoint or shipped("orbits.safetensors")
         self.relaxer: Relaxer | None = None
-        self.proposer, decorator = Proposer(load_templates(templates)), load_decorator(path)
-        self.decorator = decorator
-        self.predictor = Predictor(self.proposer, Judge(path), decorator)
+        own = checkpoint is not None or templates is not None
+        self.predictor = predictor_of(path, templates) if own else shipped_predictor()
+        self.proposer, decorator = self.predictor.proposer, self.predictor.decorator
         self.flow = GeometryFlow(load_geometry(geometry or shipped("geometry.safetensors")))
         surrogate = partial(load_surrogate, path, decorator.config.hidden)
         self.de_novo = DeNovo(self.proposer, decorator, surrogate, self.flow.refine)
@@ -139,7 +137,7 @@ class OrbitsGenerator:
                 continue
             types = torch.tensor([[orbit.number for orbit in form.orbits]])
             with torch.inference_mode():
-                found[i] = float(log_likelihood(self.decorator, types, GraphBatch.of([graph]), generator))
+                found[i] = float(log_likelihood(self.predictor.decorator, types, GraphBatch.of([graph]), generator))
         return found
 
     def _drawn(self, n: int, condition: Condition, rng: np.random.Generator, on_step: OnStep | None) -> list[Predicted]:

@@ -13,7 +13,8 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,13 +23,15 @@ from redoxa.data.errors import StructureError
 from redoxa.data.fingerprint import spacegroup
 from redoxa.data.progress import OnStep
 from redoxa.data.records import Crystal
+from redoxa.data.shipped import shipped
+from redoxa.data.symmetry.skeletons import load_templates
 from redoxa.data.symmetry.symmetric import SymmetricCrystal
 from redoxa.data.symmetry.wyckoff import Floats
 from redoxa.generators.base import Condition, Relaxed, Relaxer
 from redoxa.generators.exchange.proposals import Proposal, Proposer, unlike_first
 from redoxa.generators.exchange.recipes import repeated
 from redoxa.generators.orbits.beyond import beyond_skeletons
-from redoxa.generators.orbits.decorator import Decorator, log_likelihood
+from redoxa.generators.orbits.decorator import Decorator, load_decorator, log_likelihood
 from redoxa.generators.orbits.judge import Judge
 from redoxa.generators.orbits.orbit_graph import GraphBatch, OrbitGraph
 from redoxa.generators.parallel import side_by_side
@@ -220,6 +223,21 @@ class Predictor:
             crystal = option.relaxed.crystal
             label += f", {option.relaxed.energy_eV_per_atom:.3f} eV/atom"
         return None if groups and spacegroup(crystal, 0.01) not in groups else (crystal, label)
+
+
+def predictor_of(weights: Path, templates: Path | None = None) -> Predictor:
+    """The predictor of a checkpoint of `orbits` and a table of templates, by default the one that ships.
+
+    Raises:
+        data.errors.InputError: a file cannot be used.
+    """
+    return Predictor(Proposer(load_templates(templates)), Judge(weights), load_decorator(weights))
+
+
+@cache
+def shipped_predictor() -> Predictor:
+    """The predictor that ships, read once for all generators of a process."""
+    return predictor_of(shipped("orbits.safetensors"))
 
 
 def score(option: Option, lowest_eV_per_atom: float) -> float:

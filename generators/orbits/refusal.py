@@ -134,7 +134,7 @@ class Refusal:
             crystal = form.to_crystal()
         except StructureError:
             return None
-        if not _sane(crystal):
+        if not is_sane_crystal(crystal):
             return None
         groups = self.condition.groups
         if groups and spacegroup(crystal, 0.01) not in groups:
@@ -158,6 +158,7 @@ class Refusal:
         return True
 
 
-def _sane(crystal: Crystal) -> bool:
+def is_sane_crystal(crystal: Crystal) -> bool:
+    """Whether it passes the gates of `generators.sanity`."""
     types, coords, lattice = (torch.tensor([x]) for x in (crystal.numbers, crystal.frac_coords, crystal.lattice_A))
     return bool(is_sane(types, coords, lattice, SanityLimits())[0])

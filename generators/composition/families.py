@@ -1,0 +1,91 @@
+"""Models of formulas by their names. Adding one is a file here and a line in `FAMILIES`.
+
+An installed package adds its own by entry points in the group ``redoxa.families``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from redoxa.data.errors import InputError
+from redoxa.data.registry import load, registered
+from redoxa.data.shipped import shipped
+
+if TYPE_CHECKING:
+    from redoxa.generators.composition.family import StoredFamily
+
+FAMILIES: Final = registered(
+    "families",
+    {
+        "exchange": "redoxa.generators.composition.baselines:ExchangeFamily",
+        "hmm": "redoxa.generators.composition.autoregressive:MarkovFamily",
+        "independent": "redoxa.generators.composition.baselines:IndependentFamily",
+        "lstm": "redoxa.generators.composition.sequence:SequenceFamily",
+        "mixture": "redoxa.generators.composition.baselines:MixtureFamily",
+        "transformer": "redoxa.generators.composition.sequence:SequenceFamily",
+        "wgan": "redoxa.generators.composition.adversarial.family:WganFamily",
+    },
+)
+
+DEFAULT_FAMILY: Final = "lstm"
+"""Taken where none is named."""
+
+HAVE_FAMILIES: Final = frozenset({"composition"})
+"""Generators of which there is one for each family."""
+
+
+def family_class(name: str) -> type[StoredFamily]:
+    """The class of a registered model of formulas.
+
+    Raises:
+        data.errors.UnknownKindError: no such model; the message suggests the nearest one.
+    """
+    kind: type[StoredFamily] = load(FAMILIES, "model of formulas", name)
+    return kind
+
+
+def family_in(path: Path) -> str:
+    """The name of the model of formulas that a file holds.
+
+    Raises:
+        InputError: the file holds none; says what it holds instead.
+    """
+    from redoxa.generators.checkpoint import checkpoint_format, read_header
+
+    held = read_header(path).get("format", "")
+    for name in FAMILIES:
+        if held == checkpoint_format(f"composition-{name}"):
+            return name
+    raise InputError(f"{path}: holds {held or 'weights of unknown origin'}, none of the models {', '.join(FAMILIES)}")
+
+
+def open_family(path: Path) -> StoredFamily:
+    """The model of formulas that a file holds.
+
+    Raises:
+        InputError: the file holds none, or a broken one.
+    """
+    return family_class(family_in(path)).load(path)
+
+
+def shipped_weights(name: str) -> Path:
+    """The file of a model of formulas that comes with the package.
+
+    Raises:
+        data.errors.UnknownKindError: no such model.
+        InputError: none comes with it; says how to train one.
+    """
+    family_class(name)
+    path = shipped(f"composition_{name}.safetensors")
+    if not path.exists():
+        raise InputError(
+            f"no trained {name} comes with this version: make one by `redoxa train --generator composition-{name} "
+            "TABLE` and name its file as checkpoint"
+        )
+    return path
+
+
+def shipped_family(name: str) -> StoredFamily:
+    """A model of formulas that comes with the package; errors as of `shipped_weights`."""
+    return open_family(shipped_weights(name))
