@@ -69,6 +69,7 @@ class Condition:
         charge_neutral: only compositions that common oxidation states can balance; `contents` that they cannot balance
             are refused or taken as they are.
         groups: space groups that the crystals may have at 0.01 A; empty means any.
+        unlike_known: answers to a formula or to `contents` are to be other polymorphs than those that are known of it.
         like: a crystal whose skeleton is to be used (with it, `n_atoms` is ignored).
         keep: elements of `like` that stay where they are; the others are drawn. Where all stay, the required ones that
             are missing are put into its empty places.
@@ -81,6 +82,7 @@ class Condition:
     n_atoms: tuple[int, int] = (2, 20)
     charge_neutral: bool = False
     groups: frozenset[int] = frozenset()
+    unlike_known: bool = False
     like: Crystal | None = None
     keep: frozenset[int] = frozenset()
     targets: tuple[Target, ...] = ()

@@ -80,6 +80,7 @@ def generate(
     formula: str | None = None,
     targets: Mapping[str, tuple[float | None, float | None]] | None = None,
     space_groups: str | None = None,
+    another_polymorph: bool = False,
     max_atoms: int | None = None,
     charge_neutral: bool = True,
     compositions: Path | str | None = None,
@@ -104,6 +105,7 @@ def generate(
         targets: ranges to aim at, by property, either end None: ``{"average_voltage": (3, 3.6)}`` (V). A property of an
             electrode needs its working ion in `require`.
         space_groups: only these space groups or crystal systems, e.g. ``"62,166"`` or ``"cubic"``.
+        another_polymorph: of a formula or compositions, only structures unlike every known crystal of it.
         max_atoms: largest cell: 20 unless said otherwise, 60 with `formula`.
         charge_neutral: only compositions that common oxidation states balance.
         compositions: file with one exact cell content a line; one sample a line, in order.
@@ -130,7 +132,8 @@ def generate(
     options = GenerateOptions.read(
         n=n, elements=_listed(elements), require=_listed(require), formula=formula, max_atoms=max_atoms,
         compositions=None if compositions is None else Path(compositions), charge_neutral=charge_neutral,
-        space_groups=space_groups, like=None if like is None else Path(like), keep=_listed(keep), drop=_listed(drop),
+        space_groups=space_groups, another_polymorph=another_polymorph,
+        like=None if like is None else Path(like), keep=_listed(keep), drop=_listed(drop),
         targets=[f"{name}={_end(low)}..{_end(high)}" for name, (low, high) in (targets or {}).items()],
     )  # fmt: skip
     weights = None if checkpoint is None else Path(checkpoint)

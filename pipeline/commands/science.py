@@ -38,6 +38,7 @@ def generate(
     target: list[str] | None = None,
     seed: int = 0,
     checkpoint: Path | None = None,
+    another_polymorph: Annotated[bool, Parameter(negative=())] = False,
     energies: bool = True,
     budget_s: Annotated[float, Parameter(validator=Number(gte=0))] = BUDGET_s,
     as_json: Json = False,
@@ -57,6 +58,7 @@ def generate(
         charge_neutral: only compositions that common oxidation states balance; --formula and --compositions are
             taken as they are.
         space_groups: only these space groups or crystal systems, e.g. 62,166 or cubic.
+        another_polymorph: with --formula or --compositions: only structures unlike every known crystal of the formula.
         like: structure file whose skeleton is filled with elements.
         keep: elements of --like that stay where they are, e.g. Fe,P,O. Where all of them stay, the one that --require
             names besides is put into the empty places.
@@ -80,7 +82,7 @@ def generate(
     options = GenerateOptions.read(
         n=n, elements=elements, require=require, formula=formula, compositions=compositions, max_atoms=max_atoms,
         charge_neutral=charge_neutral, space_groups=space_groups, like=like, keep=keep, drop=drop,
-        targets=target or (),
+        targets=target or (), another_polymorph=another_polymorph,
     )  # fmt: skip
     before_s = processor_s()
     samples_of(out)  # a folder that cannot be used is refused before the work

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from redoxa.data.errors import GenerationError
 from redoxa.data.progress import SILENT, Watcher
-from redoxa.generators.base import BUDGET_s, generator_class
+from redoxa.generators.base import BUDGET_s, PredictsFormula, generator_class
 from redoxa.pipeline.results.samples import Samples
 from redoxa.pipeline.tasks.generate_options import GenerateOptions
 from redoxa.pipeline.tasks.relaxer import SymmetricRelaxer, lend
@@ -37,6 +38,8 @@ def generate(
         GenerationError: the generator cannot do what was asked; where it can do some of it, a note says so.
     """
     generator = generator_class(name)(checkpoint)
+    if options.condition.unlike_known and not isinstance(generator, PredictsFormula):
+        raise GenerationError(f"{name} does not know which polymorphs are known (--another-polymorph): use `orbits`")
     if energies:
         lend(generator, SymmetricRelaxer())
     if options.formula is not None:
