@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from redoxa.data.errors import GenerationError
-from redoxa.generators.composition.boltzmann.chain import Asked, sweep
+from redoxa.generators.composition.boltzmann.chain import Asked, Warmth, sweep
 from redoxa.generators.composition.boltzmann.network import Rbm, Tables, hidden_part
 from redoxa.generators.composition.grammar import demand
 
@@ -21,7 +21,7 @@ class Anneal:
 
     Attributes:
         chains: that are annealed side by side.
-        temperatures: from the machine without hidden units to the whole one.
+        temperatures: from hidden units that stand still to the whole machine.
         seed: of the chains.
     """
 
@@ -38,42 +38,51 @@ ROUNDS = 300
 def log_partition(network: Rbm, anneal: Anneal) -> tuple[float, float]:
     """Logarithm of the sum of the weights of all formulas of the grammar, and its standard error, in nats.
 
+    The way there begins at the machine whose hidden units stand still at their mean, which is a chain without them.
+
     Raises:
-        GenerationError: the machine without hidden units hardly writes a formula of the grammar.
+        GenerationError: that one writes hardly any formula of the grammar.
     """
     generator = torch.Generator().manual_seed(anneal.seed)
     tables, asked = network.tables(), Asked.of(demand(network.grammar))
-    slots = _without_hidden(network, tables, asked, anneal.chains, generator)
-    betas = np.linspace(0.0, 1.0, anneal.temperatures + 1).tolist()
+    usual = network.usual(tables)
+    slots = _standing_still(network, tables, asked, anneal.chains, generator)
     logs = torch.zeros(anneal.chains, dtype=torch.float64)
-    inputs = network.inputs(tables, slots)
+    betas = np.linspace(0.0, 1.0, anneal.temperatures + 1).tolist()
     for cold, warm in zip(betas[1:], betas, strict=False):
-        logs += (hidden_part(cold * inputs) - hidden_part(warm * inputs)).double()
+        inputs = network.inputs(tables, slots)
+        steps = hidden_part(cold * inputs) - hidden_part(warm * inputs) - (cold - warm) * (inputs @ usual)
+        logs += steps.double()
         if cold < 1:
-            slots, _ = sweep(network, tables, slots, asked, generator, cold, inputs)
-            inputs = network.inputs(tables, slots)
+            slots, _ = sweep(network, tables, slots, asked, generator, Warmth(cold, usual))
     weights = (logs - logs.max()).exp()
     mean = float(weights.mean())
-    error = float(weights.std()) / mean / math.sqrt(len(weights)) if len(weights) > 1 else math.inf
-    base = log_partition_without_hidden(network, tables) + network.config.hidden * math.log(2)
+    error = float(weights.std()) / mean / math.sqrt(len(weights))
+    base = log_partition_of_chain(network, standing_still(tables, usual))
+    base += float(usual @ tables.hidden) + network.config.hidden * math.log(2)
     return base + float(logs.max()) + math.log(mean), error
 
 
-def _without_hidden(network: Rbm, tables: Tables, asked: Asked, n: int, generator: torch.Generator) -> torch.Tensor:
-    """Formulas of the machine without hidden units, drawn exactly [n,slots,2]."""
-    slots = torch.zeros(n, network.grammar.slots, 2, dtype=torch.int64)
-    left = torch.ones(n, dtype=torch.bool)
+def standing_still(tables: Tables, usual: torch.Tensor) -> Tables:
+    """The tables where hidden units stand still at `usual`: what they do is in the biases of rows."""
+    return tables._replace(bias=tables.bias + tables.rows @ usual)
+
+
+def _standing_still(network: Rbm, tables: Tables, asked: Asked, n: int, generator: torch.Generator) -> torch.Tensor:
+    """Formulas of the machine whose hidden units stand still, drawn exactly [n,slots,2]."""
+    slots, left = torch.zeros(n, network.grammar.slots, 2, dtype=torch.int64), torch.ones(n, dtype=torch.bool)
+    warmth = Warmth(0.0, network.usual(tables))
     for _ in range(ROUNDS):
-        made, new = sweep(network, tables, slots, asked, generator, 0.0)
+        made, new = sweep(network, tables, slots, asked, generator, warmth)
         slots[left & new] = made[left & new]
         left &= ~new
         if not left.any():
             return slots
-    raise GenerationError("the machine without hidden units writes hardly any formula of the grammar")
+    raise GenerationError("the machine writes hardly any formula of the grammar while its hidden units stand still")
 
 
-def log_partition_without_hidden(network: Rbm, tables: Tables) -> float:
-    """The same where the hidden units have no weights: exact, in nats.
+def log_partition_of_chain(network: Rbm, tables: Tables) -> float:
+    """The same, of the biases alone: exact, in nats.
 
     The sum over formulas goes from slot to slot, by the last code and the atoms so far. That counts have no common
     divisor is by inclusion and exclusion: the sum over d of mu(d) times that over formulas whose counts d divides.

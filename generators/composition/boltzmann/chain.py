@@ -89,10 +89,10 @@ class Chain(NamedTuple):
     pairs: torch.Tensor
 
 
-def chain_of(network: Rbm, tables: Tables, hidden: torch.Tensor, asked: Asked, beta: float = 1.0) -> Chain:
-    """The chain, from hidden units [B,hidden] whose part in the energy is scaled by beta."""
+def chain_of(network: Rbm, tables: Tables, hidden: torch.Tensor, asked: Asked) -> Chain:
+    """The chain, from hidden units [B,hidden]."""
     grammar, n_codes, n_counts = network.grammar, *tables.pairs.shape
-    rows = (tables.bias + beta * (hidden @ tables.rows.T)).double()
+    rows = (tables.bias + hidden @ tables.rows.T).double()
     first, second = grammar.slots * n_codes, grammar.slots * (n_codes + n_counts)
     codes = rows[:, :first].reshape(-1, grammar.slots, n_codes)
     counts = rows[:, first:second].reshape(-1, grammar.slots, n_counts)
@@ -131,6 +131,18 @@ def _one_of(weights: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
     return (uniform[:, None] * sums[:, -1:] >= sums).sum(1).clamp_max(weights.shape[1] - 1)
 
 
+class Warmth(NamedTuple):
+    """A machine between the whole one and one whose hidden units stand still.
+
+    Attributes:
+        beta: share of the hidden units that is at work.
+        usual: what the rest of them stands at [hidden].
+    """
+
+    beta: float
+    usual: torch.Tensor
+
+
 TRIES = 4
 """Draws of the slots before a formula stays as it is."""
 
@@ -142,8 +154,7 @@ def sweep(
     slots: torch.Tensor,
     asked: Asked,
     generator: torch.Generator | None,
-    beta: float = 1.0,
-    inputs: torch.Tensor | None = None,
+    warmth: Warmth | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Hidden units given slots [B,slots,2], then slots given those.
 
@@ -153,16 +164,18 @@ def sweep(
         slots: formulas that satisfy what is asked.
         asked: masks.
         generator: the source of randomness; None for torch's global one.
-        beta: by which the part of the hidden units is scaled.
-        inputs: of the hidden units, where they are known [B,hidden].
+        warmth: how much of the hidden units is at work; all, by default.
 
     Returns:
         The new slots, and which were drawn anew [B].
     """
-    inputs = network.inputs(tables, slots) if inputs is None else inputs
+    inputs = network.inputs(tables, slots)
     noise = torch.rand(inputs.shape, device=inputs.device, generator=generator)
+    beta = 1.0 if warmth is None else warmth.beta
     hidden = (noise < torch.sigmoid(beta * inputs)).to(inputs.dtype) - 0.5
-    chain = chain_of(network, tables, hidden, asked, beta)
+    if warmth is not None:
+        hidden = beta * hidden + (1 - beta) * warmth.usual
+    chain = chain_of(network, tables, hidden, asked)
     made = drawn(chain, generator)
     new = asked.accepts(made)
     for _ in range(TRIES - 1):

@@ -13,10 +13,10 @@ import torch
 from redoxa.data.errors import GenerationError
 from redoxa.generators.base import Condition
 from redoxa.generators.composition.boltzmann.ais import Anneal
-from redoxa.generators.composition.boltzmann.chain import Asked, sweep
+from redoxa.generators.composition.boltzmann.chain import Asked, Warmth, sweep
 from redoxa.generators.composition.boltzmann.network import Rbm, RbmConfig, load_rbm, save_rbm
 from redoxa.generators.composition.boltzmann.training import RbmTask, settled
-from redoxa.generators.composition.family import LogProbability, collect
+from redoxa.generators.composition.family import ROUND, LogProbability, collect
 from redoxa.generators.composition.grammar import Demand, Formula, Given, Grammar, demand
 from redoxa.generators.composition.masks import Masks
 from redoxa.generators.training.loop import TrainConfig, train
@@ -51,7 +51,7 @@ class RbmFamily:
         config: RbmConfig,
         training: TrainConfig | None,
         anneal: Anneal = THOROUGH,
-        sweeps: int = 40,
+        sweeps: int = 24,
     ) -> None:
         self.grammar, self.config, self.training, self.anneal = grammar, config, training, anneal
         self.sweeps = sweeps
@@ -107,17 +107,24 @@ class RbmFamily:
 
     def _draw(self, n: int, wish: Demand, rng: np.random.Generator) -> list[Formula]:
         masks, asked = Masks(wish), Asked.of(wish)
-        return collect(n, wish, lambda m: self.grammar.decode(self.settle(m, masks, asked, rng).numpy()))
+
+        def draw(m: int) -> list[Formula]:
+            return self.grammar.decode(np.asarray(self.settle(m, masks, asked, rng)))
+
+        if wish.neutral:
+            return collect(n, wish, draw)
+        rounds = [min(ROUND, n - done) for done in range(0, n, ROUND)]  # all of them are right
+        return [formula for m in rounds for formula in draw(m)]
 
     @torch.no_grad()
     def settle(self, n: int, masks: Masks, asked: Asked, rng: np.random.Generator) -> torch.Tensor:
         """Slots after all sweeps [n,slots,2], of n chains that satisfy what is asked."""
         machine = self._machine()
         tables, generator = machine.tables(), torch.Generator().manual_seed(int(rng.integers(2**62)))
-        slots = torch.from_numpy(_any(n, masks, rng))
+        slots, usual = torch.from_numpy(_any(n, masks, rng)), machine.usual(tables)
         for i in range(self.sweeps):
-            beta = min(1.0, 2 * (i + 1) / self.sweeps)
-            slots, _ = sweep(machine, tables, slots, asked, generator, beta)
+            warmth = Warmth(min(1.0, 2 * (i + 1) / self.sweeps), usual)
+            slots, _ = sweep(machine, tables, slots, asked, generator, warmth)
         return slots
 
     def _machine(self) -> Rbm:

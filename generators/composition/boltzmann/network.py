@@ -5,8 +5,8 @@ its element and its count, each in this slot, and its count together with the gr
 
     -E = a . h + sum over rows of (bias + h . W) + sum over slots of the biases of element and count, and of neighbours
 
-The hidden units h are -1/2 or 1/2 rather than 0 or 1. That is the same family of distributions, but what they do in the
-mean is nothing, so biases and weights are learned apart, and the machine without them is a good place to anneal from.
+The hidden units h are -1/2 or 1/2 rather than 0 or 1: the same family of distributions, but without weights they do
+nothing in the mean, so biases and weights are learned apart.
 """
 
 from __future__ import annotations
@@ -91,12 +91,13 @@ class Rbm(nn.Module):
         return self.elements.get_buffer("groups")
 
     def begin_with(self, slots: torch.Tensor) -> None:
-        """Fit biases of elements to formulas [n,slots,2], and begin the chains with some of them."""
-        codes = len(self.grammar.elements) + 1
+        """Fit biases of elements and counts to formulas [n,slots,2], and begin the chains with some of them."""
+        codes, counts = self.pairs.shape
+        found = [torch.bincount(code, minlength=codes) for code in slots[:, :, 0].T]
+        found += [torch.bincount(count, minlength=counts) for count in slots[:, :, 1].T]
+        logs = ((torch.cat(found) + 0.3) / len(slots)).log()
         with torch.no_grad():
-            for t, code in enumerate(slots[:, :, 0].T):
-                found = torch.bincount(code, minlength=codes)
-                self.row_bias[t * codes : (t + 1) * codes] = ((found + 0.3) / len(slots)).log() - 1
+            self.row_bias[: len(logs)] = logs - logs.mean()
         self.get_buffer("chains").copy_(slots[torch.randint(len(slots), (self.config.chains,))])
 
     def tables(self) -> Tables:
@@ -130,6 +131,10 @@ class Rbm(nn.Module):
         """Minus the free energy of formulas [B,slots,2], in nats [B]; less log Z, it is their log probability."""
         tables = tables or self.tables()
         return self.visible(tables, slots) + hidden_part(self.inputs(tables, slots))
+
+    def usual(self, tables: Tables) -> torch.Tensor:
+        """The mean of the hidden units, over the chains [hidden]."""
+        return torch.as_tensor(torch.tanh(self.inputs(tables, self.get_buffer("chains")) / 2).mean(0) / 2)
 
     @property
     def log_z(self) -> float:

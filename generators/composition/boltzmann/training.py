@@ -17,6 +17,7 @@ from typing import Final
 import numpy as np
 import torch
 
+from redoxa.data.errors import GenerationError
 from redoxa.generators.composition.boltzmann.ais import Anneal, log_partition
 from redoxa.generators.composition.boltzmann.chain import Asked, sweep
 from redoxa.generators.composition.boltzmann.network import NAME, Rbm, RbmConfig, halved, save_rbm
@@ -105,7 +106,10 @@ class RbmTask:
 
     def save(self, path: Path, network: Rbm) -> None:
         """See `Task`; with a partition function."""
-        kept = settled(network, self.anneal)
+        try:
+            kept = settled(network, self.anneal)
+        except GenerationError:  # early on, it may write hardly any formula; then there is no estimate
+            kept = network
         network.get_buffer("partition").copy_(kept.get_buffer("partition"))
         save_rbm(path, kept)
 
