@@ -23,6 +23,7 @@ FAMILIES: Final = registered(
         "independent": "redoxa.generators.composition.baselines:IndependentFamily",
         "lstm": "redoxa.generators.composition.sequence:SequenceFamily",
         "mixture": "redoxa.generators.composition.baselines:MixtureFamily",
+        "rbm": "redoxa.generators.composition.boltzmann.family:RbmFamily",
         "transformer": "redoxa.generators.composition.sequence:SequenceFamily",
         "wgan": "redoxa.generators.composition.adversarial.family:WganFamily",
     },
