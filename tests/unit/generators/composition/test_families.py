@@ -75,7 +75,7 @@ def test_another_file_is_refused_with_what_it_holds(tmp_path: Path) -> None:
 
 
 def test_a_family_that_does_not_ship_says_how_to_train_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("redoxa.generators.composition.families.shipped", lambda name: tmp_path / name)
+    monkeypatch.setattr("redoxa.generators.composition.families.shipped", tmp_path.joinpath)
     with pytest.raises(InputError, match=r"no trained hmm comes .* `redoxa train --generator composition-hmm TABLE`"):
         shipped_family("hmm")
     trained("hmm", tmp_path).save(tmp_path / "composition_hmm.safetensors")
