@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
-from redoxa.data.errors import GenerationError
+from redoxa.data.errors import GenerationError, InputError
 from redoxa.data.progress import OnStep
 from redoxa.data.registry import load
 from redoxa.generators import GENERATORS
@@ -283,6 +283,32 @@ class HasLikelihood(Protocol):
         one. An estimate, right in the mean over many crystals.
         """
         ...
+
+
+@runtime_checkable
+class HasFamilies(Protocol):
+    """A class of generators of which there is one for each of several families of models."""
+
+    def of_family(self, family: str, checkpoint: Path | None) -> Generator:
+        """The generator of a family, from a file of weights or those that ship.
+
+        Raises:
+            data.errors.InputError: no such family, no weights of it, or the file is of another.
+        """
+        ...
+
+
+def make_generator(kind: type[Generator], checkpoint: Path | None = None, family: str | None = None) -> Generator:
+    """A generator of a class, from a file of weights or those that ship.
+
+    Raises:
+        InputError: a family is named, and the generator has none; or a file cannot be used.
+    """
+    if family is None:
+        return kind(checkpoint)
+    if not isinstance(kind, HasFamilies):
+        raise InputError(f"{kind.name} has no families; leave family out")
+    return kind.of_family(family, checkpoint)
 
 
 def generator_class(name: str) -> type[Generator]:

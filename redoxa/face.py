@@ -75,6 +75,7 @@ def generate(
     n: int = 16,
     *,
     generator: str | None = None,
+    family: str | None = None,
     elements: str | Sequence[str] | None = None,
     require: str | Sequence[str] | None = None,
     formula: str | None = None,
@@ -98,6 +99,8 @@ def generate(
     Args:
         n: how many.
         generator: which one (`redoxa list generators`); orbits by default.
+        family: of the model that writes the formulas of `composition`, ``"mixture"`` for example; lstm by default, and
+            with `checkpoint` what the file holds.
         elements: allowed elements, a hard mask: ``"Li,Fe,P,O"`` or ``["Li", "Fe", "P", "O"]``.
         require: elements every sample must hold.
         formula: the likeliest structures of this formula, in cells of every size up to `max_atoms`, no two alike; fewer
@@ -139,8 +142,9 @@ def generate(
     weights = None if checkpoint is None else Path(checkpoint)
     with _watcher(progress) as watcher:
         return run(
-            generator or DEFAULT_GENERATOR, options, seed, weights, watcher, energies=energies, budget_s=budget_s
-        )
+            generator or DEFAULT_GENERATOR, options, seed, weights, watcher,
+            family=family, energies=energies, budget_s=budget_s,
+        )  # fmt: skip
 
 
 def open(campaign: Path | str, *, store: str = STORE) -> Campaign:

@@ -23,6 +23,7 @@ Count = Annotated[int, Parameter(name=["-n", "--count"], validator=Number(gte=1,
 def generate(
     *,
     generator: str = DEFAULT_GENERATOR,
+    family: str | None = None,
     n: Count = 16,
     out: Path = Path("runs/generated"),
     elements: str | None = None,
@@ -47,6 +48,8 @@ def generate(
 
     Args:
         generator: which one; `redoxa list generators` names them.
+        family: of the model that writes the formulas of `composition`: exchange, hmm, independent, lstm (by default),
+            mixture, transformer or wgan; where --checkpoint names weights, these say it themselves.
         n: how many.
         out: folder to write.
         elements: allowed elements, a hard mask, e.g. Li,Fe,P,O.
@@ -87,7 +90,9 @@ def generate(
     before_s = processor_s()
     samples_of(out)  # a folder that cannot be used is refused before the work
     with watching(quiet=as_json) as watcher:
-        made = generate(generator, options, seed, checkpoint, watcher, energies=energies, budget_s=budget_s)
+        made = generate(
+            generator, options, seed, checkpoint, watcher, family=family, energies=energies, budget_s=budget_s
+        )
     made.write(out)
     spent_s = processor_s() - before_s
     if as_json:

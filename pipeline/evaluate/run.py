@@ -237,7 +237,7 @@ def _judge(
 
 def _likelihood(source: Source, truths: Truths, seed: int) -> dict[str, Value]:
     """How likely a generator holds the truths to be, where it can say."""
-    generator = generator_class(source.kind)(source.path) if source.kind else None
+    generator = source.generator() if source.kind else None
     if not isinstance(generator, HasLikelihood):
         return {}
     some = truths.crystals[:: -(-len(truths.crystals) // MOST_LIKELIHOODS)]

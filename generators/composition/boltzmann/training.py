@@ -22,7 +22,7 @@ from redoxa.generators.composition.boltzmann.ais import Anneal, log_partition
 from redoxa.generators.composition.boltzmann.chain import Asked, sweep
 from redoxa.generators.composition.boltzmann.network import NAME, Rbm, RbmConfig, halved, save_rbm
 from redoxa.generators.composition.grammar import Formula, Grammar, demand
-from redoxa.generators.composition.training import formulas_maker
+from redoxa.generators.composition.training import NEXT, formulas_maker
 from redoxa.generators.training.kinds import Training
 
 BATCH = 256
@@ -137,5 +137,5 @@ RBM: Final = Training(
     partial(formulas_maker, rbm_task),
     rate=2e-3,
     clip=10.0,
-    next="sample formulas from {1} by `RbmFamily.load` of redoxa.generators.composition.boltzmann.family",
+    next=NEXT,
 )

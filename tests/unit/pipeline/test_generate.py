@@ -24,6 +24,7 @@ from redoxa.pipeline.results.samples import Samples
 from redoxa.pipeline.tasks.generate import generate
 from redoxa.pipeline.tasks.generate_options import GenerateOptions, parse_formula, read_compositions
 from redoxa.pipeline.tasks.relaxer import SymmetricRelaxer
+from tests.formulas import small_mixture
 
 OPTIONS = {
     "n": 4,
@@ -305,3 +306,18 @@ def test_sizes_in_words() -> None:
     assert listed([49, 7, 21, 35, 7]) == "7, 21, 35 and 49"
     assert listed([3, *range(9, 61), 4]) == "3, 4 and 9 to 60"
     assert listed([28]) == "28"
+
+
+def test_a_family_is_taken_by_who_has_some(tmp_path: Path) -> None:
+    weights = small_mixture(tmp_path / "mixture.safetensors")
+    asked = request(elements="Li,Mn,Fe,O,S", require="Li", max_atoms=10, n=3)
+    made = sampled("composition", asked, 0, tmp_path / "out", checkpoint=weights, family="mixture")
+    assert made.generator == "composition (mixture)"
+    assert all(one.label.startswith("mixture: ") for one in made)
+    plain = generate("composition", asked, 0, weights)
+    assert plain.generator == "composition"
+    assert [one.crystal for one in plain] == [one.crystal for one in made]
+    with pytest.raises(InputError, match="holds a model of the family mixture; hmm was asked for"):
+        generate("composition", asked, 0, weights, family="hmm")
+    with pytest.raises(InputError, match="substitution has no families; leave family out"):
+        generate("substitution", asked, 0, family="hmm")
