@@ -36,12 +36,15 @@ class RbmConfig:
         chains: formulas that are kept as samples of it, through all of training.
         sweeps: of those between steps.
         lateral: whether elements of neighbouring slots know each other (a semi-restricted machine).
+        prior: weight in the loss of the squares of all parameters but biases. So what the data say nothing of goes to 0
+            (the weights of rare elements in slots where they hardly stand, which would else stay as they began).
     """
 
     hidden: int = 384
     chains: int = 256
     sweeps: int = 1
     lateral: bool = True
+    prior: float = 3e-5
 
 
 class Tables(NamedTuple):
@@ -135,6 +138,11 @@ class Rbm(nn.Module):
     def usual(self, tables: Tables) -> torch.Tensor:
         """The mean of the hidden units, over the chains [hidden]."""
         return torch.as_tensor(torch.tanh(self.inputs(tables, self.get_buffer("chains")) / 2).mean(0) / 2)
+
+    def squares(self) -> torch.Tensor:
+        """Sum of the squares of all parameters but biases."""
+        squares = [p.square().sum() for name, p in self.named_parameters() if not name.endswith("bias")]
+        return torch.stack(squares).sum()
 
     @property
     def log_z(self) -> float:

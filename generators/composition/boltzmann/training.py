@@ -85,7 +85,7 @@ class RbmTask:
     def losses(
         self, network: Rbm, rows: torch.Tensor, step: int, generator: torch.Generator
     ) -> dict[str, torch.Tensor]:
-        """See `Task`: how much less likely formulas are than samples, and in evaluation mode their nats.
+        """See `Task`: how much less likely formulas are than samples (contrast), and in evaluation mode nats.
 
         The chains go on by torch's common randomness, which is the same in all workers: so they have the same chains.
         """
@@ -99,10 +99,10 @@ class RbmTask:
                 chains.copy_(new)
             terms["drawn"] = moved.float().mean()
         data = -network.log_weight(slots, tables).mean()
-        terms["loss"] = data + network.log_weight(chains, tables).mean()
+        terms["contrast"] = data + network.log_weight(chains, tables).mean()
         if not network.training:
             terms["nats"] = data + network.log_z
-        return terms
+        return {"loss": terms["contrast"] + self.config.prior * network.squares()} | terms
 
     def save(self, path: Path, network: Rbm) -> None:
         """See `Task`; with a partition function."""
