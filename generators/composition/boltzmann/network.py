@@ -44,7 +44,7 @@ class RbmConfig:
     chains: int = 256
     sweeps: int = 1
     lateral: bool = True
-    prior: float = 3e-5
+    prior: float = 1e-4
 
 
 class Tables(NamedTuple):
