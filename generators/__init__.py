@@ -25,6 +25,7 @@ DEFAULT_GENERATOR: Final = "orbits"
 
 TRAININGS: Final = {
     "composition-lstm": "redoxa.generators.composition.training:LSTM",
+    "composition-rbm": "redoxa.generators.composition.boltzmann.training:RBM",
     "composition-transformer": "redoxa.generators.composition.training:TRANSFORMER",
     "composition-wgan": "redoxa.generators.composition.adversarial.training:WGAN",
     "flow": "redoxa.generators.noise.training:FLOW",

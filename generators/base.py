@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
-from redoxa.data.errors import GenerationError
+from redoxa.data.errors import GenerationError, InputError
 from redoxa.data.progress import OnStep
 from redoxa.data.registry import load
 from redoxa.generators import GENERATORS
@@ -69,6 +69,7 @@ class Condition:
         charge_neutral: only compositions that common oxidation states can balance; `contents` that they cannot balance
             are refused or taken as they are.
         groups: space groups that the crystals may have at 0.01 A; empty means any.
+        unlike_known: answers to a formula or to `contents` are to be other polymorphs than those that are known of it.
         like: a crystal whose skeleton is to be used (with it, `n_atoms` is ignored).
         keep: elements of `like` that stay where they are; the others are drawn. Where all stay, the required ones that
             are missing are put into its empty places.
@@ -81,6 +82,7 @@ class Condition:
     n_atoms: tuple[int, int] = (2, 20)
     charge_neutral: bool = False
     groups: frozenset[int] = frozenset()
+    unlike_known: bool = False
     like: Crystal | None = None
     keep: frozenset[int] = frozenset()
     targets: tuple[Target, ...] = ()
@@ -259,17 +261,54 @@ class PredictsFormula(Protocol):
         ...
 
 
+Likelihood = Literal["log_likelihood", "log_skeleton", "log_elements"]
+"""What a generator tells the likelihood of, in nats; numbers of different kinds compare with nothing but their own.
+
+`log_likelihood`: the density of the geometry given the elements, by atom, with respect to fractional coordinates and
+log lattice parameters of the reduced cell. `log_skeleton`: space group, elements and the positions that they occupy, by
+crystal. `log_elements`: the elements on the orbits of the given skeleton, by crystal.
+"""
+
+
 @runtime_checkable
 class HasLikelihood(Protocol):
-    """A generator that can say how likely it holds a crystal to be."""
+    """A generator that can say how likely it holds a crystal to be, and of which kind that is."""
+
+    likelihood: ClassVar[Likelihood]
 
     def log_likelihood(self, crystals: Sequence[Crystal], rng: np.random.Generator) -> NDArray[np.float64]:
-        """Lower bound of the log density of each crystal's geometry given its elements, in nats by atom [n].
+        """Lower bound for each crystal, of the kind of `likelihood` [n].
 
-        With respect to fractional coordinates and log lattice parameters of the reduced cell; NaN for a crystal with
-        elements that the generator does not know. An estimate, right in the mean over many crystals.
+        NaN for a crystal with elements that the generator does not know, or without a symmetric form where it needs
+        one. An estimate, right in the mean over many crystals.
         """
         ...
+
+
+@runtime_checkable
+class HasFamilies(Protocol):
+    """A class of generators of which there is one for each of several families of models."""
+
+    def of_family(self, family: str, checkpoint: Path | None) -> Generator:
+        """The generator of a family, from a file of weights or those that ship.
+
+        Raises:
+            data.errors.InputError: no such family, no weights of it, or the file is of another.
+        """
+        ...
+
+
+def make_generator(kind: type[Generator], checkpoint: Path | None = None, family: str | None = None) -> Generator:
+    """A generator of a class, from a file of weights or those that ship.
+
+    Raises:
+        InputError: a family is named, and the generator has none; or a file cannot be used.
+    """
+    if family is None:
+        return kind(checkpoint)
+    if not isinstance(kind, HasFamilies):
+        raise InputError(f"{kind.name} has no families; leave family out")
+    return kind.of_family(family, checkpoint)
 
 
 def generator_class(name: str) -> type[Generator]:

@@ -102,8 +102,8 @@ def _rounds(session: Session, call: Call, most: int | None) -> str:
 def _round(session: Session, call: Call, round_: int) -> str:
     """One round; returns why it cannot be completed now, or an empty string."""
     key = (session.where, session.campaign_id, round_)
-    for kind, chunk in stages.pending_chunks(*key):
-        call(stages.generate_chunk, *key, kind, chunk)
+    for source, chunk in stages.pending_chunks(*key):
+        call(stages.generate_chunk, *key, source, chunk)
     for ids in stages.pending_batches(*key):
         call(stages.screen_batch, *key, ids)
     call(stages.select_round, *key)

@@ -75,11 +75,13 @@ def generate(
     n: int = 16,
     *,
     generator: str | None = None,
+    family: str | None = None,
     elements: str | Sequence[str] | None = None,
     require: str | Sequence[str] | None = None,
     formula: str | None = None,
     targets: Mapping[str, tuple[float | None, float | None]] | None = None,
     space_groups: str | None = None,
+    another_polymorph: bool = False,
     max_atoms: int | None = None,
     charge_neutral: bool = True,
     compositions: Path | str | None = None,
@@ -97,6 +99,8 @@ def generate(
     Args:
         n: how many.
         generator: which one (`redoxa list generators`); orbits by default.
+        family: of the model that writes the formulas of `composition`, ``"mixture"`` for example; lstm by default, and
+            with `checkpoint` what the file holds.
         elements: allowed elements, a hard mask: ``"Li,Fe,P,O"`` or ``["Li", "Fe", "P", "O"]``.
         require: elements every sample must hold.
         formula: the likeliest structures of this formula, in cells of every size up to `max_atoms`, no two alike; fewer
@@ -104,6 +108,7 @@ def generate(
         targets: ranges to aim at, by property, either end None: ``{"average_voltage": (3, 3.6)}`` (V). A property of an
             electrode needs its working ion in `require`.
         space_groups: only these space groups or crystal systems, e.g. ``"62,166"`` or ``"cubic"``.
+        another_polymorph: of a formula or compositions, only structures unlike every known crystal of it.
         max_atoms: largest cell: 20 unless said otherwise, 60 with `formula`.
         charge_neutral: only compositions that common oxidation states balance.
         compositions: file with one exact cell content a line; one sample a line, in order.
@@ -130,14 +135,16 @@ def generate(
     options = GenerateOptions.read(
         n=n, elements=_listed(elements), require=_listed(require), formula=formula, max_atoms=max_atoms,
         compositions=None if compositions is None else Path(compositions), charge_neutral=charge_neutral,
-        space_groups=space_groups, like=None if like is None else Path(like), keep=_listed(keep), drop=_listed(drop),
+        space_groups=space_groups, another_polymorph=another_polymorph,
+        like=None if like is None else Path(like), keep=_listed(keep), drop=_listed(drop),
         targets=[f"{name}={_end(low)}..{_end(high)}" for name, (low, high) in (targets or {}).items()],
     )  # fmt: skip
     weights = None if checkpoint is None else Path(checkpoint)
     with _watcher(progress) as watcher:
         return run(
-            generator or DEFAULT_GENERATOR, options, seed, weights, watcher, energies=energies, budget_s=budget_s
-        )
+            generator or DEFAULT_GENERATOR, options, seed, weights, watcher,
+            family=family, energies=energies, budget_s=budget_s,
+        )  # fmt: skip
 
 
 def open(campaign: Path | str, *, store: str = STORE) -> Campaign:

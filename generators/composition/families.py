@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from redoxa.data.errors import InputError
+from redoxa.data.errors import InputError, UnknownKindError
 from redoxa.data.registry import load, registered
 from redoxa.data.shipped import shipped
 
@@ -23,10 +23,14 @@ FAMILIES: Final = registered(
         "independent": "redoxa.generators.composition.baselines:IndependentFamily",
         "lstm": "redoxa.generators.composition.sequence:SequenceFamily",
         "mixture": "redoxa.generators.composition.baselines:MixtureFamily",
+        "rbm": "redoxa.generators.composition.boltzmann.family:RbmFamily",
         "transformer": "redoxa.generators.composition.sequence:SequenceFamily",
         "wgan": "redoxa.generators.composition.adversarial.family:WganFamily",
     },
 )
+
+KIND: Final = "model of formulas"
+"""What a family is called."""
 
 DEFAULT_FAMILY: Final = "lstm"
 """Taken where none is named."""
@@ -35,13 +39,30 @@ HAVE_FAMILIES: Final = frozenset({"composition"})
 """Generators of which there is one for each family."""
 
 
+def source_name(generator: str, family: str | None) -> str:
+    """What stores and reports call a generator that may be of a family: ``flow``, ``composition (mixture)``."""
+    return generator if family is None else f"{generator} ({family})"
+
+
+def check_family_of(generator: str, family: str) -> None:
+    """Refuse a family that a generator cannot be of.
+
+    Raises:
+        InputError: the generator has none, or not this one.
+    """
+    if generator not in HAVE_FAMILIES:
+        raise InputError(f"{generator} has no families; leave family out, or take {' or '.join(sorted(HAVE_FAMILIES))}")
+    if family not in FAMILIES:
+        raise UnknownKindError(KIND, family, FAMILIES)
+
+
 def family_class(name: str) -> type[StoredFamily]:
     """The class of a registered model of formulas.
 
     Raises:
         data.errors.UnknownKindError: no such model; the message suggests the nearest one.
     """
-    kind: type[StoredFamily] = load(FAMILIES, "model of formulas", name)
+    kind: type[StoredFamily] = load(FAMILIES, KIND, name)
     return kind
 
 
@@ -76,7 +97,8 @@ def shipped_weights(name: str) -> Path:
         data.errors.UnknownKindError: no such model.
         InputError: none comes with it; says how to train one.
     """
-    family_class(name)
+    if name not in FAMILIES:
+        raise UnknownKindError(KIND, name, FAMILIES)
     path = shipped(f"composition_{name}.safetensors")
     if not path.exists():
         raise InputError(

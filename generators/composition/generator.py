@@ -18,7 +18,13 @@ from redoxa.data.provenance import sha256_of
 from redoxa.data.records import Crystal, reduced_formula
 from redoxa.data.tables.known_materials import known_formulas
 from redoxa.generators.base import Condition, Predicted, Relaxer, ShortfallError, cells_of, refuse
-from redoxa.generators.composition.families import DEFAULT_FAMILY, family_class, family_in, shipped_weights
+from redoxa.generators.composition.families import (
+    DEFAULT_FAMILY,
+    check_family_of,
+    family_class,
+    family_in,
+    shipped_weights,
+)
 from redoxa.generators.composition.family import Family
 from redoxa.generators.composition.grammar import Formula
 from redoxa.generators.exchange.recipes import repeated
@@ -73,6 +79,12 @@ class CompositionGenerator:
         self.checkpoint_sha256: str | None = sha256_of(path)
         self.relaxer: Relaxer | None = None
         self.predictor = shipped_predictor()
+
+    @classmethod
+    def of_family(cls, family: str, checkpoint: Path | None) -> CompositionGenerator:
+        """See `generators.base.HasFamilies`."""
+        check_family_of(cls.name, family)
+        return cls(checkpoint, family)
 
     def sample(
         self, n: int, condition: Condition, rng: np.random.Generator, on_step: OnStep | None = None

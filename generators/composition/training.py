@@ -153,7 +153,8 @@ def _sequence_task(
 
 STEPS = 6000
 
-_NEXT = "sample formulas from {1} by `SequenceFamily.load` of redoxa.generators.composition.sequence"
+NEXT = "redoxa generate --generator composition --checkpoint {1}"
+"""What to do with the weights of a model of formulas."""
 
 LSTM: Final = Training(
     "composition-lstm",
@@ -162,7 +163,7 @@ LSTM: Final = Training(
     "formulas",
     partial(formulas_maker, partial(_sequence_task, "lstm")),
     rate=2e-3,
-    next=_NEXT,
+    next=NEXT,
 )
 TRANSFORMER: Final = Training(
     "composition-transformer",
@@ -171,6 +172,6 @@ TRANSFORMER: Final = Training(
     "formulas",
     partial(formulas_maker, partial(_sequence_task, "attention")),
     rate=1e-3,
-    next=_NEXT,
+    next=NEXT,
 )
 """Models of formulas, which tables without positions do for."""

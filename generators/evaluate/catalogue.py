@@ -54,6 +54,11 @@ GROUPS: Final[dict[str, tuple[Metric, ...]]] = {
         ("log_likelihood", "Log-likelihood, at least", "nat/atom", "high",
          "Mean over at most 100 truths of how likely the generator holds their geometry to be, given their elements: a "
          "density of fractional coordinates and log lattice, smoothed by 0.005. For generators that have one."),
+        ("log_skeleton", "Log-probability of the skeleton, at least", "nat/crystal", "high",
+         "The same of space group, elements and the positions that they occupy, geometry aside; of the sequence model, "
+         "or an importance-weighted bound of the graph VAE's. Compares with no other likelihood."),
+        ("log_elements", "Log-probability of the elements, at least", "nat/crystal", "high",
+         "The same of the elements on the orbits of the true skeleton, mean over orders of revealing them."),
     ),
     "Validity": _group(
         ("readable", "Readable", "share", "high", "Files that hold an ordered crystal; the others count as invalid."),

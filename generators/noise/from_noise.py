@@ -19,7 +19,7 @@ from redoxa.data.progress import OnStep
 from redoxa.data.provenance import sha256_of
 from redoxa.data.records import Crystal
 from redoxa.data.shipped import shipped
-from redoxa.generators.base import Condition, Predicted, ShortfallError, refuse
+from redoxa.generators.base import Condition, Likelihood, Predicted, ShortfallError, refuse
 from redoxa.generators.graph import MASK, N_TYPES
 from redoxa.generators.log_lattice import log_to_lattice
 from redoxa.generators.noise.checkpoint import load_noise_network
@@ -129,6 +129,7 @@ class FromNoise:
     process: ClassVar[Process]
     aims: ClassVar[frozenset[str]]
     defaults: ClassVar[NoiseSettings]
+    likelihood: ClassVar[Likelihood] = "log_likelihood"
 
     def __init__(self, checkpoint: Path | None = None, settings: NoiseSettings | None = None) -> None:
         path = checkpoint or shipped(f"{self.name}.safetensors")

@@ -7,16 +7,23 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from scipy.special import logsumexp
 
 from redoxa.data.fingerprint import Fingerprint
 from redoxa.data.progress import OnStep
 from redoxa.generators.base import CellContent, Condition, Predicted, Prediction, Relaxer, cells_of, listed
 from redoxa.generators.exchange.proposals import CHANGED, PLAIN, Proposal, is_new
 from redoxa.generators.orbits.beyond import MOST_ATOMS, beyond_skeletons
-from redoxa.generators.orbits.prediction import Option, Predictor, score
+from redoxa.generators.orbits.prediction import Option, Predictor, is_known, score, unlike
 
 RELAXED = 16
 """Options that are relaxed, at most; twice as many as answers are asked for where that is more."""
+
+TIE_eV_per_atom = 0.015
+"""Energies that differ by less are a tie: of withheld crystals that were answered wrongly, the true one was relaxed too
+and lay within this of the answer in half of the cases."""
+
+ENERGY = "energy_eV_per_atom"
 
 COST_s_PER_ATOM = 0.025
 """Processor time that relaxing within the symmetry takes at most, by atom of the cell. An estimate instead of a clock,
@@ -41,7 +48,7 @@ def predict_formula(
     """
     cells = cells_of(formula, condition.n_atoms[1])
     pool = nearest(predictor, cells, condition.groups, max(PLAIN, n), max(CHANGED, n))
-    options = predictor.judged([pool])[0]
+    options = predictor.judged([unlike(pool) if condition.unlike_known else pool])[0]
     if not options:
         return _unknown(n, cells, condition.groups, rng)
     notes: list[str] = []
@@ -56,7 +63,8 @@ def predict_formula(
                 f"time: they were not relaxed and stand last (cells of {left} atoms); allow more with --budget-s"
             )
         options = _ranked(predictor, options[:count], relaxer, on_step) + options[count:]
-    answers = _distinct(predictor, options, condition.groups, n)
+    answers = _distinct(predictor, options, condition, n)
+    notes += ties(answers)
     sizes = {sum(cell.values()) for cell in cells}
     if bare := sorted(sizes - {_atoms(predictor, option) for option in options}):
         notes.append(
@@ -110,21 +118,37 @@ def _ranked(predictor: Predictor, options: Sequence[Option], relaxer: Relaxer, o
     return sorted(tried, key=lambda option: -score(option, lowest))
 
 
-def _distinct(predictor: Predictor, options: Sequence[Option], groups: frozenset[int], n: int) -> list[Predicted]:
-    """The first n that are unlike all before."""
+def _distinct(predictor: Predictor, options: Sequence[Option], condition: Condition, n: int) -> list[Predicted]:
+    """The first n that are unlike all before, and unlike the known ones where that is asked for."""
     answers: list[Predicted] = []
     seen: list[Fingerprint] = []
+    lowest = min((o.relaxed.energy_eV_per_atom for o in options if o.relaxed is not None), default=0.0)
+    whole = logsumexp([score(option, lowest) for option in options if option.relaxed is not None] or [0.0])
     for option in options:
         if len(answers) == n:
             break
-        built = predictor.built(option, groups)
-        if built is None or not is_new(built[0], seen):
+        built = predictor.built(option, condition.groups)
+        if built is None or not is_new(built[0], seen) or (condition.unlike_known and is_known(built[0])):
             continue
         values = {"probability": math.exp(option.log_probability)}
         if option.relaxed is not None:
-            values["energy_eV_per_atom"] = option.relaxed.energy_eV_per_atom
+            values[ENERGY] = option.relaxed.energy_eV_per_atom
+            values["probability_with_energy"] = math.exp(score(option, lowest) - whole)
         answers.append(Predicted(*built, values))
     return answers
+
+
+def ties(answers: Sequence[Predicted]) -> list[str]:
+    """A note where answers lie so near the first in energy that the potential cannot tell them apart."""
+    energies = {i: one.values[ENERGY] for i, one in enumerate(answers, 1) if ENERGY in one.values}
+    tied = [i for i, energy in energies.items() if 1 in energies and abs(energy - energies[1]) <= TIE_eV_per_atom]
+    if len(tied) < 2:
+        return []
+    shares = ", ".join(f"{answers[i - 1].values['probability_with_energy']:.2f}" for i in tied)
+    return [
+        f"answers {listed(tied)} lie within {1000 * TIE_eV_per_atom:.0f} meV/atom of the first, which is a tie for the "
+        f"potential: their probabilities, energies included, are {shares}"
+    ]
 
 
 def _unknown(n: int, cells: Sequence[CellContent], groups: frozenset[int], rng: np.random.Generator) -> Prediction:

@@ -6,22 +6,39 @@ Exact contents are answered by structure prediction (`generators.orbits.predicti
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import torch
 from ase.data import chemical_symbols
+from numpy.typing import NDArray
 
 from redoxa.data.crystal import CrystalBatch
-from redoxa.data.errors import GenerationError
+from redoxa.data.errors import GenerationError, StructureError
 from redoxa.data.progress import OnStep
 from redoxa.data.provenance import sha256_of
+from redoxa.data.records import Crystal
 from redoxa.data.shipped import shipped
-from redoxa.generators.base import TARGETS, CellContent, Condition, Predicted, Prediction, Relaxer, ShortfallError
+from redoxa.data.symmetry.skeletons import HEAVIEST
+from redoxa.data.symmetry.symmetric import symmetric
+from redoxa.generators.base import (
+    TARGETS,
+    CellContent,
+    Condition,
+    Likelihood,
+    Predicted,
+    Prediction,
+    Relaxer,
+    ShortfallError,
+)
 from redoxa.generators.geometry.flow import GeometryFlow, load_geometry
 from redoxa.generators.orbits.de_novo import DeNovo, Found
+from redoxa.generators.orbits.decorator import log_likelihood
 from redoxa.generators.orbits.formulas import predict_formula
+from redoxa.generators.orbits.orbit_graph import GraphBatch, OrbitGraph
 from redoxa.generators.orbits.prediction import predictor_of, shipped_predictor
 from redoxa.generators.orbits.surrogate import load_surrogate
 from redoxa.generators.parallel import side_by_side
@@ -47,6 +64,7 @@ class OrbitsGenerator:
     aims: ClassVar[frozenset[str]] = frozenset(
         {"average_voltage", "capacity_grav", "max_delta_volume", "stability_discharge"}
     )
+    likelihood: ClassVar[Likelihood] = "log_elements"
 
     def __init__(
         self, checkpoint: Path | None = None, templates: Path | None = None, geometry: Path | None = None
@@ -104,6 +122,23 @@ class OrbitsGenerator:
         return predict_formula(
             self.predictor, n, formula, condition, rng, relaxer=self.relaxer, budget_s=budget_s, on_step=on_step
         )
+
+    def log_likelihood(self, crystals: Sequence[Crystal], rng: np.random.Generator) -> NDArray[np.float64]:
+        """See `generators.base.HasLikelihood` and `decorator.log_likelihood`."""
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        found = np.full(len(crystals), np.nan)
+        for i, crystal in enumerate(crystals):
+            if max(crystal.numbers) > HEAVIEST or not (self.proposer.volumes_A3[list(crystal.numbers)] > 0).all():
+                continue
+            try:
+                form = symmetric(crystal)
+                graph = OrbitGraph.of(form)
+            except StructureError:
+                continue
+            types = torch.tensor([[orbit.number for orbit in form.orbits]])
+            with torch.inference_mode():
+                found[i] = float(log_likelihood(self.predictor.decorator, types, GraphBatch.of([graph]), generator))
+        return found
 
     def _drawn(self, n: int, condition: Condition, rng: np.random.Generator, on_step: OnStep | None) -> list[Predicted]:
         """New crystals, n at most."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -20,13 +20,14 @@ import numpy as np
 import torch
 
 from redoxa.data.errors import StructureError
-from redoxa.data.fingerprint import spacegroup
+from redoxa.data.fingerprint import SAME_UNRELAXED, spacegroup
 from redoxa.data.progress import OnStep
 from redoxa.data.records import Crystal
 from redoxa.data.shipped import shipped
 from redoxa.data.symmetry.skeletons import load_templates
 from redoxa.data.symmetry.symmetric import SymmetricCrystal
 from redoxa.data.symmetry.wyckoff import Floats
+from redoxa.data.tables.known_materials import load_known_materials
 from redoxa.generators.base import Condition, Relaxed, Relaxer
 from redoxa.generators.exchange.proposals import Proposal, Proposer, unlike_first
 from redoxa.generators.exchange.recipes import repeated
@@ -113,7 +114,8 @@ class Predictor:
         total = len(wanted) if relaxer is None else JUDGING * len(wanted)
         proposals: list[list[Proposal]] = []
         for key in wanted:
-            proposals.append(self._proposals(key, condition.groups))
+            known_too = self._proposals(key, condition.groups)
+            proposals.append(unlike(known_too) if condition.unlike_known else known_too)
             if on_step is not None:
                 on_step(len(proposals), total)
         options = dict(zip(wanted, self.judged(proposals), strict=True))
@@ -128,11 +130,13 @@ class Predictor:
 
             self._relax(options, wanted, relaxer, relaxed)
         groups = condition.groups
-        found = {
+        answers = {
             key: unlike_first(itertools.chain(self._crystals(options[key], groups), further.get(key, [])))
             for key in wanted
         }
-        pairs = [(key, next(found[key], None)) for key in keys]
+        if condition.unlike_known:
+            answers = {key: _unknown(found) for key, found in answers.items()}
+        pairs = [(key, next(answers[key], None)) for key in keys]
         unbuilt = beyond_skeletons([key for key, answer in pairs if answer is None], groups, rng)
         return [answer or unbuilt[key].pop() for key, answer in pairs]
 
@@ -223,6 +227,25 @@ class Predictor:
             crystal = option.relaxed.crystal
             label += f", {option.relaxed.energy_eV_per_atom:.3f} eV/atom"
         return None if groups and spacegroup(crystal, 0.01) not in groups else (crystal, label)
+
+
+def unlike(proposals: Sequence[Proposal]) -> list[Proposal]:
+    """Those that are no template of the memory as it is."""
+    return [proposal for proposal in proposals if proposal.distances[0] > 0.0]
+
+
+def _unknown(answers: Iterable[Answer]) -> Iterator[Answer]:
+    """Those that are no known crystals."""
+    return (answer for answer in answers if not is_known(answer[0]))
+
+
+def is_known(crystal: Crystal) -> bool:
+    """Whether a known crystal of its formula lies near."""
+    match = _known_materials().nearest(crystal, SAME_UNRELAXED)
+    return match is not None and match.level == "structure"
+
+
+_known_materials = cache(load_known_materials)
 
 
 def predictor_of(weights: Path, templates: Path | None = None) -> Predictor:

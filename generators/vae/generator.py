@@ -22,7 +22,7 @@ from redoxa.data.provenance import sha256_of
 from redoxa.data.records import Crystal
 from redoxa.data.shipped import shipped
 from redoxa.data.symmetry.sequences import capacity_of
-from redoxa.generators.base import Condition, Predicted, ShortfallError, refuse
+from redoxa.generators.base import Condition, Likelihood, Predicted, ShortfallError, refuse
 from redoxa.generators.exchange.recipes import repeated
 from redoxa.generators.geometry.flow import refine_written
 from redoxa.generators.parallel import Progress, shares, side_by_side
@@ -31,6 +31,7 @@ from redoxa.generators.vae.latent import CAPACITY, MARGIN, Goal, LatentSpace, go
 from redoxa.generators.vae.network import PROPERTIES
 from redoxa.generators.vae.second_reading import SecondReader
 from redoxa.generators.wyckoff.grammar import Wish
+from redoxa.generators.wyckoff.likelihood import of_each
 from redoxa.generators.wyckoff.sequence import Drawn, DrawSettings, WyckoffModel
 from redoxa.generators.wyckoff.wishes import accept_for, wishes_of
 
@@ -61,6 +62,7 @@ class VaeGenerator:
     name: ClassVar[str] = "vae"
     summary: ClassVar[str] = "graph VAE that writes crystals in their space group, with search in the latent space"
     aims: ClassVar[frozenset[str]] = frozenset({"stability_discharge"})
+    likelihood: ClassVar[Likelihood] = "log_skeleton"
 
     def __init__(self, checkpoint: Path | None = None, settings: DrawSettings | None = None) -> None:
         path = checkpoint or shipped("vae.safetensors")
@@ -93,6 +95,12 @@ class VaeGenerator:
         if len(made) < n:
             raise ShortfallError(self.model.shortage(n - len(made), n), list(starmap(Predicted, made)))
         return CrystalBatch.from_crystals([crystal for crystal, _ in made]), [label for _, label in made]
+
+    def log_likelihood(self, crystals: Sequence[Crystal], rng: np.random.Generator) -> NDArray[np.float64]:
+        """See `generators.base.HasLikelihood` and `LatentSpace.skeleton_bound`."""
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        known = self.model.sampler.network.known
+        return of_each(crystals, known, lambda crystal, form: self.space.skeleton_bound(crystal, form, generator))
 
     def _piece(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from redoxa.data.crystal import CrystalBatch
 from redoxa.data.errors import StructureError
 from redoxa.data.records import Crystal
 from redoxa.data.symmetry.normaliser import canonical
-from redoxa.data.symmetry.symmetric import symmetric
+from redoxa.data.symmetry.symmetric import SymmetricCrystal, symmetric
 from redoxa.data.tables.datasets import reduce_cell
 from redoxa.generators.base import Target
 from redoxa.generators.noise.guidance import label_of
@@ -21,6 +22,7 @@ from redoxa.generators.vae.crystal_graph import graphs_of, joined
 from redoxa.generators.vae.network import PROPERTIES, Vae
 from redoxa.generators.wyckoff.checkpoint import table_of
 from redoxa.generators.wyckoff.grammar import Wish
+from redoxa.generators.wyckoff.likelihood import skeleton_nats
 from redoxa.generators.wyckoff.network import Context
 from redoxa.generators.wyckoff.objective import batch_of_form, log_likelihood
 
@@ -31,6 +33,9 @@ TYPICAL_ATOMS = 8
 
 OUTSIDE = 3.0
 """Anomaly score from which on a crystal lies outside what the model has seen."""
+
+BOUND_DRAWS = 16
+"""Latent vectors over which the probability of a crystal is averaged."""
 
 MARGIN = 0.25
 """How far inside a window the search aims, in spreads of the property; half the window at most."""
@@ -176,6 +181,29 @@ class LatentSpace:
             Anomaly(distance, (self._nats(crystal, z) - mean) / spread)
             for crystal, z, distance in zip(crystals, latent, distances.tolist(), strict=True)
         ]
+
+    @torch.no_grad()
+    def skeleton_bound(self, crystal: Crystal, form: SymmetricCrystal, generator: torch.Generator) -> float:
+        """Importance-weighted bound of the log probability of a crystal's decorated skeleton, in nats.
+
+        The mean over `BOUND_DRAWS` vectors of the encoder's Gaussian, weighed by the prior from which samples come; a
+        lower bound in the mean over draws (arXiv:1509.00519).
+
+        Args:
+            crystal: of elements that the network knows.
+            form: canonical one of it.
+            generator: draws the vectors.
+        """
+        mean, log_variance = self.network.encode(
+            joined(graphs_of(CrystalBatch.from_crystals([reduced(crystal)])), torch.device("cpu"))
+        )
+        noise = torch.randn(BOUND_DRAWS, mean.shape[1], generator=generator)
+        latent = mean + (0.5 * log_variance).exp() * noise
+        drawn = -0.5 * (noise.square() + log_variance + math.log(2 * math.pi)).sum(1)
+        white, spread = self.whitened(latent), self.network.latent_spread.diagonal()
+        prior = -0.5 * (white.square() + math.log(2 * math.pi)).sum(1) - spread.log().sum()
+        weights = skeleton_nats(self.network.decoder, form, latent) + prior - drawn
+        return float(weights.logsumexp(0) - math.log(BOUND_DRAWS))
 
     def _nats(self, crystal: Crystal, latent: torch.Tensor) -> float:
         """Negative log-likelihood of a crystal written from a latent vector [L]."""

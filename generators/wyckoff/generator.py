@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from redoxa.data.crystal import CrystalBatch
 from redoxa.data.errors import GenerationError
@@ -17,12 +18,13 @@ from redoxa.data.progress import OnStep
 from redoxa.data.provenance import sha256_of
 from redoxa.data.records import Crystal
 from redoxa.data.shipped import shipped
-from redoxa.generators.base import Condition, Predicted, ShortfallError, refuse
+from redoxa.generators.base import Condition, Likelihood, Predicted, ShortfallError, refuse
 from redoxa.generators.exchange.proposals import unlike_first
 from redoxa.generators.exchange.recipes import repeated
 from redoxa.generators.geometry.flow import refine_written
 from redoxa.generators.parallel import Progress, shares, side_by_side
 from redoxa.generators.wyckoff.grammar import Wish
+from redoxa.generators.wyckoff.likelihood import of_each, skeleton_nats
 from redoxa.generators.wyckoff.sequence import Drawn, DrawSettings, WyckoffModel
 from redoxa.generators.wyckoff.wishes import accept_for, wishes_of
 
@@ -45,6 +47,7 @@ class WyckoffGenerator:
         "sequence model that writes crystals orbit by orbit, also in skeletons that no template has"
     )
     aims: ClassVar[frozenset[str]] = frozenset()
+    likelihood: ClassVar[Likelihood] = "log_skeleton"
 
     def __init__(self, checkpoint: Path | None = None, settings: DrawSettings | None = None) -> None:
         path = checkpoint or shipped("wyckoff.safetensors")
@@ -134,3 +137,9 @@ class WyckoffGenerator:
         more = self.model.attempts([wish] * missing, rng, accept=accept) if missing else []
         progress.add(count)
         return [*ranked, *more]
+
+    def log_likelihood(self, crystals: Sequence[Crystal], rng: np.random.Generator) -> NDArray[np.float64]:
+        """See `generators.base.HasLikelihood` and `likelihood.skeleton_nats`."""
+        del rng
+        network = self.model.sampler.network
+        return of_each(crystals, network.known, lambda _, form: float(skeleton_nats(network, form)))

@@ -12,6 +12,8 @@ from typing import Final
 from pydantic import ValidationError
 
 from redoxa.data.chemistry import NONMETALS, REDOX_ACTIVE
+from redoxa.data.errors import InputError
+from redoxa.generators.composition.families import DEFAULT_FAMILY, HAVE_FAMILIES, shipped_weights
 from redoxa.pipeline.campaign.spec import CampaignSpec
 from redoxa.robotics.base import driver_class
 from redoxa.screening.settings import Range
@@ -45,6 +47,7 @@ def contradictions(spec: CampaignSpec) -> Found:
     yield from _chemistry(spec)
     yield from _ranges(spec)
     yield from _paths(spec)
+    yield from _families(spec)
     yield from _laboratory(spec)
 
 
@@ -67,6 +70,16 @@ def _paths(spec: CampaignSpec) -> Found:
             yield where, f"'{value}' lies outside the project folder {root}. Give a path inside it."
         elif where in weights and not path.is_file():
             yield where, f"there is no file '{value}' in {root}. Give the path of the weights, or leave checkpoint out."
+
+
+def _families(spec: CampaignSpec) -> Found:
+    """Models of formulas without weights of their own must ship."""
+    for i, step in enumerate(spec.generate):
+        if step.kind in HAVE_FAMILIES and not step.checkpoint:
+            try:
+                shipped_weights(step.family or DEFAULT_FAMILY)
+            except InputError as error:
+                yield ("generate", i, "family" if step.family else "kind"), f"{error}."
 
 
 def _laboratory(spec: CampaignSpec) -> Found:

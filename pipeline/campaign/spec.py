@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from redoxa.data.errors import suggest
 from redoxa.data.records import WorkingIon, content_hash
 from redoxa.generators import DEFAULT_GENERATOR, GENERATORS
+from redoxa.generators.composition.families import DEFAULT_FAMILY, FAMILIES, HAVE_FAMILIES, KIND, source_name
 from redoxa.pipeline.campaign.cron import check_cron
 from redoxa.robotics import DRIVERS
 from redoxa.screening.settings import PROPERTY_NAMES, AnyRange, Range, ScreenSettings
@@ -124,8 +125,29 @@ class GenerateStep(Section):
     """One generator and how many samples it gives in each round."""
 
     kind: Annotated[str, _known("generator", GENERATORS)]
+    family: Annotated[str, _known(KIND, FAMILIES)] | None = Field(
+        default=None,
+        description=f"of the model that writes the formulas of composition: {', '.join(FAMILIES)}; by default "
+        f"{DEFAULT_FAMILY}, or that of the weights",
+    )
     count: int = Field(default=64, ge=1, le=1_000_000)
     checkpoint: str | None = Field(default=None, description="own weights, a path inside the project folder")
+
+    @model_validator(mode="after")
+    def _has_families(self) -> GenerateStep:
+        if self.family is not None and self.kind not in HAVE_FAMILIES:
+            raise ValueError(f"{self.kind} has no families; leave family out")
+        return self
+
+    @property
+    def source(self) -> str:
+        """What its samples are said to come from: ``flow``, ``composition (mixture)``."""
+        return source_name(self.kind, self.family)
+
+    @property
+    def of(self) -> tuple[str, str]:
+        """Generator and family; one whose weights alone say their family counts as of the default one."""
+        return self.kind, self.family or (DEFAULT_FAMILY if self.kind in HAVE_FAMILIES else "")
 
 
 class Select(Section):
@@ -219,9 +241,8 @@ class CampaignSpec(Section):
     def _consistent(self) -> CampaignSpec:
         if not self.generate:
             raise ValueError("generate: at least one generator is needed")
-        kinds = [step.kind for step in self.generate]
-        if len(set(kinds)) != len(kinds):
-            raise ValueError("generate: each generator may be named once; raise its count instead")
+        if len({step.of for step in self.generate}) != len(self.generate):
+            raise ValueError("generate: each generator may be named once, or once a family; raise its count instead")
         if self.goal.working_ion in self.chemistry.excluded:
             raise ValueError(f"chemistry.excluded holds the working ion {self.goal.working_ion}")
         if not self.allowed_numbers - {atomic_numbers[self.goal.working_ion]}:
@@ -248,6 +269,9 @@ class CampaignSpec(Section):
         )
         if not self.exclude_campaigns:  # as if it had never been there: campaigns of earlier versions keep their id
             del content["exclude_campaigns"]
+        for step in content["generate"]:
+            if step["family"] is None:  # likewise
+                del step["family"]
         return content_hash(content)
 
     @property

@@ -15,7 +15,7 @@ from redoxa.data.lab import ExperimentRequest, Measurement, QueueItem, RequestSt
 from redoxa.data.processor_time import processor_s
 from redoxa.data.records import Candidate, Origin, ScreeningResult, VoltageStep
 from redoxa.data.storage.rows import Chunk, Cost, Selection
-from redoxa.generators.base import Condition, Target, as_many_as_found, generator_class
+from redoxa.generators.base import Condition, Target, as_many_as_found, generator_class, make_generator
 from redoxa.pipeline.campaign.costs import Meter
 from redoxa.pipeline.campaign.feedback import Calibration, calibrate, calibrated, compare, noted
 from redoxa.pipeline.campaign.select import Choice, choose, score
@@ -38,31 +38,33 @@ OPEN = tuple(x for x in RequestState if x not in (RequestState.DONE, RequestStat
 
 
 def pending_chunks(where: str, campaign_id: str, round_: int) -> list[tuple[str, int]]:
-    """(generator, chunk) pairs of a round that are not in the store yet, in order."""
+    """(source, chunk) pairs of a round that are not in the store yet, in order."""
     session = session_for(where, campaign_id)
     done = session.store.chunks(campaign_id, round_)
-    wanted = [(step.kind, i) for step in session.spec.generate for i in range(-(-step.count // CHUNK))]
+    wanted = [(step.source, i) for step in session.spec.generate for i in range(-(-step.count // CHUNK))]
     return [pair for pair in wanted if pair not in done]
 
 
-def generate_chunk(where: str, campaign_id: str, round_: int, kind: str, chunk: int) -> int:
-    """Sample one chunk and store it whole; the seed is a function of campaign seed, round, generator and chunk.
+def generate_chunk(where: str, campaign_id: str, round_: int, source: str, chunk: int) -> int:
+    """Sample one chunk and store it whole; the seed is a function of campaign seed, round, source and chunk.
 
     Returns:
         How many samples there are; fewer than planned, with a note, where the generator falls short.
     """
     session = session_for(where, campaign_id)
     spec = session.spec
-    step = next(step for step in spec.generate if step.kind == kind)
+    step = next(step for step in spec.generate if step.source == source)
     size = min(CHUNK, step.count - chunk * CHUNK)
-    meter, stage, start = Meter(session.store, campaign_id, round_), f"generate {kind}", processor_s()
+    meter, stage, start = Meter(session.store, campaign_id, round_), f"generate {source}", processor_s()
 
     def on_step(done: int, total: int) -> None:
         meter.so_far({stage: processor_s() - start})
         session.on_progress(stage, done, total)
 
-    generator = generator_class(kind)(Path(step.checkpoint) if step.checkpoint else None)
-    rng = np.random.default_rng([spec.seed, round_, zlib.crc32(kind.encode()), chunk])
+    generator = make_generator(
+        generator_class(step.kind), Path(step.checkpoint) if step.checkpoint else None, step.family
+    )
+    rng = np.random.default_rng([spec.seed, round_, zlib.crc32(source.encode()), chunk])
     made = as_many_as_found(generator, size, condition_of(spec, generator.aims), rng, on_step)
     if not made.answers and chunk == 0:  # later chunks have some before them
         raise GenerationError(made.notes[0])
@@ -73,7 +75,7 @@ def generate_chunk(where: str, campaign_id: str, round_: int, kind: str, chunk: 
             crystal=one.crystal,
             working_ion=spec.goal.working_ion,
             origin=Origin(
-                generator=kind,
+                generator=source,
                 checkpoint_sha256=generator.checkpoint_sha256,
                 seed=spec.seed,
                 campaign=spec.name,
@@ -84,7 +86,7 @@ def generate_chunk(where: str, campaign_id: str, round_: int, kind: str, chunk: 
         for one in made.answers
     ]
     seconds = processor_s() - start
-    session.store.add_chunk(Chunk(campaign_id, round_, kind, chunk, chunk * CHUNK), candidates, seconds)
+    session.store.add_chunk(Chunk(campaign_id, round_, source, chunk, chunk * CHUNK), candidates, seconds)
     meter.end([Cost(round_, stage, size, len(candidates), seconds)])
     return len(candidates)
 

@@ -14,6 +14,7 @@ from redoxa.data.registry import load
 from redoxa.data.shipped import ASSETS
 from redoxa.data.storage.database import store_name
 from redoxa.data.storage.store import Store
+from redoxa.generators.composition.families import FAMILIES
 from redoxa.pipeline.campaign.lookup import REGISTRIES
 from redoxa.robotics.queue.audit import AuditTrail, audit_trail
 from redoxa.screening.potentials.names import POTENTIALS
@@ -58,7 +59,7 @@ def checks(where: str) -> list[dict[str, object]]:
 def _of_other_packages() -> list[dict[str, object]]:
     """Kinds that other packages add, and those that they cannot add."""
     rows = []
-    for group, kinds in (*REGISTRIES.items(), ("potentials", POTENTIALS)):
+    for group, kinds in (*REGISTRIES.items(), ("families", FAMILIES), ("potentials", POTENTIALS)):
         for found in importlib.metadata.entry_points(group=f"redoxa.{group}"):
             fault = "" if kinds[found.name] == found.value else "is taken: its package has to choose another name"
             if not fault:

@@ -45,7 +45,7 @@ def evaluate(
     the exit code is 1.
 
     Args:
-        sources: generators (flow, or flow@weights.safetensors) and files or folders of structures.
+        sources: generators (flow, flow@weights.safetensors or composition:mixture) and files or folders of structures.
         n: samples of each generator; with --truth, true structures at most.
         relax: relax so many of each with CHGNet: energy drop, hull distance, S.U.N.
         truth: true structures to find again: .parquet (atomic_numbers, frac_coords, cell), a prepared .safetensors

@@ -23,6 +23,7 @@ Count = Annotated[int, Parameter(name=["-n", "--count"], validator=Number(gte=1,
 def generate(
     *,
     generator: str = DEFAULT_GENERATOR,
+    family: str | None = None,
     n: Count = 16,
     out: Path = Path("runs/generated"),
     elements: str | None = None,
@@ -38,6 +39,7 @@ def generate(
     target: list[str] | None = None,
     seed: int = 0,
     checkpoint: Path | None = None,
+    another_polymorph: Annotated[bool, Parameter(negative=())] = False,
     energies: bool = True,
     budget_s: Annotated[float, Parameter(validator=Number(gte=0))] = BUDGET_s,
     as_json: Json = False,
@@ -46,6 +48,8 @@ def generate(
 
     Args:
         generator: which one; `redoxa list generators` names them.
+        family: of the model that writes the formulas of `composition`: exchange, hmm, independent, lstm (by default),
+            mixture, transformer or wgan; where --checkpoint names weights, these say it themselves.
         n: how many.
         out: folder to write.
         elements: allowed elements, a hard mask, e.g. Li,Fe,P,O.
@@ -57,6 +61,7 @@ def generate(
         charge_neutral: only compositions that common oxidation states balance; --formula and --compositions are
             taken as they are.
         space_groups: only these space groups or crystal systems, e.g. 62,166 or cubic.
+        another_polymorph: with --formula or --compositions: only structures unlike every known crystal of the formula.
         like: structure file whose skeleton is filled with elements.
         keep: elements of --like that stay where they are, e.g. Fe,P,O. Where all of them stay, the one that --require
             names besides is put into the empty places.
@@ -80,12 +85,14 @@ def generate(
     options = GenerateOptions.read(
         n=n, elements=elements, require=require, formula=formula, compositions=compositions, max_atoms=max_atoms,
         charge_neutral=charge_neutral, space_groups=space_groups, like=like, keep=keep, drop=drop,
-        targets=target or (),
+        targets=target or (), another_polymorph=another_polymorph,
     )  # fmt: skip
     before_s = processor_s()
     samples_of(out)  # a folder that cannot be used is refused before the work
     with watching(quiet=as_json) as watcher:
-        made = generate(generator, options, seed, checkpoint, watcher, energies=energies, budget_s=budget_s)
+        made = generate(
+            generator, options, seed, checkpoint, watcher, family=family, energies=energies, budget_s=budget_s
+        )
     made.write(out)
     spent_s = processor_s() - before_s
     if as_json:
@@ -178,9 +185,9 @@ def train(
             (.parquet, .csv; columns: docs/concepts/generators.md) or a tensor file prepared from it (.safetensors).
             Models of formulas take several tables, which need no positions.
         generator: flow, diffusion, vae, wyckoff (the sequence model that vae starts from), composition-lstm,
-            composition-transformer or composition-wgan (formulas alone), orbits (its networks) or geometry (its flow
-            of free coordinates and cells); the last two learn from the templates that ship where no crystals are named,
-            and take a table of templates too.
+            composition-transformer, composition-rbm or composition-wgan (formulas alone), orbits (its networks) or
+            geometry (its flow of free coordinates and cells); the last two learn from the templates that ship where no
+            crystals are named, and take a table of templates too.
         data: one such path, by name.
         hosts: one more table, of insertion hosts with voltages, for diffusion and vae to aim at them.
         start: weights to begin with, for fine-tuning, or `shipped` for those that ship: of flow or diffusion for
@@ -188,9 +195,9 @@ def train(
             that ship. Of orbits: all stays but what foresees distances from the hull, which is trained anew.
         out: folder for checkpoints, the log (JSON lines), and a page of the losses that reloads itself while it runs.
         steps: optimiser steps in all; by default 6,000 for orbits, composition-lstm and composition-transformer, 9,000
-            for geometry, 15,000 for composition-wgan, 30,000 for the others.
-        rate: highest learning rate; by default 0.001, for vae and wyckoff 0.0015, for composition-lstm 0.002, for
-            composition-wgan 0.0005.
+            for geometry, 10,000 for composition-rbm, 15,000 for composition-wgan, 30,000 for the others.
+        rate: highest learning rate; by default 0.001, for vae and wyckoff 0.0015, for composition-lstm and
+            composition-rbm 0.002, for composition-wgan 0.0005.
         edges: pairs of atoms in a batch of flow and diffusion, by default 4,608; on a GPU 24576 with --rate 0.0015 is a
             good start.
         seed: of weights, data order and noise.

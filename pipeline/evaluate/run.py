@@ -237,12 +237,12 @@ def _judge(
 
 def _likelihood(source: Source, truths: Truths, seed: int) -> dict[str, Value]:
     """How likely a generator holds the truths to be, where it can say."""
-    generator = generator_class(source.kind)(source.path) if source.kind else None
+    generator = source.generator() if source.kind else None
     if not isinstance(generator, HasLikelihood):
         return {}
     some = truths.crystals[:: -(-len(truths.crystals) // MOST_LIKELIHOODS)]
     found = generator.log_likelihood(some, np.random.default_rng(seed))
-    return {"log_likelihood": mean(found[~np.isnan(found)].tolist())}
+    return {generator.likelihood: mean(found[~np.isnan(found)].tolist())}
 
 
 def _what(source: Source, drawn: Drawn) -> str:

@@ -1,4 +1,4 @@
-"""What is judged: a generator by its name (``flow``, ``flow@weights.safetensors``), or structures in files."""
+"""What is judged: generators (``flow``, ``flow@mine.safetensors``, ``composition:mixture``), or structures in files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from redoxa.data.provenance import sha256_of
 from redoxa.data.records import Crystal, content_hash
 from redoxa.data.tables.known_materials import KnownMaterials
 from redoxa.generators import GENERATORS
-from redoxa.generators.base import CellContent, Condition, Generator, as_many_as_found, generator_class
+from redoxa.generators.base import CellContent, Condition, Generator, as_many_as_found, generator_class, make_generator
+from redoxa.generators.composition.families import check_family_of
 from redoxa.generators.evaluate.answers import Answer, ask
 from redoxa.generators.evaluate.refusal import draw_new
 from redoxa.generators.evaluate.table import Sample
@@ -35,11 +36,13 @@ class Source:
         name: as it was given, and the column of the scorecard.
         kind: name of a generator, or "" for files.
         path: checkpoint of the generator, or the files.
+        family: of models, where the generator has several and one is named.
     """
 
     name: str
     kind: str
     path: Path | None
+    family: str | None = None
 
     @classmethod
     def parse(cls, text: str) -> Source:
@@ -48,14 +51,25 @@ class Source:
         Raises:
             InputError: neither a generator nor a path.
         """
-        kind, at, checkpoint = text.partition("@")
+        name, at, checkpoint = text.partition("@")
+        kind, colon, family = name.partition(":")
         if kind in GENERATORS:
+            if colon:
+                check_family_of(kind, family)
             if at and not Path(checkpoint).is_file():
                 raise InputError(f"{text}: no such checkpoint: {checkpoint}")
-            return cls(text, kind, Path(checkpoint) if at else None)
+            return cls(text, kind, Path(checkpoint) if at else None, family if colon else None)
         if Path(text).exists():
             return cls(text, "", Path(text))
         raise InputError(f"'{text}' is neither a generator nor a file or folder here. {suggest(text, GENERATORS)}")
+
+    def generator(self) -> Generator:
+        """The generator, where it is one.
+
+        Raises:
+            InputError: its weights cannot be used.
+        """
+        return make_generator(generator_class(self.kind), self.path, self.family)
 
 
 @dataclass(frozen=True)
@@ -97,11 +111,11 @@ class Drawer:
             if self._refused is not None:
                 found = draw_new(generator, n, condition, rng, self._refused, on_step)
                 return [Sample(str(i), crystal, label) for i, (crystal, label) in enumerate(found)], ""
-            made = as_many_as_found(generator, n, condition, rng, on_step)
-            if n and not made.answers:
-                raise GenerationError(made.notes[0])
-            samples = [Sample(str(i), one.crystal, one.label) for i, one in enumerate(made.answers)]
-            return samples, "; ".join(made.notes)
+            drawn = as_many_as_found(generator, n, condition, rng, on_step)
+            if n and not drawn.answers:
+                raise GenerationError(drawn.notes[0])
+            samples = [Sample(str(i), one.crystal, one.label) for i, one in enumerate(drawn.answers)]
+            return samples, "; ".join(drawn.notes)
 
         rule = [] if self._refused is None else ["known ones refused"]
         return self._kept(source, [n, _as_json(condition), *rule], make)
@@ -124,7 +138,7 @@ class Drawer:
     def _kept(
         self, source: Source, asked: list[object], make: Callable[[Generator], tuple[list[Sample], str]]
     ) -> Drawn:
-        generator = generator_class(source.kind)(source.path)
+        generator = source.generator()
         checkpoint = sha256_of(source.path) if source.path else generator.checkpoint_sha256
         key = content_hash([source.kind, checkpoint, self._seed, asked])
         file = self._folder / f"drawn-{source.kind}-{key}.json"

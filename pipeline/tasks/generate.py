@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from redoxa.data.errors import GenerationError
 from redoxa.data.progress import SILENT, Watcher
-from redoxa.generators.base import BUDGET_s, generator_class
+from redoxa.generators.base import BUDGET_s, PredictsFormula, generator_class, make_generator
+from redoxa.generators.composition.families import source_name
 from redoxa.pipeline.results.samples import Samples
 from redoxa.pipeline.tasks.generate_options import GenerateOptions
 from redoxa.pipeline.tasks.relaxer import SymmetricRelaxer, lend
@@ -19,6 +21,7 @@ def generate(
     checkpoint: Path | None = None,
     watcher: Watcher = SILENT,
     *,
+    family: str | None = None,
     energies: bool = True,
     budget_s: float = BUDGET_s,
 ) -> Samples:
@@ -30,13 +33,17 @@ def generate(
         seed: the same one gives the same samples.
         checkpoint: weights of the generator; None for those that ship.
         watcher: is told how far it is.
+        family: of models, for a generator that has several; None for its own choice.
         energies: lend the generator relaxations, so that it can rank by energy.
         budget_s: processor time in seconds that relaxing the answers to a formula may take, by an estimate.
 
     Raises:
+        InputError: the generator has no families, or not this one; or the weights cannot be used.
         GenerationError: the generator cannot do what was asked; where it can do some of it, a note says so.
     """
-    generator = generator_class(name)(checkpoint)
+    generator = make_generator(generator_class(name), checkpoint, family)
+    if options.condition.unlike_known and not isinstance(generator, PredictsFormula):
+        raise GenerationError(f"{name} does not know which polymorphs are known (--another-polymorph): use `orbits`")
     if energies:
         lend(generator, SymmetricRelaxer())
     if options.formula is not None:
@@ -45,4 +52,10 @@ def generate(
     else:
         made = drawn(generator, options.n, options.condition, seed, watcher.on_progress)
     notes = (*options.notes, *made.notes)
-    return Samples(made.answers, generator=name, seed=seed, checkpoint_sha256=generator.checkpoint_sha256, notes=notes)
+    return Samples(
+        made.answers,
+        generator=source_name(name, family),
+        seed=seed,
+        checkpoint_sha256=generator.checkpoint_sha256,
+        notes=notes,
+    )

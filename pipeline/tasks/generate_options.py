@@ -63,6 +63,7 @@ class GenerateOptions:
         keep: str | None = None,
         drop: str | None = None,
         targets: Sequence[str] = (),
+        another_polymorph: bool = False,
     ) -> GenerateOptions:
         """Read the options of the command.
 
@@ -96,12 +97,15 @@ class GenerateOptions:
             n_atoms=(min(2, most), most),
             charge_neutral=charge_neutral and not contents and unit is None,
             groups=parse_groups(space_groups),
+            unlike_known=another_polymorph,
             like=host,
             keep=parse_elements(keep, "--keep"),
             targets=tuple(parse_target(text) for text in targets),
         )
         if condition.of_electrode:
             condition = _of_electrode(condition)
+        if another_polymorph and not contents and unit is None:
+            raise InputError("--another-polymorph is of a known formula: name one with --formula or --compositions")
         if like is None and (keep or drop):
             raise InputError("--keep and --drop speak of a crystal: name its file with --like")
         if like is not None and (contents or unit):

@@ -50,8 +50,8 @@ def _run_name() -> str:
     told = [str(task_run.task_name)]
     if "round_" in given:
         told.append(f"round {given['round_'] + 1}")
-    if "kind" in given:
-        told.append(f"{given['kind']} {given['chunk'] + 1}")
+    if "source" in given:
+        told.append(f"{given['source']} {given['chunk'] + 1}")
     if "ids" in given:
         told.append(f"{len(given['ids'])} candidates")
     return ", ".join(told)
@@ -130,7 +130,7 @@ def description(spec: CampaignSpec) -> str:
         f"{label(name).lower()} {target_text(wanted.min, wanted.max, _unit(name))}".rstrip()
         for name, wanted in spec.goal.objectives.items()
     ]
-    steps = ", ".join(f"{step.count} from {step.kind}" for step in spec.generate)
+    steps = ", ".join(f"{step.count} from {step.source}" for step in spec.generate)
     approval = "a person approves" if spec.lab.approval == "person" else "what the safety rules allow is approved"
     simulated = " (a simulator: its values are no evidence about a material)" if spec.lab.driver == "simulated" else ""
     return "\n".join(

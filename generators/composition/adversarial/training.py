@@ -28,7 +28,7 @@ from redoxa.generators.composition.adversarial.network import (
     save_writer,
 )
 from redoxa.generators.composition.grammar import Formula, Grammar
-from redoxa.generators.composition.training import formulas_maker
+from redoxa.generators.composition.training import NEXT, formulas_maker
 from redoxa.generators.training.kinds import Training
 
 BATCH = 256
@@ -144,5 +144,5 @@ WGAN: Final = Training(
     partial(formulas_maker, wgan_task),
     rate=5e-4,
     clip=1e6,
-    next="sample formulas from {1} by `WganFamily.load` of redoxa.generators.composition.adversarial.family",
+    next=NEXT,
 )

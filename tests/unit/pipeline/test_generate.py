@@ -16,12 +16,15 @@ from redoxa.data.fingerprint import SAME_UNRELAXED, distance, fingerprint, space
 from redoxa.data.io import cif_text, read_crystals
 from redoxa.data.progress import Watcher
 from redoxa.data.records import Crystal
+from redoxa.data.tables.known_materials import load_known_materials
 from redoxa.data.tables.prototypes import prototype
-from redoxa.generators.base import cells_of, listed
+from redoxa.generators.base import Predicted, cells_of, listed
+from redoxa.generators.orbits.formulas import ties
 from redoxa.pipeline.results.samples import Samples
 from redoxa.pipeline.tasks.generate import generate
 from redoxa.pipeline.tasks.generate_options import GenerateOptions, parse_formula, read_compositions
 from redoxa.pipeline.tasks.relaxer import SymmetricRelaxer
+from tests.formulas import small_mixture
 
 OPTIONS = {
     "n": 4,
@@ -84,6 +87,7 @@ def test_the_known_structure_is_the_first_or_second_answer(formula: str, groups:
     rows = list(csv.DictReader((tmp_path / "samples.csv").open()))
     assert groups & {int(row["space_group"]) for row in rows}
     assert all(-12 < float(row["energy_eV_per_atom"]) < -4 and 0 < float(row["probability"]) <= 1 for row in rows)
+    assert 0 < sum(float(row["probability_with_energy"]) for row in rows) <= 1 + 1e-9
 
 
 @pytest.mark.slow
@@ -103,6 +107,40 @@ def test_fewer_answers_than_asked_for_are_all_there_is(tmp_path: Path) -> None:
     assert f"only {len(made)} different structures were found, 40 were asked for" in made.notes
     marks = [fingerprint(found.crystal) for found in read_crystals(tmp_path / "samples.extxyz")]
     assert all(distance(a, b) > SAME_UNRELAXED for a, b in itertools.combinations(marks, 2))
+
+
+@pytest.mark.parametrize("what", ["formula", "compositions"])
+def test_another_polymorph_is_unlike_every_known_crystal_of_the_formula(what: str, tmp_path: Path) -> None:
+    (tmp_path / "cells").write_text("LiCoO2\n" * 3)
+    asked = {"formula": "LiCoO2", "n": 3} if what == "formula" else {"compositions": tmp_path / "cells"}
+    plain, other = (
+        sampled("orbits", request(**asked, another_polymorph=another), 0, tmp_path / str(another), energies=False)
+        for another in (False, True)
+    )
+    known = load_known_materials()
+    levels = [[known.nearest(one.crystal, SAME_UNRELAXED) for one in made] for made in (plain, other)]
+    assert len(other) == 3
+    assert any(match is not None and match.level == "structure" for match in levels[0])
+    assert all(match is not None and match.level == "formula" for match in levels[1])
+
+
+def test_another_polymorph_is_of_a_formula_and_of_a_generator_that_knows_them(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="name one with --formula or --compositions"):
+        request(another_polymorph=True)
+    with pytest.raises(GenerationError, match="use `orbits`"):
+        sampled("template", request(formula="LiCoO2", another_polymorph=True), 0, tmp_path)
+
+
+def test_answers_within_15_meV_are_a_tie_with_probabilities() -> None:
+    def answer(energy_eV_per_atom: float, chance: float) -> Predicted:
+        values = {"energy_eV_per_atom": energy_eV_per_atom, "probability_with_energy": chance}
+        return Predicted(prototype("O3 LiCoO2").crystal, "", values)
+
+    (note,) = ties([answer(-5.0, 0.5), answer(-5.02, 0.2), answer(-4.986, 0.3)])
+    assert note.startswith("answers 1 and 3 lie within 15 meV/atom of the first")
+    assert note.endswith("their probabilities, energies included, are 0.50, 0.30")
+    assert ties([answer(-5.0, 0.9), answer(-4.98, 0.1)]) == []
+    assert ties([Predicted(prototype("O3 LiCoO2").crystal, "")] * 2) == []
 
 
 def test_what_the_budget_leaves_out_is_named(tmp_path: Path) -> None:
@@ -268,3 +306,18 @@ def test_sizes_in_words() -> None:
     assert listed([49, 7, 21, 35, 7]) == "7, 21, 35 and 49"
     assert listed([3, *range(9, 61), 4]) == "3, 4 and 9 to 60"
     assert listed([28]) == "28"
+
+
+def test_a_family_is_taken_by_who_has_some(tmp_path: Path) -> None:
+    weights = small_mixture(tmp_path / "mixture.safetensors")
+    asked = request(elements="Li,Mn,Fe,O,S", require="Li", max_atoms=10, n=3)
+    made = sampled("composition", asked, 0, tmp_path / "out", checkpoint=weights, family="mixture")
+    assert made.generator == "composition (mixture)"
+    assert all(one.label.startswith("mixture: ") for one in made)
+    plain = generate("composition", asked, 0, weights)
+    assert plain.generator == "composition"
+    assert [one.crystal for one in plain] == [one.crystal for one in made]
+    with pytest.raises(InputError, match="holds a model of the family mixture; hmm was asked for"):
+        generate("composition", asked, 0, weights, family="hmm")
+    with pytest.raises(InputError, match="substitution has no families; leave family out"):
+        generate("substitution", asked, 0, family="hmm")

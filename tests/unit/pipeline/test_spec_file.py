@@ -8,6 +8,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from redoxa.data.errors import InputError
 from redoxa.pipeline.campaign.spec import CampaignSpec
@@ -252,6 +253,41 @@ def test_identity_ignores_schedule_stop_and_machine_but_not_the_science() -> Non
     other = CampaignSpec.model_validate({"name": "a", "seed": 1})
     assert base.id == longer.id != other.id
     assert CampaignSpec.model_validate(json.loads(base.model_dump_json())).id == base.id
+
+
+def test_families_enter_the_identity_only_where_they_are_named() -> None:
+    plain = CampaignSpec.model_validate({"name": "a", "generate": [{"kind": "flow", "count": 8}]})
+    assert plain.id == "5abb3ced21badfad"  # as it was before there were families
+    steps = [{"kind": "composition", "family": name, "count": 8} for name in ("mixture", "hmm")]
+    specs = [CampaignSpec.model_validate({"name": "a", "generate": x}) for x in (steps, steps[:1], steps[1:])]
+    assert len({spec.id for spec in specs}) == 3
+    assert [step.source for step in specs[0].generate] == ["composition (mixture)", "composition (hmm)"]
+    assert CampaignSpec.model_validate(json.loads(specs[0].model_dump_json())).id == specs[0].id
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        ([{"kind": "flow", "family": "hmm"}], "flow has no families; leave family out"),
+        ([{"kind": "composition", "family": "mixtures"}], r"'mixtures' is not a model of formulas\. .*'mixture'"),
+        ([{"kind": "composition", "family": "hmm"}] * 2, "each generator may be named once, or once a family"),
+        ([{"kind": "composition"}, {"kind": "composition", "family": "lstm"}], "named once, or once a family"),
+        ([{"kind": "composition", "checkpoint": "a"}, {"kind": "composition"}], "named once, or once a family"),
+    ],
+)
+def test_families_that_cannot_be_are_refused(steps: list[dict[str, str]], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        CampaignSpec.model_validate({"name": "a", "generate": steps})
+
+
+def test_a_family_that_does_not_ship_is_told_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("redoxa.generators.composition.families.shipped", tmp_path.joinpath)
+    file = tmp_path / "campaign.yaml"
+    file.write_text("generate: [{kind: composition, family: hmm}]\n")
+    with pytest.raises(
+        InputError, match=r":1:\d+: .*no trained hmm .* `redoxa train --generator composition-hmm TABLE`"
+    ):
+        read_spec(file)
 
 
 def test_an_anode_is_looked_for_at_low_voltage(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ from redoxa.pipeline.tasks.train import train_to_folder
 SHARED_TABLES = Path(__file__).parents[4] / "shared" / "cases" / "tables"
 TABLES = ("train_nested_cell", "train_no_formula", "train_tiny_ok")
 GENERATORS = (
-    "flow", "composition-lstm", "composition-transformer", "composition-wgan", "diffusion", "geometry", "orbits", "vae", "wyckoff",
+    "flow", "composition-lstm", "composition-rbm", "composition-transformer", "composition-wgan", "diffusion", "geometry",
+    "orbits", "vae", "wyckoff",
 )  # fmt: skip
 
 

@@ -14,6 +14,9 @@ from redoxa.generators.composition.adversarial.family import WganFamily
 from redoxa.generators.composition.adversarial.network import WganConfig
 from redoxa.generators.composition.autoregressive import MarkovFamily
 from redoxa.generators.composition.baselines import ExchangeFamily, IndependentFamily, MixtureFamily
+from redoxa.generators.composition.boltzmann.ais import Anneal
+from redoxa.generators.composition.boltzmann.family import RbmFamily
+from redoxa.generators.composition.boltzmann.network import RbmConfig
 from redoxa.generators.composition.families import (
     FAMILIES,
     family_class,
@@ -37,6 +40,7 @@ def trained(name: str, out: Path) -> StoredFamily:
         "independent": lambda: IndependentFamily(TINY),
         "lstm": lambda: SequenceFamily(TINY, NetworkConfig("lstm", 16, 1), training),
         "mixture": lambda: MixtureFamily(TINY, 4),
+        "rbm": lambda: RbmFamily(TINY, RbmConfig(hidden=8, chains=16), training, Anneal(20, 20)),
         "transformer": lambda: SequenceFamily(TINY, NetworkConfig("attention", 16, 1), training),
         "wgan": lambda: WganFamily(TINY, WganConfig(), training),
     }[name]()
@@ -75,7 +79,7 @@ def test_another_file_is_refused_with_what_it_holds(tmp_path: Path) -> None:
 
 
 def test_a_family_that_does_not_ship_says_how_to_train_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("redoxa.generators.composition.families.shipped", lambda name: tmp_path / name)
+    monkeypatch.setattr("redoxa.generators.composition.families.shipped", tmp_path.joinpath)
     with pytest.raises(InputError, match=r"no trained hmm comes .* `redoxa train --generator composition-hmm TABLE`"):
         shipped_family("hmm")
     trained("hmm", tmp_path).save(tmp_path / "composition_hmm.safetensors")

@@ -306,6 +306,8 @@ def test_likelihood_of_the_truths_where_a_generator_has_one(capsys: pytest.Captu
         ([], "name at least one generator, file or folder"),
         (["flwo"], "Did you mean 'flow'"),
         (["flow@none.safetensors"], "no such checkpoint"),
+        (["flow:hmm"], "flow has no families; leave family out, or take composition"),
+        (["composition:hhm"], "'hhm' is not a model of formulas. Did you mean 'hmm'"),
         (["empty"], "empty: holds no structure files"),
         (["template", "--out", "file.txt"], "is a file; give a folder"),
         (["template", "--out", "other"], "holds no evaluation of ours"),

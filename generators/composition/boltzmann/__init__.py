@@ -1,0 +1,1 @@
+"""A restricted Boltzmann machine on formulas: `network` -> `chain` -> `ais` -> `training`, and `family`."""

@@ -1,0 +1,141 @@
+"""What a Boltzmann machine learns, for `generators.training.loop.train`: persistent contrastive divergence.
+
+The chains are a buffer of the machine, so they are kept with the weights, and what was killed goes on with them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+
+from redoxa.data.errors import GenerationError
+from redoxa.generators.composition.boltzmann.ais import Anneal, log_partition
+from redoxa.generators.composition.boltzmann.chain import Asked, sweep
+from redoxa.generators.composition.boltzmann.network import NAME, Rbm, RbmConfig, halved, save_rbm
+from redoxa.generators.composition.grammar import Formula, Grammar, demand
+from redoxa.generators.composition.training import NEXT, formulas_maker
+from redoxa.generators.training.kinds import Training
+
+BATCH = 256
+"""Formulas."""
+
+ON_THE_WAY = Anneal(chains=100, temperatures=200)
+"""For the partition function at each save; a quick one."""
+
+
+class RbmTask:
+    """A `generators.training.loop.Task`.
+
+    Args:
+        grammar: of the formulas.
+        learned: formulas to learn.
+        held_out: formulas to judge by.
+        config: size of the machine.
+        anneal: how the partition function is estimated at each save.
+
+    Raises:
+        data.errors.InputError: a formula outside the grammar.
+    """
+
+    name = NAME
+
+    def __init__(
+        self,
+        grammar: Grammar,
+        learned: Sequence[Formula],
+        held_out: Sequence[Formula],
+        config: RbmConfig,
+        anneal: Anneal = ON_THE_WAY,
+    ) -> None:
+        self.grammar, self.config, self.learned, self.anneal = grammar, config, len(learned), anneal
+        self.slots = torch.from_numpy(grammar.encode([*learned, *held_out]))
+        self.asked = Asked.of(demand(grammar))
+        self.settings = {
+            "network": json.dumps(asdict(config)),
+            "grammar": json.dumps(asdict(grammar)),
+            "formulas": hashlib.sha256(self.slots.numpy().tobytes()).hexdigest(),
+        }
+
+    def network(self) -> Rbm:
+        """See `Task`."""
+        network = Rbm(self.config, self.grammar)
+        if self.learned:
+            network.begin_with(self.slots[: self.learned])
+        return network
+
+    def epoch(self, seed: int, epoch: int) -> Sequence[torch.Tensor]:
+        """See `Task`."""
+        order = np.random.default_rng((seed, epoch)).permutation(self.learned)
+        return torch.split(torch.from_numpy(order), BATCH) if len(order) else ()
+
+    def held_out(self) -> Sequence[torch.Tensor]:
+        """See `Task`."""
+        rows = torch.arange(self.learned, len(self.slots))
+        return (rows,) if len(rows) else ()
+
+    def losses(
+        self, network: Rbm, rows: torch.Tensor, step: int, generator: torch.Generator
+    ) -> dict[str, torch.Tensor]:
+        """See `Task`: how much less likely formulas are than samples (contrast), and in evaluation mode nats.
+
+        The chains go on by torch's common randomness, which is the same in all workers: so they have the same chains.
+        """
+        del step
+        slots, tables = self.slots[rows].to(generator.device), network.tables()
+        chains, terms = network.get_buffer("chains"), {}
+        if network.training:
+            asked = self.asked.to(generator.device)
+            for _ in range(self.config.sweeps):
+                new, moved = sweep(network, tables, chains, asked, None)
+                chains.copy_(new)
+            terms["drawn"] = moved.float().mean()
+        data = -network.log_weight(slots, tables).mean()
+        terms["contrast"] = data + network.log_weight(chains, tables).mean()
+        if not network.training:
+            terms["nats"] = data + network.log_z
+        return {"loss": terms["contrast"] + self.config.prior * network.squares()} | terms
+
+    def save(self, path: Path, network: Rbm) -> None:
+        """See `Task`; with a partition function."""
+        try:
+            kept = settled(network, self.anneal)
+        except GenerationError:  # early on, it may write hardly any formula; then there is no estimate
+            kept = network
+        network.get_buffer("partition").copy_(kept.get_buffer("partition"))
+        save_rbm(path, kept)
+
+
+def settled(network: Rbm, anneal: Anneal) -> Rbm:
+    """The machine as its file has it, and its partition function."""
+    kept = deepcopy(network).cpu()
+    halved(kept)
+    kept.get_buffer("partition").copy_(torch.tensor(log_partition(kept, anneal)))
+    return kept
+
+
+def rbm_task(grammar: Grammar, learned: Sequence[Formula], held_out: Sequence[Formula]) -> RbmTask:
+    """With the machine that ships."""
+    return RbmTask(grammar, learned, held_out, RbmConfig())
+
+
+STEPS = 10000
+
+RBM: Final = Training(
+    NAME,
+    STEPS,
+    frozenset({"rate"}),
+    "formulas",
+    partial(formulas_maker, rbm_task),
+    rate=2e-3,
+    clip=10.0,
+    next=NEXT,
+)
