@@ -49,7 +49,7 @@ def generate(
     Args:
         generator: which one; `redoxa list generators` names them.
         family: of the model that writes the formulas of `composition`: exchange, hmm, independent, lstm (by default),
-            mixture, transformer or wgan; where --checkpoint names weights, these say it themselves.
+            mixture, rbm, transformer or wgan; where --checkpoint names weights, these say it themselves.
         n: how many.
         out: folder to write.
         elements: allowed elements, a hard mask, e.g. Li,Fe,P,O.

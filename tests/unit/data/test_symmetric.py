@@ -101,7 +101,7 @@ def test_overlapping_atoms_have_no_form() -> None:
 
 @pytest.mark.skipif(shared_dir() is None, reason="needs ../shared/datasets")
 def test_real_crystals_survive_the_round_trip() -> None:
-    """Every hundredth of the shared structures; `docs/concepts/generators.md` has the figures for all."""
+    """Every hundredth of the shared structures; `docs/measurements/generators.md` has the figures for all."""
     from redoxa.screening.tables.tasks import dataset_tasks
 
     folder = shared_dir()
