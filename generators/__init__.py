@@ -24,7 +24,11 @@ DEFAULT_GENERATOR: Final = "orbits"
 """The best one, taken where none is named."""
 
 TRAININGS: Final = {
+    "composition-exchange": "redoxa.generators.composition.floors:EXCHANGE",
+    "composition-hmm": "redoxa.generators.composition.floors:HMM",
+    "composition-independent": "redoxa.generators.composition.floors:INDEPENDENT",
     "composition-lstm": "redoxa.generators.composition.training:LSTM",
+    "composition-mixture": "redoxa.generators.composition.floors:MIXTURE",
     "composition-rbm": "redoxa.generators.composition.boltzmann.training:RBM",
     "composition-transformer": "redoxa.generators.composition.training:TRANSFORMER",
     "composition-wgan": "redoxa.generators.composition.adversarial.training:WGAN",

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 Option = Literal["start", "rate", "edges", "hosts"]
 """Options of `redoxa train` that not every network takes."""
 
+Fit = Callable[[Path, int, Path], dict[str, float]]
+"""Learns at once from the prepared file with a seed, writes the weights, and tells figures of the held-out data."""
+
 MakeTask = Callable[[Path, Path | None, int | None], Callable[[], "Task[Any]"]]
 """From the prepared file, the weights to begin with and the pairs of atoms in a batch, both None for the default."""
 
@@ -35,11 +38,13 @@ class Training:
 
     Attributes:
         name: for ``--generator``.
-        steps: optimiser steps in all, unless others are asked for.
+        steps: optimiser steps in all, unless others are asked for; 0 of what is fitted at once.
         takes: options that it takes beside those that all do.
         learns: formulas (tables without positions do), crystals, their symmetric forms as sequences, or templates, by
             default those that ship.
-        task: makes what the common loop trains; None of what learns templates, whose trainings are of many parts.
+        task: makes what the common loop trains; None of what learns templates, whose trainings are of many parts, and
+            of what is fitted at once.
+        fit: of what is fitted at once, else None.
         rate: highest learning rate, unless another is asked for; None for that of the loop.
         clip: largest norm of the gradient; None likewise.
         begins_with: unless weights are named.
@@ -51,6 +56,7 @@ class Training:
     takes: frozenset[Option]
     learns: Literal["formulas", "crystals", "sequences", "templates"]
     task: MakeTask | None = None
+    fit: Fit | None = None
     rate: float | None = None
     clip: float | None = None
     begins_with: str = RANDOM

@@ -185,9 +185,10 @@ def train(
             (.parquet, .csv; columns: docs/concepts/generators.md) or a tensor file prepared from it (.safetensors).
             Models of formulas take several tables, which need no positions.
         generator: flow, diffusion, vae, wyckoff (the sequence model that vae starts from), composition-lstm,
-            composition-transformer, composition-rbm or composition-wgan (formulas alone), orbits (its networks) or
-            geometry (its flow of free coordinates and cells); the last two learn from the templates that ship where no
-            crystals are named, and take a table of templates too.
+            composition-transformer, composition-rbm, composition-wgan (formulas alone), or, fitted at once,
+            composition-exchange, composition-hmm, composition-independent and composition-mixture; orbits (its
+            networks) or geometry (its flow of free coordinates and cells), which learn from the templates that ship
+            where no crystals are named, and take a table of templates too.
         data: one such path, by name.
         hosts: one more table, of insertion hosts with voltages, for diffusion and vae to aim at them.
         start: weights to begin with, for fine-tuning, or `shipped` for those that ship: of flow or diffusion for
@@ -207,12 +208,14 @@ def train(
     from redoxa.generators.training.kinds import Option, training_of
     from redoxa.generators.training.loop import TrainConfig
     from redoxa.pipeline.commands.console import emit, watching
-    from redoxa.pipeline.tasks.train import train_on_templates, train_to_folder
+    from redoxa.pipeline.tasks.train import fit_to_folder, train_on_templates, train_to_folder
     from redoxa.pipeline.tasks.training_data import training_tables
 
     kind = training_of(generator)
     options: dict[Option, object] = {"edges": edges, "start": start, "rate": rate, "hosts": hosts}
     kind.check([name for name, value in options.items() if value is not None])
+    if kind.fit is not None and (steps is not None or workers > 1):
+        raise InputError(f"{generator} is fitted at once, without steps: leave --steps and --workers out")
     if start == Path("shipped"):
         start = shipped(f"{generator}.safetensors")
     if paths and data is not None:
@@ -230,6 +233,8 @@ def train(
             weights = train_on_templates(generator, table, start, out, steps=steps, seed=seed, watcher=watcher)
         elif not tables:
             raise InputError("name crystals to train on: a folder of structure files, or a table (.parquet, .csv)")
+        elif kind.fit is not None:
+            weights = fit_to_folder(generator, tables, out, seed=seed, watcher=watcher)
         else:
             config = TrainConfig(
                 out, steps=steps, decay_steps=max(1, 3 * steps // 5), warmup_steps=min(500, max(1, steps // 3)),

@@ -105,6 +105,28 @@ def train_to_folder(
     return weights
 
 
+def fit_to_folder(generator: str, data: Sequence[Path], out: Path, *, seed: int, watcher: Watcher = SILENT) -> Path:
+    """Fit what learns at once from formulas; returns the weights. Arguments as of `train_to_folder`.
+
+    Raises:
+        InputError: the data cannot be read, or are too few; or it is no such model.
+    """
+    kind = training_of(generator)
+    if kind.fit is None:
+        raise InputError(f"{generator} learns in steps")
+    prepared, _, split = _prepared(kind, data, None, out, watcher)
+    weights = out / f"{generator}.safetensors"
+    figures = kind.fit(prepared, seed, weights)
+    named = [path.name for path in data] if len(data) > 1 else [f"--data {data[0].name}"]
+    command = " ".join(["redoxa train --generator", generator, *named, f"--seed {seed}"])
+    sources = tuple(Source(name=path.name, attribution="", sha256=sha256_of(path)) for path in data)
+    facts: dict[str, JsonValue] = {"split": split, **figures}
+    write_provenance(weights, command, sources, ("redoxa", "numpy", "scipy"), facts)
+    watcher.note(f"weights in {weights}" + "".join(f", {name} {value:g}" for name, value in figures.items()))
+    watcher.note(f"next: {kind.next.format(generator, weights)}")
+    return weights
+
+
 def _prepared(
     kind: Training, data: Sequence[Path], hosts: Path | None, out: Path, watcher: Watcher
 ) -> tuple[Path, int, str]:

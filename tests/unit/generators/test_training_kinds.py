@@ -24,7 +24,8 @@ def test_a_training_is_whole(name: str) -> None:
     training = training_of(name)
     assert isinstance(training, Training)
     assert training.name == name
-    assert (training.task is None) == (training.learns == "templates")
+    assert (training.task is None) == (training.learns == "templates" or training.fit is not None)
+    assert (training.steps == 0) == (training.fit is not None)
     assert "{1}" in training.next
     told = training.next.format(name, "weights.safetensors")
     if "redoxa generate" in told:  # what generates, or says what it is for

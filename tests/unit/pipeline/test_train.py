@@ -13,6 +13,7 @@ from redoxa.data.io import cif_text
 from redoxa.data.provenance import read_provenance, sha256_of
 from redoxa.data.tables.datasets import load
 from redoxa.data.tables.prototypes import load_prototypes
+from redoxa.generators.composition.families import open_family
 from redoxa.generators.training.loop import TrainConfig
 from redoxa.pipeline.commands.app import main
 from redoxa.pipeline.tasks.train import train_to_folder
@@ -105,6 +106,21 @@ def test_every_generator_learns_from_a_folder(folder, tmp_path, generator, capsy
     assert (tmp_path / f"{generator}.safetensors").exists()
     assert "step 2 of 2" in (tmp_path / "losses.html").read_text()
     assert f"{tmp_path}/{generator}.safetensors" in capsys.readouterr().err.split("next: ")[1]
+
+
+@pytest.mark.parametrize("family", ["exchange", "hmm", "independent", "mixture"])
+def test_a_floor_of_formulas_is_fitted_at_once_and_generates(folder, tmp_path, family, capsys) -> None:
+    out = tmp_path / "run"
+    assert redoxa("train", folder, "--generator", f"composition-{family}", "--out", out) == 0
+    weights = out / f"composition-{family}.safetensors"
+    said = capsys.readouterr().err
+    record = read_provenance(weights)
+    assert record.facts["split"] == "25 formulas to train on; 2 held out to judge the training by"
+    assert "held_out_reached" in record.facts
+    assert f"next: redoxa generate --generator composition --checkpoint {weights}" in said
+    assert open_family(weights).name in (family, "hidden Markov")
+    assert redoxa("train", folder, "--generator", f"composition-{family}", "--steps", 3, "--out", out) == 2
+    assert "is fitted at once, without steps" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not SHARED_TABLES.is_dir(), reason="the shared cases are not on this machine")
