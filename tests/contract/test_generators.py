@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
-from pathlib import Path
-from tempfile import mkdtemp
 from typing import ClassVar
 
 import numpy as np
@@ -14,13 +11,10 @@ from redoxa.data.crystal import CrystalBatch
 from redoxa.data.errors import ContractError, GenerationError
 from redoxa.data.progress import OnStep
 from redoxa.data.records import Crystal
-from redoxa.data.shipped import shipped
 from redoxa.data.tables.prototypes import prototype
 from redoxa.generators import GENERATORS
-from redoxa.generators.base import Condition, Generator, Target, generator_class
-from redoxa.generators.composition.families import DEFAULT_FAMILY
+from redoxa.generators.base import Condition, Target, generator_class
 from redoxa.generators.contract import check_generator
-from tests.formulas import small_mixture
 
 LI, NA, MG, O, P, TI, MN, FE, CO = 3, 11, 12, 8, 15, 22, 25, 26, 27
 
@@ -45,18 +39,6 @@ REFUSED = {
 """What a generator does not do; it says which does."""
 
 
-@cache
-def mixture() -> Path:
-    """Weights for `composition`, which has none of its own where the default family does not ship."""
-    return small_mixture(Path(mkdtemp()) / "mixture.safetensors")
-
-
-def made(name: str) -> Generator:
-    """A generator as it comes with the package."""
-    ships = name != "composition" or shipped(f"composition_{DEFAULT_FAMILY}.safetensors").exists()
-    return generator_class(name)(None if ships else mixture())
-
-
 @pytest.mark.parametrize(
     ("case", "name"),
     [
@@ -70,7 +52,7 @@ def made(name: str) -> Generator:
     ],
 )  # fmt: skip
 def test_contract(name: str, case: str) -> None:
-    generator = made(name)
+    generator = generator_class(name)(None)
     if (name, case) in REFUSED:
         with pytest.raises(GenerationError, match="use `orbits`"):
             check_generator(generator, CONDITIONS[case])
@@ -81,7 +63,7 @@ def test_contract(name: str, case: str) -> None:
 
 @pytest.mark.parametrize("name", GENERATORS)
 def test_what_cannot_be_done_is_said(name: str) -> None:
-    generator = made(name)
+    generator = generator_class(name)(None)
     impossible = Condition(frozenset({LI, O}), frozenset({NA}))
     with pytest.raises(GenerationError, match="Na"):
         generator.sample(2, impossible, np.random.default_rng(0))

@@ -118,11 +118,10 @@ def test_progress_is_told(generator: CompositionGenerator) -> None:
     assert told[-1] == (3, 3)
 
 
-def test_a_family_that_ships_needs_no_file() -> None:
-    try:
-        path = shipped_weights("lstm")
-    except InputError as missing:
-        with pytest.raises(InputError, match=re.escape(str(missing))):
-            CompositionGenerator()
-    else:
-        assert CompositionGenerator().checkpoint_sha256 == CompositionGenerator(path).checkpoint_sha256
+@pytest.mark.parametrize("family", ["lstm", "rbm", "wgan"])
+def test_a_family_that_ships_needs_no_file(family: str) -> None:
+    made = CompositionGenerator(family=family)
+    assert made.checkpoint_sha256 == CompositionGenerator(shipped_weights(family)).checkpoint_sha256
+    batch, labels = made.sample(2, LITHIUM, np.random.default_rng(0))
+    assert len(batch.to_crystals()) == 2
+    assert all(label.startswith(f"{family}: ") for label in labels)
