@@ -25,7 +25,7 @@ from redoxa.generators.composition.training import read_formulas
 Role = Literal["data", "floor", "model"]
 
 FLOOR: Final = "exchange"
-"""Whatever has learned should beat it: a learned formula with one element exchanged."""
+"""What is worth its training finds more than it: a learned formula with one element exchanged."""
 
 FITTED_HERE: Final[dict[str, Callable[[Grammar], Family]]] = {
     "exchange": ExchangeFamily,
