@@ -1,6 +1,6 @@
 """Models of formulas beside one another, trained here with several seeds: likelihood, formulas found again, likeness.
 
-    python benchmarks/compositions.py                      # all, with networks of 3,000 steps; five minutes on one core
+    python benchmarks/compositions.py                      # all; half an hour on one core, --families takes some
     python benchmarks/compositions.py --steps 0            # without networks
     python benchmarks/compositions.py --seeds 3            # mean and standard deviation of nats and found over seeds
 
@@ -30,6 +30,9 @@ import torch
 from pyarrow import parquet
 
 from redoxa.data.tables.datasets import SPLIT_SEED, shared_dir
+from redoxa.generators.composition.adversarial.family import WganFamily
+from redoxa.generators.composition.adversarial.network import WganConfig
+from redoxa.generators.composition.adversarial.training import WGAN
 from redoxa.generators.composition.autoregressive import MarkovFamily
 from redoxa.generators.composition.baselines import ExchangeFamily, IndependentFamily, MixtureFamily
 from redoxa.generators.composition.boltzmann.family import RbmFamily
@@ -138,8 +141,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of learning and sampling, the first one")
     parser.add_argument("--seeds", type=int, default=1, help="how many trainings of each")
     parser.add_argument("--cells", nargs="*", choices=list(RATES), default=list(RATES))
-    parser.add_argument("--families", nargs="*", choices=["simple", "rbm", "sequence"], help="all by default")
+    parser.add_argument("--families", nargs="*", choices=["simple", "rbm", "wgan", "sequence"], help="all by default")
     parser.add_argument("--rbm-steps", type=int, default=RBM_STEPS, help="of the Boltzmann machine; 0 for none")
+    parser.add_argument("--wgan-steps", type=int, default=WGAN.steps, help="of the adversarial family; 0 for none")
     parser.add_argument("--hidden", type=int, default=300, help="held-out formulas of which an element is hidden")
     parser.add_argument("--work", type=Path, default=Path("runs/compositions"))
     options = parser.parse_args()
@@ -153,7 +157,7 @@ def main() -> None:
     print(f"{'family':20s} {'nats held out':>36s}" + "".join(f"{head:>11s}" for head in (*TOLD, "CPU s fit")))
     line("learned formulas", [judges[options.seed].score(data.learned)])
     line("held-out formulas", [judges[options.seed].score(data.held_out)])
-    families = options.families or ["simple", "rbm", "sequence"]
+    families = options.families or ["simple", "rbm", "wgan", "sequence"]
     for kind in (IndependentFamily, MixtureFamily, MarkovFamily, ExchangeFamily) if "simple" in families else ():
         judge(kind(data.grammar), data, judges, options.n)
     telling: list[Family] = []
@@ -161,6 +165,9 @@ def main() -> None:
         config = schedule(options.work / f"rbm-{options.rbm_steps}", options.rbm_steps, RBM.rate or 1e-3)
         telling.append(RbmFamily(data.grammar, RbmConfig(), replace(config, clip=RBM.clip or 1.0)))
         judge(telling[-1], data, judges, options.n)
+    if "wgan" in families and options.wgan_steps:
+        config = schedule(options.work / f"wgan-{options.wgan_steps}", options.wgan_steps, WGAN.rate or 1e-3)
+        judge(WganFamily(data.grammar, WganConfig(), replace(config, clip=WGAN.clip or 1.0)), data, judges, options.n)
     for cell in options.cells if options.steps and "sequence" in families else []:
         config = schedule(options.work / f"{cell}-{options.steps}", options.steps, RATES[cell])
         network = SequenceFamily(data.grammar, NetworkConfig(cell), config)
