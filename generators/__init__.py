@@ -24,6 +24,7 @@ DEFAULT_GENERATOR: Final = "orbits"
 """The best one, taken where none is named."""
 
 TRAININGS: Final = {
+    "composition-dbn": "redoxa.generators.composition.boltzmann.deep_training:DBN",
     "composition-lstm": "redoxa.generators.composition.training:LSTM",
     "composition-rbm": "redoxa.generators.composition.boltzmann.training:RBM",
     "composition-transformer": "redoxa.generators.composition.training:TRANSFORMER",
