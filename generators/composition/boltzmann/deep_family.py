@@ -17,9 +17,9 @@ from redoxa.generators.composition.boltzmann.ais import Anneal
 from redoxa.generators.composition.boltzmann.chain import TRIES, Asked, chain_of, drawn
 from redoxa.generators.composition.boltzmann.deep import Dbn, DbnConfig, flipped, load_dbn, save_dbn, settled_dbn
 from redoxa.generators.composition.boltzmann.deep_training import DbnTask
-from redoxa.generators.composition.boltzmann.family import THOROUGH, RbmFamily
+from redoxa.generators.composition.boltzmann.family import THOROUGH, RbmFamily, gathered
 from redoxa.generators.composition.boltzmann.network import RbmConfig, load_rbm
-from redoxa.generators.composition.family import ROUND, LogProbability, collect
+from redoxa.generators.composition.family import LogProbability
 from redoxa.generators.composition.grammar import Demand, Formula, Given, Grammar, demand
 from redoxa.generators.composition.masks import Masks
 from redoxa.generators.training.loop import TrainConfig, train
@@ -135,10 +135,10 @@ class DbnFamily:
         masks, asked = Masks(wish), Asked.of(wish)
 
         def draw(m: int) -> list[Formula]:
-            begun = first.settle(min(m, ROUND), masks, asked, rng)
+            begun = first.settle(m, masks, asked, rng)
             return self.grammar.decode(self._written(begun, asked, rng).numpy())
 
-        return collect(n, wish, draw)
+        return gathered(n, wish, draw)
 
     @torch.no_grad()
     def _written(self, slots: torch.Tensor, asked: Asked, rng: np.random.Generator) -> torch.Tensor:
