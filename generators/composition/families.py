@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 FAMILIES: Final = registered(
     "families",
     {
+        "dbn": "redoxa.generators.composition.boltzmann.deep_family:DbnFamily",
         "exchange": "redoxa.generators.composition.baselines:ExchangeFamily",
         "hmm": "redoxa.generators.composition.autoregressive:MarkovFamily",
         "independent": "redoxa.generators.composition.baselines:IndependentFamily",

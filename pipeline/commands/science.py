@@ -48,8 +48,8 @@ def generate(
 
     Args:
         generator: which one; `redoxa list generators` names them.
-        family: of the model that writes the formulas of `composition`: exchange, hmm, independent, lstm (by default),
-            mixture, rbm, transformer or wgan; where --checkpoint names weights, these say it themselves.
+        family: of the model that writes the formulas of `composition`: dbn, exchange, hmm, independent, lstm (by
+            default), mixture, rbm, transformer or wgan; where --checkpoint names weights, these say it themselves.
         n: how many.
         out: folder to write.
         elements: allowed elements, a hard mask, e.g. Li,Fe,P,O.
@@ -185,7 +185,8 @@ def train(
             (.parquet, .csv; columns: docs/concepts/generators.md) or a tensor file prepared from it (.safetensors).
             Models of formulas take several tables, which need no positions.
         generator: flow, diffusion, vae, wyckoff (the sequence model that vae starts from), composition-lstm,
-            composition-transformer, composition-rbm, composition-wgan (formulas alone), or, fitted at once,
+            composition-transformer, composition-rbm, composition-dbn (a second machine on that of composition-rbm),
+            composition-wgan (formulas alone), or, fitted at once,
             composition-exchange, composition-hmm, composition-independent and composition-mixture; orbits (its
             networks) or geometry (its flow of free coordinates and cells), which learn from the templates that ship
             where no crystals are named, and take a table of templates too.
@@ -193,10 +194,12 @@ def train(
         hosts: one more table, of insertion hosts with voltages, for diffusion and vae to aim at them.
         start: weights to begin with, for fine-tuning, or `shipped` for those that ship: of flow or diffusion for
             these, of wyckoff for vae and wyckoff, of vae for vae; by default random ones, and for vae those of wyckoff
-            that ship. Of orbits: all stays but what foresees distances from the hull, which is trained anew.
+            that ship. Of orbits: all stays but what foresees distances from the hull, which is trained anew. Of
+            composition-dbn: weights of composition-rbm, which it needs; they stay.
         out: folder for checkpoints, the log (JSON lines), and a page of the losses that reloads itself while it runs.
         steps: optimiser steps in all; by default 6,000 for orbits, composition-lstm and composition-transformer, 9,000
-            for geometry, 10,000 for composition-rbm, 15,000 for composition-wgan, 30,000 for the others.
+            for geometry, 10,000 for composition-rbm and composition-dbn, 15,000 for composition-wgan, 30,000 for the
+            others.
         rate: highest learning rate; by default 0.001, for vae and wyckoff 0.0015, for composition-lstm and
             composition-rbm 0.002, for composition-wgan 0.0005.
         edges: pairs of atoms in a batch of flow and diffusion, by default 4,608; on a GPU 24576 with --rate 0.0015 is a

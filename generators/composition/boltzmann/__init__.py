@@ -1,1 +1,1 @@
-"""A restricted Boltzmann machine on formulas: `network` -> `chain` -> `ais` -> `training`, and `family`."""
+"""Boltzmann machines on formulas: `network` -> `chain` -> `ais` -> `training`, and `family`; two of them: `deep`."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from redoxa.data.errors import GenerationError
 from redoxa.generators.composition.boltzmann.chain import Asked, Warmth, sweep
@@ -82,39 +81,54 @@ def _standing_still(network: Rbm, tables: Tables, asked: Asked, n: int, generato
 
 
 def log_partition_of_chain(network: Rbm, tables: Tables) -> float:
-    """The same, of the biases alone: exact, in nats.
+    """The same, of the biases alone: exact, in nats."""
+    return float(log_partitions_of_chains(network, tables, torch.zeros(1, network.config.hidden)))
+
+
+TOGETHER = 64
+"""Chains that are summed at once."""
+
+
+@torch.no_grad()
+def log_partitions_of_chains(network: Rbm, tables: Tables, hidden: torch.Tensor) -> torch.Tensor:
+    """Logarithm of the sum over formulas of what they weigh with hidden units [B,hidden]: exact, in nats, float64 [B].
 
     The sum over formulas goes from slot to slot, by the last code and the atoms so far. That counts have no common
     divisor is by inclusion and exclusion: the sum over d of mu(d) times that over formulas whose counts d divides.
     """
+    return torch.cat([_log_partitions(network, tables, some) for some in torch.split(hidden, TOGETHER)])
+
+
+def _log_partitions(network: Rbm, tables: Tables, hidden: torch.Tensor) -> torch.Tensor:
     grammar, (n_codes, n_counts) = network.grammar, tables.pairs.shape
-    bias = tables.bias.double().numpy()
-    codes, counts, kin = np.split(bias, [grammar.slots * n_codes, grammar.slots * (n_codes + n_counts)])
-    shared = tables.pairs.double().numpy() + kin.reshape(-1, n_counts)[network.groups.numpy()]
+    rows = (tables.bias + hidden @ tables.rows.T).double()
+    sizes = [grammar.slots * n_codes, grammar.slots * n_counts, len(network.kin.weight)]
+    codes, counts, kin = torch.split(rows, sizes, 1)
+    shared = tables.pairs.double() + kin.reshape(len(rows), -1, n_counts)[:, network.groups]
     asked = Asked.of(demand(grammar))
-    logs = codes.reshape(-1, n_codes, 1) + counts.reshape(-1, 1, n_counts) + shared
-    logs = np.where(asked.counts.numpy(), logs, -np.inf)
-    shift = logs.max((1, 2))
-    weights = np.exp(logs - shift[:, None, None])
-    allowed = np.where(asked.follows.numpy(), np.exp(tables.follows.double().numpy()), 0.0)
-    first = asked.first.numpy()
-    sums = (_moebius(d) * _sum_of_multiples(weights, allowed, first, d) for d in range(1, grammar.max_atoms + 1))
-    return float(np.log(sum(sums)) + shift.sum())
+    logs = codes.reshape(-1, grammar.slots, n_codes, 1) + counts.reshape(-1, grammar.slots, 1, n_counts)
+    logs = torch.where(asked.counts, logs + shared[:, None], -torch.inf)
+    shift = logs.amax((2, 3))
+    weights = (logs - shift[:, :, None, None]).exp()
+    allowed = torch.where(asked.follows, tables.follows.double().exp(), 0.0)
+    divisors = [d for d in range(1, grammar.max_atoms + 1) if _moebius(d)]
+    sums = [_moebius(d) * _sum_of_multiples(weights[..., ::d], allowed, asked.first) for d in divisors]
+    return torch.stack(sums).sum(0).log() + shift.sum(1)
 
 
-def _sum_of_multiples(
-    weights: NDArray[np.float64], allowed: NDArray[np.float64], first: NDArray[np.bool_], divisor: int
-) -> float:
-    """Over formulas whose counts the divisor divides, from weights of code and count in each slot."""
-    most = weights.shape[2] - 1
-    sums = np.zeros(weights.shape[1:])  # by the last code and the atoms so far
-    sums[:, ::divisor] = weights[0][:, ::divisor] * first[:, None]
-    for weight in weights[1:]:
+def _sum_of_multiples(weights: torch.Tensor, allowed: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
+    """Over formulas [B], from weights of code and count in each slot [B,slots,elements+1,counts].
+
+    Counts are multiples of a divisor, which is the unit of atoms here.
+    """
+    most = weights.shape[3] - 1
+    sums = weights[:, 0] * first[:, None]  # by the last code and the atoms so far
+    for weight in weights.unbind(1)[1:]:
         before = allowed.T @ sums
-        sums = np.zeros_like(before)
-        for count in range(0, most + 1, divisor):
-            sums[:, count:] += weight[:, count, None] * before[:, : most + 1 - count]
-    return float(sums.sum())
+        sums = torch.zeros_like(before)
+        for count in range(most + 1):
+            sums[..., count:] += weight[..., count, None] * before[..., : most + 1 - count]
+    return sums.sum((1, 2))
 
 
 def _moebius(n: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -111,10 +111,7 @@ class RbmFamily:
         def draw(m: int) -> list[Formula]:
             return self.grammar.decode(np.asarray(self.settle(m, masks, asked, rng)))
 
-        if wish.neutral:
-            return collect(n, wish, draw)
-        rounds = [min(ROUND, n - done) for done in range(0, n, ROUND)]  # all of them are right
-        return [formula for m in rounds for formula in draw(m)]
+        return gathered(n, wish, draw)
 
     @torch.no_grad()
     def settle(self, n: int, masks: Masks, asked: Asked, rng: np.random.Generator) -> torch.Tensor:
@@ -131,6 +128,18 @@ class RbmFamily:
         if self.network is None:
             raise GenerationError(f"{self.name} has learned nothing yet: fit or load it")
         return self.network
+
+
+def gathered(n: int, wish: Demand, draw: Callable[[int], list[Formula]]) -> list[Formula]:
+    """The first n that satisfy the demand, of draws that satisfy all of it but neutrality.
+
+    Raises:
+        GenerationError: hardly any is neutral.
+    """
+    if wish.neutral:
+        return collect(n, wish, draw)
+    rounds = [min(ROUND, n - done) for done in range(0, n, ROUND)]  # all of them are right
+    return [formula for m in rounds for formula in draw(m)]
 
 
 def _any(n: int, masks: Masks, rng: np.random.Generator) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:

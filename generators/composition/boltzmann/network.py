@@ -160,7 +160,7 @@ def hidden_part(inputs: torch.Tensor) -> torch.Tensor:
     return (softplus(inputs) - inputs / 2).sum(1)
 
 
-def halved(network: Rbm) -> None:
+def halved(network: nn.Module) -> None:
     """Round the weights as the file has them, so that log Z is that of what is read again."""
     with torch.no_grad():
         for parameter in network.parameters():
@@ -180,8 +180,13 @@ def load_rbm(path: Path) -> Rbm:
     """
 
     def build(settings: dict[str, Any], _: Mapping[str, torch.Tensor]) -> Rbm:
-        grammar = settings["grammar"]
-        whole = Grammar(tuple(grammar["elements"]), grammar["max_atoms"], grammar["slots"])
-        return Rbm(RbmConfig(**settings["config"]), whole)
+        return rbm_of(settings)
 
     return load_network(path, NAME, build)
+
+
+def rbm_of(settings: dict[str, Any]) -> Rbm:
+    """A machine with random weights, as settings in a file's header say."""
+    grammar = settings["grammar"]
+    whole = Grammar(tuple(grammar["elements"]), grammar["max_atoms"], grammar["slots"])
+    return Rbm(RbmConfig(**settings["config"]), whole)

@@ -1,0 +1,164 @@
+"""What the second machine of a deep belief network learns, for `generators.training.loop.train`.
+
+Persistent contrastive divergence as of the first one. The data are hidden units of that, drawn anew in each step. Its
+chains are a buffer, so they are kept with the weights, and what was killed goes on with them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import torch
+
+from redoxa.data.errors import InputError
+from redoxa.data.shipped import shipped
+from redoxa.generators.composition.boltzmann.ais import Anneal
+from redoxa.generators.composition.boltzmann.deep import (
+    NAME,
+    Dbn,
+    DbnConfig,
+    fingerprint,
+    flipped,
+    save_dbn,
+    settled_dbn,
+)
+from redoxa.generators.composition.boltzmann.network import Rbm, load_rbm
+from redoxa.generators.composition.boltzmann.training import BATCH, ON_THE_WAY
+from redoxa.generators.composition.grammar import Formula
+from redoxa.generators.composition.training import NEXT, read_formulas
+from redoxa.generators.training.kinds import Training
+
+if TYPE_CHECKING:
+    from redoxa.generators.training.loop import Task
+
+
+class DbnTask:
+    """A `generators.training.loop.Task`.
+
+    Args:
+        lower: the trained machine on formulas, which stays as it is.
+        learned: formulas to learn.
+        held_out: formulas to judge by.
+        config: size of the second machine.
+        anneal: how its partition function is estimated at each save.
+
+    Raises:
+        data.errors.InputError: a formula outside the grammar of the machine.
+    """
+
+    name = NAME
+
+    def __init__(
+        self,
+        lower: Rbm,
+        learned: Sequence[Formula],
+        held_out: Sequence[Formula],
+        config: DbnConfig,
+        anneal: Anneal = ON_THE_WAY,
+    ) -> None:
+        self.lower, self.config, self.learned, self.anneal = lower, config, len(learned), anneal
+        slots = torch.from_numpy(lower.grammar.encode([*learned, *held_out]))
+        whole = Dbn(config, deepcopy(lower))
+        self.means = torch.cat([whole.recognised(some) for some in torch.split(slots, 8 * BATCH)])
+        self.settings = {
+            "network": json.dumps(asdict(config)),
+            "grammar": json.dumps(asdict(lower.grammar)),
+            "formulas": hashlib.sha256(slots.numpy().tobytes()).hexdigest(),
+            "start": fingerprint(lower),
+        }
+
+    def network(self) -> Dbn:
+        """See `Task`."""
+        network = Dbn(self.config, deepcopy(self.lower))
+        if self.learned:
+            network.top.begin_with(self.means[: self.learned])
+        return network
+
+    def epoch(self, seed: int, epoch: int) -> Sequence[torch.Tensor]:
+        """See `Task`."""
+        order = np.random.default_rng((seed, epoch)).permutation(self.learned)
+        return torch.split(torch.from_numpy(order), BATCH) if len(order) else ()
+
+    def held_out(self) -> Sequence[torch.Tensor]:
+        """See `Task`."""
+        rows = torch.arange(self.learned, len(self.means))
+        return (rows,) if len(rows) else ()
+
+    def losses(
+        self, network: Dbn, rows: torch.Tensor, step: int, generator: torch.Generator
+    ) -> dict[str, torch.Tensor]:
+        """See `Task`: how much less likely hidden units of formulas are than samples, and in evaluation mode nats.
+
+        The nats are of the hidden units, not of formulas. The chains go on by torch's common randomness, which is the
+        same in all workers: so they have the same chains.
+        """
+        del step
+        units, top = flipped(self.means[rows].to(generator.device), generator), network.top
+        chains = top.get_buffer("chains")
+        if network.training:
+            for _ in range(self.config.sweeps):
+                chains.copy_(top.sweep(chains, None))
+        data = -top.log_weight(units).mean()
+        terms = {"contrast": data + top.log_weight(chains).mean()}
+        if not network.training:
+            terms["nats_of_units"] = data + top.log_z
+        return {"loss": terms["contrast"] + self.config.prior * top.squares()} | terms
+
+    def save(self, path: Path, network: Dbn) -> None:
+        """See `Task`; with a partition function."""
+        kept = deepcopy(network).cpu()
+        settled_dbn(kept, self.anneal)
+        network.top.get_buffer("partition").copy_(kept.top.get_buffer("partition"))
+        save_dbn(path, kept)
+
+
+def dbn_task(data: Path, start: Path) -> DbnTask:
+    """What the network that ships learns from a prepared file; formulas that the machine cannot write are left out.
+
+    Raises:
+        data.errors.InputError: the data or the machine cannot be read.
+    """
+    lower = load_rbm(start)
+    _, learned, held_out = read_formulas(data)
+    ours, others = ([formula for formula in some if lower.grammar.holds(formula)] for some in (learned, held_out))
+    return DbnTask(lower, ours, others, DbnConfig())
+
+
+def dbn_maker(data: Path, start: Path | None, edges: int | None) -> Callable[[], Task[Any]]:
+    """A `MakeTask`; by default it begins with the machine that ships.
+
+    Raises:
+        InputError: none does.
+    """
+    del edges
+    if start is None:
+        start = shipped("composition_rbm.safetensors")
+        if not start.exists():
+            raise InputError(
+                "a deep belief network begins with a trained rbm, and none comes with this version: make one by "
+                "`redoxa train --generator composition-rbm TABLE` and name its file by --start"
+            )
+    return partial(dbn_task, data, start)
+
+
+STEPS = 10000
+
+DBN: Final = Training(
+    NAME,
+    STEPS,
+    frozenset({"start", "rate"}),
+    "formulas",
+    dbn_maker,
+    rate=1e-3,
+    clip=10.0,
+    begins_with="weights of composition-rbm",
+    next=NEXT,
+)
