@@ -1,6 +1,6 @@
 """Formation energies from few labels: whether a code that was learned without labels helps a ridge regression.
 
-    python benchmarks/few_labels.py                          # trains both machines first; minutes on one core
+    python benchmarks/few_labels.py                          # trains both machines first; ten minutes on one core
     python benchmarks/few_labels.py --rbm FILE               # with a trained first machine
     python benchmarks/few_labels.py --dbn FILE               # with both
 
