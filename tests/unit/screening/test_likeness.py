@@ -60,7 +60,7 @@ def test_the_shipped_score_of_a_known_cathode_and_of_an_unknown_element() -> Non
 
 
 def test_while_it_is_off_results_and_campaigns_keep_their_hashes() -> None:
-    assert ScreenSettings().unused == {"latent_anomaly", "max_latent_anomaly"}
+    assert ScreenSettings().unused == {"latent_anomaly", "max_latent_anomaly", "ordered_child"}
     on = {"max_latent_anomaly": 3.0}
     assert ScreenSettings.model_validate(on).settings_hash != ScreenSettings().settings_hash
     assert CampaignSpec.model_validate({"name": "same", "screen": on}).id != CampaignSpec(name="same").id
