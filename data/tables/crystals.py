@@ -107,16 +107,27 @@ def _crystal(
     Raises:
         ValueError: what is wrong with it.
     """
-    z, x, lattice = atomic_numbers(numbers), _flat(frac_coords, "frac_coords"), _flat(cell, "cell")
+    z, x = atomic_numbers(numbers), _flat(frac_coords, "frac_coords")
     if len(x) != 3 * len(z):
         raise ValueError("frac_coords: three numbers for each atom are wanted")
-    if len(lattice) != 9:
-        raise ValueError("cell: nine numbers are wanted, three row vectors in Angstrom")
-    if abs(np.linalg.det(lattice.reshape(3, 3))) < LEAST_A3 * len(z):
+    lattice = cell_of(cell)
+    if abs(np.linalg.det(lattice)) < LEAST_A3 * len(z):
         raise ValueError(f"cell: less than {LEAST_A3:g} cubic Angstrom for an atom; row vectors in Angstrom are wanted")
     if len(np.unique(np.round(x.reshape(-1, 3) % 1.0, 3) % 1.0, axis=0)) < len(z):
         raise ValueError("frac_coords: two atoms are on one place")
-    return z, x.reshape(-1, 3), lattice.reshape(3, 3)
+    return z, x.reshape(-1, 3), lattice
+
+
+def cell_of(value: object) -> npt.NDArray[np.float64]:
+    """Row vectors of a cell in Angstrom [3,3], out of a row of a table.
+
+    Raises:
+        ValueError: what is wrong with it.
+    """
+    cell = _flat(value, "cell")
+    if len(cell) != 9:
+        raise ValueError("cell: nine numbers are wanted, three row vectors in Angstrom")
+    return cell.reshape(3, 3)
 
 
 def atomic_numbers(value: object) -> npt.NDArray[np.int64]:

@@ -6,9 +6,11 @@ Light on purpose, as `data.tables.datasets` is.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +20,9 @@ from safetensors.numpy import load_file, save_file
 from redoxa.data.errors import InputError
 from redoxa.data.tables.crystals import atomic_numbers, read_table
 from redoxa.data.tables.datasets import HELD_OUT, LABELS, SPLIT_SEED, FARTHEST_eV_PER_ATOM, split_by_formula
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LARGEST = 20
 """Atoms of the largest cell that is learned from."""
@@ -63,13 +68,19 @@ def load_formulas(path: Path) -> FormulaData:
     Raises:
         InputError: the file is missing or is not a prepared file of formulas.
     """
+    return read_arrays(path)[0]
+
+
+def read_arrays(path: Path, more: Collection[str] = ()) -> tuple[FormulaData, dict[str, npt.NDArray[np.float64]]]:
+    """Formulas, and further arrays that the file must have; errors as of `load_formulas`."""
     try:
         arrays = load_file(path)
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path}: cannot be read as a prepared file of formulas ({error})") from error
-    if set(arrays) != {field.name for field in fields(FormulaData)}:
+    if set(arrays) != {field.name for field in fields(FormulaData)}.union(more):
         raise InputError(f"{path}: is no prepared file of formulas; name the tables that it was made from")
-    return FormulaData(**arrays | {"held_out": arrays["held_out"].astype(bool)})
+    rest = {name: arrays.pop(name) for name in more}
+    return FormulaData(**arrays | {"held_out": arrays["held_out"].astype(bool)}), rest
 
 
 def prepare_formulas(
@@ -89,33 +100,52 @@ def prepare_formulas(
     Raises:
         InputError: a source cannot be read or names no formulas, or nothing is left.
     """
-    found: set[Content] = set()
-    for source in sources:
-        found |= _read(source, on_note)
+    rows = (content for source in sources for content in contents_of(source, read_table(source), on_note))
+    found = {content for content in rows if content is not None}
+    data = formula_data(found, sources, seed)
+    write_arrays(out, data, sources, seed)
+    on_note(data.split)
+    return data
+
+
+def formula_data(found: Collection[Content], sources: Sequence[Path], seed: int) -> FormulaData:
+    """Different formulas, sorted and split.
+
+    Raises:
+        InputError: there are none.
+    """
     formulas = sorted(found)
     if not formulas:
         raise InputError(f"{sources[0]}: no formula is left; cells of at most {LARGEST} atoms are learned from")
     pairs = np.array([pair for formula in formulas for pair in formula], np.int64)
-    data = FormulaData(
+    return FormulaData(
         np.ascontiguousarray(pairs[:, 0]),
         np.ascontiguousarray(pairs[:, 1]),
         np.cumsum([0, *map(len, formulas)], dtype=np.int64),
         split_by_formula(list(map(str, formulas)), min(HELD_OUT, len(formulas) // 10), seed),
     )
+
+
+def write_arrays(
+    out: Path,
+    data: FormulaData,
+    sources: Sequence[Path],
+    seed: int,
+    more: Mapping[str, npt.NDArray[np.float64]] = MappingProxyType({}),
+) -> None:
+    """Inverse of `read_arrays`; at every moment the path holds a whole file, the old one or the new one."""
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(out.name + ".partial")
     names = " and ".join(source.name for source in sources)
-    save_file(vars(data) | {"held_out": data.held_out.astype(np.uint8)}, partial, {"seed": str(seed), "source": names})
+    arrays = {**vars(data), "held_out": data.held_out.astype(np.uint8), **more}
+    save_file(arrays, partial, {"seed": str(seed), "source": names})
     partial.replace(out)
-    on_note(data.split)
-    return data
 
 
-def _read(source: Path, on_note: Callable[[str], None]) -> set[Content]:
-    """The formulas of a table."""
+def contents_of(source: Path, frame: pd.DataFrame, on_note: Callable[[str], None]) -> list[Content | None]:
+    """The formula of each row of a table, None where it is left out; errors as of `prepare_formulas`."""
     import pandas as pd
 
-    frame = read_table(source)
     if "atomic_numbers" not in frame and "formula" not in frame:
         raise InputError(
             f"{source}: has no column atomic_numbers or formula; it has {', '.join(map(str, frame)) or 'none'}"
@@ -123,8 +153,9 @@ def _read(source: Path, on_note: Callable[[str], None]) -> set[Content]:
     by_cell = "atomic_numbers" in frame
     hull = frame.get("hull_distance_eV_per_atom", frame.get(LABELS["hull_distance_eV_per_atom"]))
     far = np.zeros(len(frame), bool) if hull is None else pd.to_numeric(hull, errors="coerce") > FARTHEST_eV_PER_ATOM
-    found, left_out = set[Content](), Counter[str]()
+    found, left_out = list[Content | None](), Counter[str]()
     for value, is_far in zip(frame["atomic_numbers" if by_cell else "formula"], far, strict=True):
+        found.append(None)
         try:
             cell = Counter(atomic_numbers(value).tolist()) if by_cell else _of_text(value)
         except ValueError as error:
@@ -136,7 +167,7 @@ def _read(source: Path, on_note: Callable[[str], None]) -> set[Content]:
             left_out[f"of more than {FARTHEST_eV_PER_ATOM:g} eV/atom above the hull"] += 1
         else:
             divisor = int(np.gcd.reduce(list(cell.values())))
-            found.add(tuple(sorted((int(z), int(n) // divisor) for z, n in cell.items())))
+            found[-1] = tuple(sorted((int(z), int(n) // divisor) for z, n in cell.items()))
     for why, count in left_out.most_common():
         on_note(f"{source}: left out {count} of {len(frame)} rows, {why}")
     return found

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 FAMILIES: Final = registered(
     "families",
     {
+        "dbm": "redoxa.generators.composition.boltzmann.multimodal_family:DbmFamily",
         "dbn": "redoxa.generators.composition.boltzmann.deep_family:DbnFamily",
         "exchange": "redoxa.generators.composition.baselines:ExchangeFamily",
         "hmm": "redoxa.generators.composition.autoregressive:MarkovFamily",

@@ -40,8 +40,8 @@ class Training:
         name: for ``--generator``.
         steps: optimiser steps in all, unless others are asked for; 0 of what is fitted at once.
         takes: options that it takes beside those that all do.
-        learns: formulas (tables without positions do), crystals, their symmetric forms as sequences, or templates, by
-            default those that ship.
+        learns: formulas (tables without positions do), materials (formulas and what is known of them, likewise),
+            crystals, their symmetric forms as sequences, or templates, by default those that ship.
         task: makes what the common loop trains; None of what learns templates, whose trainings are of many parts, and
             of what is fitted at once.
         fit: of what is fitted at once, else None.
@@ -54,13 +54,18 @@ class Training:
     name: str
     steps: int
     takes: frozenset[Option]
-    learns: Literal["formulas", "crystals", "sequences", "templates"]
+    learns: Literal["formulas", "materials", "crystals", "sequences", "templates"]
     task: MakeTask | None = None
     fit: Fit | None = None
     rate: float | None = None
     clip: float | None = None
     begins_with: str = RANDOM
     next: str = "redoxa generate --generator {0} --checkpoint {1}"
+
+    @property
+    def several_tables(self) -> bool:
+        """Whether it learns from several tables, which need no positions."""
+        return self.learns in ("formulas", "materials")
 
     def check(self, given: Collection[Option]) -> None:
         """Refuse an option that this network does not take.

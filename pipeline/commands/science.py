@@ -186,7 +186,8 @@ def train(
             Models of formulas take several tables, which need no positions.
         generator: flow, diffusion, vae, wyckoff (the sequence model that vae starts from), composition-lstm,
             composition-transformer, composition-rbm, composition-dbn (a second machine on that of composition-rbm),
-            composition-wgan (formulas alone), or, fitted at once,
+            composition-wgan (formulas alone), composition-dbm (formulas with formation energy, band gap, volume,
+            lattice system and voltage, where the tables have them), or, fitted at once,
             composition-exchange, composition-hmm, composition-independent and composition-mixture; orbits (its
             networks) or geometry (its flow of free coordinates and cells), which learn from the templates that ship
             where no crystals are named, and take a table of templates too.
@@ -195,11 +196,12 @@ def train(
         start: weights to begin with, for fine-tuning, or `shipped` for those that ship: of flow or diffusion for
             these, of wyckoff for vae and wyckoff, of vae for vae; by default random ones, and for vae those of wyckoff
             that ship. Of orbits: all stays but what foresees distances from the hull, which is trained anew. Of
-            composition-dbn: weights of composition-rbm, which it needs; they stay.
+            composition-dbn: weights of composition-rbm, which it needs; they stay. Of composition-dbm likewise; they
+            go on to learn.
         out: folder for checkpoints, the log (JSON lines), and a page of the losses that reloads itself while it runs.
-        steps: optimiser steps in all; by default 6,000 for orbits, composition-lstm and composition-transformer, 9,000
-            for geometry, 10,000 for composition-rbm and composition-dbn, 15,000 for composition-wgan, 30,000 for the
-            others.
+        steps: optimiser steps in all; by default 6,000 for orbits, composition-lstm, composition-transformer and
+            composition-dbm, 9,000 for geometry, 10,000 for composition-rbm and composition-dbn, 15,000 for
+            composition-wgan, 30,000 for the others.
         rate: highest learning rate; by default 0.001, for vae and wyckoff 0.0015, for composition-lstm and
             composition-rbm 0.002, for composition-wgan 0.0005.
         edges: pairs of atoms in a batch of flow and diffusion, by default 4,608; on a GPU 24576 with --rate 0.0015 is a
@@ -230,7 +232,7 @@ def train(
     steps = steps or kind.steps
     with watching() as watcher:
         beside = [path for path in (hosts, start) if path]
-        tables = training_tables(named, beside, out, watcher, kind.learns == "formulas") if named else []
+        tables = training_tables(named, beside, out, watcher, kind.several_tables) if named else []
         if templates:
             table = tables[0] if tables else None
             weights = train_on_templates(generator, table, start, out, steps=steps, seed=seed, watcher=watcher)

@@ -28,14 +28,23 @@ from redoxa.data.shipped import shipped
 from redoxa.data.symmetry.sequences import prepare_sequences
 from redoxa.data.symmetry.skeletons import SHIPPED, TemplateTable, load_templates
 from redoxa.data.tables.datasets import load, prepare, split_text
-from redoxa.data.tables.formulas import load_formulas, prepare_formulas
+from redoxa.data.tables.formulas import FormulaData, load_formulas, prepare_formulas
+from redoxa.data.tables.materials import MaterialData, load_materials, prepare_materials
 from redoxa.generators.geometry.training import geometry_config, train_geometry
 from redoxa.generators.orbits.judge_training import JudgeConfig
 from redoxa.generators.orbits.training import decorator_config, train_orbits, with_stability
 from redoxa.generators.training.kinds import RANDOM, Training, training_of
 from redoxa.generators.training.log import OnLog
 from redoxa.generators.training.loop import Task, TrainConfig, train
-from redoxa.pipeline.tasks.training_data import CRYSTALS, FORMULAS, LEAST_FORMULAS, SEQUENCES, enough, template_table
+from redoxa.pipeline.tasks.training_data import (
+    CRYSTALS,
+    FORMULAS,
+    LEAST_FORMULAS,
+    MATERIALS,
+    SEQUENCES,
+    enough,
+    template_table,
+)
 from redoxa.pipeline.tasks.training_plot import write_training_plot
 from redoxa.screening.workers.pool import available_cores
 
@@ -135,13 +144,17 @@ def _prepared(
     Raises:
         InputError: the data cannot be read, or is too little.
     """
-    formulas = kind.learns == "formulas"
-    path = data[0] if data[0].suffix == ".safetensors" else out / (FORMULAS if formulas else CRYSTALS)
+    file = {"formulas": FORMULAS, "materials": MATERIALS}.get(kind.learns, CRYSTALS)
+    path = data[0] if data[0].suffix == ".safetensors" else out / file
     made = path.exists()
     if not made:
         watcher.note(f"preparing {path} from {' and '.join(map(str, data))}")
-    if formulas:
-        content = load_formulas(path) if made else prepare_formulas(data, path, on_note=watcher.note)
+    if kind.several_tables:
+        content: FormulaData | MaterialData
+        if kind.learns == "formulas":
+            content = load_formulas(path) if made else prepare_formulas(data, path, on_note=watcher.note)
+        else:
+            content = load_materials(path) if made else prepare_materials(data, path, on_note=watcher.note)
         enough(len(content), data[0], "formulas", LEAST_FORMULAS)
         return path, len(content), content.split
     crystals = load(path) if made else prepare(data[0], path, hosts=hosts, on_note=watcher.note)

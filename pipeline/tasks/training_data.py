@@ -26,7 +26,12 @@ LEAST_CRYSTALS = 8
 LEAST_FORMULAS = 2
 """Likewise of formulas, of which a dozen crystals may have three."""
 
-CRYSTALS, SEQUENCES, FORMULAS = PREPARED = ("data.safetensors", "sequences.safetensors", "formulas.safetensors")
+CRYSTALS, SEQUENCES, FORMULAS, MATERIALS = PREPARED = (
+    "data.safetensors",
+    "sequences.safetensors",
+    "formulas.safetensors",
+    "materials.safetensors",
+)
 """What is made of tables in the folder of a training, and used again."""
 
 SHOWN = 10

@@ -45,7 +45,7 @@ def log_partition(network: Rbm, anneal: Anneal) -> tuple[float, float]:
     generator = torch.Generator().manual_seed(anneal.seed)
     tables, asked = network.tables(), Asked.of(demand(network.grammar))
     usual = network.usual(tables)
-    slots = _standing_still(network, tables, asked, anneal.chains, generator)
+    slots = standing_still_formulas(network, tables, asked, anneal.chains, generator, usual)
     logs = torch.zeros(anneal.chains, dtype=torch.float64)
     betas = np.linspace(0.0, 1.0, anneal.temperatures + 1).tolist()
     for cold, warm in zip(betas[1:], betas, strict=False):
@@ -67,10 +67,16 @@ def standing_still(tables: Tables, usual: torch.Tensor) -> Tables:
     return tables._replace(bias=tables.bias + tables.rows @ usual)
 
 
-def _standing_still(network: Rbm, tables: Tables, asked: Asked, n: int, generator: torch.Generator) -> torch.Tensor:
-    """Formulas of the machine whose hidden units stand still, drawn exactly [n,slots,2]."""
+def standing_still_formulas(
+    network: Rbm, tables: Tables, asked: Asked, n: int, generator: torch.Generator, usual: torch.Tensor
+) -> torch.Tensor:
+    """Formulas of the machine whose hidden units stand still at `usual`, drawn exactly [n,slots,2].
+
+    Raises:
+        GenerationError: it writes hardly any formula of the grammar.
+    """
     slots, left = torch.zeros(n, network.grammar.slots, 2, dtype=torch.int64), torch.ones(n, dtype=torch.bool)
-    warmth = Warmth(0.0, network.usual(tables))
+    warmth = Warmth(0.0, usual)
     for _ in range(ROUNDS):
         made, new = sweep(network, tables, slots, asked, generator, warmth)
         slots[left & new] = made[left & new]

@@ -175,7 +175,14 @@ def sweep(
     hidden = (noise < torch.sigmoid(beta * inputs)).to(inputs.dtype) - 0.5
     if warmth is not None:
         hidden = beta * hidden + (1 - beta) * warmth.usual
-    chain = chain_of(network, tables, hidden, asked)
+    return redrawn(chain_of(network, tables, hidden, asked), slots, asked, generator)
+
+
+@torch.no_grad()
+def redrawn(
+    chain: Chain, slots: torch.Tensor, asked: Asked, generator: torch.Generator | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Slots of a chain that satisfy what is asked, else the old ones [B,slots,2]; and which were drawn anew [B]."""
     made = drawn(chain, generator)
     new = asked.accepts(made)
     for _ in range(TRIES - 1):

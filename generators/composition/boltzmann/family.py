@@ -118,7 +118,7 @@ class RbmFamily:
         """Slots after all sweeps [n,slots,2], of n chains that satisfy what is asked."""
         machine = self._machine()
         tables, generator = machine.tables(), torch.Generator().manual_seed(int(rng.integers(2**62)))
-        slots, usual = torch.from_numpy(_any(n, masks, rng)), machine.usual(tables)
+        slots, usual = torch.from_numpy(written(n, masks, rng)), machine.usual(tables)
         for i in range(self.sweeps):
             warmth = Warmth(min(1.0, 2 * (i + 1) / self.sweeps), usual)
             slots, _ = sweep(machine, tables, slots, asked, generator, warmth)
@@ -142,7 +142,7 @@ def gathered(n: int, wish: Demand, draw: Callable[[int], list[Formula]]) -> list
     return [formula for m in rounds for formula in draw(m)]
 
 
-def _any(n: int, masks: Masks, rng: np.random.Generator) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+def written(n: int, masks: Masks, rng: np.random.Generator) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
     """Some formulas that satisfy the masks, written slot by slot [n,slots,2]."""
     slots, place = np.zeros((n, masks.slots, 2), np.int64), masks.start(n)
     for t in range(masks.slots):

@@ -21,7 +21,7 @@ from redoxa.pipeline.tasks.train import train_to_folder
 SHARED_TABLES = Path(__file__).parents[4] / "shared" / "cases" / "tables"
 TABLES = ("train_nested_cell", "train_no_formula", "train_tiny_ok")
 GENERATORS = (
-    "flow", "composition-dbn", "composition-lstm", "composition-rbm", "composition-transformer", "composition-wgan", "diffusion", "geometry",
+    "flow", "composition-dbm", "composition-dbn", "composition-lstm", "composition-rbm", "composition-transformer", "composition-wgan", "diffusion", "geometry",
     "orbits", "vae", "wyckoff",
 )  # fmt: skip
 
@@ -102,7 +102,7 @@ def test_a_folder_is_trained_on_and_what_the_command_names_next_generates(folder
 
 def begun(generator: str, data: Path, out: Path) -> tuple[object, ...]:
     """Options to begin with, of what needs the weights of another network that do not ship."""
-    if generator != "composition-dbn":
+    if generator not in ("composition-dbm", "composition-dbn"):
         return ()
     lower = out / "lower"
     assert redoxa("train", data, "--generator", "composition-rbm", "--steps", 1, "--out", lower) == 0

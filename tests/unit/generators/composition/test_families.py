@@ -18,6 +18,8 @@ from redoxa.generators.composition.boltzmann.ais import Anneal
 from redoxa.generators.composition.boltzmann.deep import DbnConfig
 from redoxa.generators.composition.boltzmann.deep_family import DbnFamily
 from redoxa.generators.composition.boltzmann.family import RbmFamily
+from redoxa.generators.composition.boltzmann.multimodal import DbmConfig
+from redoxa.generators.composition.boltzmann.multimodal_family import DbmFamily
 from redoxa.generators.composition.boltzmann.network import RbmConfig
 from redoxa.generators.composition.families import (
     FAMILIES,
@@ -37,6 +39,7 @@ def trained(name: str, out: Path) -> StoredFamily:
     """A model of this name that has learned a little."""
     training = TrainConfig(out=out, steps=3, workers=1, log_every=1, save_every=3)
     family: StoredFamily = {
+        "dbm": lambda: DbmFamily(TINY, DbmConfig(6), training, RbmConfig(hidden=8, chains=16), anneal=Anneal(20, 20)),
         "dbn": lambda: DbnFamily(TINY, DbnConfig(6, 16), training, RbmConfig(hidden=8, chains=16), Anneal(20, 20)),
         "exchange": lambda: ExchangeFamily(TINY),
         "hmm": lambda: MarkovFamily(TINY, 4),
@@ -67,9 +70,9 @@ def test_what_was_learned_is_written_and_read_exactly(name: str, tmp_path: Path)
 
 
 def test_another_file_is_refused_with_what_it_holds(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"holds redoxa-wyckoff-\d+, none of the models dbn, exchange"):
+    with pytest.raises(InputError, match=r"holds redoxa-wyckoff-\d+, none of the models dbm, dbn, exchange"):
         open_family(shipped("wyckoff.safetensors"))
-    with pytest.raises(InputError, match="holds weights of unknown origin, none of the models dbn, exchange"):
+    with pytest.raises(InputError, match="holds weights of unknown origin, none of the models dbm, dbn, exchange"):
         open_family(shipped("orbits.safetensors"))
     (tmp_path / "text").write_text("no weights")
     with pytest.raises(InputError, match="text: cannot be read as a checkpoint"):
