@@ -202,8 +202,8 @@ def train(
         steps: optimiser steps in all; by default 6,000 for orbits, composition-lstm, composition-transformer and
             composition-dbm, 9,000 for geometry, 10,000 for composition-rbm and composition-dbn, 15,000 for
             composition-wgan, 30,000 for the others.
-        rate: highest learning rate; by default 0.001, for vae and wyckoff 0.0015, for composition-lstm and
-            composition-rbm 0.002, for composition-wgan 0.0005.
+        rate: highest learning rate; by default 0.001, for vae and wyckoff 0.0015, for composition-lstm,
+            composition-rbm and composition-dbm 0.002, for composition-wgan 0.0005.
         edges: pairs of atoms in a batch of flow and diffusion, by default 4,608; on a GPU 24576 with --rate 0.0015 is a
             good start.
         seed: of weights, data order and noise.

@@ -10,7 +10,7 @@ import torch
 
 from redoxa.data.errors import GenerationError
 from redoxa.generators.composition.boltzmann.chain import Asked, Warmth, sweep
-from redoxa.generators.composition.boltzmann.network import Rbm, Tables, hidden_part
+from redoxa.generators.composition.boltzmann.network import Rbm, Tables, amount_of, hidden_part
 from redoxa.generators.composition.grammar import demand
 
 
@@ -63,8 +63,12 @@ def log_partition(network: Rbm, anneal: Anneal) -> tuple[float, float]:
 
 
 def standing_still(tables: Tables, usual: torch.Tensor) -> Tables:
-    """The tables where hidden units stand still at `usual`: what they do is in the biases of rows."""
-    return tables._replace(bias=tables.bias + tables.rows @ usual)
+    """The tables where hidden units stand still at `usual`: what they do is in the biases of rows and pairs."""
+    pairs = tables.pairs
+    if tables.amounts is not None:
+        amounts = amount_of(torch.arange(pairs.shape[1], device=usual.device))
+        pairs = pairs + (tables.amounts @ usual)[:, None] * amounts
+    return tables._replace(bias=tables.bias + tables.rows @ usual, pairs=pairs, amounts=None)
 
 
 def standing_still_formulas(

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from redoxa.generators.composition.boltzmann.network import Rbm, Tables
+from redoxa.generators.composition.boltzmann.network import Rbm, Tables, amount_of
 from redoxa.generators.composition.grammar import Demand
 
 
@@ -97,7 +97,11 @@ def chain_of(network: Rbm, tables: Tables, hidden: torch.Tensor, asked: Asked) -
     codes = rows[:, :first].reshape(-1, grammar.slots, n_codes)
     counts = rows[:, first:second].reshape(-1, grammar.slots, n_counts)
     kin = rows[:, second:].reshape(len(rows), -1, n_counts)
-    pairs = kin.exp()[:, network.groups] * torch.where(asked.counts, tables.pairs.double().exp(), 0.0)
+    of_elements = kin[:, network.groups]
+    if tables.amounts is not None:
+        amounts = amount_of(torch.arange(n_counts, device=hidden.device))
+        of_elements = of_elements + (hidden @ tables.amounts.T).double()[:, :, None] * amounts
+    pairs = of_elements.exp() * torch.where(asked.counts, tables.pairs.double().exp(), 0.0)
     counts = (counts - counts.amax(2, keepdim=True)).exp()
     weights = (codes - codes.amax(2, keepdim=True)).exp() * (counts @ pairs.mT)
     allowed = torch.where(asked.follows, tables.follows.double().exp(), 0.0)

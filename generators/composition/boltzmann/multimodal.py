@@ -1,7 +1,7 @@
 """A deep Boltzmann machine (Salakhutdinov and Hinton) on a formula and what else is known of a material, in bins.
 
-The machine on formulas (`network.Rbm`), its hidden units joined with a softmax group for each modality and with a
-second layer of hidden units g, all learned together:
+The machine on formulas (`network.Rbm`) with weights for the amounts of elements, its hidden units h joined with a
+softmax group for each modality and with a second layer of hidden units g, all learned together:
 
     -E = visible(formula) + bias . m + offset . g + h . (inputs(formula) + m M + W g)
 
@@ -26,6 +26,7 @@ from torch.nn.functional import dropout, one_hot, softplus
 from redoxa.data.tables.materials import Modality
 from redoxa.generators.checkpoint import load_network, save_network
 from redoxa.generators.composition.boltzmann.network import Rbm, Tables, hidden_part, rbm_of
+from redoxa.generators.composition.network import ElementVectors
 
 NAME = "composition-dbm"
 
@@ -45,8 +46,8 @@ class DbmConfig:
     hidden: int = 128
     iterations: int = 4
     prior: float = 1e-4
-    telling: float = 4.0
-    drop: float = 0.2
+    telling: float = 20.0
+    drop: float = 0.1
 
 
 class State(NamedTuple):
@@ -90,7 +91,10 @@ class Dbm(nn.Module):
         self.sizes = [one.bins for one in modalities]
         self.lower, first, chains = lower, lower.config.hidden, lower.config.chains
         self.weight = nn.Parameter(torch.randn(first, config.hidden) * 0.3 / math.sqrt(first))
-        self.bins = nn.Parameter(torch.randn(sum(self.sizes), first) * 0.03)
+        self.bins = nn.Parameter(torch.randn(sum(self.sizes), first) * 0.1)
+        self.amounts = ElementVectors(self.grammar, first)
+        for parameter in self.amounts.parameters():
+            nn.init.zeros_(parameter)
         self.unit_bias, self.bin_bias = (
             nn.Parameter(torch.zeros(config.hidden)),
             nn.Parameter(torch.zeros(len(self.bins))),
@@ -106,6 +110,13 @@ class Dbm(nn.Module):
             counts = torch.bincount(bins[:, k][bins[:, k] >= 0], minlength=len(part)) + 1.0
             part.copy_(counts.log() - counts.log().mean())
             chain_bins[:, k] = torch.multinomial(counts, len(chain_bins), True)
+
+    def tables(self) -> Tables:
+        """Those of the machine on formulas, with weights for the amounts of elements.
+
+        Energies and volumes go by amounts, which that machine knows by slot and by group only.
+        """
+        return self.lower.tables()._replace(amounts=self.amounts())
 
     @property
     def chains(self) -> State:
@@ -181,13 +192,15 @@ class Dbm(nn.Module):
 
         Bins are those of modalities [B,modalities], -1 where one is missing: that is summed out.
         """
-        tables = self.lower.tables()
+        tables = self.tables()
         means = self.settle(self.lower.inputs(tables, slots), bins)
         return self.log_weight(tables, slots, means) + entropy(means)
 
     def squares(self) -> torch.Tensor:
         """Sum of the squares of all parameters but biases."""
-        return torch.as_tensor(self.lower.squares() + self.weight.square().sum() + self.bins.square().sum())
+        return torch.as_tensor(
+            self.lower.squares() + sum(p.square().sum() for p in (self.weight, self.bins, *self.amounts.parameters()))
+        )
 
     @property
     def log_z(self) -> float:

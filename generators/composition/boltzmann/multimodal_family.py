@@ -131,7 +131,7 @@ class DbmFamily:
         network, k = self._network(), self._place(name)
         slots, bins = torch.from_numpy(self.grammar.encode(materials.formulas)), torch.from_numpy(materials.bins.copy())
         bins[:, k] = -1
-        tables, found = network.lower.tables(), []
+        tables, found = network.tables(), []
         for some, known in zip(torch.split(slots, TOGETHER), torch.split(bins, TOGETHER), strict=True):
             formula = network.lower.inputs(tables, some)
             found.append(network.tell(k, formula, network.settle(formula, known)).double().exp())
@@ -166,7 +166,7 @@ class DbmFamily:
     ) -> torch.Tensor:
         """Slots after all sweeps [n,slots,2], of n chains that satisfy what is asked."""
         network = self._network()
-        tables, generator = network.lower.tables(), torch.Generator().manual_seed(int(rng.integers(2**62)))
+        tables, generator = network.tables(), torch.Generator().manual_seed(int(rng.integers(2**62)))
         usual = usual_of(network, tables)
         state = begun(network, torch.from_numpy(written(n, masks, rng)))
         for i in range(self.sweeps):

@@ -95,7 +95,7 @@ def log_partition_of_dbm(network: Dbm, anneal: Anneal) -> tuple[float, float]:
         data.errors.GenerationError: that machine writes hardly any formula of the grammar.
     """
     generator = torch.Generator().manual_seed(anneal.seed)
-    lower, tables, asked = network.lower, network.lower.tables(), Asked.of(demand(network.grammar))
+    lower, tables, asked = network.lower, network.tables(), Asked.of(demand(network.grammar))
     usual = usual_of(network, tables)
     slots = standing_still_formulas(lower, tables, asked, anneal.chains, generator, usual)
     state, _ = sweep_all(network, tables, begun(network, slots), asked, generator, None, Warmth(0.0, usual))

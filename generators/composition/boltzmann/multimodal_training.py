@@ -127,7 +127,7 @@ class DbmTask:
         """
         del step
         slots, bins = (x[rows].to(generator.device) for x in (self.slots, self.bins))
-        tables = network.lower.tables()
+        tables = network.tables()
         formula, terms = network.lower.inputs(tables, slots), {}
         if network.training:
             chains, moved = sweep_all(network, tables, network.chains, self.asked.to(generator.device), None)
@@ -227,8 +227,8 @@ DBM: Final = Training(
     frozenset({"start", "rate"}),
     "materials",
     dbm_maker,
-    rate=1e-3,
-    clip=10.0,
+    rate=2e-3,
+    clip=50.0,
     begins_with="weights of composition-rbm",
     next=NEXT,
 )
