@@ -227,7 +227,7 @@ DBM: Final = Training(
     frozenset({"start", "rate"}),
     "materials",
     dbm_maker,
-    rate=2e-3,
+    rate=2e-3,  # at 4e-3 the chains fall behind, and the machine diverges
     clip=50.0,
     begins_with="weights of composition-rbm",
     next=NEXT,
