@@ -108,7 +108,8 @@ def dedicated(known: Known, k: int, alone: bool, asked: Materials) -> Floats:
     torch.manual_seed(0)
     learned = some(known.learned, np.flatnonzero(known.learned.bins[:, k] >= 0))
     x, y = features(known, learned, k, alone), torch.from_numpy(learned.bins[:, k])
-    middle, spread, tenth = x.mean(0), x.std(0) + 1e-3, len(x) // 10  # learned ones are in random order
+    middle, spread, tenth = x.mean(0), x.std(0), len(x) // 10  # learned ones are in random order
+    spread = torch.where(spread > 0, spread + 0.03, torch.inf)  # what never or hardly varies would be huge elsewhere
     x = (x - middle) / spread
     layers = [nn.Linear(x.shape[1], WIDTH), nn.SiLU(), nn.Dropout(DROP), nn.Linear(WIDTH, WIDTH), nn.SiLU()]
     network = nn.Sequential(*layers, nn.Dropout(DROP), nn.Linear(WIDTH, known.modalities[k].bins))
