@@ -19,6 +19,7 @@ from redoxa.generators.composition.boltzmann.deep import DbnConfig
 from redoxa.generators.composition.boltzmann.deep_family import DbnFamily
 from redoxa.generators.composition.boltzmann.family import RbmFamily
 from redoxa.generators.composition.boltzmann.network import RbmConfig
+from redoxa.generators.composition.boltzmann.softmax import SoftmaxConfig, SoftmaxFamily
 from redoxa.generators.composition.families import (
     FAMILIES,
     family_class,
@@ -43,6 +44,7 @@ def trained(name: str, out: Path) -> StoredFamily:
         "independent": lambda: IndependentFamily(TINY),
         "lstm": lambda: SequenceFamily(TINY, NetworkConfig("lstm", 16, 1), training),
         "mixture": lambda: MixtureFamily(TINY, 4),
+        "softmax": lambda: SoftmaxFamily(TINY, SoftmaxConfig(hidden=8, steps=20), Anneal(20, 20)),
         "rbm": lambda: RbmFamily(TINY, RbmConfig(hidden=8, chains=16), training, Anneal(20, 20)),
         "transformer": lambda: SequenceFamily(TINY, NetworkConfig("attention", 16, 1), training),
         "wgan": lambda: WganFamily(TINY, WganConfig(), training),
