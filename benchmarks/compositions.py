@@ -37,6 +37,7 @@ from redoxa.generators.composition.autoregressive import MarkovFamily
 from redoxa.generators.composition.baselines import ExchangeFamily, IndependentFamily, MixtureFamily
 from redoxa.generators.composition.boltzmann.family import RbmFamily
 from redoxa.generators.composition.boltzmann.network import RbmConfig
+from redoxa.generators.composition.boltzmann.softmax import SoftmaxFamily
 from redoxa.generators.composition.boltzmann.training import RBM
 from redoxa.generators.composition.boltzmann.training import STEPS as RBM_STEPS
 from redoxa.generators.composition.family import Family
@@ -134,6 +135,10 @@ def schedule(out: Path, steps: int, rate: float) -> TrainConfig:
     )  # fmt: skip
 
 
+SIMPLE = (IndependentFamily, MixtureFamily, MarkovFamily, SoftmaxFamily, ExchangeFamily)
+"""Floors, which are fitted at once."""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-n", type=int, default=10_000, help="samples of each")
@@ -158,7 +163,7 @@ def main() -> None:
     line("learned formulas", [judges[options.seed].score(data.learned)])
     line("held-out formulas", [judges[options.seed].score(data.held_out)])
     families = options.families or ["simple", "rbm", "wgan", "sequence"]
-    for kind in (IndependentFamily, MixtureFamily, MarkovFamily, ExchangeFamily) if "simple" in families else ():
+    for kind in SIMPLE if "simple" in families else ():
         judge(kind(data.grammar), data, judges, options.n)
     telling: list[Family] = []
     if "rbm" in families and options.rbm_steps:

@@ -1,8 +1,8 @@
 """Formation energies from few labels: whether a code that was learned without labels helps a ridge regression.
 
-    python benchmarks/few_labels.py                          # trains both machines first; ten minutes on one core
-    python benchmarks/few_labels.py --rbm FILE               # with a trained first machine
-    python benchmarks/few_labels.py --dbn FILE               # with both
+    python -m benchmarks.few_labels                          # trains both machines first; ten minutes on one core
+    python -m benchmarks.few_labels --rbm FILE               # with a trained first machine
+    python -m benchmarks.few_labels --dbn FILE               # with both
 
 Both machines learn all formulas of `benchmarks/compositions.py` but its held-out tenth, without labels. The label of a
 formula is the lowest formation energy of its crystals in `mp20_train_compositions.parquet`. Labels are drawn among
@@ -28,17 +28,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from compositions import Data, numbers_of, read
 from numpy.typing import NDArray
 from pyarrow import parquet
 from scipy.stats import t as student
 
+from benchmarks.compositions import Data, read
 from redoxa.data.tables.datasets import shared_dir
 from redoxa.generators.composition.boltzmann.deep import Dbn, DbnConfig, load_dbn
 from redoxa.generators.composition.boltzmann.deep_training import DBN, DbnTask
 from redoxa.generators.composition.boltzmann.network import Rbm, RbmConfig, load_rbm
 from redoxa.generators.composition.boltzmann.training import RBM, RbmTask
 from redoxa.generators.composition.grammar import Formula, formula_of
+from redoxa.generators.composition.scores import formula_numbers
 from redoxa.generators.training.kinds import Training
 from redoxa.generators.training.loop import TrainConfig, train
 
@@ -105,7 +106,7 @@ def features_of(formulas: list[Formula], dbn: Dbn, random: Rbm) -> dict[str, Flo
     slots, found = torch.from_numpy(dbn.grammar.encode(formulas)), {}
     untrained = Dbn(dbn.config, random)
     kinds = {
-        "numbers": lambda: numbers_of(formulas),
+        "numbers": lambda: formula_numbers(formulas),
         "shares": lambda: (counts := dbn.grammar.counts(formulas)) / counts.sum(1, keepdims=True),
         "random": lambda: untrained.recognised(slots).double().numpy(),
         "rbm": lambda: dbn.recognised(slots).double().numpy(),

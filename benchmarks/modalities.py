@@ -1,8 +1,8 @@
 """What is hidden of held-out materials, told by a deep Boltzmann machine, by dedicated networks, and by the marginal.
 
-    python benchmarks/modalities.py --start FILE            # FILE: a composition-rbm of the learned formulas alone
-    python benchmarks/modalities.py --dbm FILE              # a machine trained by it before
-    python benchmarks/modalities.py --dbm FILE --window     # formulas with lithium, to be screened
+    python -m benchmarks.modalities --start FILE            # FILE: a composition-rbm of the learned formulas alone
+    python -m benchmarks.modalities --dbm FILE              # a machine trained by it before
+    python -m benchmarks.modalities --dbm FILE --window     # formulas with lithium, to be screened
 
 Formulas and their split are those of `benchmarks/compositions.py`; nothing is tuned on the held-out tenth, and the
 machine on formulas to begin with must not have learned it either. For each modality: nats of the true bin, from the
@@ -28,15 +28,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from ase.data import chemical_symbols
-from compositions import TABLES, Data, read
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn.functional import cross_entropy, one_hot
 
+from benchmarks.compositions import TABLES, Data, read
 from redoxa.data.records import reduced_formula
 from redoxa.data.tables.datasets import shared_dir
 from redoxa.data.tables.materials import NAMES, VOLTAGE, Modality, known_of, modalities_of
-from redoxa.generators.composition.boltzmann.multimodal import DbmConfig, load_dbm
+from redoxa.generators.composition.boltzmann.multimodal import DbmConfig
 from redoxa.generators.composition.boltzmann.multimodal_family import DbmFamily
 from redoxa.generators.composition.boltzmann.multimodal_training import DBM, DbmTask, Materials
 from redoxa.generators.composition.boltzmann.network import load_rbm
@@ -156,19 +156,16 @@ def judge(known: Known, family: DbmFamily) -> None:
 
 def machine_of(known: Known, options: argparse.Namespace) -> DbmFamily:
     """Read, or trained on learned materials; what was begun is gone on with."""
-    file = options.dbm
-    if file is None:
-        start = load_rbm(options.start)
-        nothing = Materials.plain((), len(known.modalities))
-        task = partial(DbmTask, start, known.modalities, known.learned, nothing, DbmConfig())
-        config = TrainConfig(
-            options.work / f"dbm-{options.steps}", steps=options.steps, decay_steps=max(1, options.steps // 2),
-            warmup_steps=min(200, options.steps // 3), rate=DBM.rate or 1e-3, clip=DBM.clip or 1.0, device="cpu",
-        )  # fmt: skip
-        file = train(task, config, resume=True)
-    family = DbmFamily(known.grammar, DbmConfig(), None, None, known.modalities)
-    family.network = load_dbm(file)
-    return family
+    if options.dbm is not None:
+        return DbmFamily.load(options.dbm)
+    start, nothing = load_rbm(options.start), Materials.plain((), len(known.modalities))
+    task = partial(DbmTask, start, known.modalities, known.learned, nothing, DbmConfig())
+    config = TrainConfig(
+        options.work / f"dbm-{options.steps}-{options.seed}", steps=options.steps,
+        decay_steps=max(1, 3 * options.steps // 5), warmup_steps=min(500, options.steps // 3), seed=options.seed,
+        device="cpu",
+    )  # fmt: skip
+    return DbmFamily.load(train(task, config, resume=True))
 
 
 def write_window(family: DbmFamily, n: int, work: Path) -> None:
@@ -188,6 +185,7 @@ def main() -> None:
     parser.add_argument("--start", type=Path, help="weights of composition-rbm, of learned formulas alone")
     parser.add_argument("--dbm", type=Path, help="weights of the machine, of learned materials alone")
     parser.add_argument("--steps", type=int, default=DBM.steps)
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--window", action="store_true", help="write formulas instead of judging")
     parser.add_argument("-n", type=int, default=200, help="formulas of each kind")
     parser.add_argument("--work", type=Path, default=Path("runs/modalities"))
@@ -200,7 +198,7 @@ def main() -> None:
         parser.error("the shared crystal data is not beside the checkout")
     known = binned(read(folder), folder)
     family = machine_of(known, options)
-    if family.network is not None and family.network.modalities != known.modalities:
+    if family.modalities != known.modalities:
         parser.error("these weights are of other materials")
     if options.window:
         write_window(family, options.n, options.work)

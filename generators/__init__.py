@@ -32,6 +32,7 @@ TRAININGS: Final = {
     "composition-lstm": "redoxa.generators.composition.training:LSTM",
     "composition-mixture": "redoxa.generators.composition.floors:MIXTURE",
     "composition-rbm": "redoxa.generators.composition.boltzmann.training:RBM",
+    "composition-softmax": "redoxa.generators.composition.boltzmann.training:SOFTMAX",
     "composition-transformer": "redoxa.generators.composition.training:TRANSFORMER",
     "composition-wgan": "redoxa.generators.composition.adversarial.training:WGAN",
     "flow": "redoxa.generators.noise.training:FLOW",

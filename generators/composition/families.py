@@ -26,6 +26,7 @@ FAMILIES: Final = registered(
         "lstm": "redoxa.generators.composition.sequence:SequenceFamily",
         "mixture": "redoxa.generators.composition.baselines:MixtureFamily",
         "rbm": "redoxa.generators.composition.boltzmann.family:RbmFamily",
+        "softmax": "redoxa.generators.composition.boltzmann.softmax:SoftmaxFamily",
         "transformer": "redoxa.generators.composition.sequence:SequenceFamily",
         "wgan": "redoxa.generators.composition.adversarial.family:WganFamily",
     },
@@ -68,18 +69,21 @@ def family_class(name: str) -> type[StoredFamily]:
     return kind
 
 
-def family_in(path: Path) -> str:
+def family_in(path: Path, wanted: str | None = None) -> str:
     """The name of the model of formulas that a file holds.
 
     Raises:
-        InputError: the file holds none; says what it holds instead.
+        InputError: the file holds none, or another than is wanted; says what it holds instead.
     """
     from redoxa.generators.checkpoint import checkpoint_format, read_header
 
     held = read_header(path).get("format", "")
     for name in FAMILIES:
-        if held == checkpoint_format(f"composition-{name}"):
-            return name
+        if held != checkpoint_format(f"composition-{name}"):
+            continue
+        if wanted not in (None, name):
+            raise InputError(f"{path}: holds a model of the family {name}; {wanted} was asked for")
+        return name
     raise InputError(f"{path}: holds {held or 'weights of unknown origin'}, none of the models {', '.join(FAMILIES)}")
 
 

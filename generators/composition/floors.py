@@ -39,12 +39,13 @@ def fit_floor(make: Callable[[Grammar], StoredFamily], data: Path, seed: int, we
     return told | ({"held_out_nats_of_reached": round(float(nats[reached].mean()), 4)} if reached.any() else {})
 
 
-def _training(name: str, make: Callable[[Grammar], StoredFamily]) -> Training:
+def floor(name: str, make: Callable[[Grammar], StoredFamily]) -> Training:
+    """How a model of this name in `families.FAMILIES` is fitted by the command."""
     return Training(f"composition-{name}", 0, frozenset(), "formulas", fit=partial(fit_floor, make), next=NEXT)
 
 
-EXCHANGE: Final = _training("exchange", ExchangeFamily)
-HMM: Final = _training("hmm", MarkovFamily)
-INDEPENDENT: Final = _training("independent", IndependentFamily)
-MIXTURE: Final = _training("mixture", MixtureFamily)
+EXCHANGE: Final = floor("exchange", ExchangeFamily)
+HMM: Final = floor("hmm", MarkovFamily)
+INDEPENDENT: Final = floor("independent", IndependentFamily)
+MIXTURE: Final = floor("mixture", MixtureFamily)
 """Models of formulas that are fitted at once."""

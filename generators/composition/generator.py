@@ -12,7 +12,7 @@ import numpy as np
 from ase.data import chemical_symbols
 
 from redoxa.data.crystal import CrystalBatch
-from redoxa.data.errors import GenerationError, InputError
+from redoxa.data.errors import GenerationError
 from redoxa.data.progress import OnStep
 from redoxa.data.provenance import sha256_of
 from redoxa.data.records import Crystal, reduced_formula
@@ -72,9 +72,7 @@ class CompositionGenerator:
 
     def __init__(self, checkpoint: Path | None = None, family: str | None = None) -> None:
         path = checkpoint or shipped_weights(family or DEFAULT_FAMILY)
-        self.family_name = family_in(path)
-        if family not in (None, self.family_name):
-            raise InputError(f"{path}: holds a model of the family {self.family_name}; {family} was asked for")
+        self.family_name = family_in(path, family)
         self.family: Family = family_class(self.family_name).load(path)
         self.checkpoint_sha256: str | None = sha256_of(path)
         self.relaxer: Relaxer | None = None

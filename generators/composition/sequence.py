@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from redoxa.data.errors import GenerationError
 from redoxa.generators.composition.autoregressive import Autoregressive, Floats, Foresight, Integers
 from redoxa.generators.composition.grammar import Formula, Grammar
 from redoxa.generators.composition.network import (
@@ -22,11 +21,12 @@ from redoxa.generators.composition.network import (
     load_composition_network,
     save_composition_network,
 )
+from redoxa.generators.composition.trained import TrainedFamily
 from redoxa.generators.composition.training import CompositionTask
-from redoxa.generators.training.loop import TrainConfig, train
+from redoxa.generators.training.loop import Task, TrainConfig
 
 
-class SequenceFamily(Autoregressive):
+class SequenceFamily(TrainedFamily[CompositionNetwork, NetworkConfig], Autoregressive):
     """A `Family` that a network answers for. Weights are kept in half precision, and so are those that `fit` leaves.
 
     Args:
@@ -39,42 +39,21 @@ class SequenceFamily(Autoregressive):
     def __init__(
         self, grammar: Grammar, config: NetworkConfig, training: TrainConfig | None, temperature: float = 1.0
     ) -> None:
-        self.grammar, self.config, self.training, self.temperature = grammar, config, training, temperature
+        super().__init__(grammar, config, training)
+        self.temperature = temperature
         self.name = composition_name(config.cell).removeprefix("composition-")
-        self.network: CompositionNetwork | None = None
 
-    @classmethod
-    def load(cls, path: Path, temperature: float = 1.0) -> SequenceFamily:
-        """One that has learned; the file says of which cell it is.
+    @staticmethod
+    def read(path: Path) -> CompositionNetwork:
+        """See `TrainedFamily`; the file says of which cell the network is."""
+        return load_composition_network(path, cell_in(path))
 
-        Raises:
-            data.errors.InputError: not a checkpoint of this program.
-        """
-        network = load_composition_network(path, cell_in(path))
-        family = cls(network.grammar, network.config, None, temperature)
-        family.network = network
-        return family
+    write = staticmethod(save_composition_network)
 
-    def save(self, path: Path) -> None:
-        """Inverse of `load`, but for the temperature.
-
-        Raises:
-            GenerationError: it has learned nothing yet.
-        """
-        save_composition_network(path, self._learned())
-
-    def fit(self, formulas: Sequence[Formula], seed: int) -> None:
-        """See `Family`.
-
-        Raises:
-            GenerationError: nothing is said of how to train.
-            data.errors.InputError: a formula outside the grammar, or the folder is of other formulas.
-        """
-        if self.training is None:
-            raise GenerationError("a network that was read cannot learn; make one with a `TrainConfig`")
-        config = replace(self.training, out=self.training.out / f"seed-{seed}", seed=seed)
-        task = partial(CompositionTask, self.grammar, tuple(formulas), (), self.config)
-        self.network = load_composition_network(train(task, config, resume=True), self.config.cell)
+    def task(self, formulas: Sequence[Formula], seed: int) -> Callable[[], Task[Any]]:
+        """See `TrainedFamily`."""
+        del seed
+        return partial(CompositionTask, self.grammar, tuple(formulas), (), self.config)
 
     @torch.no_grad()
     def foresee(self, slots: Integers, noise: Floats) -> Foresight:
@@ -84,13 +63,8 @@ class SequenceFamily(Autoregressive):
             GenerationError: it has learned nothing yet.
         """
         del noise
-        network = self._learned()
+        network = self.learned()
         return _Answers(network, network(torch.from_numpy(slots))[:, -1])
-
-    def _learned(self) -> CompositionNetwork:
-        if self.network is None:
-            raise GenerationError(f"{self.name} has learned nothing yet: fit or load it")
-        return self.network
 
 
 class _Answers:

@@ -14,7 +14,7 @@ from redoxa.generators import TRAININGS
 if TYPE_CHECKING:
     from redoxa.generators.training.loop import Task
 
-Option = Literal["start", "rate", "edges", "hosts"]
+Option = Literal["start", "rate", "edges", "hosts", "steps", "workers"]
 """Options of `redoxa train` that not every network takes."""
 
 Fit = Callable[[Path, int, Path], dict[str, float]]
@@ -31,6 +31,9 @@ _WITHOUT: Final[dict[Option, str]] = {
     "hosts": "{} learns no voltages; leave it out",
 }
 
+STEPWISE: Final[frozenset[Option]] = frozenset({"steps", "workers"})
+"""Options that all take but what is fitted at once."""
+
 
 @dataclass(frozen=True)
 class Training:
@@ -39,7 +42,7 @@ class Training:
     Attributes:
         name: for ``--generator``.
         steps: optimiser steps in all, unless others are asked for; 0 of what is fitted at once.
-        takes: options that it takes beside those that all do.
+        takes: options that it takes beside those that all do, and `STEPWISE` ones.
         learns: formulas (tables without positions do), materials (formulas and what is known of them, likewise),
             crystals, their symmetric forms as sequences, or templates, by default those that ship.
         task: makes what the common loop trains; None of what learns templates, whose trainings are of many parts, and
@@ -48,6 +51,8 @@ class Training:
         rate: highest learning rate, unless another is asked for; None for that of the loop.
         clip: largest norm of the gradient; None likewise.
         begins_with: unless weights are named.
+        shipped: file that ``--start shipped`` names; None for that of its own name.
+        finish: what is done to the file of weights after the last step; doing it again changes nothing.
         next: what to do with the weights; ``{0}`` is the name and ``{1}`` the file.
     """
 
@@ -60,12 +65,19 @@ class Training:
     rate: float | None = None
     clip: float | None = None
     begins_with: str = RANDOM
+    shipped: str | None = None
+    finish: Callable[[Path], None] | None = None
     next: str = "redoxa generate --generator {0} --checkpoint {1}"
 
     @property
     def several_tables(self) -> bool:
         """Whether it learns from several tables, which need no positions."""
         return self.learns in ("formulas", "materials")
+
+    @property
+    def options(self) -> frozenset[Option]:
+        """Those of `Option` that it takes."""
+        return self.takes if self.fit else self.takes | STEPWISE
 
     def check(self, given: Collection[Option]) -> None:
         """Refuse an option that this network does not take.
@@ -74,11 +86,13 @@ class Training:
             InputError: which, and why.
         """
         for option in given:
-            if option in self.takes:
+            if option in self.options:
                 continue
+            if self.fit:
+                raise InputError(f"--{option}: {self.name} is fitted at once, without; leave it out")
             if option in _WITHOUT:
                 raise InputError(f"--{option}: {_WITHOUT[option].format(self.name)}")
-            having = " and ".join(name for name in TRAININGS if option in training_of(name).takes)
+            having = " and ".join(name for name in TRAININGS if option in training_of(name).options)
             raise InputError(f"--{option} is of {having}; leave it out to train {self.name}")
 
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from redoxa.data.chemistry import NONMETALS, REDOX_ACTIVE
 from redoxa.data.errors import InputError
-from redoxa.generators.composition.families import DEFAULT_FAMILY, HAVE_FAMILIES, shipped_weights
+from redoxa.generators.composition.families import DEFAULT_FAMILY, HAVE_FAMILIES, family_in, shipped_weights
 from redoxa.pipeline.campaign.spec import CampaignSpec
 from redoxa.robotics.base import driver_class
 from redoxa.screening.settings import Range
@@ -72,14 +72,28 @@ def _paths(spec: CampaignSpec) -> Found:
             yield where, f"there is no file '{value}' in {root}. Give the path of the weights, or leave checkpoint out."
 
 
+def _is_there(root: Path, name: str) -> bool:
+    """Whether a file is in the folder."""
+    if "\0" in name:
+        return False
+    path = (root / name).resolve()
+    return path.is_relative_to(root) and path.is_file()
+
+
 def _families(spec: CampaignSpec) -> Found:
-    """Models of formulas without weights of their own must ship."""
+    """Models of formulas without weights of their own must ship; those with must be what is asked for."""
+    root = Path.cwd().resolve()
     for i, step in enumerate(spec.generate):
-        if step.kind in HAVE_FAMILIES and not step.checkpoint:
-            try:
+        if step.kind not in HAVE_FAMILIES:
+            continue
+        where = "checkpoint" if step.checkpoint else "family" if step.family else "kind"
+        try:
+            if not step.checkpoint:
                 shipped_weights(step.family or DEFAULT_FAMILY)
-            except InputError as error:
-                yield ("generate", i, "family" if step.family else "kind"), f"{error}."
+            elif _is_there(root, step.checkpoint):  # else `_paths` tells
+                family_in(Path(step.checkpoint), step.family)
+        except InputError as error:
+            yield ("generate", i, where), f"{error}."
 
 
 def _laboratory(spec: CampaignSpec) -> Found:

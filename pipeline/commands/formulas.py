@@ -34,7 +34,7 @@ def formulas(
     is told with its reason, the others are judged, and the exit code is 1.
 
     Args:
-        models: names (exchange, hmm, independent and mixture learn here; lstm and others ship) and weights files.
+        models: names (exchange, hmm, independent, mixture and softmax learn here; lstm and others ship) and files.
         against: tables with a column atomic_numbers or formula, or one prepared file; those that the models learned.
         n: samples of each model.
         seed: of learning, sampling and every draw.
@@ -59,8 +59,11 @@ def formulas(
         page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text(formulas_page(card), encoding="utf-8")
         note(f"Page: {page.resolve().as_uri()}")
-    for row in card.failed:
-        note(f"{row.name} failed: {row.failed}")
+    for row in card.rows:
+        if row.failed:
+            note(f"{row.name} failed: {row.failed}")
+        elif row.doubt:
+            note(f"{row.name} {row.doubt}")
     if not as_json:
         note("next: redoxa generate --generator composition --checkpoint FILE makes crystals of what a model writes")
     return 1 if card.failed else 0

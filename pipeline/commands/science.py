@@ -174,7 +174,7 @@ def train(
     rate: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
     edges: Annotated[int | None, Parameter(validator=Number(gte=400))] = None,
     seed: int = 0,
-    workers: Annotated[int, Parameter(validator=Number(gte=1))] = 1,
+    workers: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
     resume: bool = True,
     as_json: Json = False,
 ) -> None:
@@ -187,27 +187,27 @@ def train(
         generator: flow, diffusion, vae, wyckoff (the sequence model that vae starts from), composition-lstm,
             composition-transformer, composition-rbm, composition-dbn (a second machine on that of composition-rbm),
             composition-wgan (formulas alone), composition-dbm (formulas with formation energy, band gap, volume,
-            lattice system and voltage, where the tables have them), or, fitted at once,
-            composition-exchange, composition-hmm, composition-independent and composition-mixture; orbits (its
-            networks) or geometry (its flow of free coordinates and cells), which learn from the templates that ship
-            where no crystals are named, and take a table of templates too.
+            lattice system and voltage, where the tables have them), or, fitted at once, composition-exchange,
+            composition-hmm, composition-independent, composition-mixture and composition-softmax; orbits (its networks)
+            or geometry (its flow of free coordinates and cells), which learn from the templates that ship where no
+            crystals are named, and take a table of templates too.
         data: one such path, by name.
         hosts: one more table, of insertion hosts with voltages, for diffusion and vae to aim at them.
         start: weights to begin with, for fine-tuning, or `shipped` for those that ship: of flow or diffusion for
             these, of wyckoff for vae and wyckoff, of vae for vae; by default random ones, and for vae those of wyckoff
             that ship. Of orbits: all stays but what foresees distances from the hull, which is trained anew. Of
-            composition-dbn: weights of composition-rbm, which it needs; they stay. Of composition-dbm likewise; they
-            go on to learn.
+            composition-dbn and composition-dbm: weights of composition-rbm, by default those that ship; they stay.
         out: folder for checkpoints, the log (JSON lines), and a page of the losses that reloads itself while it runs.
-        steps: optimiser steps in all; by default 6,000 for orbits, composition-lstm, composition-transformer and
-            composition-dbm, 9,000 for geometry, 10,000 for composition-rbm and composition-dbn, 15,000 for
+        steps: optimiser steps in all; by default 4,000 for composition-dbm, 6,000 for orbits, composition-lstm and
+            composition-transformer, 9,000 for geometry, 10,000 for composition-rbm and composition-dbn, 15,000 for
             composition-wgan, 30,000 for the others.
-        rate: highest learning rate; by default 0.001, for vae and wyckoff 0.0015, for composition-lstm,
-            composition-rbm and composition-dbm 0.002, for composition-wgan 0.0005.
+        rate: highest learning rate; by default 0.001, for vae and wyckoff 0.0015, for composition-lstm and
+            composition-rbm 0.002, for composition-wgan 0.0005.
         edges: pairs of atoms in a batch of flow and diffusion, by default 4,608; on a GPU 24576 with --rate 0.0015 is a
             good start.
         seed: of weights, data order and noise.
-        workers: processes, each with one thread and its share of every batch; for orbits, all cores are used.
+        workers: processes, each with one thread and its share of every batch, by default 1; for orbits, all cores are
+            used.
         resume: --no-resume starts anew.
     """
     from redoxa.generators.training.kinds import Option, training_of
@@ -217,12 +217,12 @@ def train(
     from redoxa.pipeline.tasks.training_data import training_tables
 
     kind = training_of(generator)
-    options: dict[Option, object] = {"edges": edges, "start": start, "rate": rate, "hosts": hosts}
+    options: dict[Option, object] = {
+        "edges": edges, "start": start, "rate": rate, "hosts": hosts, "steps": steps, "workers": workers,
+    }  # fmt: skip
     kind.check([name for name, value in options.items() if value is not None])
-    if kind.fit is not None and (steps is not None or workers > 1):
-        raise InputError(f"{generator} is fitted at once, without steps: leave --steps and --workers out")
     if start == Path("shipped"):
-        start = shipped(f"{generator}.safetensors")
+        start = shipped(kind.shipped or f"{generator}.safetensors")
     if paths and data is not None:
         raise InputError("--data: crystals are named already; leave it out, or name it alone")
     named = paths or ((data,) if data else ())
@@ -243,7 +243,7 @@ def train(
         else:
             config = TrainConfig(
                 out, steps=steps, decay_steps=max(1, 3 * steps // 5), warmup_steps=min(500, max(1, steps // 3)),
-                seed=seed, workers=workers,
+                seed=seed, workers=workers or 1,
             )  # fmt: skip
             weights = train_to_folder(
                 generator, tables, config, hosts=hosts, start=start, rate=rate, edges=edges, resume=resume,

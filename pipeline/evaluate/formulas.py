@@ -13,10 +13,12 @@ from typing import Final, Literal
 
 from redoxa.data.errors import InputError, RedoxaError, suggest
 from redoxa.data.progress import Watcher
+from redoxa.data.provenance import read_provenance, sha256_of
 from redoxa.data.tables.formulas import prepare_formulas
 from redoxa.generators.composition.autoregressive import MarkovFamily
 from redoxa.generators.composition.baselines import ExchangeFamily, IndependentFamily, MixtureFamily
-from redoxa.generators.composition.families import FAMILIES, open_family, shipped_family
+from redoxa.generators.composition.boltzmann.softmax import SoftmaxFamily
+from redoxa.generators.composition.families import FAMILIES, open_family, shipped_weights
 from redoxa.generators.composition.family import Family
 from redoxa.generators.composition.grammar import Formula, Grammar
 from redoxa.generators.composition.scores import FormulaScore, Judge
@@ -32,6 +34,7 @@ FITTED_HERE: Final[dict[str, Callable[[Grammar], Family]]] = {
     "hmm": MarkovFamily,
     "independent": IndependentFamily,
     "mixture": MixtureFamily,
+    "softmax": SoftmaxFamily,
 }
 """Models that learn in seconds: by name, they are those that have learned the formulas they are judged by."""
 
@@ -57,20 +60,21 @@ class FormulaOptions:
 
 @dataclass(frozen=True)
 class FormulaRow:
-    """One row: its name, what it is, and its score or why there is none."""
+    """One row: its name, what it is, its score or why there is none, and why its score may flatter it."""
 
     name: str
     role: Role
     text: str
     score: FormulaScore | None
     failed: str = ""
+    doubt: str = ""
 
     def to_json(self) -> dict[str, object]:
         """Stable names; what is only drawn is left out."""
         told: dict[str, object] = {"name": self.name, "role": self.role, "text": self.text}
         if self.score is not None:
             told |= {key: value for key, value in asdict(self.score).items() if key != "portrait"}
-        return told | {"failed": self.failed or None}
+        return told | {"failed": self.failed or None, "doubt": self.doubt or None}
 
 
 @dataclass(frozen=True)
@@ -157,19 +161,30 @@ def _read(tables: Sequence[Path], notes: list[str]) -> tuple[Grammar, list[Formu
         return read_formulas(prepared)
 
 
+def _doubt(weights: Path, tables: Sequence[Path]) -> str:
+    """Why a model may have learned formulas that are held out here; nothing where it has not."""
+    try:
+        learned = {source.sha256: source.name for source in read_provenance(weights).sources}
+    except InputError:
+        return "what it has learned is not recorded: it may know the held-out formulas"
+    if set(learned) == set(map(sha256_of, tables)):
+        return ""
+    return f"has learned from other tables ({', '.join(learned.values())}): it may know the held-out formulas"
+
+
 def _row(model: str, grammar: Grammar, judge: Judge, task: FormulaOptions) -> FormulaRow:
     role: Role = "floor" if model == FLOOR else "model"
-    text = "weights that ship" if model in FAMILIES else "trained weights"
+    text, doubt = "weights that ship" if model in FAMILIES else "trained weights", ""
     try:
         if model in FITTED_HERE:
             text = "fitted here"
             family = FITTED_HERE[model](grammar)
             family.fit(judge.learned, task.seed)
-        elif model in FAMILIES:
-            family = shipped_family(model)
         else:
-            family = open_family(Path(model))
-            text = f"{family.name}, {text}"
-        return FormulaRow(model, role, text, judge.judge(family, task.n))
+            path = shipped_weights(model) if model in FAMILIES else Path(model)
+            family = open_family(path)
+            text = text if model in FAMILIES else f"{family.name}, {text}"
+            doubt = _doubt(path, task.tables)
+        return FormulaRow(model, role, text, judge.judge(family, task.n), doubt=doubt)
     except RedoxaError as error:
         return FormulaRow(model, role, text, None, str(error))

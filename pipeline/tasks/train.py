@@ -100,6 +100,9 @@ def train_to_folder(
     with _watched(config, "train", facts, watcher) as on_log:
         task = _task(kind, prepared, start, edges, config.out, watcher)
         weights = train(task, _often(config), on_log, resume)
+        if kind.finish is not None:
+            watcher.note("the last estimates, which take up to a minute")
+            kind.finish(weights)
     options: dict[str, str | int | float | None] = {
         name: path.name if path else None for name, path in (("hosts", hosts), ("start", start))
     }

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from scipy.special import logsumexp
 
-from redoxa.data.errors import GenerationError
 from redoxa.generators.composition.adversarial.network import WganConfig, Writer, load_writer, one_hots, save_writer
 from redoxa.generators.composition.adversarial.training import WganTask
 from redoxa.generators.composition.autoregressive import Autoregressive, Floats, Foresight, Integers
 from redoxa.generators.composition.family import LogProbability
-from redoxa.generators.composition.grammar import Formula, Grammar
-from redoxa.generators.training.loop import TrainConfig, train
+from redoxa.generators.composition.grammar import Formula
+from redoxa.generators.composition.trained import TrainedFamily
+from redoxa.generators.training.loop import Task
 
 DRAWS = 128
 """Noises over which the probability of a formula is averaged."""
 
 
-class WganFamily(Autoregressive):
+class WganFamily(TrainedFamily[Writer, WganConfig], Autoregressive):
     """A `Family` whose formulas are written from noise: each noise gives a sharp choice.
 
     It has no likelihood of its own: what is told is the mean over `DRAWS` noises of the probability given each, a lower
@@ -37,43 +36,12 @@ class WganFamily(Autoregressive):
 
     name = "wgan"
 
-    def __init__(self, grammar: Grammar, config: WganConfig, training: TrainConfig | None) -> None:
-        self.grammar, self.config, self.training = grammar, config, training
-        self.network: Writer | None = None
+    read, write = staticmethod(load_writer), staticmethod(save_writer)
 
-    @classmethod
-    def load(cls, path: Path) -> WganFamily:
-        """One that has learned.
-
-        Raises:
-            data.errors.InputError: not a checkpoint of this program.
-        """
-        network = load_writer(path)
-        family = cls(network.grammar, network.config, None)
-        family.network = network
-        return family
-
-    def save(self, path: Path) -> None:
-        """Inverse of `load`.
-
-        Raises:
-            GenerationError: it has learned nothing yet.
-        """
-        save_writer(path, self._writer())
-
-    def fit(self, formulas: Sequence[Formula], seed: int) -> None:
-        """See `Family`.
-
-        Raises:
-            GenerationError: nothing is said of how to train.
-            data.errors.InputError: a formula outside the grammar, or the folder is of other formulas.
-        """
-        if self.training is None:
-            raise GenerationError("a network that was read cannot learn; make one with a `TrainConfig`")
-        config = replace(self.training, out=self.training.out / f"seed-{seed}", seed=seed)
-        self.network = load_writer(
-            train(partial(WganTask, self.grammar, tuple(formulas), (), self.config), config, resume=True)
-        )
+    def task(self, formulas: Sequence[Formula], seed: int) -> Callable[[], Task[Any]]:
+        """See `TrainedFamily`."""
+        del seed
+        return partial(WganTask, self.grammar, tuple(formulas), (), self.config)
 
     def noise(self, n: int, rng: np.random.Generator) -> Floats:
         """See `Autoregressive`."""
@@ -86,7 +54,7 @@ class WganFamily(Autoregressive):
         Raises:
             GenerationError: it has learned nothing yet.
         """
-        writer = self._writer()
+        writer = self.learned()
         return _Answers(writer, writer.hidden(torch.from_numpy(noise).float(), torch.from_numpy(slots)))
 
     def log_probability(self, formulas: Sequence[Formula]) -> LogProbability:
@@ -94,11 +62,6 @@ class WganFamily(Autoregressive):
         rng = np.random.default_rng(0)
         nats = [self.log_given(formulas, np.repeat(self.noise(1, rng), len(formulas), axis=0)) for _ in range(DRAWS)]
         return LogProbability(np.asarray(logsumexp(nats, axis=0) - np.log(DRAWS)), "bound")
-
-    def _writer(self) -> Writer:
-        if self.network is None:
-            raise GenerationError(f"{self.name} has learned nothing yet: fit or load it")
-        return self.network
 
 
 class _Answers:

@@ -174,9 +174,9 @@ def element_table(grammar: Grammar) -> torch.Tensor:
     return torch.cat([torch.zeros(1, table.shape[1]), table])
 
 
-def save_writer(path: Path, writer: Writer) -> None:
+def save_writer(path: Path, network: Writer) -> None:
     """Write what samples."""
-    save_network(path, NAME, writer, {"config": asdict(writer.config), "grammar": asdict(writer.grammar)})
+    save_network(path, NAME, network, {"config": asdict(network.config), "grammar": asdict(network.grammar)})
 
 
 def load_writer(path: Path) -> Writer:

@@ -1,4 +1,4 @@
-"""Boltzmann machines on formulas: `network` -> `chain` -> `ais` -> `training`, and `family`; two of them: `deep`.
+"""Boltzmann machines on formulas: `network` -> `chain` -> `ais` -> `training`, and `family`.
 
-With other modalities beside the formula: `multimodal` -> `multimodal_sampling` -> `multimodal_training` and its family.
+Two of them are `deep`; `multimodal` knows more than formulas.
 """

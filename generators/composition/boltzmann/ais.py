@@ -10,7 +10,7 @@ import torch
 
 from redoxa.data.errors import GenerationError
 from redoxa.generators.composition.boltzmann.chain import Asked, Warmth, sweep
-from redoxa.generators.composition.boltzmann.network import Rbm, Tables, amount_of, hidden_part
+from redoxa.generators.composition.boltzmann.network import Rbm, Tables, hidden_part
 from redoxa.generators.composition.grammar import demand
 
 
@@ -45,7 +45,7 @@ def log_partition(network: Rbm, anneal: Anneal) -> tuple[float, float]:
     generator = torch.Generator().manual_seed(anneal.seed)
     tables, asked = network.tables(), Asked.of(demand(network.grammar))
     usual = network.usual(tables)
-    slots = standing_still_formulas(network, tables, asked, anneal.chains, generator, usual)
+    slots = _standing_still(network, tables, asked, anneal.chains, generator)
     logs = torch.zeros(anneal.chains, dtype=torch.float64)
     betas = np.linspace(0.0, 1.0, anneal.temperatures + 1).tolist()
     for cold, warm in zip(betas[1:], betas, strict=False):
@@ -63,24 +63,14 @@ def log_partition(network: Rbm, anneal: Anneal) -> tuple[float, float]:
 
 
 def standing_still(tables: Tables, usual: torch.Tensor) -> Tables:
-    """The tables where hidden units stand still at `usual`: what they do is in the biases of rows and pairs."""
-    pairs = tables.pairs
-    if tables.amounts is not None:
-        amounts = amount_of(torch.arange(pairs.shape[1], device=usual.device))
-        pairs = pairs + (tables.amounts @ usual)[:, None] * amounts
-    return tables._replace(bias=tables.bias + tables.rows @ usual, pairs=pairs, amounts=None)
+    """The tables where hidden units stand still at `usual`: what they do is in the biases of rows."""
+    return tables._replace(bias=tables.bias + tables.rows @ usual)
 
 
-def standing_still_formulas(
-    network: Rbm, tables: Tables, asked: Asked, n: int, generator: torch.Generator, usual: torch.Tensor
-) -> torch.Tensor:
-    """Formulas of the machine whose hidden units stand still at `usual`, drawn exactly [n,slots,2].
-
-    Raises:
-        GenerationError: it writes hardly any formula of the grammar.
-    """
+def _standing_still(network: Rbm, tables: Tables, asked: Asked, n: int, generator: torch.Generator) -> torch.Tensor:
+    """Formulas of the machine whose hidden units stand still, drawn exactly [n,slots,2]."""
     slots, left = torch.zeros(n, network.grammar.slots, 2, dtype=torch.int64), torch.ones(n, dtype=torch.bool)
-    warmth = Warmth(0.0, usual)
+    warmth = Warmth(0.0, network.usual(tables))
     for _ in range(ROUNDS):
         made, new = sweep(network, tables, slots, asked, generator, warmth)
         slots[left & new] = made[left & new]

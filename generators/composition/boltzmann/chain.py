@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from redoxa.generators.composition.boltzmann.network import Rbm, Tables, amount_of
+from redoxa.generators.composition.boltzmann.network import Rbm, Tables
 from redoxa.generators.composition.grammar import Demand
 
 
@@ -97,11 +97,7 @@ def chain_of(network: Rbm, tables: Tables, hidden: torch.Tensor, asked: Asked) -
     codes = rows[:, :first].reshape(-1, grammar.slots, n_codes)
     counts = rows[:, first:second].reshape(-1, grammar.slots, n_counts)
     kin = rows[:, second:].reshape(len(rows), -1, n_counts)
-    of_elements = kin[:, network.groups]
-    if tables.amounts is not None:
-        amounts = amount_of(torch.arange(n_counts, device=hidden.device))
-        of_elements = of_elements + (hidden @ tables.amounts.T).double()[:, :, None] * amounts
-    pairs = of_elements.exp() * torch.where(asked.counts, tables.pairs.double().exp(), 0.0)
+    pairs = kin.exp()[:, network.groups] * torch.where(asked.counts, tables.pairs.double().exp(), 0.0)
     counts = (counts - counts.amax(2, keepdim=True)).exp()
     weights = (codes - codes.amax(2, keepdim=True)).exp() * (counts @ pairs.mT)
     allowed = torch.where(asked.follows, tables.follows.double().exp(), 0.0)
@@ -179,14 +175,7 @@ def sweep(
     hidden = (noise < torch.sigmoid(beta * inputs)).to(inputs.dtype) - 0.5
     if warmth is not None:
         hidden = beta * hidden + (1 - beta) * warmth.usual
-    return redrawn(chain_of(network, tables, hidden, asked), slots, asked, generator)
-
-
-@torch.no_grad()
-def redrawn(
-    chain: Chain, slots: torch.Tensor, asked: Asked, generator: torch.Generator | None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Slots of a chain that satisfy what is asked, else the old ones [B,slots,2]; and which were drawn anew [B]."""
+    chain = chain_of(network, tables, hidden, asked)
     made = drawn(chain, generator)
     new = asked.accepts(made)
     for _ in range(TRIES - 1):

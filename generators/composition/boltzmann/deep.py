@@ -106,6 +106,11 @@ class Top(nn.Module):
         """Logarithm of the sum of all weights, in nats; not a number before it has been estimated."""
         return float(self.get_buffer("partition")[0])
 
+    @property
+    def log_z_error(self) -> float:
+        """Its standard error."""
+        return float(self.get_buffer("partition")[1])
+
 
 class Dbn(nn.Module):
     """Both machines; the one on formulas stands still.

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from redoxa.data.errors import GenerationError
 from redoxa.generators.base import Condition
 from redoxa.generators.composition.boltzmann.ais import Anneal
 from redoxa.generators.composition.boltzmann.chain import TRIES, Asked, chain_of, drawn
 from redoxa.generators.composition.boltzmann.deep import Dbn, DbnConfig, flipped, load_dbn, save_dbn, settled_dbn
 from redoxa.generators.composition.boltzmann.deep_training import DbnTask
-from redoxa.generators.composition.boltzmann.family import THOROUGH, RbmFamily, gathered
-from redoxa.generators.composition.boltzmann.network import RbmConfig, load_rbm
+from redoxa.generators.composition.boltzmann.family import RbmFamily, gathered
+from redoxa.generators.composition.boltzmann.network import RbmConfig
+from redoxa.generators.composition.boltzmann.training import THOROUGH
 from redoxa.generators.composition.family import LogProbability
 from redoxa.generators.composition.grammar import Demand, Formula, Given, Grammar, demand
 from redoxa.generators.composition.masks import Masks
-from redoxa.generators.training.loop import TrainConfig, train
+from redoxa.generators.composition.trained import TrainedFamily
+from redoxa.generators.training.loop import Task, TrainConfig
 
 DRAWS = 8
 """States of the hidden units by which a formula's probability is estimated."""
 
 
-class DbnFamily:
+class DbnFamily(TrainedFamily[Dbn, DbnConfig]):
     """A `Family` by a deep belief network.
 
     Log probabilities are estimates: the mean over some draws of p(v, h) / q(h), with log Z of the second machine by
@@ -60,50 +62,29 @@ class DbnFamily:
         anneal: Anneal = THOROUGH,
         sweeps: int = 24,
     ) -> None:
-        self.grammar, self.config, self.training, self.anneal = grammar, config, training, anneal
-        self.lower, self.sweeps = lower or RbmConfig(), sweeps
-        self.network: Dbn | None = None
+        super().__init__(grammar, config, training)
+        self.lower, self.anneal, self.sweeps = lower or RbmConfig(), anneal, sweeps
+
+    read, write = staticmethod(load_dbn), staticmethod(save_dbn)
 
     @classmethod
-    def load(cls, path: Path) -> DbnFamily:
-        """One that has learned.
-
-        Raises:
-            data.errors.InputError: not a checkpoint of this program.
-        """
-        network = load_dbn(path)
-        family = cls(network.grammar, network.config, None, network.lower.config)
-        family.network = network
+    def load(cls, path: Path) -> Self:
+        """See `TrainedFamily`."""
+        family = super().load(path)
+        family.lower = family.learned().lower.config
         return family
 
-    def save(self, path: Path) -> None:
-        """Inverse of `load`; partition functions are kept too.
-
-        Raises:
-            GenerationError: it has learned nothing yet.
-        """
-        save_dbn(path, self._network())
+    def task(self, formulas: Sequence[Formula], seed: int) -> Callable[[], Task[Any]]:
+        """See `TrainedFamily`; the first machine is trained here."""
+        training = self.training and replace(self.training, out=self.training.out / "lower")
+        first = RbmFamily(self.grammar, self.lower, training, self.anneal)
+        first.fit(formulas, seed)
+        return partial(DbnTask, first.learned(), tuple(formulas), (), self.config)
 
     def fit(self, formulas: Sequence[Formula], seed: int) -> None:
-        """See `Family`.
-
-        Raises:
-            GenerationError: nothing is said of how to train.
-            data.errors.InputError: a formula outside the grammar, or the folder is of other formulas.
-        """
-        if self.training is None:
-            raise GenerationError("a network that was read cannot learn; make one with a `TrainConfig`")
-        first = RbmFamily(
-            self.grammar, self.lower, replace(self.training, out=self.training.out / "lower"), self.anneal
-        )
-        first.fit(formulas, seed)
-        file = self.training.out / f"seed-{seed}" / "lower.safetensors"
-        first.save(file)
-        config = replace(self.training, out=file.parent, seed=seed)
-        task = partial(DbnTask, load_rbm(file), tuple(formulas), (), self.config)
-        network = load_dbn(train(task, config, resume=True))
-        settled_dbn(network, self.anneal)
-        self.network = network
+        """See `TrainedFamily`; in the end the second partition function is estimated."""
+        super().fit(formulas, seed)
+        settled_dbn(self.learned(), self.anneal)
 
     def features(self, formulas: Sequence[Formula]) -> NDArray[np.float64]:
         """Chances of the hidden units of both layers, the first machine's first [n,units]: a code of formulas.
@@ -111,12 +92,12 @@ class DbnFamily:
         Raises:
             data.errors.InputError: a formula outside the grammar.
         """
-        code = self._network().code(torch.from_numpy(self.grammar.encode(formulas)))
+        code = self.learned().code(torch.from_numpy(self.grammar.encode(formulas)))
         return np.asarray(code.double().numpy())
 
     def log_probability(self, formulas: Sequence[Formula]) -> LogProbability:
         """See `Family`; always with the same draws."""
-        network, generator = self._network(), torch.Generator().manual_seed(0)
+        network, generator = self.learned(), torch.Generator().manual_seed(0)
         slots = torch.from_numpy(self.grammar.encode(formulas))
         logs = torch.stack([network.log_estimates(slots, generator) for _ in range(DRAWS)])
         return LogProbability(np.asarray((logs.logsumexp(0) - np.log(DRAWS)).numpy()), "AIS")
@@ -131,7 +112,7 @@ class DbnFamily:
 
     def _draw(self, n: int, wish: Demand, rng: np.random.Generator) -> list[Formula]:
         first = RbmFamily(self.grammar, self.lower, None)
-        first.network = self._network().lower
+        first.network = self.learned().lower
         masks, asked = Masks(wish), Asked.of(wish)
 
         def draw(m: int) -> list[Formula]:
@@ -143,7 +124,7 @@ class DbnFamily:
     @torch.no_grad()
     def _written(self, slots: torch.Tensor, asked: Asked, rng: np.random.Generator) -> torch.Tensor:
         """Slots from the hidden units of others [n,slots,2], after all sweeps; the others where that fails."""
-        network, generator = self._network(), torch.Generator().manual_seed(int(rng.integers(2**62)))
+        network, generator = self.learned(), torch.Generator().manual_seed(int(rng.integers(2**62)))
         units = flipped(network.recognised(slots), generator)
         for _ in range(self.sweeps):
             units = network.top.sweep(units, generator)
@@ -154,8 +135,3 @@ class DbnFamily:
             right = left & asked.accepts(new)
             made, left = torch.where(right[:, None, None], new, made), left & ~right
         return made
-
-    def _network(self) -> Dbn:
-        if self.network is None:
-            raise GenerationError(f"{self.name} has learned nothing yet: fit or load it")
-        return self.network

@@ -27,11 +27,12 @@ from redoxa.generators.composition.boltzmann.deep import (
     DbnConfig,
     fingerprint,
     flipped,
+    load_dbn,
     save_dbn,
     settled_dbn,
 )
 from redoxa.generators.composition.boltzmann.network import Rbm, load_rbm
-from redoxa.generators.composition.boltzmann.training import BATCH, ON_THE_WAY
+from redoxa.generators.composition.boltzmann.training import BATCH, ON_THE_WAY, THOROUGH, PRECISE_nats
 from redoxa.generators.composition.grammar import Formula
 from redoxa.generators.composition.training import NEXT, read_formulas
 from redoxa.generators.training.kinds import Training
@@ -120,6 +121,18 @@ class DbnTask:
         save_dbn(path, kept)
 
 
+LOWER: Final = "composition_rbm.safetensors"
+"""The first machine, as it ships."""
+
+
+def settle(path: Path) -> None:
+    """Estimate the second machine's partition function of a network in a file thoroughly, if need be."""
+    network = load_dbn(path)
+    if not network.top.log_z_error < PRECISE_nats:
+        settled_dbn(network, THOROUGH)
+        save_dbn(path, network)
+
+
 def dbn_task(data: Path, start: Path) -> DbnTask:
     """What the network that ships learns from a prepared file; formulas that the machine cannot write are left out.
 
@@ -139,14 +152,22 @@ def dbn_maker(data: Path, start: Path | None, edges: int | None) -> Callable[[],
         InputError: none does.
     """
     del edges
-    if start is None:
-        start = shipped("composition_rbm.safetensors")
-        if not start.exists():
-            raise InputError(
-                "a deep belief network begins with a trained rbm, and none comes with this version: make one by "
-                "`redoxa train --generator composition-rbm TABLE` and name its file by --start"
-            )
-    return partial(dbn_task, data, start)
+    return partial(dbn_task, data, lower_machine(start, "a deep belief network"))
+
+
+def lower_machine(start: Path | None, what: str) -> Path:
+    """The file of the machine on formulas that a deep one begins with, by default the one that ships.
+
+    Raises:
+        InputError: none does; says how to make one.
+    """
+    path = start or shipped(LOWER)
+    if start is None and not path.exists():
+        raise InputError(
+            f"{what} begins with a trained rbm, and none comes with this version: make one by "
+            "`redoxa train --generator composition-rbm TABLE` and name its file by --start"
+        )
+    return path
 
 
 STEPS = 10000
@@ -160,5 +181,7 @@ DBN: Final = Training(
     rate=1e-3,
     clip=10.0,
     begins_with="weights of composition-rbm",
+    shipped=LOWER,
     next=NEXT,
+    finish=settle,
 )

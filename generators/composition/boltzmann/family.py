@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from redoxa.data.errors import GenerationError
 from redoxa.generators.base import Condition
 from redoxa.generators.composition.boltzmann.ais import Anneal
 from redoxa.generators.composition.boltzmann.chain import Asked, Warmth, sweep
 from redoxa.generators.composition.boltzmann.network import Rbm, RbmConfig, load_rbm, save_rbm
-from redoxa.generators.composition.boltzmann.training import RbmTask, settled
+from redoxa.generators.composition.boltzmann.training import THOROUGH, RbmTask, settled
 from redoxa.generators.composition.family import ROUND, LogProbability, collect
 from redoxa.generators.composition.grammar import Demand, Formula, Given, Grammar, demand
 from redoxa.generators.composition.masks import Masks
-from redoxa.generators.training.loop import TrainConfig, train
-
-THOROUGH = Anneal(chains=400, temperatures=1000)
-"""For the partition function after `fit`: half a minute."""
+from redoxa.generators.composition.trained import TrainedFamily
+from redoxa.generators.training.loop import Task, TrainConfig
 
 
-class RbmFamily:
+class RbmFamily(TrainedFamily[Rbm, RbmConfig]):
     """A `Family` by a restricted Boltzmann machine.
 
     Log probabilities are up to the error of log Z, in which all of them share; how they compare with one another is
@@ -53,59 +49,38 @@ class RbmFamily:
         anneal: Anneal = THOROUGH,
         sweeps: int = 24,
     ) -> None:
-        self.grammar, self.config, self.training, self.anneal = grammar, config, training, anneal
-        self.sweeps = sweeps
-        self.network: Rbm | None = None
+        super().__init__(grammar, config, training)
+        self.anneal, self.sweeps = anneal, sweeps
 
-    @classmethod
-    def load(cls, path: Path) -> RbmFamily:
-        """One that has learned.
+    read, write = staticmethod(load_rbm), staticmethod(save_rbm)
 
-        Raises:
-            data.errors.InputError: not a checkpoint of this program.
-        """
-        network = load_rbm(path)
-        family = cls(network.grammar, network.config, None)
-        family.network = network
-        return family
-
-    def save(self, path: Path) -> None:
-        """Inverse of `load`; the partition function is kept too.
-
-        Raises:
-            GenerationError: it has learned nothing yet.
-        """
-        save_rbm(path, self._machine())
+    def task(self, formulas: Sequence[Formula], seed: int) -> Callable[[], Task[Any]]:
+        """See `TrainedFamily`."""
+        del seed
+        return partial(RbmTask, self.grammar, tuple(formulas), (), self.config)
 
     def fit(self, formulas: Sequence[Formula], seed: int) -> None:
-        """See `Family`.
-
-        Raises:
-            GenerationError: nothing is said of how to train.
-            data.errors.InputError: a formula outside the grammar, or the folder is of other formulas.
-        """
-        if self.training is None:
-            raise GenerationError("a network that was read cannot learn; make one with a `TrainConfig`")
-        config = replace(self.training, out=self.training.out / f"seed-{seed}", seed=seed)
-        task = partial(RbmTask, self.grammar, tuple(formulas), (), self.config)
-        self.network = settled(load_rbm(train(task, config, resume=True)), self.anneal)
+        """See `TrainedFamily`; in the end the partition function is estimated."""
+        super().fit(formulas, seed)
+        self.network = settled(self.learned(), self.anneal)
 
     @torch.no_grad()
     def log_probability(self, formulas: Sequence[Formula]) -> LogProbability:
         """See `Family`."""
-        machine = self._machine()
+        machine = self.learned()
         weights = machine.log_weight(torch.from_numpy(self.grammar.encode(formulas)))
         return LogProbability(np.asarray(weights.double().numpy() - machine.log_z), "AIS")
 
     def sample(self, n: int, condition: Condition, rng: np.random.Generator) -> list[Formula]:
         """See `Family`."""
-        return self._draw(n, demand(self.grammar, condition), rng)
+        return self.draw(n, demand(self.grammar, condition), rng)
 
     def complete(self, given: Given, n: int, rng: np.random.Generator) -> list[Formula]:
         """See `Family`."""
-        return self._draw(n, demand(self.grammar, None, given), rng)
+        return self.draw(n, demand(self.grammar, None, given), rng)
 
-    def _draw(self, n: int, wish: Demand, rng: np.random.Generator) -> list[Formula]:
+    def draw(self, n: int, wish: Demand, rng: np.random.Generator) -> list[Formula]:
+        """Exactly n formulas that satisfy a demand; errors as of `sample`."""
         masks, asked = Masks(wish), Asked.of(wish)
 
         def draw(m: int) -> list[Formula]:
@@ -116,18 +91,13 @@ class RbmFamily:
     @torch.no_grad()
     def settle(self, n: int, masks: Masks, asked: Asked, rng: np.random.Generator) -> torch.Tensor:
         """Slots after all sweeps [n,slots,2], of n chains that satisfy what is asked."""
-        machine = self._machine()
+        machine = self.learned()
         tables, generator = machine.tables(), torch.Generator().manual_seed(int(rng.integers(2**62)))
-        slots, usual = torch.from_numpy(written(n, masks, rng)), machine.usual(tables)
+        slots, usual = torch.from_numpy(_any(n, masks, rng)), machine.usual(tables)
         for i in range(self.sweeps):
             warmth = Warmth(min(1.0, 2 * (i + 1) / self.sweeps), usual)
             slots, _ = sweep(machine, tables, slots, asked, generator, warmth)
         return slots
-
-    def _machine(self) -> Rbm:
-        if self.network is None:
-            raise GenerationError(f"{self.name} has learned nothing yet: fit or load it")
-        return self.network
 
 
 def gathered(n: int, wish: Demand, draw: Callable[[int], list[Formula]]) -> list[Formula]:
@@ -142,7 +112,7 @@ def gathered(n: int, wish: Demand, draw: Callable[[int], list[Formula]]) -> list
     return [formula for m in rounds for formula in draw(m)]
 
 
-def written(n: int, masks: Masks, rng: np.random.Generator) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+def _any(n: int, masks: Masks, rng: np.random.Generator) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
     """Some formulas that satisfy the masks, written slot by slot [n,slots,2]."""
     slots, place = np.zeros((n, masks.slots, 2), np.int64), masks.start(n)
     for t in range(masks.slots):

@@ -2,53 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from redoxa.data.errors import GenerationError, InputError
+from redoxa.data.errors import InputError
 from redoxa.data.tables.materials import Modality
 from redoxa.generators.base import Condition
 from redoxa.generators.composition.boltzmann.ais import Anneal
-from redoxa.generators.composition.boltzmann.chain import Asked, Warmth
-from redoxa.generators.composition.boltzmann.family import THOROUGH, RbmFamily, gathered, written
+from redoxa.generators.composition.boltzmann.family import RbmFamily
 from redoxa.generators.composition.boltzmann.multimodal import Dbm, DbmConfig, load_dbm, save_dbm
-from redoxa.generators.composition.boltzmann.multimodal_sampling import begun, settled_dbm, sweep_all, usual_of
 from redoxa.generators.composition.boltzmann.multimodal_training import DbmTask, Materials
-from redoxa.generators.composition.boltzmann.network import RbmConfig, load_rbm
-from redoxa.generators.composition.family import LogProbability
+from redoxa.generators.composition.boltzmann.network import RbmConfig
+from redoxa.generators.composition.boltzmann.training import THOROUGH
+from redoxa.generators.composition.family import LogProbability, collect
 from redoxa.generators.composition.grammar import Demand, Formula, Given, Grammar, demand
-from redoxa.generators.composition.masks import Masks
-from redoxa.generators.training.loop import TrainConfig, train
+from redoxa.generators.composition.trained import TrainedFamily
+from redoxa.generators.training.loop import Task, TrainConfig
 
 Known = Mapping[str, Collection[int]]
 """Modalities by name, and in which bins they may be (`Modality.between`, `Modality.kind`)."""
 
-TOGETHER = 512
-"""Formulas of which modalities are told at once."""
 
+class DbmFamily(TrainedFamily[Dbm, DbmConfig]):
+    """A `Family` whose formulas are those of a machine on formulas, and which tells modalities of them.
 
-class DbmFamily:
-    """A `Family` by a deep Boltzmann machine, which tells modalities too and samples with some clamped.
-
-    Log probabilities are of the formula alone, all modalities summed out: lower bounds of its weight by mean field,
-    less log Z by annealed importance sampling. As log Z is an estimate, they are no bounds.
-
-    Samples are chains as those of `RbmFamily`, with modalities and the second layer beside the formula.
+    With modalities given, formulas are drawn and kept by the probability of these: so what comes has exactly the
+    distribution p(v | given), as far as mean field tells it.
 
     Args:
         grammar: of the formulas.
-        config: size of the machine.
+        config: size of the machine on modalities.
         training: how to train; a folder of its `out`, named by the seed, is gone on with where it is there already.
-        lower: size of the machine on formulas, which is trained first by itself.
-        modalities: beside the formula.
-        anneal: how partition functions are estimated in the end.
-        sweeps: of each sample.
+        lower: size of the machine on formulas, which `fit` trains first.
+        anneal: how its partition function is estimated in the end.
     """
 
     name = "dbm"
@@ -59,65 +51,40 @@ class DbmFamily:
         config: DbmConfig,
         training: TrainConfig | None,
         lower: RbmConfig | None = None,
-        modalities: Sequence[Modality] = (),
         anneal: Anneal = THOROUGH,
-        sweeps: int = 24,
     ) -> None:
-        self.grammar, self.config, self.training, self.anneal = grammar, config, training, anneal
-        self.lower, self.modalities, self.sweeps = lower or RbmConfig(), tuple(modalities), sweeps
-        self.network: Dbm | None = None
+        super().__init__(grammar, config, training)
+        self.lower, self.anneal = lower or RbmConfig(), anneal
 
-    @classmethod
-    def load(cls, path: Path) -> DbmFamily:
-        """One that has learned.
+    read, write = staticmethod(load_dbm), staticmethod(save_dbm)
 
-        Raises:
-            data.errors.InputError: not a checkpoint of this program.
-        """
-        network = load_dbm(path)
-        family = cls(network.grammar, network.config, None, network.lower.config, network.modalities)
-        family.network = network
-        return family
-
-    def save(self, path: Path) -> None:
-        """Inverse of `load`; the partition function is kept too.
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """What it knows beside formulas.
 
         Raises:
             GenerationError: it has learned nothing yet.
         """
-        save_dbm(path, self._network())
+        return self.learned().modalities
 
-    def fit(self, formulas: Sequence[Formula], seed: int) -> None:
-        """See `Family`: of these, nothing else is known; errors as of `fit_materials`."""
-        self.fit_materials(Materials.plain(formulas, len(self.modalities)), seed)
+    def task(self, formulas: Sequence[Formula], seed: int) -> Callable[[], Task[Any]]:
+        """See `TrainedFamily`: of these, nothing else is known."""
+        return self._task(Materials.plain(formulas), (), seed)
 
-    def fit_materials(self, materials: Materials, seed: int) -> None:
-        """Learn from formulas and what is known of them.
+    def fit_materials(self, materials: Materials, modalities: Sequence[Modality], seed: int) -> None:
+        """Learn from formulas and what is known of them; errors as of `fit`."""
+        self.network = self.read(self.trained(self._task(materials, modalities, seed), seed))
 
-        Raises:
-            GenerationError: nothing is said of how to train.
-            data.errors.InputError: a formula outside the grammar, or the folder is of other materials.
-        """
-        if self.training is None:
-            raise GenerationError("a network that was read cannot learn; make one with a `TrainConfig`")
-        below = replace(self.training, out=self.training.out / "lower")
-        first = RbmFamily(self.grammar, self.lower, below, self.anneal)
+    def _task(self, materials: Materials, modalities: Sequence[Modality], seed: int) -> Callable[[], Task[Any]]:
+        training = self.training and replace(self.training, out=self.training.out / "lower")
+        first = RbmFamily(self.grammar, self.lower, training, self.anneal)
         first.fit(materials.formulas, seed)
-        file = self.training.out / f"seed-{seed}" / "lower.safetensors"
-        first.save(file)
-        config = replace(self.training, out=file.parent, seed=seed)
-        nothing = Materials.plain((), len(self.modalities))
-        task = partial(DbmTask, load_rbm(file), self.modalities, materials, nothing, self.config)
-        network = load_dbm(train(task, config, resume=True))
-        settled_dbm(network, self.anneal)
-        self.network = network
+        nothing = Materials.plain((), len(modalities))
+        return partial(DbmTask, first.learned(), tuple(modalities), materials, nothing, self.config)
 
     def log_probability(self, formulas: Sequence[Formula]) -> LogProbability:
-        """See `Family`."""
-        network = self._network()
-        materials = Materials.plain(formulas, len(self.modalities))
-        bounds = network.log_bound(torch.from_numpy(self.grammar.encode(formulas)), torch.from_numpy(materials.bins))
-        return LogProbability(np.asarray(bounds.double().numpy() - network.log_z), "AIS")
+        """See `Family`: of the formulas alone."""
+        return self._formulas().log_probability(formulas)
 
     @torch.no_grad()
     def tell(self, name: str, materials: Materials) -> NDArray[np.float64]:
@@ -128,64 +95,53 @@ class DbmFamily:
         Raises:
             data.errors.InputError: no such modality, or a formula outside the grammar.
         """
-        network, k = self._network(), self._place(name)
-        slots, bins = torch.from_numpy(self.grammar.encode(materials.formulas)), torch.from_numpy(materials.bins.copy())
+        network, k = self.learned(), self._place(name)
+        bins = torch.from_numpy(materials.bins.copy())
         bins[:, k] = -1
-        tables, found = network.tables(), []
-        for some, known in zip(torch.split(slots, TOGETHER), torch.split(bins, TOGETHER), strict=True):
-            formula = network.lower.inputs(tables, some)
-            found.append(network.tell(k, formula, network.settle(formula, known)).double().exp())
-        return np.asarray(torch.cat(found).numpy())
+        reading = network.read(torch.from_numpy(self.grammar.encode(materials.formulas)))
+        return np.asarray(network.tell(k, reading, network.settle(reading, bins)).double().exp().numpy())
 
     def sample(
         self, n: int, condition: Condition, rng: np.random.Generator, known: Known | None = None
     ) -> list[Formula]:
-        """See `Family`; modalities may be clamped.
+        """See `Family`; modalities may be given.
 
         Raises:
             GenerationError: the condition cannot be met, or is not met by chance.
             data.errors.InputError: no such modality, or no bin of it is allowed.
         """
-        return self._draw(n, demand(self.grammar, condition), rng, known)
+        return self._draw(n, demand(self.grammar, condition), rng, known or {})
 
     def complete(self, given: Given, n: int, rng: np.random.Generator, known: Known | None = None) -> list[Formula]:
-        """See `Family`; modalities may be clamped, with errors as of `sample`."""
-        return self._draw(n, demand(self.grammar, None, given), rng, known)
+        """See `Family`; modalities may be given, with errors as of `sample`."""
+        return self._draw(n, demand(self.grammar, None, given), rng, known or {})
 
-    def _draw(self, n: int, wish: Demand, rng: np.random.Generator, known: Known | None) -> list[Formula]:
-        masks, asked, allowed = Masks(wish), Asked.of(wish), self._allowed(known or {})
+    def _draw(self, n: int, wish: Demand, rng: np.random.Generator, known: Known) -> list[Formula]:
+        for name, bins in known.items():
+            size = self.modality(name).bins
+            if not bins or not set(bins) <= set(range(size)):
+                raise InputError(f"{name}: bins {sorted(bins)} are asked for; there are 0 to {size - 1}")
+        first = self._formulas()
+        if not known:
+            return first.draw(n, wish, rng)
 
         def draw(m: int) -> list[Formula]:
-            return self.grammar.decode(np.asarray(self._settle(m, masks, asked, allowed, rng)))
+            formulas = first.draw(m, wish, rng)
+            kept = rng.random(m) < self._chances(formulas, known, rng)
+            return [formula for formula, keep in zip(formulas, kept.tolist(), strict=True) if keep]
 
-        return gathered(n, wish, draw)
+        return collect(n, wish, draw)
 
-    @torch.no_grad()
-    def _settle(
-        self, n: int, masks: Masks, asked: Asked, allowed: torch.Tensor, rng: np.random.Generator
-    ) -> torch.Tensor:
-        """Slots after all sweeps [n,slots,2], of n chains that satisfy what is asked."""
-        network = self._network()
-        tables, generator = network.tables(), torch.Generator().manual_seed(int(rng.integers(2**62)))
-        usual = usual_of(network, tables)
-        state = begun(network, torch.from_numpy(written(n, masks, rng)))
-        for i in range(self.sweeps):
-            warmth = Warmth(min(1.0, 2 * i / self.sweeps), usual)
-            state, _ = sweep_all(network, tables, state, asked, generator, allowed, warmth)
-        return state.slots
-
-    def _allowed(self, known: Known) -> torch.Tensor:
-        """Which bins may be, of all modalities side by side [bins]."""
-        network = self._network()
-        allowed = torch.ones(sum(network.sizes), dtype=torch.bool)
-        parts = torch.split(allowed, network.sizes)
+    def _chances(self, formulas: Sequence[Formula], known: Known, rng: np.random.Generator) -> NDArray[np.float64]:
+        """Of all that is given, for each formula [n]: one modality after another, each with a draw of those before."""
+        materials, chances = Materials.plain(formulas, len(self.modalities)), np.ones(len(formulas))
         for name, bins in known.items():
-            part = parts[self._place(name)]
-            if not bins or not set(bins) <= set(range(len(part))):
-                raise InputError(f"{name}: bins {sorted(bins)} are asked for; there are 0 to {len(part) - 1}")
-            part.fill_(False)
-            part[list(bins)] = True
-        return allowed
+            told, allowed = self.tell(name, materials), sorted(bins)
+            sums = told[:, allowed].cumsum(1)
+            chances *= sums[:, -1]
+            drawn = (rng.random((len(formulas), 1)) * sums[:, -1:] >= sums).sum(1).clip(max=len(allowed) - 1)
+            materials.bins[:, self._place(name)] = np.array(allowed)[drawn]
+        return chances
 
     def modality(self, name: str) -> Modality:
         """By its name.
@@ -201,7 +157,8 @@ class DbmFamily:
             raise InputError(f"{name}: this machine knows {', '.join(names) or 'formulas alone'}")
         return names.index(name)
 
-    def _network(self) -> Dbm:
-        if self.network is None:
-            raise GenerationError(f"{self.name} has learned nothing yet: fit or load it")
-        return self.network
+    def _formulas(self) -> RbmFamily:
+        network = self.learned()
+        first = RbmFamily(self.grammar, network.lower.config, None)
+        first.network = network.lower
+        return first

@@ -56,7 +56,6 @@ class Tables(NamedTuple):
         pairs: of an element with its count [elements+1,max_atoms+1].
         follows: of an element and that of the next slot [elements+1,elements+1].
         hidden: bias of hidden units [hidden].
-        amounts: weights of hidden units for the amount of an element (`amount_of`) [elements+1,hidden]; None for none.
     """
 
     rows: torch.Tensor
@@ -64,7 +63,6 @@ class Tables(NamedTuple):
     pairs: torch.Tensor
     follows: torch.Tensor
     hidden: torch.Tensor
-    amounts: torch.Tensor | None = None
 
 
 class Rbm(nn.Module):
@@ -130,12 +128,7 @@ class Rbm(nn.Module):
 
     def inputs(self, tables: Tables, slots: torch.Tensor) -> torch.Tensor:
         """Of the hidden units, from slots [B,slots,2]: [B,hidden]."""
-        inputs = embedding_bag(self.rows(slots), tables.rows, mode="sum") + tables.hidden
-        if tables.amounts is not None:
-            code, count = slots.unbind(2)
-            weights = amount_of(count).to(inputs.dtype)
-            inputs = inputs + embedding_bag(code, tables.amounts, mode="sum", per_sample_weights=weights)
-        return torch.as_tensor(inputs)
+        return torch.as_tensor(embedding_bag(self.rows(slots), tables.rows, mode="sum") + tables.hidden)
 
     def log_weight(self, slots: torch.Tensor, tables: Tables | None = None) -> torch.Tensor:
         """Minus the free energy of formulas [B,slots,2], in nats [B]; less log Z, it is their log probability."""
@@ -160,11 +153,6 @@ class Rbm(nn.Module):
     def log_z_error(self) -> float:
         """Its standard error."""
         return float(self.get_buffer("partition")[1])
-
-
-def amount_of(count: torch.Tensor) -> torch.Tensor:
-    """What a count weighs: ratios of elements are differences, and many atoms do not weigh without bounds."""
-    return torch.log1p(count)
 
 
 def hidden_part(inputs: torch.Tensor) -> torch.Tensor:

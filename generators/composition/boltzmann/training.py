@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import asdict
 from functools import partial
@@ -20,7 +21,9 @@ import torch
 from redoxa.data.errors import GenerationError
 from redoxa.generators.composition.boltzmann.ais import Anneal, log_partition
 from redoxa.generators.composition.boltzmann.chain import Asked, sweep
-from redoxa.generators.composition.boltzmann.network import NAME, Rbm, RbmConfig, halved, save_rbm
+from redoxa.generators.composition.boltzmann.network import NAME, Rbm, RbmConfig, halved, load_rbm, save_rbm
+from redoxa.generators.composition.boltzmann.softmax import SoftmaxFamily
+from redoxa.generators.composition.floors import floor
 from redoxa.generators.composition.grammar import Formula, Grammar, demand
 from redoxa.generators.composition.training import NEXT, formulas_maker
 from redoxa.generators.training.kinds import Training
@@ -30,6 +33,12 @@ BATCH = 256
 
 ON_THE_WAY = Anneal(chains=100, temperatures=200)
 """For the partition function at each save; a quick one."""
+
+THOROUGH = Anneal(chains=400, temperatures=1000)
+"""For the partition function in the end: half a minute."""
+
+PRECISE_nats = 0.02
+"""Standard error of log Z with which a quick estimate does."""
 
 
 class RbmTask:
@@ -106,20 +115,28 @@ class RbmTask:
 
     def save(self, path: Path, network: Rbm) -> None:
         """See `Task`; with a partition function."""
-        try:
-            kept = settled(network, self.anneal)
-        except GenerationError:  # early on, it may write hardly any formula; then there is no estimate
-            kept = network
+        kept = settled(network, self.anneal)
         network.get_buffer("partition").copy_(kept.get_buffer("partition"))
         save_rbm(path, kept)
 
 
 def settled(network: Rbm, anneal: Anneal) -> Rbm:
-    """The machine as its file has it, and its partition function."""
+    """The machine as its file has it, and its partition function, where that can be estimated.
+
+    A machine that has hardly learned may write hardly any formula; then there is no estimate.
+    """
     kept = deepcopy(network).cpu()
     halved(kept)
-    kept.get_buffer("partition").copy_(torch.tensor(log_partition(kept, anneal)))
+    with suppress(GenerationError):
+        kept.get_buffer("partition").copy_(torch.tensor(log_partition(kept, anneal)))
     return kept
+
+
+def settle(path: Path) -> None:
+    """Estimate the partition function of a machine in a file thoroughly, where the quick estimate errs by more."""
+    network = load_rbm(path)
+    if not network.log_z_error < PRECISE_nats:
+        save_rbm(path, settled(network, THOROUGH))
 
 
 def rbm_task(grammar: Grammar, learned: Sequence[Formula], held_out: Sequence[Formula]) -> RbmTask:
@@ -138,4 +155,7 @@ RBM: Final = Training(
     rate=2e-3,
     clip=10.0,
     next=NEXT,
+    finish=settle,
 )
+SOFTMAX: Final = floor("softmax", SoftmaxFamily)
+"""Boltzmann machines on formulas."""

@@ -36,9 +36,10 @@ def test_a_training_is_whole(name: str) -> None:
 @pytest.mark.parametrize("option", get_args(Option))
 def test_an_option_is_taken_or_refused_with_the_reason(name: str, option: Option) -> None:
     training = training_of(name)
-    training.check(training.takes)
-    if option not in training.takes:
-        with pytest.raises(InputError, match=REFUSALS[option].format(name)):
+    training.check(training.options)
+    if option not in training.options:
+        refusal = "--{1}: {0} is fitted at once, without; leave it out" if training.fit else REFUSALS[option]
+        with pytest.raises(InputError, match=refusal.format(name, option)):
             training.check([option])
 
 

@@ -11,6 +11,8 @@ import yaml
 from pydantic import ValidationError
 
 from redoxa.data.errors import InputError
+from redoxa.generators.composition.grammar import Grammar
+from redoxa.generators.composition.stored import save_arrays
 from redoxa.pipeline.campaign.spec import CampaignSpec
 from redoxa.pipeline.campaign.spec_file import read_spec
 
@@ -288,6 +290,27 @@ def test_a_family_that_does_not_ship_is_told_before_the_run(tmp_path: Path, monk
         InputError, match=r":1:\d+: .*no trained hmm .* `redoxa train --generator composition-hmm TABLE`"
     ):
         read_spec(file)
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        ("family: hmm, checkpoint: mixture", r"checkpoint: mixture: holds a model of the family mixture; hmm was"),
+        ("checkpoint: text", r"checkpoint: text: cannot be read as a checkpoint"),
+        ("family: hmm, checkpoint: nowhere", r"checkpoint: there is no file 'nowhere'"),
+        ("family: hmm, checkpoint: ../mixture", r"checkpoint: '\.\./mixture' lies outside"),
+        (r'family: hmm, checkpoint: "a\0b"', r"checkpoint: holds a character that no path"),
+    ],
+)
+def test_a_checkpoint_of_another_family_is_told_before_the_run(tmp_path: Path, step: str, message: str) -> None:
+    save_arrays(tmp_path / "mixture", "mixture", Grammar.of([3, 8]), {})
+    (tmp_path / "text").write_text("no weights")
+    file = tmp_path / "campaign.yaml"
+    file.write_text(f"generate: [{{kind: composition, {step}}}]\n")
+    with pytest.raises(InputError, match=r":1:\d+: generate\[0\]\." + message):
+        read_spec(file)
+    file.write_text("generate: [{kind: composition, family: mixture, checkpoint: mixture}]\n")
+    assert read_spec(file).generate[0].source == "composition (mixture)"
 
 
 def test_an_anode_is_looked_for_at_low_voltage(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from redoxa.generators.composition.boltzmann.family import RbmFamily
 from redoxa.generators.composition.boltzmann.multimodal import DbmConfig
 from redoxa.generators.composition.boltzmann.multimodal_family import DbmFamily
 from redoxa.generators.composition.boltzmann.network import RbmConfig
+from redoxa.generators.composition.boltzmann.softmax import SoftmaxConfig, SoftmaxFamily
 from redoxa.generators.composition.families import (
     FAMILIES,
     family_class,
@@ -39,13 +40,14 @@ def trained(name: str, out: Path) -> StoredFamily:
     """A model of this name that has learned a little."""
     training = TrainConfig(out=out, steps=3, workers=1, log_every=1, save_every=3)
     family: StoredFamily = {
-        "dbm": lambda: DbmFamily(TINY, DbmConfig(6), training, RbmConfig(hidden=8, chains=16), anneal=Anneal(20, 20)),
+        "dbm": lambda: DbmFamily(TINY, DbmConfig(6, 6, 2), training, RbmConfig(hidden=8, chains=16), Anneal(20, 20)),
         "dbn": lambda: DbnFamily(TINY, DbnConfig(6, 16), training, RbmConfig(hidden=8, chains=16), Anneal(20, 20)),
         "exchange": lambda: ExchangeFamily(TINY),
         "hmm": lambda: MarkovFamily(TINY, 4),
         "independent": lambda: IndependentFamily(TINY),
         "lstm": lambda: SequenceFamily(TINY, NetworkConfig("lstm", 16, 1), training),
         "mixture": lambda: MixtureFamily(TINY, 4),
+        "softmax": lambda: SoftmaxFamily(TINY, SoftmaxConfig(hidden=8, steps=20), Anneal(20, 20)),
         "rbm": lambda: RbmFamily(TINY, RbmConfig(hidden=8, chains=16), training, Anneal(20, 20)),
         "transformer": lambda: SequenceFamily(TINY, NetworkConfig("attention", 16, 1), training),
         "wgan": lambda: WganFamily(TINY, WganConfig(), training),

@@ -47,9 +47,8 @@ def test_it_keeps_the_contract(family: SequenceFamily) -> None:
 
 def test_it_keeps_the_contract_at_another_temperature(family: SequenceFamily) -> None:
     assert family.training is not None
-    cold = SequenceFamily.load(
-        family.training.out / "seed-0" / f"composition-{family.name}.safetensors", temperature=0.5
-    )
+    cold = SequenceFamily.load(family.training.out / "seed-0" / f"composition-{family.name}.safetensors")
+    cold.temperature = 0.5
     check_family(cold, CONDITION, GIVEN)
     everything = TINY.everything()
     spread = [

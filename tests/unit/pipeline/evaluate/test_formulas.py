@@ -19,9 +19,9 @@ from tests.unit.generators.composition.tiny import TINY, Uniform
 from tests.unit.pipeline.test_cli import lines, run
 
 
-def small_table(path: Path) -> Path:
-    """Every twentieth formula of the templates that ship."""
-    texts = ["".join(f"{chemical_symbols[z]}{n}" for z, n in formula) for formula in shipped_formulas()[1][::20]]
+def small_table(path: Path, every: int = 20) -> Path:
+    """Every so manieth formula of the templates that ship."""
+    texts = ["".join(f"{chemical_symbols[z]}{n}" for z, n in formula) for formula in shipped_formulas()[1][::every]]
     pd.DataFrame({"formula": texts}).to_parquet(path)
     return path
 
@@ -56,7 +56,22 @@ def test_models_stand_beside_the_data_and_the_floor(table: Path, capsys: pytest.
     assert exchange["likelihood"]["nats"] is None
     assert 0 < independent["likelihood"]["nats"] < 60
     assert (mine["samples"], mine["text"]) == (60, "independent, trained weights")
+    assert independent["doubt"] is None
+    assert mine["doubt"] == "what it has learned is not recorded: it may know the held-out formulas"
     assert not Path("runs").exists()
+
+
+def test_a_model_of_other_tables_may_know_the_held_out_formulas(
+    table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(capsys, "train", str(table), "--generator", "composition-mixture", "--out", "run")[0] == 0
+    weights = "run/composition-mixture.safetensors"
+    other = small_table(Path("other.parquet"), 30)
+    for named, doubt in ((table, False), (other, True)):
+        code, _, err = run(capsys, "formulas", weights, "--against", str(named), "-n", "40")
+        assert (code, "has learned from other tables (table.parquet)" in err) == (0, doubt)
+        page = Path("runs/formulas.html").read_text(encoding="utf-8")
+        assert ("it may know the held-out formulas" in page) == doubt
 
 
 def test_a_model_that_fails_is_a_row_that_says_so(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
