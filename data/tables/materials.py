@@ -6,6 +6,7 @@ formation energy that has it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,13 +79,13 @@ class Modality:
         return np.asarray(np.where(known, bins, -1), np.int64)
 
     def between(self, low: float, high: float) -> frozenset[int]:
-        """Bins between two values: those with both edges whose middle lies there.
+        """Bins between two values: those whose middle lies there; the first and the last where there is no end to it.
 
         Raises:
             InputError: there is none; says which edges there are.
         """
-        middles = [(below + above) / 2 for below, above in zip(self.edges[:-1], self.edges[1:], strict=True)]
-        found = frozenset(i for i, middle in enumerate(middles, 1) if low <= middle <= high)
+        inner = [(below + above) / 2 for below, above in zip(self.edges[:-1], self.edges[1:], strict=True)]
+        found = frozenset(i for i, middle in enumerate([-math.inf, *inner, math.inf]) if low <= middle <= high)
         if not found:
             edges = ", ".join(f"{edge:.3g}" for edge in self.edges)
             raise InputError(f"{self.name}: no bin lies from {low:g} to {high:g}; the edges are {edges or 'none'}")

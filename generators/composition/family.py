@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, Self
+from typing import Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +66,20 @@ class Family(Protocol):
 
         Raises:
             data.errors.GenerationError: no formula holds it, or none of this model.
+        """
+        ...
+
+
+@runtime_checkable
+class Aiming(Protocol):
+    """A `Family` whose `sample` aims at the targets of a condition; the others do not look at them."""
+
+    def aimed(self, condition: Condition) -> Mapping[str, Collection[int]]:
+        """What of its own is to be in which bins.
+
+        Raises:
+            data.errors.GenerationError: it cannot aim at a target.
+            data.errors.InputError: no bin lies in the range.
         """
         ...
 

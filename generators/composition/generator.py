@@ -25,8 +25,9 @@ from redoxa.generators.composition.families import (
     family_in,
     shipped_weights,
 )
-from redoxa.generators.composition.family import Family
+from redoxa.generators.composition.family import Aiming, Family
 from redoxa.generators.composition.grammar import Formula
+from redoxa.generators.electrode import gives_ions
 from redoxa.generators.exchange.recipes import repeated
 from redoxa.generators.orbits.formulas import nearest
 from redoxa.generators.orbits.prediction import Option, shipped_predictor
@@ -95,7 +96,9 @@ class CompositionGenerator:
             ShortfallError: only some crystals were found.
             GenerationError: the condition cannot be met.
         """
-        refuse(self.name, condition, like="use `orbits`", keep="use `orbits`", targets="use `orbits`")
+        refuse(self.name, condition, like="use `orbits`", keep="use `orbits`")
+        if not isinstance(self.family, Aiming):
+            refuse(self.name, condition, targets="use `orbits`, or `--family dbm` for a voltage against lithium")
         if condition.contents:
             if len(condition.contents) != n:
                 raise GenerationError(f"{len(condition.contents)} contents were given for {n} samples")
@@ -122,7 +125,7 @@ class CompositionGenerator:
                 break
             tries -= len(formulas)
             for one, answer in zip(formulas, self._crystals(formulas, condition), strict=True):
-                if answer is not None:
+                if answer is not None and gives_ions(answer[0], condition):
                     label = f"{self.family_name}: {one.said}, space group {answer[1]}"
                     found.append(Predicted(answer[0], label))
             if on_step is not None:

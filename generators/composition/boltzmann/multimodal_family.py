@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -11,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from redoxa.data.errors import InputError
-from redoxa.data.tables.materials import Modality
+from redoxa.data.errors import GenerationError, InputError
+from redoxa.data.tables.materials import VOLTAGE, Modality
 from redoxa.generators.base import Condition
 from redoxa.generators.composition.boltzmann.ais import Anneal
 from redoxa.generators.composition.boltzmann.family import RbmFamily
@@ -23,6 +24,7 @@ from redoxa.generators.composition.boltzmann.training import THOROUGH
 from redoxa.generators.composition.family import LogProbability, collect
 from redoxa.generators.composition.grammar import Demand, Formula, Given, Grammar, demand
 from redoxa.generators.composition.trained import TrainedFamily
+from redoxa.generators.electrode import working_ion
 from redoxa.generators.training.loop import Task, TrainConfig
 
 Known = Mapping[str, Collection[int]]
@@ -104,13 +106,27 @@ class DbmFamily(TrainedFamily[Dbm, DbmConfig]):
     def sample(
         self, n: int, condition: Condition, rng: np.random.Generator, known: Known | None = None
     ) -> list[Formula]:
-        """See `Family`; modalities may be given.
+        """See `Family`; modalities may be given, by name or as targets of the condition.
 
         Raises:
             GenerationError: the condition cannot be met, or is not met by chance.
             data.errors.InputError: no such modality, or no bin of it is allowed.
         """
-        return self._draw(n, demand(self.grammar, condition), rng, known or {})
+        return self._draw(n, demand(self.grammar, condition), rng, {**self.aimed(condition), **(known or {})})
+
+    def aimed(self, condition: Condition) -> Known:
+        """See `Aiming`: an average voltage, where lithium is the working ion."""
+        found: dict[str, Collection[int]] = {}
+        for target in condition.targets:
+            if target.property != "average_voltage" or working_ion(condition) != "Li":
+                raise GenerationError(
+                    f"dbm cannot aim at {target.property}: it knows average_voltage, with Li required"
+                )
+            low, high = target.low, target.high
+            found[VOLTAGE] = self.modality(VOLTAGE).between(
+                -math.inf if low is None else low, math.inf if high is None else high
+            )
+        return found
 
     def complete(self, given: Given, n: int, rng: np.random.Generator, known: Known | None = None) -> list[Formula]:
         """See `Family`; modalities may be given, with errors as of `sample`."""

@@ -110,6 +110,8 @@ def test_bins_are_quantiles_and_metals_are_one() -> None:
     assert np.bincount(energy.bins_of(values[:, 0])).tolist() == [10] * 10
     assert np.bincount(gap.bins_of(values[:, 1]) + 1).tolist() == [40, 10, 10, 10, 10, 10, 10]
     assert energy.between(9.0, 30.0) == {1, 2}
+    assert 0 in energy.between(-np.inf, 30.0)
+    assert 0 not in energy.between(9.0, np.inf)
     with pytest.raises(InputError, match=r"no bin lies from 200 to 300; the edges are 9\.9, "):
         energy.between(200.0, 300.0)
     assert modalities_of(np.full((5, len(NAMES)), NAN)) == ()
