@@ -23,16 +23,14 @@ from redoxa.generators.composition.network import (
     composition_name,
     save_composition_network,
 )
+from redoxa.generators.composition.rows import Rows
 from redoxa.generators.training.kinds import Training
 
 if TYPE_CHECKING:
     from redoxa.generators.training.loop import Task
 
-BATCH = 128
-"""Formulas."""
 
-
-class CompositionTask:
+class CompositionTask(Rows):
     """A `generators.training.loop.Task`: the likelihood of formulas under the masks of the grammar.
 
     Args:
@@ -45,10 +43,13 @@ class CompositionTask:
         data.errors.InputError: a formula outside the grammar.
     """
 
+    batch = 128
+
     def __init__(
         self, grammar: Grammar, learned: Sequence[Formula], held_out: Sequence[Formula], config: NetworkConfig
     ) -> None:
-        self.grammar, self.config, self.learned = grammar, config, len(learned)
+        super().__init__(len(learned), len(held_out))
+        self.grammar, self.config = grammar, config
         self.name = composition_name(config.cell)
         slots = grammar.encode([*learned, *held_out])
         self.slots = torch.from_numpy(slots)
@@ -63,15 +64,9 @@ class CompositionTask:
         """See `Task`."""
         return CompositionNetwork(self.config, self.grammar)
 
-    def epoch(self, seed: int, epoch: int) -> Sequence[torch.Tensor]:
-        """See `Task`."""
-        order = np.random.default_rng((seed, epoch)).permutation(self.learned)
-        return torch.split(torch.from_numpy(order), BATCH) if len(order) else ()
-
     def held_out(self) -> Sequence[torch.Tensor]:
         """See `Task`."""
-        rows = torch.arange(self.learned, len(self.slots))
-        return torch.split(rows, 8 * BATCH) if len(rows) else ()
+        return [part for rows in super().held_out() for part in torch.split(rows, 8 * self.batch)]
 
     def losses(
         self, network: CompositionNetwork, rows: torch.Tensor, step: int, generator: torch.Generator

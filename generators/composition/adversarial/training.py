@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import torch
 from torch.func import functional_call
 
@@ -28,11 +27,9 @@ from redoxa.generators.composition.adversarial.network import (
     save_writer,
 )
 from redoxa.generators.composition.grammar import Formula, Grammar
+from redoxa.generators.composition.rows import Rows
 from redoxa.generators.composition.training import NEXT, formulas_maker
 from redoxa.generators.training.kinds import Training
-
-BATCH = 256
-"""Formulas."""
 
 TURNS = 5
 """Steps of the critic to one of the writer."""
@@ -41,7 +38,7 @@ FIRST_SLOTS, GROW_EVERY = 2, 800
 """Elements of the formulas that training begins with, and steps after which there may be one more."""
 
 
-class WganTask:
+class WganTask(Rows):
     """A `generators.training.loop.Task`.
 
     Args:
@@ -59,7 +56,8 @@ class WganTask:
     def __init__(
         self, grammar: Grammar, learned: Sequence[Formula], held_out: Sequence[Formula], config: WganConfig
     ) -> None:
-        self.grammar, self.config, self.learned = grammar, config, len(learned)
+        super().__init__(len(learned), len(held_out))
+        self.grammar, self.config = grammar, config
         self.slots = torch.from_numpy(grammar.encode([*learned, *held_out]))
         self.elements = (self.slots[:, :, 0] > 0).sum(1)
         self.settings = {
@@ -72,15 +70,9 @@ class WganTask:
         """See `Task`."""
         return Pair(self.config, self.grammar)
 
-    def epoch(self, seed: int, epoch: int) -> Sequence[torch.Tensor]:
-        """See `Task`."""
-        order = np.random.default_rng((seed, epoch)).permutation(self.learned)
-        return torch.split(torch.from_numpy(order), BATCH) if len(order) else ()
-
     def held_out(self) -> Sequence[torch.Tensor]:
-        """See `Task`."""
-        rows = torch.arange(self.learned, len(self.slots))
-        return (rows,) if len(rows) > 1 else ()
+        """See `Task`; a single formula tells nothing of a distribution."""
+        return [rows for rows in super().held_out() if len(rows) > 1]
 
     def losses(
         self, network: Pair, rows: torch.Tensor, step: int, generator: torch.Generator

@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
 import torch
 
 from redoxa.data.errors import InputError
@@ -32,8 +31,9 @@ from redoxa.generators.composition.boltzmann.deep import (
     settled_dbn,
 )
 from redoxa.generators.composition.boltzmann.network import Rbm, load_rbm
-from redoxa.generators.composition.boltzmann.training import BATCH, ON_THE_WAY, THOROUGH, PRECISE_nats
+from redoxa.generators.composition.boltzmann.training import ON_THE_WAY, THOROUGH, PRECISE_nats
 from redoxa.generators.composition.grammar import Formula
+from redoxa.generators.composition.rows import Rows
 from redoxa.generators.composition.training import NEXT, read_formulas
 from redoxa.generators.training.kinds import Training
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from redoxa.generators.training.loop import Task
 
 
-class DbnTask:
+class DbnTask(Rows):
     """A `generators.training.loop.Task`.
 
     Args:
@@ -65,10 +65,11 @@ class DbnTask:
         config: DbnConfig,
         anneal: Anneal = ON_THE_WAY,
     ) -> None:
-        self.lower, self.config, self.learned, self.anneal = lower, config, len(learned), anneal
+        super().__init__(len(learned), len(held_out))
+        self.lower, self.config, self.anneal = lower, config, anneal
         slots = torch.from_numpy(lower.grammar.encode([*learned, *held_out]))
         whole = Dbn(config, deepcopy(lower))
-        self.means = torch.cat([whole.recognised(some) for some in torch.split(slots, 8 * BATCH)])
+        self.means = torch.cat([whole.recognised(some) for some in torch.split(slots, 8 * self.batch)])
         self.settings = {
             "network": json.dumps(asdict(config)),
             "grammar": json.dumps(asdict(lower.grammar)),
@@ -82,16 +83,6 @@ class DbnTask:
         if self.learned:
             network.top.begin_with(self.means[: self.learned])
         return network
-
-    def epoch(self, seed: int, epoch: int) -> Sequence[torch.Tensor]:
-        """See `Task`."""
-        order = np.random.default_rng((seed, epoch)).permutation(self.learned)
-        return torch.split(torch.from_numpy(order), BATCH) if len(order) else ()
-
-    def held_out(self) -> Sequence[torch.Tensor]:
-        """See `Task`."""
-        rows = torch.arange(self.learned, len(self.means))
-        return (rows,) if len(rows) else ()
 
     def losses(
         self, network: Dbn, rows: torch.Tensor, step: int, generator: torch.Generator

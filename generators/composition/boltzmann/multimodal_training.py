@@ -24,8 +24,8 @@ from redoxa.generators.composition.boltzmann.deep import fingerprint
 from redoxa.generators.composition.boltzmann.deep_training import LOWER, lower_machine
 from redoxa.generators.composition.boltzmann.multimodal import NAME, Dbm, DbmConfig, Means, Reading, save_dbm
 from redoxa.generators.composition.boltzmann.network import Rbm, load_rbm
-from redoxa.generators.composition.boltzmann.training import BATCH
 from redoxa.generators.composition.grammar import Formula, formula_of
+from redoxa.generators.composition.rows import Rows
 from redoxa.generators.composition.training import NEXT
 from redoxa.generators.training.kinds import Training
 
@@ -54,7 +54,7 @@ class Materials:
         return len(self.formulas)
 
 
-class DbmTask:
+class DbmTask(Rows):
     """A `generators.training.loop.Task`.
 
     Args:
@@ -78,7 +78,8 @@ class DbmTask:
         held_out: Materials,
         config: DbmConfig,
     ) -> None:
-        self.lower, self.modalities, self.config, self.learned = lower, tuple(modalities), config, len(learned)
+        super().__init__(len(learned), len(held_out))
+        self.lower, self.modalities, self.config = lower, tuple(modalities), config
         self.slots = torch.from_numpy(lower.grammar.encode([*learned.formulas, *held_out.formulas]))
         self.bins = torch.from_numpy(np.concatenate([learned.bins, held_out.bins]))
         told = self.slots.numpy().tobytes() + self.bins.numpy().tobytes()
@@ -96,16 +97,6 @@ class DbmTask:
         if self.learned:
             network.begin_with(self.slots[: self.learned], self.bins[: self.learned])
         return network
-
-    def epoch(self, seed: int, epoch: int) -> Sequence[torch.Tensor]:
-        """See `Task`."""
-        order = np.random.default_rng((seed, epoch)).permutation(self.learned)
-        return torch.split(torch.from_numpy(order), BATCH) if len(order) else ()
-
-    def held_out(self) -> Sequence[torch.Tensor]:
-        """See `Task`."""
-        rows = torch.arange(self.learned, len(self.slots))
-        return (rows,) if len(rows) else ()
 
     def losses(
         self, network: Dbm, rows: torch.Tensor, step: int, generator: torch.Generator

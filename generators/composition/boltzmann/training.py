@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import torch
 
 from redoxa.data.errors import GenerationError
@@ -25,11 +24,9 @@ from redoxa.generators.composition.boltzmann.network import NAME, Rbm, RbmConfig
 from redoxa.generators.composition.boltzmann.softmax import SoftmaxFamily
 from redoxa.generators.composition.floors import floor
 from redoxa.generators.composition.grammar import Formula, Grammar, demand
+from redoxa.generators.composition.rows import Rows
 from redoxa.generators.composition.training import NEXT, formulas_maker
 from redoxa.generators.training.kinds import Training
-
-BATCH = 256
-"""Formulas."""
 
 ON_THE_WAY = Anneal(chains=100, temperatures=200)
 """For the partition function at each save; a quick one."""
@@ -41,7 +38,7 @@ PRECISE_nats = 0.02
 """Standard error of log Z with which a quick estimate does."""
 
 
-class RbmTask:
+class RbmTask(Rows):
     """A `generators.training.loop.Task`.
 
     Args:
@@ -65,7 +62,8 @@ class RbmTask:
         config: RbmConfig,
         anneal: Anneal = ON_THE_WAY,
     ) -> None:
-        self.grammar, self.config, self.learned, self.anneal = grammar, config, len(learned), anneal
+        super().__init__(len(learned), len(held_out))
+        self.grammar, self.config, self.anneal = grammar, config, anneal
         self.slots = torch.from_numpy(grammar.encode([*learned, *held_out]))
         self.asked = Asked.of(demand(grammar))
         self.settings = {
@@ -80,16 +78,6 @@ class RbmTask:
         if self.learned:
             network.begin_with(self.slots[: self.learned])
         return network
-
-    def epoch(self, seed: int, epoch: int) -> Sequence[torch.Tensor]:
-        """See `Task`."""
-        order = np.random.default_rng((seed, epoch)).permutation(self.learned)
-        return torch.split(torch.from_numpy(order), BATCH) if len(order) else ()
-
-    def held_out(self) -> Sequence[torch.Tensor]:
-        """See `Task`."""
-        rows = torch.arange(self.learned, len(self.slots))
-        return (rows,) if len(rows) else ()
 
     def losses(
         self, network: Rbm, rows: torch.Tensor, step: int, generator: torch.Generator

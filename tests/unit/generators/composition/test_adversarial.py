@@ -11,13 +11,12 @@ import torch
 
 from redoxa.data.errors import GenerationError, InputError
 from redoxa.generators.base import Condition
-from redoxa.generators.checkpoint import read_tensors
 from redoxa.generators.composition.adversarial.family import WganFamily
 from redoxa.generators.composition.adversarial.network import Critic, Soft, WganConfig, Writer, one_hots
 from redoxa.generators.composition.adversarial.training import WganTask
 from redoxa.generators.composition.contract import check_family
-from redoxa.generators.training.loop import TrainConfig, Trainer, train
-from redoxa.generators.training.workers import workers
+from redoxa.generators.training.loop import TrainConfig
+from tests.unit.generators.composition.resumed import killed_and_gone_on
 from tests.unit.generators.composition.tiny import CONDITION, FORMULAS, GIVEN, TINY
 
 SMALL = WganConfig(noise=8, width=16, critic=24)
@@ -106,18 +105,7 @@ def test_each_network_is_a_constant_to_the_other() -> None:
 
 def test_a_killed_training_goes_on_to_the_last_bit(tmp_path: Path) -> None:
     task = partial(WganTask, TINY, FORMULAS, (), SMALL)
-    whole = train(task, quick(tmp_path / "whole"))
-    killed = quick(tmp_path / "killed")
-    with workers(1, "cpu", lambda worker: None) as worker:
-        trainer = Trainer(task(), killed, worker)
-        batches = trainer._batches()
-        killed.out.mkdir()
-        for _ in range(13):
-            trainer.advance(next(batches))
-        trainer.save()
-    (gone_on, _), (never_killed, _) = (read_tensors(path) for path in (train(task, killed, resume=True), whole))
-    assert gone_on.keys() == never_killed.keys()
-    assert all(torch.equal(tensor, never_killed[name]) for name, tensor in gone_on.items())
+    killed_and_gone_on(task, quick(tmp_path / "whole"), quick(tmp_path / "killed"))
 
 
 def test_it_is_written_and_read(family: WganFamily, tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ import torch
 
 from redoxa.data.errors import GenerationError, InputError
 from redoxa.generators.base import Condition
-from redoxa.generators.checkpoint import read_tensors
 from redoxa.generators.composition.boltzmann.ais import Anneal, log_partition, log_partition_of_chain
 from redoxa.generators.composition.boltzmann.chain import Asked, chain_of, drawn, sweep
 from redoxa.generators.composition.boltzmann.family import RbmFamily
@@ -20,8 +19,8 @@ from redoxa.generators.composition.boltzmann.network import Rbm, RbmConfig
 from redoxa.generators.composition.boltzmann.training import RbmTask
 from redoxa.generators.composition.contract import check_family
 from redoxa.generators.composition.grammar import Formula, Given, Grammar, demand
-from redoxa.generators.training.loop import TrainConfig, Trainer, train
-from redoxa.generators.training.workers import workers
+from redoxa.generators.training.loop import TrainConfig
+from tests.unit.generators.composition.resumed import killed_and_gone_on
 from tests.unit.generators.composition.tiny import CONDITION, FORMULAS, GIVEN, TINY
 
 SMALL = RbmConfig(hidden=12, chains=64)
@@ -173,18 +172,7 @@ def test_what_is_asked_becomes_masks() -> None:
 
 def test_a_killed_training_goes_on_to_the_last_bit(tmp_path: Path) -> None:
     task = partial(RbmTask, TINY, FORMULAS, (), SMALL, Anneal(10, 5))
-    whole = train(task, quick(tmp_path / "whole"))
-    killed = quick(tmp_path / "killed")
-    with workers(1, "cpu", lambda worker: None) as worker:
-        trainer = Trainer(task(), killed, worker)
-        batches = trainer._batches()
-        killed.out.mkdir()
-        for _ in range(13):
-            trainer.advance(next(batches))
-        trainer.save()
-    (gone_on, _), (never_killed, _) = (read_tensors(path) for path in (train(task, killed, resume=True), whole))
-    assert gone_on.keys() == never_killed.keys()
-    assert all(torch.equal(tensor, never_killed[name]) for name, tensor in gone_on.items())
+    gone_on = killed_and_gone_on(task, quick(tmp_path / "whole"), quick(tmp_path / "killed"))
     assert not torch.equal(gone_on["chains"], task().network().get_buffer("chains"))
 
 

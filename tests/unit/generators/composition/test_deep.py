@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from redoxa.data.errors import GenerationError, InputError
-from redoxa.generators.checkpoint import read_tensors
 from redoxa.generators.composition.boltzmann.ais import Anneal, log_partitions_of_chains
 from redoxa.generators.composition.boltzmann.deep import Dbn, DbnConfig, Top, log_partition_of_top
 from redoxa.generators.composition.boltzmann.deep_family import DbnFamily
@@ -19,8 +18,8 @@ from redoxa.generators.composition.boltzmann.deep_training import DbnTask, dbn_m
 from redoxa.generators.composition.boltzmann.network import Rbm, RbmConfig, save_rbm
 from redoxa.generators.composition.contract import check_family
 from redoxa.generators.composition.grammar import Grammar
-from redoxa.generators.training.loop import TrainConfig, Trainer, train
-from redoxa.generators.training.workers import workers
+from redoxa.generators.training.loop import TrainConfig, train
+from tests.unit.generators.composition.resumed import killed_and_gone_on
 from tests.unit.generators.composition.tiny import CONDITION, FORMULAS, GIVEN, TINY
 
 LOWER, SMALL = RbmConfig(hidden=8, chains=64), DbnConfig(hidden=5, chains=64)
@@ -141,25 +140,14 @@ def test_the_code_is_of_both_layers_and_always_the_same(family: DbnFamily) -> No
 
 def test_a_killed_training_goes_on_to_the_last_bit(tmp_path: Path) -> None:
     task = partial(DbnTask, machine(), FORMULAS, (), SMALL, Anneal(10, 5))
-    whole = train(task, quick(tmp_path / "whole"))
-    killed = quick(tmp_path / "killed")
-    with workers(1, "cpu", lambda worker: None) as worker:
-        trainer = Trainer(task(), killed, worker)
-        batches = trainer._batches()
-        killed.out.mkdir()
-        for _ in range(13):
-            trainer.advance(next(batches))
-        trainer.save()
-    (gone_on, _), (never_killed, _) = (read_tensors(path) for path in (train(task, killed, resume=True), whole))
-    assert gone_on.keys() == never_killed.keys()
-    assert all(torch.equal(tensor, never_killed[name]) for name, tensor in gone_on.items())
+    gone_on = killed_and_gone_on(task, quick(tmp_path / "whole"), quick(tmp_path / "killed"))
     assert not torch.equal(gone_on["top.chains"], task().network().top.get_buffer("chains"))
     below = machine().state_dict()
     assert all(
         torch.equal(gone_on[f"lower.{name}"].float(), below[name].float()) for name, _ in machine().named_parameters()
     )
     with pytest.raises(InputError, match="was trained with another start"):
-        train(partial(DbnTask, machine(1), FORMULAS, (), SMALL, Anneal(10, 5)), killed, resume=True)
+        train(partial(DbnTask, machine(1), FORMULAS, (), SMALL, Anneal(10, 5)), quick(tmp_path / "killed"), resume=True)
 
 
 def test_it_is_written_and_read(family: DbnFamily, tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ import torch
 
 from redoxa.data.errors import GenerationError, InputError
 from redoxa.data.tables.materials import Modality
-from redoxa.generators.checkpoint import read_tensors
 from redoxa.generators.composition.boltzmann.ais import Anneal
 from redoxa.generators.composition.boltzmann.multimodal import Dbm, DbmConfig
 from redoxa.generators.composition.boltzmann.multimodal_family import DbmFamily
@@ -22,8 +21,8 @@ from redoxa.generators.composition.boltzmann.network import Rbm, RbmConfig, save
 from redoxa.generators.composition.boltzmann.training import settled
 from redoxa.generators.composition.contract import check_family
 from redoxa.generators.composition.grammar import Grammar, demand
-from redoxa.generators.training.loop import TrainConfig, Trainer, train
-from redoxa.generators.training.workers import workers
+from redoxa.generators.training.loop import TrainConfig, train
+from tests.unit.generators.composition.resumed import killed_and_gone_on
 from tests.unit.generators.composition.tiny import CONDITION, FORMULAS, GIVEN, TINY
 
 LOWER, SMALL = RbmConfig(hidden=6, chains=64), DbmConfig(width=16, first=4, second=2, iterations=30, drop=0.0)
@@ -159,20 +158,9 @@ def test_what_cannot_be_given_is_refused(family: DbmFamily) -> None:
 def test_a_killed_training_goes_on_to_the_last_bit(tmp_path: Path) -> None:
     nothing, config = Materials.plain((), 2), replace(SMALL, drop=0.2)
     task = partial(DbmTask, lower(), BOTH, MATERIALS, nothing, config)
-    whole = train(task, quick(tmp_path / "whole"))
-    killed = quick(tmp_path / "killed")
-    with workers(1, "cpu", lambda worker: None) as worker:
-        trainer = Trainer(task(), killed, worker)
-        batches = trainer._batches()
-        killed.out.mkdir()
-        for _ in range(13):
-            trainer.advance(next(batches))
-        trainer.save()
-    (gone_on, _), (never_killed, _) = (read_tensors(path) for path in (train(task, killed, resume=True), whole))
-    assert gone_on.keys() == never_killed.keys()
-    assert all(torch.equal(tensor, never_killed[name]) for name, tensor in gone_on.items())
+    killed_and_gone_on(task, quick(tmp_path / "whole"), quick(tmp_path / "killed"))
     with pytest.raises(InputError, match="was trained with another start"):
-        train(partial(DbmTask, lower(1), BOTH, MATERIALS, nothing, config), killed, resume=True)
+        train(partial(DbmTask, lower(1), BOTH, MATERIALS, nothing, config), quick(tmp_path / "killed"), resume=True)
 
 
 def test_it_is_written_and_read(family: DbmFamily, tmp_path: Path) -> None:

@@ -11,14 +11,13 @@ import torch
 from redoxa.data.errors import GenerationError, InputError
 from redoxa.data.tables.formulas import prepare_formulas
 from redoxa.generators.base import Condition
-from redoxa.generators.checkpoint import read_tensors
 from redoxa.generators.composition.contract import check_family
 from redoxa.generators.composition.grammar import demand, formula_of
 from redoxa.generators.composition.network import Cell, NetworkConfig, load_composition_network
 from redoxa.generators.composition.sequence import SequenceFamily
 from redoxa.generators.composition.training import CompositionTask, read_formulas
-from redoxa.generators.training.loop import TrainConfig, Trainer, train
-from redoxa.generators.training.workers import workers
+from redoxa.generators.training.loop import TrainConfig
+from tests.unit.generators.composition.resumed import killed_and_gone_on
 from tests.unit.generators.composition.tiny import CONDITION, FORMULAS, GIVEN, TINY
 
 ANY = Condition(n_atoms=(1, 10**6))
@@ -97,18 +96,7 @@ def test_what_comes_later_does_not_reach_back(family: SequenceFamily) -> None:
 def test_a_killed_training_goes_on_to_the_last_bit(tmp_path: Path, cell: Cell) -> None:
     config = NetworkConfig(cell, width=16, layers=2, heads=2, dropout=0.2)
     task = partial(CompositionTask, TINY, FORMULAS, (), config)
-    whole = train(task, quick(tmp_path / "whole", 30))
-    killed = quick(tmp_path / "killed", 30)
-    with workers(1, "cpu", lambda worker: None) as worker:
-        trainer = Trainer(task(), killed, worker)
-        batches = trainer._batches()
-        killed.out.mkdir()
-        for _ in range(13):
-            trainer.advance(next(batches))
-        trainer.save()
-    (gone_on, _), (never_killed, _) = (read_tensors(path) for path in (train(task, killed, resume=True), whole))
-    assert gone_on.keys() == never_killed.keys()
-    assert all(torch.equal(tensor, never_killed[name]) for name, tensor in gone_on.items())
+    killed_and_gone_on(task, quick(tmp_path / "whole", 30), quick(tmp_path / "killed", 30))
 
 
 def test_a_folder_of_other_formulas_is_refused(tmp_path: Path) -> None:
