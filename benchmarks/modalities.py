@@ -2,7 +2,7 @@
 
     python -m benchmarks.modalities --start FILE            # FILE: a composition-rbm of the learned formulas alone
     python -m benchmarks.modalities --dbm FILE              # a machine trained by it before
-    python -m benchmarks.modalities --dbm FILE --window     # formulas with lithium, to be screened
+    python -m benchmarks.modalities --voltages              # the learned ones, and those that screening computes
 
 Formulas and their split are those of `benchmarks/compositions.py`; nothing is tuned on the held-out tenth, and the
 machine on formulas to begin with must not have learned it either. For each modality: nats of the true bin, from the
@@ -10,30 +10,28 @@ formula with all other modalities that are known, and from the formula alone. A 
 modality and each of both cases: two layers of 384 units on shares of elements, of groups and of periods, which elements
 there are and how many atoms, and the other modalities in bins; stopped early on a tenth of the learned formulas.
 Differences (machine less network) are paired by formula; after +- stand standard errors.
-
-`--window` writes formulas with lithium, those of voltage bins from 3 to 3.6 V clamped and as many unclamped, to two
-files that `redoxa generate --generator orbits --compositions FILE` takes. What the machine itself foresees of them is
-no evidence, so nothing is said of it here.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
-from ase.data import chemical_symbols
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn.functional import cross_entropy, one_hot
 
 from benchmarks.compositions import TABLES, Data, read
-from redoxa.data.records import reduced_formula
+from redoxa.data.shipped import shipped
+from redoxa.data.symmetry.skeletons import load_templates
 from redoxa.data.tables.datasets import shared_dir
 from redoxa.data.tables.materials import NAMES, VOLTAGE, Modality, known_of, modalities_of
 from redoxa.generators.composition.boltzmann.multimodal import DbmConfig
@@ -49,8 +47,6 @@ Floats = NDArray[np.float64]
 WIDTH, DROP, PATIENCE, EPOCHS = 384, 0.3, 6, 60
 """Of the dedicated networks."""
 
-WINDOW_V = (3.0, 3.6)
-
 
 @dataclass(frozen=True)
 class Known:
@@ -62,10 +58,15 @@ class Known:
     held_out: Materials
 
 
+def values_of(folder: Path) -> dict[Formula, Floats]:
+    """What the tables know of each formula, by `NAMES`."""
+    known = known_of([folder / "datasets" / f"{name}.parquet" for name in TABLES])
+    return {formula_of(dict(content)): values for content, values in known.items()}
+
+
 def binned(data: Data, folder: Path) -> Known:
     """What the tables know of all formulas; the edges of bins are quantiles of the learned ones."""
-    known = known_of([folder / "datasets" / f"{name}.parquet" for name in TABLES])
-    by_formula = {formula_of(dict(content)): values for content, values in known.items()}
+    by_formula = values_of(folder)
     nothing = np.full(len(NAMES), np.nan)
 
     def values(formulas: list[Formula]) -> Floats:
@@ -168,16 +169,18 @@ def machine_of(known: Known, options: argparse.Namespace) -> DbmFamily:
     return DbmFamily.load(train(task, config, resume=True))
 
 
-def write_window(family: DbmFamily, n: int, work: Path) -> None:
-    """Write different formulas with lithium, with the voltage clamped and without."""
-    clamped = {VOLTAGE: family.modality(VOLTAGE).between(*WINDOW_V)}
-    work.mkdir(parents=True, exist_ok=True)
-    for name, known in (("clamped", clamped), ("unclamped", None)):
-        drawn = dict.fromkeys(family.complete({3: None}, 3 * n, np.random.default_rng(0), known))
-        file = work / f"lithium-{name}.csv"
-        words = [reduced_formula({chemical_symbols[z]: count for z, count in formula}) for formula in drawn][:n]
-        file.write_text("".join(f"{word}\n" for word in words), encoding="utf-8")
-        print(f"{len(words)} formulas in {file}")
+def compare_voltages(known: dict[Formula, Floats]) -> None:
+    """Print the line from voltages of the tables to those that the templates were labelled with."""
+    labels, templates = pd.read_parquet(shipped("electrode_labels.parquet")), load_templates()
+    ours: dict[Formula, list[float]] = defaultdict(list)
+    for place, ion, volts in zip(labels["template"], labels["ion"], labels["voltage_V"], strict=True):
+        if ion == 3:
+            ours[formula_of(templates[int(place)].composition)].append(float(volts))
+    pairs = [(known[f][NAMES.index(VOLTAGE)], np.median(volts)) for f, volts in ours.items() if f in known]
+    theirs, mine = np.array([pair for pair in pairs if np.isfinite(pair[0])]).T
+    slope, offset = np.polyfit(theirs, mine, 1)
+    spread = (mine - offset - slope * theirs).std(ddof=2)
+    print(f"{len(mine)} formulas: {offset:.3f} V + {slope:.3f} times that of the tables, within {spread:.2f} V")
 
 
 def main() -> None:
@@ -186,24 +189,23 @@ def main() -> None:
     parser.add_argument("--dbm", type=Path, help="weights of the machine, of learned materials alone")
     parser.add_argument("--steps", type=int, default=DBM.steps)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--window", action="store_true", help="write formulas instead of judging")
-    parser.add_argument("-n", type=int, default=200, help="formulas of each kind")
+    parser.add_argument("--voltages", action="store_true", help="compare voltages instead")
     parser.add_argument("--work", type=Path, default=Path("runs/modalities"))
     options = parser.parse_args()
-    if (options.start is None) == (options.dbm is None):
+    if not options.voltages and (options.start is None) == (options.dbm is None):
         parser.error("name weights by --start or by --dbm")
     torch.set_num_threads(1)
     folder = shared_dir()
     if folder is None:
         parser.error("the shared crystal data is not beside the checkout")
+    if options.voltages:
+        compare_voltages(values_of(folder))
+        return
     known = binned(read(folder), folder)
     family = machine_of(known, options)
     if family.modalities != known.modalities:
         parser.error("these weights are of other materials")
-    if options.window:
-        write_window(family, options.n, options.work)
-    else:
-        judge(known, family)
+    judge(known, family)
 
 
 if __name__ == "__main__":

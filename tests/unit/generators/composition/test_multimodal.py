@@ -13,6 +13,7 @@ import torch
 
 from redoxa.data.errors import GenerationError, InputError
 from redoxa.data.tables.materials import Modality
+from redoxa.generators.base import Condition, Target
 from redoxa.generators.composition.boltzmann.ais import Anneal
 from redoxa.generators.composition.boltzmann.multimodal import Dbm, DbmConfig
 from redoxa.generators.composition.boltzmann.multimodal_family import DbmFamily
@@ -153,6 +154,28 @@ def test_what_cannot_be_given_is_refused(family: DbmFamily) -> None:
     with pytest.raises(InputError, match=r"lattice_system: bins \[5\] are asked for; there are 0 to 1"):
         family.complete(GIVEN, 1, rng, {"lattice_system": {5}})
     assert family.modality("lattice_system") == LATTICE
+
+
+def test_a_voltage_that_is_aimed_at_is_that_of_the_screening(tmp_path: Path) -> None:
+    volts = Modality("voltage_Li_V", edges=(2.0, 3.0, 4.0))
+    family = wild()
+    family.network = Dbm(SMALL, lower(), [volts])
+    lithium, sodium = (
+        Condition(required=frozenset({z}), targets=(Target("average_voltage", 2.6, 3.0),)) for z in (3, 11)
+    )
+    assert family.aimed(lithium) == {"voltage_Li_V": {1}}  # 2.23 to 2.67 V on the scale of what was learned
+    assert family.aimed(Condition(required=frozenset({3}), targets=(Target("average_voltage", 3.7),))) == {
+        "voltage_Li_V": {2, 3}
+    }
+    assert family.aimed(CONDITION) == {}
+    with pytest.raises(
+        GenerationError, match="cannot aim at average_voltage: it knows average_voltage, with Li required"
+    ):
+        family.aimed(sodium)
+    with pytest.raises(GenerationError, match="cannot aim at capacity_grav"):
+        family.aimed(Condition(required=frozenset({3}), targets=(Target("capacity_grav", 100.0),)))
+    with pytest.raises(InputError, match="no bin lies from"):
+        family.aimed(Condition(required=frozenset({3}), targets=(Target("average_voltage", 3.0, 3.1),)))
 
 
 def test_a_killed_training_goes_on_to_the_last_bit(tmp_path: Path) -> None:
