@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from redoxa.data.errors import InputError
 from redoxa.data.tables.materials import NAMES, Modality, load_materials, modalities_of
 from redoxa.generators.composition.boltzmann.deep import fingerprint
 from redoxa.generators.composition.boltzmann.deep_training import LOWER, lower_machine
@@ -145,10 +146,16 @@ def dbm_task(data: Path, start: Path) -> DbmTask:
     """What the machine that ships learns from a prepared file.
 
     Raises:
-        data.errors.InputError: the data or the machine on formulas cannot be read.
+        InputError: the data or the machine on formulas cannot be read, or nothing is known beside formulas.
     """
     lower = load_rbm(start)
-    return DbmTask(lower, *read_materials(data, lower), DbmConfig())
+    modalities, learned, held_out = read_materials(data, lower)
+    if not modalities:
+        raise InputError(
+            f"{data}: knows nothing that differs beside formulas; name tables with formation energies, band gaps, "
+            "cells or voltages, or train composition-rbm"
+        )
+    return DbmTask(lower, modalities, learned, held_out, DbmConfig())
 
 
 def dbm_maker(data: Path, start: Path | None, edges: int | None) -> Callable[[], Task[Any]]:

@@ -134,6 +134,13 @@ def test_a_floor_of_formulas_is_fitted_at_once_and_generates(folder, tmp_path, f
     assert "--steps: composition-" in capsys.readouterr().err
 
 
+def test_a_table_of_formulas_alone_teaches_nothing_beside_them(tmp_path, capsys) -> None:
+    table = tmp_path / "formulas.csv"
+    pd.DataFrame({"formula": ["LiCoO2", "NaCl", "MgO", "TiO2", "ZnS", "GaAs", "SiO2", "LiF"]}).to_csv(table)
+    assert redoxa("train", table, "--generator", "composition-dbm", "--out", tmp_path / "run") == 2
+    assert "knows nothing that differs beside formulas; name tables with formation energies" in capsys.readouterr().err
+
+
 @pytest.mark.skipif(not SHARED_TABLES.is_dir(), reason="the shared cases are not on this machine")
 @pytest.mark.parametrize(
     ("name", "generator"), [*((name, "flow") for name in TABLES), *((TABLES[2], name) for name in GENERATORS[1:])]
