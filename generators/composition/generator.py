@@ -98,7 +98,7 @@ class CompositionGenerator:
         """
         refuse(self.name, condition, like="use `orbits`", keep="use `orbits`")
         if not isinstance(self.family, Aiming):
-            refuse(self.name, condition, targets="use `orbits`, or `--family dbm` for a voltage against lithium")
+            refuse(self.name, condition, targets="use `orbits`")
         if condition.contents:
             if len(condition.contents) != n:
                 raise GenerationError(f"{len(condition.contents)} contents were given for {n} samples")
