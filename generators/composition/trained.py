@@ -1,4 +1,4 @@
-"""What all families that are networks have in common: how they learn, and their file."""
+"""What all families that are networks have in common: how they go through their data and learn, and their file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
+
+import numpy as np
+import torch
 
 from redoxa.data.errors import GenerationError
 from redoxa.generators.composition.grammar import Formula, Grammar
@@ -106,3 +109,30 @@ class TrainedFamily(ABC, Generic[N, C]):
         if self.network is None:
             raise GenerationError(f"{self.name} has learned nothing yet: fit or load it")
         return self.network
+
+
+class Rows:
+    """Half of a `generators.training.loop.Task`.
+
+    Args:
+        learned: rows to learn, the first ones.
+        held_out: rows to judge by, the others.
+
+    Attributes:
+        batch: rows that are learned together.
+    """
+
+    batch: ClassVar[int] = 256
+
+    def __init__(self, learned: int, held_out: int) -> None:
+        self.learned, self.rows = learned, learned + held_out
+
+    def epoch(self, seed: int, epoch: int) -> Sequence[torch.Tensor]:
+        """See `Task`."""
+        order = np.random.default_rng((seed, epoch)).permutation(self.learned)
+        return torch.split(torch.from_numpy(order), self.batch) if len(order) else ()
+
+    def held_out(self) -> Sequence[torch.Tensor]:
+        """See `Task`: all at once."""
+        rows = torch.arange(self.learned, self.rows)
+        return (rows,) if len(rows) else ()

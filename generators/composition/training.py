@@ -23,7 +23,7 @@ from redoxa.generators.composition.network import (
     composition_name,
     save_composition_network,
 )
-from redoxa.generators.composition.rows import Rows
+from redoxa.generators.composition.trained import Rows
 from redoxa.generators.training.kinds import Training
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from redoxa.generators.composition.adversarial.network import (
     save_writer,
 )
 from redoxa.generators.composition.grammar import Formula, Grammar
-from redoxa.generators.composition.rows import Rows
+from redoxa.generators.composition.trained import Rows
 from redoxa.generators.composition.training import NEXT, formulas_maker
 from redoxa.generators.training.kinds import Training
 

@@ -33,7 +33,7 @@ from redoxa.generators.composition.boltzmann.deep import (
 from redoxa.generators.composition.boltzmann.network import Rbm, load_rbm
 from redoxa.generators.composition.boltzmann.training import ON_THE_WAY, THOROUGH, PRECISE_nats
 from redoxa.generators.composition.grammar import Formula
-from redoxa.generators.composition.rows import Rows
+from redoxa.generators.composition.trained import Rows
 from redoxa.generators.composition.training import NEXT, read_formulas
 from redoxa.generators.training.kinds import Training
 

@@ -26,7 +26,7 @@ from redoxa.generators.composition.boltzmann.deep_training import LOWER, lower_m
 from redoxa.generators.composition.boltzmann.multimodal import NAME, Dbm, DbmConfig, Means, Reading, save_dbm
 from redoxa.generators.composition.boltzmann.network import Rbm, load_rbm
 from redoxa.generators.composition.grammar import Formula, formula_of
-from redoxa.generators.composition.rows import Rows
+from redoxa.generators.composition.trained import Rows
 from redoxa.generators.composition.training import NEXT
 from redoxa.generators.training.kinds import Training
 

@@ -24,7 +24,7 @@ from redoxa.generators.composition.boltzmann.network import NAME, Rbm, RbmConfig
 from redoxa.generators.composition.boltzmann.softmax import SoftmaxFamily
 from redoxa.generators.composition.floors import floor
 from redoxa.generators.composition.grammar import Formula, Grammar, demand
-from redoxa.generators.composition.rows import Rows
+from redoxa.generators.composition.trained import Rows
 from redoxa.generators.composition.training import NEXT, formulas_maker
 from redoxa.generators.training.kinds import Training
 
