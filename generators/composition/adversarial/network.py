@@ -29,7 +29,7 @@ class WganConfig:
         critic: of those of the critic.
         temperature: of the soft choices through which the writer learns.
         spectral: whether each layer of the critic is kept from stretching anything (spectral normalisation). Off: with
-            it the writer comes to write few formulas (docs/measurements/benchmarks.md).
+            it the writer comes to write few formulas (docs/concepts/model_card_composition.md).
         penalty: weight of the gradient penalty; 0 for none.
         grown: whether training begins with formulas of two elements and goes on to more, one by one.
     """
