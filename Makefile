@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TYPES := build/types/redoxa
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: discover test test-slow test-sevennet test-mace lint docs benchmarks clean
+.PHONY: discover test test-slow test-sevennet test-mace lint docs benchmarks clean FORCE
 
 discover: $(VENV)/.installed
 	@$(BIN)/redoxa run campaigns/quickstart.yaml
@@ -15,10 +15,10 @@ discover: $(VENV)/.installed
 test test-slow: export OMP_NUM_THREADS := 1
 test test-slow: export PYTHONDONTWRITEBYTECODE :=
 
-test: $(VENV)/.installed-tests
+test: $(VENV)/.installed-tests $(TYPES)
 	@$(BIN)/python -m pytest -m "not slow" -n 2 --no-loadscope-reorder
 
-test-slow: $(VENV)/.installed-tests
+test-slow: $(VENV)/.installed-tests $(TYPES)
 	@$(BIN)/python -m pytest -m slow
 
 # Optional potentials that exclude one another, each in an environment of its own.
@@ -29,13 +29,15 @@ test-sevennet test-mace: test-%: pyproject.toml constraints.txt
 	@$(VENV)-$*/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[test,$*]"
 	@$(VENV)-$*/bin/python -m pytest tests/unit/screening/test_extra_potentials.py
 
-# Mypy finds the package by its folders' names, as Python does by what is installed.
-lint: $(VENV)/.installed-tests
+lint: $(VENV)/.installed-tests $(TYPES)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@mkdir -p $(TYPES)
-	@cd $(TYPES) && ln -sfn ../../../redoxa/*.py ../../../data ../../../generators ../../../screening ../../../robotics ../../../pipeline .
 	@$(BIN)/mypy
+
+# What reads the code without running it finds the package by its folders' names, as Python does by what is installed.
+$(TYPES): FORCE
+	@mkdir -p $@
+	@cd $@ && ln -sfn ../../../redoxa/*.py ../../../data ../../../generators ../../../screening ../../../robotics ../../../pipeline .
 
 # Torch comes first and with pip: a resolver that sees it late would take a build with gigabytes of CUDA.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -52,7 +54,7 @@ $(VENV)/.installed-tests: $(VENV)/.installed
 
 # Nothing is fetched while it is built, nor by who reads it. From the disk it opens without its search, which needs a server.
 docs: export NO_MKDOCS_2_WARNING := 1
-docs: $(VENV)/.installed-docs
+docs: $(VENV)/.installed-docs $(TYPES)
 	@$(BIN)/python -m mkdocs build --quiet
 	@echo "The site is in site/index.html; with its search: $(BIN)/python -m http.server --directory site"
 
