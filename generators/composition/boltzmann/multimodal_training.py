@@ -25,7 +25,7 @@ from redoxa.generators.composition.boltzmann.deep import fingerprint
 from redoxa.generators.composition.boltzmann.deep_training import LOWER, lower_machine
 from redoxa.generators.composition.boltzmann.multimodal import NAME, Dbm, DbmConfig, Means, Reading, save_dbm
 from redoxa.generators.composition.boltzmann.network import Rbm, load_rbm
-from redoxa.generators.composition.grammar import Formula, formula_of
+from redoxa.generators.composition.grammar import Formula, Grammar, formula_of
 from redoxa.generators.composition.trained import Rows
 from redoxa.generators.composition.training import NEXT
 from redoxa.generators.training.kinds import Training
@@ -122,15 +122,15 @@ class DbmTask(Rows):
         save_dbm(path, network)
 
 
-def read_materials(data: Path, grammar_of: Rbm) -> tuple[tuple[Modality, ...], Materials, Materials]:
-    """Modalities of a prepared file, materials to learn and those held out; without what the machine never writes.
+def read_materials(data: Path, grammar: Grammar) -> tuple[tuple[Modality, ...], Materials, Materials]:
+    """Modalities of a prepared file, materials to learn and those held out; without what lies outside the grammar.
 
     Raises:
         data.errors.InputError: the data cannot be read.
     """
     prepared = load_materials(data)
     formulas = list(map(formula_of, prepared.formulas))
-    ours = np.array([grammar_of.grammar.holds(formula) for formula in formulas], np.bool_)
+    ours = np.array([grammar.holds(formula) for formula in formulas], np.bool_)
     held_out = prepared.formulas.held_out
     modalities = modalities_of(prepared.values[ours & ~held_out])
     bins = [one.bins_of(prepared.values[:, NAMES.index(one.name)]) for one in modalities]
@@ -149,7 +149,7 @@ def dbm_task(data: Path, start: Path) -> DbmTask:
         InputError: the data or the machine on formulas cannot be read, or nothing is known beside formulas.
     """
     lower = load_rbm(start)
-    modalities, learned, held_out = read_materials(data, lower)
+    modalities, learned, held_out = read_materials(data, lower.grammar)
     if not modalities:
         raise InputError(
             f"{data}: knows nothing that differs beside formulas; name tables with formation energies, band gaps, "
