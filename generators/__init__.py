@@ -24,6 +24,7 @@ DEFAULT_GENERATOR: Final = "orbits"
 """The best one, taken where none is named."""
 
 TRAININGS: Final = {
+    "cells": "redoxa.generators.geometry.cells_training:CELLS",
     "composition-dbm": "redoxa.generators.composition.boltzmann.multimodal_training:DBM",
     "composition-dbn": "redoxa.generators.composition.boltzmann.deep_training:DBN",
     "composition-exchange": "redoxa.generators.composition.floors:EXCHANGE",

@@ -264,11 +264,16 @@ def is_new(crystal: Crystal, seen: list[Fingerprint]) -> bool:
 
 def element_volumes(table: TemplateTable) -> Floats:
     """Volume by atom of each element [104] in A^3, by least squares over the templates; 0 where it does not occur."""
-    atoms = table.compositions.sum(1)
-    shares = table.compositions / atoms[:, None]
+    return fitted_volumes(table.compositions, table.volumes_A3)
+
+
+def fitted_volumes(contents: Integers, volumes_A3: Floats) -> Floats:
+    """The same from atoms by atomic number [B,104] and the volumes that they take together [B]."""
+    atoms = contents.sum(1)
+    shares = contents / atoms[:, None]
     pull = np.full(shares.shape[1], 1e-4)
     fitted = np.linalg.solve(
-        shares.T @ shares + np.diag(pull), shares.T @ (table.volumes_A3 / atoms) + pull * TYPICAL_VOLUME_A3
+        shares.T @ shares + np.diag(pull), shares.T @ (volumes_A3 / atoms) + pull * TYPICAL_VOLUME_A3
     )
     return np.where(shares.any(0), np.maximum(fitted, 1.0), 0.0)
 

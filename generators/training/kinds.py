@@ -44,7 +44,8 @@ class Training:
         steps: optimiser steps in all, unless others are asked for; 0 of what is fitted at once.
         takes: options that it takes beside those that all do, and `STEPWISE` ones.
         learns: formulas (tables without positions do), materials (formulas and what is known of them, likewise),
-            crystals, their symmetric forms as sequences, or templates, by default those that ship.
+            cells (of tables with or without positions), crystals, their symmetric forms as sequences, or templates, by
+            default those that ship.
         task: makes what the common loop trains; None of what learns templates, whose trainings are of many parts, and
             of what is fitted at once.
         fit: of what is fitted at once, else None.
@@ -59,7 +60,7 @@ class Training:
     name: str
     steps: int
     takes: frozenset[Option]
-    learns: Literal["formulas", "materials", "crystals", "sequences", "templates"]
+    learns: Literal["formulas", "materials", "cells", "crystals", "sequences", "templates"]
     task: MakeTask | None = None
     fit: Fit | None = None
     rate: float | None = None
@@ -72,7 +73,7 @@ class Training:
     @property
     def several_tables(self) -> bool:
         """Whether it learns from several tables, which need no positions."""
-        return self.learns in ("formulas", "materials")
+        return self.learns in ("formulas", "materials", "cells")
 
     @property
     def options(self) -> frozenset[Option]:

@@ -183,14 +183,15 @@ def train(
     Args:
         paths: folders of structure files (CIF, POSCAR, extended XYZ, JSON) or such files, or one table of crystals
             (.parquet, .csv; columns: docs/concepts/generators.md) or a tensor file prepared from it (.safetensors).
-            Models of formulas take several tables, which need no positions.
+            Models of formulas and cells take several tables, which need no positions.
         generator: flow, diffusion, vae, wyckoff (the sequence model that vae starts from), composition-lstm,
             composition-transformer, composition-rbm, composition-dbn (a second machine on that of composition-rbm),
             composition-wgan (formulas alone), composition-dbm (formulas with formation energy, band gap, volume,
             lattice system and voltage, where the tables have them), or, fitted at once, composition-exchange,
-            composition-hmm, composition-independent, composition-mixture and composition-softmax; orbits (its networks)
-            or geometry (its flow of free coordinates and cells), which learn from the templates that ship where no
-            crystals are named, and take a table of templates too.
+            composition-hmm, composition-independent, composition-mixture and composition-softmax; cells (densities of
+            unit cells given formula and space group); orbits (its networks) or geometry (its flow of free coordinates
+            and cells), which learn from the templates that ship where no crystals are named, and take a table of
+            templates too.
         data: one such path, by name.
         hosts: one more table, of insertion hosts with voltages, for diffusion and vae to aim at them.
         start: weights to begin with, for fine-tuning, or `shipped` for those that ship: of flow or diffusion for
@@ -198,11 +199,11 @@ def train(
             that ship. Of orbits: all stays but what foresees distances from the hull, which is trained anew. Of
             composition-dbn and composition-dbm: weights of composition-rbm, by default those that ship; they stay.
         out: folder for checkpoints, the log (JSON lines), and a page of the losses that reloads itself while it runs.
-        steps: optimiser steps in all; by default 4,000 for composition-dbm, 6,000 for orbits, composition-lstm and
-            composition-transformer, 9,000 for geometry, 10,000 for composition-rbm and composition-dbn, 15,000 for
+        steps: optimiser steps in all; by default 4,000 for composition-dbm, 6,000 for cells, orbits, composition-lstm
+            and composition-transformer, 9,000 for geometry, 10,000 for composition-rbm and composition-dbn, 15,000 for
             composition-wgan, 30,000 for the others.
-        rate: highest learning rate; by default 0.001, for vae and wyckoff 0.0015, for composition-lstm and
-            composition-rbm 0.002, for composition-wgan 0.0005.
+        rate: highest learning rate; by default 0.001, for vae and wyckoff 0.0015, for cells, composition-lstm
+            and composition-rbm 0.002, for composition-wgan 0.0005.
         edges: pairs of atoms in a batch of flow and diffusion, by default 4,608; on a GPU 24576 with --rate 0.0015 is a
             good start.
         seed: of weights, data order and noise.

@@ -25,6 +25,7 @@ from redoxa.data.provenance import (
     write_provenance,
 )
 from redoxa.data.shipped import shipped
+from redoxa.data.symmetry.cells import load_cells, prepare_cells
 from redoxa.data.symmetry.sequences import prepare_sequences
 from redoxa.data.symmetry.skeletons import SHIPPED, TemplateTable, load_templates
 from redoxa.data.tables.datasets import load, prepare, split_text
@@ -37,6 +38,7 @@ from redoxa.generators.training.kinds import RANDOM, Training, training_of
 from redoxa.generators.training.log import OnLog
 from redoxa.generators.training.loop import Task, TrainConfig, train
 from redoxa.pipeline.tasks.training_data import (
+    CELLS,
     CRYSTALS,
     FORMULAS,
     LEAST_FORMULAS,
@@ -147,11 +149,16 @@ def _prepared(
     Raises:
         InputError: the data cannot be read, or is too little.
     """
-    file = {"formulas": FORMULAS, "materials": MATERIALS}.get(kind.learns, CRYSTALS)
+    file = {"formulas": FORMULAS, "materials": MATERIALS, "cells": CELLS}.get(kind.learns, CRYSTALS)
     path = data[0] if data[0].suffix == ".safetensors" else out / file
     made = path.exists()
     if not made:
         watcher.note(f"preparing {path} from {' and '.join(map(str, data))}")
+    if kind.learns == "cells":
+        step = watcher.step("cells")
+        cells = load_cells(path) if made else prepare_cells(data, path, on_note=watcher.note, on_step=step)
+        enough(len(cells), data[0])
+        return path, len(cells), cells.split
     if kind.several_tables:
         content: FormulaData | MaterialData
         if kind.learns == "formulas":

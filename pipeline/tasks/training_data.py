@@ -26,7 +26,8 @@ LEAST_CRYSTALS = 8
 LEAST_FORMULAS = 2
 """Likewise of formulas, of which a dozen crystals may have three."""
 
-CRYSTALS, SEQUENCES, FORMULAS, MATERIALS = PREPARED = (
+CELLS, CRYSTALS, SEQUENCES, FORMULAS, MATERIALS = PREPARED = (
+    "cells-data.safetensors",
     "data.safetensors",
     "sequences.safetensors",
     "formulas.safetensors",

@@ -21,7 +21,7 @@ from redoxa.pipeline.tasks.train import train_to_folder
 SHARED_TABLES = Path(__file__).parents[4] / "shared" / "cases" / "tables"
 TABLES = ("train_nested_cell", "train_no_formula", "train_tiny_ok")
 GENERATORS = (
-    "flow", "composition-dbm", "composition-dbn", "composition-lstm", "composition-rbm", "composition-transformer", "composition-wgan", "diffusion", "geometry",
+    "flow", "cells", "composition-dbm", "composition-dbn", "composition-lstm", "composition-rbm", "composition-transformer", "composition-wgan", "diffusion", "geometry",
     "orbits", "vae", "wyckoff",
 )  # fmt: skip
 
