@@ -17,7 +17,8 @@ from redoxa.data.symmetry.cells import CellData, load_cells, prepare_cells, shap
 from redoxa.data.symmetry.skeletons import load_templates
 from redoxa.data.symmetry.symmetric import SymmetricCrystal, cell_parameters
 from redoxa.data.symmetry.wyckoff import centring
-from redoxa.data.tables.datasets import reduce_cell
+from redoxa.data.tables.datasets import prepare, reduce_cell
+from redoxa.data.tables.formulas import prepare_formulas
 from redoxa.generators.geometry.cells import (
     CellConfig,
     CellModel,
@@ -115,6 +116,28 @@ def test_a_table_without_positions_gives_reduced_cells_alone(forms: list[Symmetr
         prepare_cells([tmp_path / "formulas.parquet"], tmp_path / "none.safetensors")
 
 
+def test_what_other_networks_hold_out_of_the_same_tables_is_held_out(
+    forms: list[SymmetricCrystal], tmp_path: Path
+) -> None:
+    tables = [tmp_path / "cells.parquet", tmp_path / "crystals.parquet"]
+    pd.DataFrame([row_of(form) for form in forms[60:]]).drop(columns="frac_coords").to_parquet(tables[0])
+    pd.DataFrame([row_of(form) for form in forms[:90]]).to_parquet(tables[1])
+    found = prepare_cells(tables, tmp_path / "prepared.safetensors")
+    hidden = {tuple(row) for row in (found.content // gcd(found.content))[found.held_out].tolist()}
+    crystals = prepare(tables[1], tmp_path / "data.safetensors")
+    of_crystals = np.stack([np.bincount(numbers, minlength=104) for numbers, _, _ in crystals])
+    of_formulas = prepare_formulas(tables, tmp_path / "formulas.safetensors")
+    others = {tuple(row) for row in (of_crystals // gcd(of_crystals))[crystals.held_out].tolist()}
+    formulas = [each for each, held in zip(of_formulas, of_formulas.held_out, strict=True) if held]
+    others |= {tuple(row) for row in content_of(*formulas).astype(int).tolist()}
+    assert hidden == others
+
+
+def gcd(content: np.ndarray) -> np.ndarray:
+    """Formula units of each row, as a column."""
+    return np.gcd.reduce(content, axis=1)[:, None]
+
+
 @pytest.mark.parametrize("kind", [("maf", 2, 4), ("glow", 2, 4), ("maf", 0, 4), ("glow", 2, 0)])
 def test_densities_of_every_kind_add_up_to_one(kind: tuple[str, int, int]) -> None:
     with torch.random.fork_rng():
@@ -204,6 +227,5 @@ def test_networks_read_back_and_other_files_are_refused(tmp_path: Path, data: Ce
     assert torch.equal(again.volumes, network.volumes)
     with pytest.raises(InputError, match="cannot be read"):
         load_cells_network(tmp_path / "nothing.safetensors")
-    prepare = tmp_path / "cells.safetensors"
     with pytest.raises(InputError, match="no prepared file of cells"):
-        load_cells(prepare)
+        load_cells(tmp_path / "cells.safetensors")
