@@ -12,6 +12,7 @@ from typing import Final, Literal
 import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
+from torch_geometric.data import Data
 
 from redoxa.data.crystal import CrystalBatch
 from redoxa.data.shipped import shipped
@@ -202,7 +203,7 @@ class VaeTask:
         rows = torch.from_numpy(np.random.default_rng(0).permutation(kept)[:MEASURED])
         fit_latent(self, network, rows)
         # A copy: the network goes on being trained, and the prior is fitted anew to what it is then.
-        save_vae(path, network.with_prior(fit_prior(encoded(self, network, torch.from_numpy(kept)))))
+        save_vae(path, network.with_prior(fit_prior(encoded(network, [self.graphs[i] for i in kept]))))
 
 
 def _batches(rows: np.ndarray) -> Sequence[torch.Tensor]:
@@ -240,12 +241,10 @@ def fit_latent(task: VaeTask, network: Vae, rows: torch.Tensor) -> None:
 
 
 @torch.no_grad()
-def encoded(task: VaeTask, network: Vae, rows: torch.Tensor) -> Encoded:
-    """What the encoder of a network, whose `fit_latent` is done, says of crystals."""
+def encoded(network: Vae, graphs: list[Data]) -> Encoded:
+    """What the encoder of a network that knows mean and covariance of its latent vectors says of crystals."""
     device = network.latent_mean.device
-    said = [
-        network.encode(joined([task.graphs[i] for i in part.tolist()], device)) for part in torch.split(rows, BATCH)
-    ]
+    said = [network.encode(joined(graphs[first : first + BATCH], device)) for first in range(0, len(graphs), BATCH)]
     spreads = torch.cat([(0.5 * log_variance).exp() for _, log_variance in said])
     unit = torch.eye(spreads.shape[1], device=device)
     whitening = torch.linalg.solve_triangular(network.latent_spread, unit, upper=False)

@@ -138,7 +138,7 @@ def test_the_bound_is_under_the_prior_that_samples_come_from(tiny_vae) -> None:
 def test_a_training_encodes_its_crystals_as_the_whitened_space_has_them(tiny_sequences, tiny_vae) -> None:
     task, network = VaeTask(tiny_sequences, load_vae(tiny_vae).config, start=tiny_vae), load_vae(tiny_vae)
     rows = torch.arange(len(task.data))
-    found = encoded(task, network, rows)
+    found = encoded(network, task.graphs)
     drawn = torch.cat([found.draw(rows, torch.Generator().manual_seed(i)) for i in range(200)])
     assert drawn.shape[1] == 4
     assert torch.allclose(torch.cov(drawn.T), torch.eye(4), atol=0.35)
