@@ -142,3 +142,12 @@ def test_a_training_encodes_its_crystals_as_the_whitened_space_has_them(tiny_seq
     drawn = torch.cat([found.draw(rows, torch.Generator().manual_seed(i)) for i in range(200)])
     assert drawn.shape[1] == 4
     assert torch.allclose(torch.cov(drawn.T), torch.eye(4), atol=0.35)
+
+
+def test_a_training_writes_the_prior_and_goes_on_without_it(tiny_sequences, tiny_vae, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("redoxa.generators.vae.training.fit_prior", lambda _: shaken(4))
+    network = load_vae(tiny_vae)
+    names = list(network.state_dict())
+    VaeTask(tiny_sequences, network.config, start=tiny_vae).save(tmp_path / "vae.safetensors", network)
+    assert list(network.state_dict()) == names  # what is kept of a training to go on with
+    assert load_vae(tmp_path / "vae.safetensors").prior is not None
