@@ -9,13 +9,15 @@ from typing import Any
 from redoxa.data.errors import InputError
 from redoxa.generators.checkpoint import Tensors, checkpoint_format, load_network, read_tensors, save_network
 from redoxa.generators.vae.network import Vae, VaeConfig
+from redoxa.generators.vae.prior import FlowPrior, PriorSize
 from redoxa.generators.wyckoff.checkpoint import begin_with, table_in
 from redoxa.generators.wyckoff.network import SequenceConfig
 
 
 def save_vae(path: Path, network: Vae) -> None:
     """Write a network for sampling."""
-    save_network(path, "vae", network, asdict(network.config))
+    prior = {} if network.prior is None else {"prior": asdict(network.prior.size)}
+    save_network(path, "vae", network, asdict(network.config) | prior)
 
 
 def load_vae(path: Path) -> Vae:
@@ -45,11 +47,15 @@ def begin_vae_with(network: Vae, path: Path) -> None:
     if not is_vae(path):
         return begin_with(network.decoder, path)
     try:
-        network.load_state_dict(load_vae(path).state_dict())
+        network.load_state_dict(load_vae(path).with_prior(None).state_dict())
     except RuntimeError as error:
         raise InputError(f"{path}: a network of another size: {error}") from error
 
 
 def _build(settings: dict[str, Any], tensors: Tensors) -> Vae:
+    size = settings.pop("prior", None)  # a file of before the flow has none
     config = VaeConfig(**settings | {"decoder": SequenceConfig(**settings["decoder"])})
-    return Vae(config, table_in(tensors, "decoder."))
+    network = Vae(config, table_in(tensors, "decoder."))
+    if size is not None:
+        network.prior = FlowPrior(config.decoder.latent, PriorSize(**size))
+    return network

@@ -102,14 +102,11 @@ class LatentSpace:
 
     def whitened(self, latent: torch.Tensor) -> torch.Tensor:
         """Vectors in which the encoded training data have unit covariance [n,L]."""
-        centred = (latent - self.network.latent_mean).T
-        solved: torch.Tensor = torch.linalg.solve_triangular(self.network.latent_spread, centred, upper=False)
-        return solved.T
+        return self.network.whitened(latent)
 
     def coloured(self, white: torch.Tensor) -> torch.Tensor:
         """Inverse of `whitened`."""
-        found: torch.Tensor = white @ self.network.latent_spread.T + self.network.latent_mean
-        return found
+        return self.network.coloured(white)
 
     def penalty(self, latent: torch.Tensor, goals: Sequence[Goal], margin: float = 0.0) -> torch.Tensor:
         """`missed` by what the heads read off vectors [n,L]."""
@@ -200,9 +197,7 @@ class LatentSpace:
         noise = torch.randn(BOUND_DRAWS, mean.shape[1], generator=generator)
         latent = mean + (0.5 * log_variance).exp() * noise
         drawn = -0.5 * (noise.square() + log_variance + math.log(2 * math.pi)).sum(1)
-        white, spread = self.whitened(latent), self.network.latent_spread.diagonal()
-        prior = -0.5 * (white.square() + math.log(2 * math.pi)).sum(1) - spread.log().sum()
-        weights = skeleton_nats(self.network.decoder, form, latent) + prior - drawn
+        weights = skeleton_nats(self.network.decoder, form, latent) + self.network.log_prior(latent) - drawn
         return float(weights.logsumexp(0) - math.log(BOUND_DRAWS))
 
     def _nats(self, crystal: Crystal, latent: torch.Tensor) -> float:

@@ -6,6 +6,7 @@ discrepancy of InfoVAE (arXiv:1706.02262).
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass, field
 
 import torch
@@ -16,6 +17,7 @@ from redoxa.data.symmetry.positions import N_GROUPS, PositionTable
 from redoxa.data.tables.datasets import LABELS
 from redoxa.generators.graph import N_TYPES
 from redoxa.generators.vae.graph_encoder import GraphEncoder
+from redoxa.generators.vae.prior import FlowPrior, standard_log_density
 from redoxa.generators.wyckoff.network import SequenceConfig, SequenceNetwork
 
 PROPERTIES = (*LABELS, "capacity_mAh_g")
@@ -50,6 +52,7 @@ class Vae(nn.Module):
         property_mean: of the known labels [P], in their units.
         property_spread: likewise.
         usual_nats: mean and standard deviation of the reconstruction's negative log-likelihood over training data [2].
+        prior: what is known of the latent vectors of training data beyond their mean and covariance; None for nothing.
     """
 
     latent_mean: torch.Tensor
@@ -57,6 +60,7 @@ class Vae(nn.Module):
     property_mean: torch.Tensor
     property_spread: torch.Tensor
     usual_nats: torch.Tensor
+    prior: FlowPrior | None
 
     def __init__(self, config: VaeConfig, table: PositionTable) -> None:
         super().__init__()
@@ -79,6 +83,7 @@ class Vae(nn.Module):
         self.register_buffer("property_mean", torch.zeros(len(PROPERTIES)))
         self.register_buffer("property_spread", torch.ones(len(PROPERTIES)))
         self.register_buffer("usual_nats", torch.tensor([0.0, 1.0]))
+        self.register_module("prior", None)
 
     def encode(self, graph: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         """Means and log variances [B,L]."""
@@ -96,9 +101,33 @@ class Vae(nn.Module):
         return content, group
 
     def from_prior(self, count: int, generator: torch.Generator) -> torch.Tensor:
-        """Latent vectors [count,L] distributed as the encoded training data are, as one Gaussian."""
-        noise = torch.randn(count, len(self.latent_mean), generator=generator)
-        return self.latent_mean + noise @ self.latent_spread.T
+        """Latent vectors [count,L] distributed as the encoded training data are; without `prior` as one Gaussian."""
+        if self.prior is not None:
+            return self.coloured(self.prior.sample(count, generator))
+        return self.coloured(torch.randn(count, len(self.latent_mean), generator=generator))
+
+    def log_prior(self, latent: torch.Tensor) -> torch.Tensor:
+        """Log density of vectors [n,L] of `from_prior`, in nats [n]."""
+        white = self.whitened(latent)
+        density = standard_log_density(white) if self.prior is None else self.prior.log_density(white)
+        return density - self.latent_spread.diagonal().log().sum()
+
+    def whitened(self, latent: torch.Tensor) -> torch.Tensor:
+        """Vectors in which the encoded training data have unit covariance [n,L]."""
+        centred = (latent - self.latent_mean).T
+        solved: torch.Tensor = torch.linalg.solve_triangular(self.latent_spread, centred, upper=False)
+        return solved.T
+
+    def coloured(self, white: torch.Tensor) -> torch.Tensor:
+        """Inverse of `whitened`."""
+        found: torch.Tensor = white @ self.latent_spread.T + self.latent_mean
+        return found
+
+    def with_prior(self, prior: FlowPrior | None) -> Vae:
+        """A copy with another prior."""
+        found = deepcopy(self)
+        found.prior = prior
+        return found
 
 
 def kl_by_dimension(mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:

@@ -12,6 +12,7 @@ from typing import Final, Literal
 import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
+from torch_geometric.data import Data
 
 from redoxa.data.crystal import CrystalBatch
 from redoxa.data.shipped import shipped
@@ -23,6 +24,7 @@ from redoxa.generators.vae.checkpoint import begin_vae_with, is_vae, save_vae
 from redoxa.generators.vae.crystal_graph import graphs_of, joined
 from redoxa.generators.vae.electrodes import electrodes_for, on_scale
 from redoxa.generators.vae.network import PROPERTIES, Vae, VaeConfig, cyclical, kl_by_dimension, mmd
+from redoxa.generators.vae.prior import Encoded, fit_prior
 from redoxa.generators.wyckoff.network import Context
 from redoxa.generators.wyckoff.objective import Sequences, fit_buffers, log_likelihood
 
@@ -200,7 +202,8 @@ class VaeTask:
         kept = np.flatnonzero(~self.data.crystals.held_out)
         rows = torch.from_numpy(np.random.default_rng(0).permutation(kept)[:MEASURED])
         fit_latent(self, network, rows)
-        save_vae(path, network)
+        # A copy: the network goes on being trained, and the prior is fitted anew to what it is then.
+        save_vae(path, network.with_prior(fit_prior(encoded(network, [self.graphs[i] for i in kept]))))
 
 
 def _batches(rows: np.ndarray) -> Sequence[torch.Tensor]:
@@ -235,6 +238,17 @@ def fit_latent(task: VaeTask, network: Vae, rows: torch.Tensor) -> None:
     network.latent_mean.copy_(mean.mean(0))
     network.latent_spread.copy_(torch.linalg.cholesky(covariance))
     network.usual_nats.copy_(torch.stack([nats_all.mean(), nats_all.std()]))
+
+
+@torch.no_grad()
+def encoded(network: Vae, graphs: list[Data]) -> Encoded:
+    """What the encoder of a network that knows mean and covariance of its latent vectors says of crystals."""
+    device = network.latent_mean.device
+    said = [network.encode(joined(graphs[first : first + BATCH], device)) for first in range(0, len(graphs), BATCH)]
+    spreads = torch.cat([(0.5 * log_variance).exp() for _, log_variance in said])
+    unit = torch.eye(spreads.shape[1], device=device)
+    whitening = torch.linalg.solve_triangular(network.latent_spread, unit, upper=False)
+    return Encoded(network.whitened(torch.cat([mean for mean, _ in said])), spreads, whitening)
 
 
 def batch_of(data: CrystalData) -> CrystalBatch:
