@@ -47,6 +47,7 @@ def test_the_bound_of_vae_is_the_probability_where_nothing_is_encoded() -> None:
     space, crystal = generator.space, REAL[0]
     form = canonical(symmetric(crystal))
     network = space.network
+    network.prior = None
     network.latent_mean.zero_()
     network.latent_spread.copy_(torch.eye(len(network.latent_mean)))
     network.encoder.forward = lambda _: (torch.zeros(1, len(network.latent_mean)),) * 2  # type: ignore[method-assign]
