@@ -18,6 +18,7 @@ from redoxa.data.errors import StructureError
 from redoxa.data.records import Crystal
 from redoxa.data.symmetry.wyckoff import (
     GENERIC,
+    GRID,
     Floats,
     SpaceGroup,
     WyckoffPosition,
@@ -164,7 +165,7 @@ def _primitive_vectors(number: int) -> Floats:
     group = space_group(number)
     identity = (group.rotations == np.eye(3)).all((1, 2))
     shifts = group.translations[identity]
-    vectors = {tuple(np.round(s + n, 6)) for s in shifts for n in product((-1, 0), (-1, 0), (-1, 0))}
+    vectors = {tuple(np.rint((s + n) * GRID) / GRID) for s in shifts for n in product((-1, 0), (-1, 0), (-1, 0))}
     candidates = sorted(
         (np.array(v) for v in vectors | {(1.0, 0, 0), (0, 1.0, 0), (0, 0, 1.0)} if any(v)),
         key=lambda v: (round(float(v @ v), 6), tuple(-v)),

@@ -17,9 +17,10 @@ from pydantic import Field
 from redoxa.data.errors import PotentialError, StructureError
 from redoxa.data.records import Record, content_hash
 from redoxa.data.symmetry.free_numbers import FreeNumbers
+from redoxa.data.symmetry.site_symmetry import site_symmetry
 from redoxa.data.symmetry.symmetric import SymmetricCrystal
 from redoxa.screening.compute.relax import Relaxation, max_norm, min_distance_A
-from redoxa.screening.potentials.base import FloatArray, PointResult, Potential
+from redoxa.screening.potentials.base import FloatArray, PointResult, Potential, SymmetricPotential
 
 METHOD = "symmetric subspace, BFGS; 1"
 """Enters every cache key: to be changed with the algorithm."""
@@ -100,6 +101,7 @@ class _Walk:
         self.free, self.potential, self.settings = free, potential, settings
         self.best: _Place | None = None
         self.first_eV, self.calls = 0.0, 0
+        self._symmetry = site_symmetry(free.form(free.start))
         self._volume_A3 = float(np.linalg.det(free.lattice_A(free.start)))
         moves, strains = free.squares(free.start)
         stiffness = np.concatenate([SPRING_eV_A2 * moves, MODULUS_eV_A3 * self._volume_A3 * strains])
@@ -137,7 +139,10 @@ class _Walk:
 
     def _compute(self, x: FloatArray) -> _Place:
         crystal = self.free.crystal(x)
-        point = self.potential.compute(crystal)
+        if isinstance(self.potential, SymmetricPotential):
+            point = self.potential.compute_symmetric(crystal, self._symmetry)
+        else:
+            point = self.potential.compute(crystal)
         if point.forces_eV_A is None or point.stress_eV_A3 is None:
             raise PotentialError(f"{crystal.formula}: {self.potential.name} gives no forces or no stress")
         if not self.calls:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from redoxa.data.records import Crystal
+    from redoxa.data.symmetry.site_symmetry import SiteSymmetry
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -54,6 +55,23 @@ class Potential(Protocol):
 
         Raises:
             data.errors.PotentialError: an element or a geometry outside the model, or a result that is not finite.
+        """
+        ...
+
+
+@runtime_checkable
+class SymmetricPotential(Protocol):
+    """A potential that can spare itself what the symmetry of a crystal makes equal."""
+
+    def compute_symmetric(self, crystal: Crystal | Atoms, symmetry: SiteSymmetry) -> PointResult:
+        """What `Potential.compute` gives for a crystal of that symmetry, with forces, to rounding.
+
+        Args:
+            crystal: its sites in the order of `symmetry`, each in its symmetric place.
+            symmetry: operations on the sites.
+
+        Raises:
+            data.errors.PotentialError: as `Potential.compute` does.
         """
         ...
 

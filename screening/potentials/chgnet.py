@@ -16,10 +16,12 @@ import numpy.typing as npt
 import torch
 from pymatgen.optimization.neighbors import find_points_in_spheres
 
-from redoxa.data.errors import PotentialError
+from redoxa.data.errors import PotentialError, StructureError
 from redoxa.data.records import Crystal
+from redoxa.data.symmetry.site_symmetry import SiteSymmetry
 from redoxa.screening.potentials.base import FloatArray, PointResult, check_finite
 from redoxa.screening.potentials.chgnet_network import ChgnetNetwork, EdgeIndex
+from redoxa.screening.potentials.symmetric_edges import symmetric_edges
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -51,8 +53,36 @@ class Chgnet:
             PotentialError: elements beyond Pu, an atom without a neighbour in 6 Angstrom, or a result not finite.
         """
         numbers, frac, lattice = _arrays(crystal)
-        what = f"{len(numbers)} atoms with Z in {sorted(set(numbers.tolist()))}"
         edges = edge_index(numbers, frac, lattice, self._network.atom_cutoff_A, self._network.bond_cutoff_A)
+        return self._evaluate(numbers, frac, lattice, edges, forces)
+
+    def compute_symmetric(self, crystal: Crystal | Atoms, symmetry: SiteSymmetry) -> PointResult:
+        """The same for a crystal of that symmetry, from one each of equivalent atoms, bonds and angles.
+
+        Raises:
+            PotentialError: as `compute` does.
+        """
+        numbers, frac, lattice = _arrays(crystal)
+        check_cell(numbers, lattice)
+        starts, cutoff_A = symmetry.representatives, self._network.atom_cutoff_A
+        pairs = neighbor_list(frac, lattice, cutoff_A, starts)
+        if len(np.unique(pairs[0])) < len(starts):
+            raise PotentialError(f"an atom has no neighbour within {cutoff_A:g} A")
+        try:
+            edges = symmetric_edges(symmetry, frac, pairs, self._network.bond_cutoff_A)
+        except StructureError:
+            return self.compute(crystal)
+        point = self._evaluate(numbers[starts], frac, lattice, edges, forces=True)
+        if point.forces_eV_A is None or point.stress_eV_A3 is None or point.magmoms_muB is None:
+            return point
+        forces_eV_A, stress_eV_A3 = symmetry.averaged(point.forces_eV_A, point.stress_eV_A3, lattice)
+        return PointResult(point.energy_eV, forces_eV_A, stress_eV_A3, point.magmoms_muB[symmetry.orbits])
+
+    def _evaluate(
+        self, numbers: IntArray, frac: FloatArray, lattice: FloatArray, edges: EdgeIndex, forces: bool
+    ) -> PointResult:
+        """The network on its graphs; atomic numbers and moments are those of the nodes, forces those of all atoms."""
+        what = f"{len(frac)} atoms with Z in {sorted(set(numbers.tolist()))}"
         coords = torch.tensor(frac, dtype=torch.float32, requires_grad=forces)
         cell = torch.tensor(lattice, dtype=torch.float32, requires_grad=forces)
         with torch.set_grad_enabled(forces):
@@ -105,6 +135,20 @@ def _arrays(crystal: Crystal | Atoms) -> tuple[IntArray, FloatArray, FloatArray]
     return np.array(crystal.numbers), np.linalg.solve(lattice.T, crystal.positions.T).T, lattice
 
 
+def check_cell(numbers: IntArray, lattice: FloatArray) -> None:
+    """Refuse what has no graph.
+
+    Raises:
+        PotentialError: an element beyond CHGNet's table, or a cell without volume.
+    """
+    if numbers.max(initial=0) > MAX_ATOMIC_NUMBER:
+        raise PotentialError(f"CHGNet knows the elements up to Pu, not Z = {numbers.max()}")
+    if not abs(np.linalg.det(lattice)) > MIN_VOLUME_A3_PER_ATOM * len(numbers):
+        raise PotentialError(
+            f"a volume of {abs(np.linalg.det(lattice)):.3g} A^3 for {len(numbers)} atoms is no crystal"
+        )
+
+
 def edge_index(
     numbers: IntArray, frac: FloatArray, lattice: FloatArray, atom_cutoff_A: float, bond_cutoff_A: float
 ) -> EdgeIndex:
@@ -120,12 +164,7 @@ def edge_index(
     Raises:
         PotentialError: an element beyond CHGNet's table, a cell without volume, or an isolated atom.
     """
-    if numbers.max(initial=0) > MAX_ATOMIC_NUMBER:
-        raise PotentialError(f"CHGNet knows the elements up to Pu, not Z = {numbers.max()}")
-    if not abs(np.linalg.det(lattice)) > MIN_VOLUME_A3_PER_ATOM * len(numbers):
-        raise PotentialError(
-            f"a volume of {abs(np.linalg.det(lattice)):.3g} A^3 for {len(numbers)} atoms is no crystal"
-        )
+    check_cell(numbers, lattice)
     center, neighbor, image, distance = neighbor_list(frac, lattice, atom_cutoff_A)
     keys = edge_keys(center, neighbor, image)
     _, first, undirected, counts = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
@@ -150,6 +189,7 @@ def edge_index(
         bond_neighbor=torch.as_tensor(neighbor[first]),
         bond_image=torch.as_tensor(image[first], dtype=torch.float32),
         short=torch.as_tensor(short),
+        leg_node=torch.as_tensor(center[legs]),
         leg_center=torch.as_tensor(center[legs]),
         leg_neighbor=torch.as_tensor(neighbor[legs]),
         leg_image=torch.as_tensor(image[legs], dtype=torch.float32),
@@ -162,11 +202,17 @@ def edge_index(
 
 
 def neighbor_list(
-    frac: FloatArray, lattice: FloatArray, cutoff_A: float
+    frac: FloatArray, lattice: FloatArray, cutoff_A: float, starts: IntArray | None = None
 ) -> tuple[IntArray, IntArray, IntArray, FloatArray]:
-    """All directed pairs within the cutoff: centre [E], neighbour [E], image [E,3], distance [E]."""
+    """Directed pairs within the cutoff, all or those of the atoms `starts`.
+
+    Returns:
+        Centre [E], neighbour [E], image [E,3], distance [E].
+    """
     points, cell, periodic = np.ascontiguousarray(frac @ lattice), np.ascontiguousarray(lattice), np.ones(3, np.int64)
-    center, neighbor, image, distance = find_points_in_spheres(points, points, cutoff_A, periodic, cell, 1e-8)
+    centers = points if starts is None else points[starts]
+    center, neighbor, image, distance = find_points_in_spheres(points, centers, cutoff_A, periodic, cell, 1e-8)
+    center = center if starts is None else starts[center]
     image = np.rint(image).astype(np.int64)
     keep = (center != neighbor) | image.any(axis=1)
     return center[keep], neighbor[keep], image[keep], distance[keep]

@@ -24,18 +24,37 @@ ARCHITECTURE: Final[Mapping[str, object]] = {
 
 
 @dataclass(frozen=True)
+class Counts:
+    """How many equivalent atoms, edges of one centre and angles of one bond each that is computed stands for.
+
+    Attributes:
+        atoms: float [nodes,1].
+        edges: float [E,1].
+        angles: float [A,1].
+    """
+
+    atoms: Tensor
+    edges: Tensor
+    angles: Tensor
+
+
+@dataclass(frozen=True)
 class EdgeIndex:
     """Neighbours of one crystal. E directed edges, U = E/2 undirected bonds, S short ones among them, A angles.
 
+    Nodes are the atoms, or with `counts` the orbits of a symmetric crystal; then one each of equivalent edges, bonds
+    and angles is here, and 2S is no longer the number of legs.
+
     Attributes:
-        center: centre atom of each directed edge, int64 [E].
-        neighbor: neighbouring atom of each directed edge, int64 [E].
+        center: node at the centre of each directed edge, int64 [E].
+        neighbor: node at its other end, int64 [E].
         undirected: bond of each directed edge, int64 [E].
         bond_center: centre atom of each bond in its stored direction, int64 [U].
         bond_neighbor: neighbouring atom likewise, int64 [U].
         bond_image: cell of the neighbour likewise, float [U,3].
         short: bonds in the bond graph, int64 [S].
-        leg_center: centre of each short directed edge, int64 [2S].
+        leg_node: node at the centre of each short directed edge, int64 [2S].
+        leg_center: its centre atom, int64 [2S].
         leg_neighbor: its neighbour, int64 [2S].
         leg_image: cell of that neighbour, float [2S,3].
         leg_bond: its bond, an index into `short`, int64 [2S].
@@ -43,6 +62,7 @@ class EdgeIndex:
         angle_other: second leg likewise, int64 [A].
         angle_i: bond of the first leg, an index into `short`, int64 [A].
         angle_j: bond of the second leg likewise, int64 [A].
+        counts: what is summed more than once; None where all is there.
     """
 
     center: Tensor
@@ -52,6 +72,7 @@ class EdgeIndex:
     bond_neighbor: Tensor
     bond_image: Tensor
     short: Tensor
+    leg_node: Tensor
     leg_center: Tensor
     leg_neighbor: Tensor
     leg_image: Tensor
@@ -60,6 +81,7 @@ class EdgeIndex:
     angle_other: Tensor
     angle_i: Tensor
     angle_j: Tensor
+    counts: Counts | None = None
 
 
 Weights = Mapping[str, Tensor]
@@ -106,7 +128,7 @@ class _Gate:
 
         def mixed(branch: _Branch) -> Tensor:
             leg_i, leg_j, on_angle, at_corner = branch.blocks
-            leg = torch.addmm(branch.bias, atoms, at_corner).index_select(0, edges.leg_center)
+            leg = torch.addmm(branch.bias, atoms, at_corner).index_select(0, edges.leg_node)
             leg += (short @ leg_i).index_select(0, edges.leg_bond)
             total = torch.addmm(leg.index_select(0, edges.angle_leg), angles, on_angle)
             total += (short @ leg_j).index_select(0, edges.angle_j)
@@ -158,20 +180,22 @@ class ChgnetNetwork:
         """Evaluate.
 
         Args:
-            numbers: atomic numbers, int64 [N].
-            frac: fractional coordinates, float32 [N,3].
+            numbers: atomic numbers of the nodes, int64 [nodes].
+            frac: fractional coordinates of all atoms, float32 [N,3].
             lattice: row vectors in Angstrom, float32 [3,3].
             edges: neighbours at this geometry.
 
         Returns:
-            Interaction energy in eV (differentiable, scalar), magnetic moments in mu_B [N], and the composition's part
-            of the energy in eV, kept apart in double precision.
+            Interaction energy in eV (differentiable, scalar), magnetic moments in mu_B [nodes], and the composition's
+            part of the energy in eV, kept apart in double precision.
         """
         positions = frac @ lattice
         lengths = _vectors(positions, lattice, edges.bond_center, edges.bond_neighbor, edges.bond_image).norm(dim=1)
         radial = self.radial_atoms(lengths)
         bonds = functional.linear(radial, self.bond_embedding)
         weights = functional.linear(radial, self.atom_weights).index_select(0, edges.undirected)
+        if edges.counts is not None:
+            weights = weights * edges.counts.edges
         atoms = self.embedding.index_select(0, numbers - 1)
         with_angles = len(edges.angle_i) > 0
         angles, pair_weights = self._angles(positions, lattice, lengths, edges) if with_angles else (atoms, atoms)
@@ -192,11 +216,13 @@ class ChgnetNetwork:
         atoms = functional.layer_norm(atoms, atoms.shape[1:], *self.readout_norm)
         for weight, bias in self.readout[:-1]:
             atoms = functional.silu(functional.linear(atoms, weight, bias))
-        energy = functional.linear(atoms, *self.readout[-1]).sum()
-        return energy, magmoms, float(self.reference[numbers - 1].sum())
+        energies, reference = functional.linear(atoms, *self.readout[-1]), self.reference[numbers - 1, None]
+        if edges.counts is not None:
+            energies, reference = energies * edges.counts.atoms, reference * edges.counts.atoms
+        return energies.sum(), magmoms, float(reference.sum())
 
     def _angles(self, positions: Tensor, lattice: Tensor, lengths: Tensor, edges: EdgeIndex) -> tuple[Tensor, Tensor]:
-        """Angle features [A,d] and the product of both legs' smooth weights [A,d]."""
+        """Angle features [A,d] and the product of both legs' smooth weights [A,d], times the angle's count."""
         legs = _vectors(positions, lattice, edges.leg_center, edges.leg_neighbor, edges.leg_image)
         units = legs / legs.norm(dim=1)[:, None]
         cosine = torch.sum(units.index_select(0, edges.angle_leg) * units.index_select(0, edges.angle_other), dim=1)
@@ -205,6 +231,8 @@ class ChgnetNetwork:
         basis = torch.cat([constant, torch.sin(phase), torch.cos(phase)], dim=1) / math.sqrt(math.pi)
         weights = functional.linear(self.radial_bonds(lengths.index_select(0, edges.short)), self.bond_weights)
         pair = weights.index_select(0, edges.angle_i) * weights.index_select(0, edges.angle_j)
+        if edges.counts is not None:
+            pair = pair * edges.counts.angles
         return functional.linear(basis, self.angle_embedding), pair
 
     def _atom_step(self, step: int, atoms: Tensor, bonds: Tensor, weights: Tensor, edges: EdgeIndex) -> Tensor:
