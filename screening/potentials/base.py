@@ -61,7 +61,10 @@ class Potential(Protocol):
 
 @runtime_checkable
 class SymmetricPotential(Protocol):
-    """A potential that can spare itself what the symmetry of a crystal makes equal."""
+    """A potential that can spare itself what the symmetry of a crystal makes equal.
+
+    A class that overrides `compute` of such a potential overrides this as well.
+    """
 
     def compute_symmetric(self, crystal: Crystal | Atoms, symmetry: SiteSymmetry) -> PointResult:
         """What `Potential.compute` gives for a crystal of that symmetry, with forces, to rounding.

@@ -87,54 +87,43 @@ class EdgeIndex:
 Weights = Mapping[str, Tensor]
 
 
-class _Branch:
-    """Core or gate of a gated perceptron, its first map split by the blocks of its input."""
-
-    def __init__(self, weights: Weights, mlp: str, norm: str, blocks: int) -> None:
-        first, *rest = _linears(weights, mlp)
-        self.blocks = [w.T.contiguous() for w in first[0].chunk(blocks, dim=1)]
-        self.bias = first[1]
-        self.second = rest[0] if rest else None
-        self.norm = (weights[f"{norm}.weight"], weights[f"{norm}.bias"])
-
-    def finish(self, mixed: Tensor) -> Tensor:
-        """From the summed block products (bias included) to the normalised output [n,d]."""
-        if self.second:
-            mixed = functional.linear(functional.silu(mixed), *self.second)
-        return functional.layer_norm(mixed, mixed.shape[1:], *self.norm)
-
-
 class _Gate:
-    """Gated perceptron: silu(core) * sigmoid(gate)."""
+    """Gated perceptron, silu(core) * sigmoid(gate), both halves side by side: half as many operations."""
 
     def __init__(self, weights: Weights, name: str, blocks: int) -> None:
-        self.core = _Branch(weights, f"{name}.mlp_core", f"{name}.bn1", blocks)
-        self.gate = _Branch(weights, f"{name}.mlp_gate", f"{name}.bn2", blocks)
+        cores, gates = (_linears(weights, f"{name}.mlp_{half}") for half in ("core", "gate"))
+        first = torch.cat([cores[0][0], gates[0][0]])
+        self.blocks = [w.T.contiguous() for w in first.chunk(blocks, dim=1)]
+        self.bias = torch.cat([cores[0][1], gates[0][1]])
+        self.second = [half[1] for half in (cores, gates) if len(half) > 1]
+        self.norms = [(weights[f"{name}.{n}.weight"], weights[f"{name}.{n}.bias"]) for n in ("bn1", "bn2")]
 
     def over_edges(self, atoms: Tensor, bonds: Tensor, edges: EdgeIndex) -> Tensor:
         """On centre, bond and neighbour of each directed edge [E,d]."""
-
-        def mixed(branch: _Branch) -> Tensor:
-            at_center, on_bond, at_neighbor = branch.blocks
-            total = torch.addmm(branch.bias, atoms, at_center).index_select(0, edges.center)
-            total += (bonds @ on_bond).index_select(0, edges.undirected)
-            total += (atoms @ at_neighbor).index_select(0, edges.neighbor)
-            return branch.finish(total)
-
-        return functional.silu(mixed(self.core)) * torch.sigmoid(mixed(self.gate))
+        at_center, on_bond, at_neighbor = self.blocks
+        total = torch.addmm(self.bias, atoms, at_center).index_select(0, edges.center)
+        total += (bonds @ on_bond).index_select(0, edges.undirected)
+        total += (atoms @ at_neighbor).index_select(0, edges.neighbor)
+        return self._finish(total)
 
     def over_angles(self, atoms: Tensor, short: Tensor, angles: Tensor, edges: EdgeIndex) -> Tensor:
         """On both legs, the angle and its corner atom [A,d]."""
+        leg_i, leg_j, on_angle, at_corner = self.blocks
+        leg = torch.addmm(self.bias, atoms, at_corner).index_select(0, edges.leg_node)
+        leg += (short @ leg_i).index_select(0, edges.leg_bond)
+        total = torch.addmm(leg.index_select(0, edges.angle_leg), angles, on_angle)
+        total += (short @ leg_j).index_select(0, edges.angle_j)
+        return self._finish(total)
 
-        def mixed(branch: _Branch) -> Tensor:
-            leg_i, leg_j, on_angle, at_corner = branch.blocks
-            leg = torch.addmm(branch.bias, atoms, at_corner).index_select(0, edges.leg_node)
-            leg += (short @ leg_i).index_select(0, edges.leg_bond)
-            total = torch.addmm(leg.index_select(0, edges.angle_leg), angles, on_angle)
-            total += (short @ leg_j).index_select(0, edges.angle_j)
-            return branch.finish(total)
-
-        return functional.silu(mixed(self.core)) * torch.sigmoid(mixed(self.gate))
+    def _finish(self, mixed: Tensor) -> Tensor:
+        """From the summed block products of both halves (bias included) [n,2h] to the output [n,d]."""
+        if self.second:
+            hidden = functional.silu(mixed).chunk(2, dim=1)
+            halves = [functional.linear(h, *second) for h, second in zip(hidden, self.second, strict=True)]
+        else:
+            halves = list(mixed.chunk(2, dim=1))
+        core, gate = (functional.layer_norm(h, h.shape[1:], *norm) for h, norm in zip(halves, self.norms, strict=True))
+        return functional.silu(core) * torch.sigmoid(gate)
 
 
 class ChgnetNetwork:

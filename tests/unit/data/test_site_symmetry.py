@@ -8,7 +8,7 @@ import pytest
 from redoxa.data.errors import StructureError
 from redoxa.data.symmetry.free_numbers import FreeNumbers
 from redoxa.data.symmetry.site_symmetry import site_symmetry
-from redoxa.data.symmetry.symmetric import ANGLES, LENGTHS, Orbit, SymmetricCrystal, crystal_system
+from redoxa.data.symmetry.symmetric import ANGLES, LENGTHS, Orbit, SymmetricCrystal, crystal_system, site_map
 from redoxa.data.symmetry.wyckoff import GENERIC, space_group
 
 
@@ -37,6 +37,13 @@ def test_operations_carry_sites_to_sites(number: int) -> None:
     lattice = free.lattice_A(free.start)
     turns = np.linalg.solve(lattice, symmetry.rotations @ lattice)
     np.testing.assert_allclose(turns @ np.swapaxes(turns, 1, 2), np.broadcast_to(np.eye(3), turns.shape), atol=1e-9)
+
+
+def test_sites_of_every_group_close() -> None:
+    for number in range(1, 231):
+        form = occupied(number)
+        places = site_symmetry(form).places
+        assert places.shape[1] == sum(len(site_map(number, o.letter)[0]) for o in form.orbits)
 
 
 def test_a_crystal_without_the_symmetry_is_refused() -> None:
