@@ -19,7 +19,6 @@ import numpy as np
 import torch
 
 from redoxa.data.records import Crystal
-from redoxa.data.symmetry.free_numbers import FreeNumbers
 from redoxa.data.symmetry.site_symmetry import site_symmetry
 from redoxa.data.symmetry.skeletons import load_templates
 from redoxa.data.symmetry.symmetric import LAST_GROUP, SymmetricCrystal, crystal_system
@@ -82,8 +81,7 @@ def best_ms(call: Callable[[], PointResult]) -> float:
 
 def timed(form: SymmetricCrystal, chgnet: Chgnet) -> Timed:
     """One call both ways."""
-    free, symmetry = FreeNumbers(form), site_symmetry(form)
-    crystal = free.crystal(free.start)
+    crystal, symmetry = form.to_crystal(), site_symmetry(form)
     apart = chgnet.compute(crystal).energy_eV - chgnet.compute_symmetric(crystal, symmetry).energy_eV
     return Timed(
         crystal.n_atoms,

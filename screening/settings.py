@@ -13,7 +13,7 @@ from redoxa.data.records import content_hash
 from redoxa.screening import PROPERTIES
 from redoxa.screening.potentials.names import POTENTIALS
 
-METHOD_VERSION: Final = 3
+METHOD_VERSION: Final = 4
 """Raised whenever the screening would give other numbers for the same settings; enters `settings_hash`."""
 
 PROPERTY_NAMES: Final = tuple(PROPERTIES)

@@ -1,101 +1,73 @@
-"""The free numbers of a symmetric crystal as one vector: free coordinates, logarithms of lengths, angles in radians.
+"""The numbers that the symmetry of a crystal leaves free: displacements of sites, and strains of the cell.
 
-Every vector is a crystal of the same space group and orbits, so what moves along it cannot break the symmetry. Sites
-and cell depend on it smoothly; forces and stress turn into a gradient by the chain rule.
+Both are the directions that every operation leaves as they are, so what moves along them cannot break the symmetry.
+They are found from the operations alone, in whatever cell the crystal is given, supercells included.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
-from redoxa.data.errors import StructureError
 from redoxa.data.records import Crystal
-from redoxa.data.symmetry.symmetric import Orbit, SymmetricCrystal, primitive_vectors, site_map
-from redoxa.data.symmetry.wyckoff import Floats, first_distinct, space_group
+from redoxa.data.symmetry.site_symmetry import SiteSymmetry
+from redoxa.data.symmetry.wyckoff import Floats
 
-_STEP = 1e-5
-"""For derivatives of the cell by central differences: exact to about 1e-10."""
+_NOTHING = 1e-6
+"""Below it a direction is rounding."""
+
+_STRAINS = np.array(
+    [
+        [[1.0, 0, 0], [0, 0, 0], [0, 0, 0]], [[0, 0, 0], [0, 1.0, 0], [0, 0, 0]], [[0, 0, 0], [0, 0, 0], [0, 0, 1.0]],
+        [[0, 1.0, 0], [1.0, 0, 0], [0, 0, 0]], [[0, 0, 1.0], [0, 0, 0], [1.0, 0, 0]],
+        [[0, 0, 0], [0, 0, 1.0], [0, 1.0, 0]],
+    ]
+)  # fmt: skip
 
 
 class FreeNumbers:
-    """The map from free numbers to the crystal in a primitive cell.
+    """The map from free numbers to the crystal, in its own cell and order of sites.
+
+    A vector [D] of free numbers holds first the lengths of displacements (A, before the strain), then strains; all are
+    zero at the crystal that it was made from.
+
+    Args:
+        crystal: its sites in their symmetric places, to rounding.
+        symmetry: operations on them.
 
     Attributes:
-        numbers: atomic number of each site [N], orbit after orbit.
-        orbits: orbit of each site [N].
-        start: the free numbers of the form it was made from [D].
-
-    Raises:
-        StructureError: two sites in one place.
+        numbers: atomic number of each site [N].
+        moves: orthonormal displacements [M,N,3] in Cartesian coordinates.
+        strains: orthonormal symmetric strains [C,3,3].
     """
 
-    def __init__(self, form: SymmetricCrystal) -> None:
-        group = space_group(form.group)
-        self._form = form
-        self._primitive = primitive_vectors(group)
-        self._dofs = [len(o.free) for o in form.orbits]
-        self._coordinates = sum(self._dofs)
-        shifts, slopes, orbits = [], [], []
-        first = 0
-        for index, (orbit, dofs) in enumerate(zip(form.orbits, self._dofs, strict=True)):
-            shift, slope = site_map(form.group, orbit.letter)
-            shifts.append(shift)
-            slopes.append(np.zeros((len(shift), 3, self._coordinates)))
-            slopes[-1][:, :, first : first + dofs] = slope
-            orbits += [index] * len(shift)
-            first += dofs
-        self._shifts, self._slopes = np.concatenate(shifts), np.concatenate(slopes)
-        self.orbits = np.array(orbits)
-        self.numbers = tuple(form.orbits[i].number for i in orbits)
-        self.start = np.concatenate(
-            [*(np.array(o.free) for o in form.orbits), np.log(form.lengths_A), np.radians(form.angles_deg)]
-        )
-        coords = self.coords(self.start)
-        if not first_distinct(coords, 1e-4).all():
-            raise StructureError(f"space group {form.group}: two sites lie in one place")
+    def __init__(self, crystal: Crystal, symmetry: SiteSymmetry) -> None:
+        self.numbers = crystal.numbers
+        self._lattice, self._coords = symmetry.evened(np.array(crystal.lattice_A), np.array(crystal.frac_coords))
+        turns = symmetry.turns(self._lattice)
+        moves: list[Floats] = []
+        for site in symmetry.representatives:
+            carried = np.zeros((crystal.n_atoms, 3, 3))
+            np.add.at(carried, symmetry.places[:, site], turns)
+            moves += _independent(np.swapaxes(carried, 0, 1) / len(turns))
+        self.moves = np.array(moves).reshape(-1, crystal.n_atoms, 3)
+        averaged = np.einsum("gji,sjk,gkl->sil", turns, _STRAINS, turns) / len(turns)
+        self.strains = np.array(_independent(averaged)).reshape(-1, 3, 3)
 
-    def form(self, x: Floats) -> SymmetricCrystal:
-        """The symmetric crystal at free numbers [D]."""
-        coords, cell = np.split(x, [self._coordinates])
-        lengths, angles = np.split(cell, [len(self._form.lengths_A)])
-        parts = np.split(coords % 1.0, np.cumsum(self._dofs)[:-1])
-        return replace(
-            self._form,
-            orbits=tuple(
-                Orbit(o.letter, o.number, tuple(u.tolist())) for o, u in zip(self._form.orbits, parts, strict=True)
-            ),
-            lengths_A=tuple(np.exp(lengths).tolist()),
-            angles_deg=tuple(np.degrees(angles).tolist()),
-        )
+    def __len__(self) -> int:
+        return len(self.moves) + len(self.strains)
 
     def coords(self, x: Floats) -> Floats:
-        """Fractional coordinates [N,3] in the primitive cell."""
-        return np.asarray(self._shifts + self._slopes @ x[: self._coordinates])
+        """Fractional coordinates [N,3] at free numbers [D]."""
+        moved = np.tensordot(x[: len(self.moves)], self.moves, 1)
+        return np.asarray(self._coords + np.linalg.solve(self._lattice.T, moved.T).T)
 
     def lattice_A(self, x: Floats) -> Floats:
-        """Row vectors [3,3] of the primitive cell."""
-        lengths, angles = np.split(x[self._coordinates :], [len(self._form.lengths_A)])
-        form = replace(
-            self._form, lengths_A=tuple(np.exp(lengths).tolist()), angles_deg=tuple(np.degrees(angles).tolist())
-        )
-        return np.asarray(self._primitive @ form.conventional_lattice_A)
+        """Row vectors [3,3]."""
+        return np.asarray(self._lattice @ self._deformation(x))
 
     def crystal(self, x: Floats) -> Crystal:
-        """The crystal in a primitive cell."""
+        """The crystal."""
         return Crystal(numbers=self.numbers, frac_coords=self.coords(x).tolist(), lattice_A=self.lattice_A(x).tolist())
-
-    def strains(self, x: Floats) -> Floats:
-        """Symmetric strain [C,3,3] by unit of each free number of the cell."""
-        inverse = np.linalg.inv(self.lattice_A(x))
-        found = []
-        for k in range(self._coordinates, len(x)):
-            step = np.zeros(len(x))
-            step[k] = _STEP
-            rate = inverse @ (self.lattice_A(x + step) - self.lattice_A(x - step)) / (2 * _STEP)
-            found.append((rate + rate.T) / 2)
-        return np.array(found)
 
     def gradient(self, x: Floats, forces_eV_A: Floats, stress_eV_A3: Floats) -> Floats:
         """Derivative of the energy [D], eV by unit of each free number.
@@ -105,18 +77,23 @@ class FreeNumbers:
             forces_eV_A: on the sites [N,3].
             stress_eV_A3: (dE/dstrain)/V [3,3].
         """
-        lattice = self.lattice_A(x)
-        coordinates = -np.einsum("nj,nik,ij->k", forces_eV_A, self._slopes, lattice)
-        cell = np.linalg.det(lattice) * np.einsum("cij,ij->c", self.strains(x), stress_eV_A3)
-        return np.concatenate([coordinates, cell])
+        deformation = self._deformation(x)
+        moves = -np.einsum("mni,ij,nj->m", self.moves, deformation, forces_eV_A)
+        rates = np.linalg.inv(deformation) @ self.strains
+        volume_A3 = abs(np.linalg.det(self._lattice @ deformation))
+        return np.concatenate([moves, volume_A3 * np.einsum("cij,ij->c", rates, stress_eV_A3)])
 
-    def squares(self, x: Floats) -> tuple[Floats, Floats]:
-        """Squared displacements summed over the sites (A^2), and squared strains, by unit of each free number."""
-        moves = np.einsum("nik,ij->nkj", self._slopes, self.lattice_A(x))
-        return np.asarray((moves**2).sum((0, 2))), np.asarray((self.strains(x) ** 2).sum((1, 2)))
+    def largest_move(self, step: Floats) -> tuple[float, float]:
+        """How far a step moves the site that moves farthest (A), and its largest strain along any axis."""
+        moved = np.tensordot(step[: len(self.moves)], self.moves, 1)
+        strain = np.tensordot(step[len(self.moves) :], self.strains, 1)
+        return float(np.linalg.norm(moved, axis=1).max(initial=0.0)), float(np.abs(np.linalg.eigvalsh(strain)).max())
 
-    def largest_move(self, x: Floats, step: Floats) -> tuple[float, float]:
-        """How far a step moves the site that moves farthest (A), and its largest change of a cell number."""
-        moves = (self._slopes @ step[: self._coordinates]) @ self.lattice_A(x)
-        cell = np.abs(step[self._coordinates :])
-        return float(np.linalg.norm(moves, axis=1).max(initial=0.0)), float(cell.max(initial=0.0))
+    def _deformation(self, x: Floats) -> Floats:
+        return np.asarray(np.eye(3) + np.tensordot(x[len(self.moves) :], self.strains, 1))
+
+
+def _independent(directions: Floats) -> list[Floats]:
+    """Orthonormal directions that span the same space [..., each of the shape of those given]."""
+    _, lengths, axes = np.linalg.svd(directions.reshape(len(directions), -1), full_matrices=False)
+    return [axis.reshape(directions.shape[1:]) for axis, length in zip(axes, lengths, strict=True) if length > _NOTHING]

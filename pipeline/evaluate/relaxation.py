@@ -13,7 +13,7 @@ from redoxa.data.progress import OnStep
 from redoxa.data.records import Crystal
 from redoxa.data.symmetry.symmetric import SymmetricCrystal
 from redoxa.screening.compute.relax import Relaxation, RelaxSettings
-from redoxa.screening.compute.symmetric_relax import SymmetricRelaxSettings
+from redoxa.screening.compute.symmetric_walk import SymmetricRelaxSettings
 from redoxa.screening.potentials.base import potential_class
 from redoxa.screening.workers.jobs import Subject, job_key
 from redoxa.screening.workers.pool import open_pool

@@ -11,16 +11,19 @@ from ase.filters import UnitCellFilter
 from ase.optimize import FIRE, LBFGS
 from pydantic import Field
 
-from redoxa.data.errors import PotentialError
+from redoxa.data.errors import PotentialError, StructureError
 from redoxa.data.records import Crystal, Record, content_hash
 from redoxa.data.structures import from_atoms, to_atoms
-from redoxa.screening.potentials.base import FloatArray, PointResult, Potential
+from redoxa.data.symmetry.site_symmetry import found_symmetry
+from redoxa.screening.compute.measures import max_norm, min_distance_A
+from redoxa.screening.compute.symmetric_walk import GAVE_UP, SymmetricRelaxSettings, SymmetricWalk
+from redoxa.screening.potentials.base import PointResult, Potential
 
 if TYPE_CHECKING:
     from ase import Atoms
     from ase.optimize.optimize import Optimizer
 
-METHOD = "deformation gradient, FIRE, L-BFGS; 2"
+METHOD = "within the symmetry, then deformation gradient, FIRE, L-BFGS; 3"
 """Enters every cache key: to be changed with the algorithm."""
 
 FIRE_ABOVE_eV_A = 10.0
@@ -32,6 +35,9 @@ SWOLLEN = 1.3
 
 RAN_AWAY = ("exploded", "collapsed")
 """How complaints about where a relaxation went begin."""
+
+SYMPREC_A = 0.01
+"""How far atoms may lie from their symmetric places to be put there before the first step."""
 
 FIRST_STEPS = 5
 """Steps during which a strange start may still be in wild motion before its forces count as an explosion."""
@@ -51,6 +57,8 @@ class RelaxSettings(Record):
     min_distance_A: float = Field(default=0.5, gt=0)
     min_energy_eV_per_atom: float = -20.0
     """Below any real material: the potential has fallen into a hole."""
+    symmetry_first: bool = True
+    """Whether what the symmetry leaves free is relaxed before all else."""
 
 
 class Relaxation(Record):
@@ -147,12 +155,16 @@ class _Watch:
 
 
 def relax(crystal: Crystal, potential: Potential, settings: RelaxSettings | None = None) -> Relaxation:
-    """Relax positions and cell to `fmax`, cell forces included (L-BFGS on positions and deformation gradient).
+    """Relax positions and cell to `fmax`, cell forces included.
 
-    The deformation gradient (Tadmor et al., PRB 59, 235, 1999, doi:10.1103/PhysRevB.59.235) takes as many steps
-    to the same minima as its logarithm (ASE's Frechet filter), whose matrix functions would cost a third of the time.
-    Where L-BFGS runs away, over the edge of a shallow minimum such as that of layers without their ions, FIRE with
-    small steps begins anew from the start, and finds the minimum next to it if there is one.
+    First within the symmetry of the crystal (`symmetric_walk`), where few numbers move and each call costs less; then
+    with all atoms free, from there, which mostly is one call. Both can end on a saddle that the symmetry holds up.
+
+    Free relaxation is L-BFGS on positions and deformation gradient (Tadmor et al., PRB 59, 235, 1999,
+    doi:10.1103/PhysRevB.59.235): as many steps to the same minima as its logarithm (ASE's Frechet filter), whose matrix
+    functions would cost a third of the time. Where it runs away, over the edge of a shallow minimum such as that of
+    layers without their ions, FIRE with small steps begins anew from the start, and finds the minimum next to it if
+    there is one.
 
     Never raises for a structure the potential cannot follow: that ends unconverged, with its reason.
 
@@ -161,10 +173,13 @@ def relax(crystal: Crystal, potential: Potential, settings: RelaxSettings | None
     """
     settings = settings or RelaxSettings()
     started = time.process_time()
-    walk = Walk(crystal, potential, settings)
-    start = walk.point
+    within = _within_symmetry(crystal, potential, settings) if settings.symmetry_first else None
+    calls, steps = (0, 0) if within is None else (within.calls, within.calls - 1)
+    left = settings.model_copy(update={"max_steps": settings.max_steps - steps})
+    walk = Walk(crystal if within is None else within.crystal, potential, left)
+    start_eV = walk.point.energy_eV if within is None else within.first_eV
     walk.quick()
-    calls, steps = walk.calls, walk.steps
+    calls, steps = calls + walk.calls, steps + walk.steps
     if walk.ran_away:
         walk = Walk(crystal, potential, settings)
         walk.careful()
@@ -184,9 +199,23 @@ def relax(crystal: Crystal, potential: Potential, settings: RelaxSettings | None
         seconds=time.process_time() - started,
         reason=reason,
         model=potential.model_id,
-        start_energy_eV=start.energy_eV,
+        start_energy_eV=start_eV,
         magmoms_muB=() if point.magmoms_muB is None else np.round(point.magmoms_muB, 3).tolist(),
     )
+
+
+def _within_symmetry(crystal: Crystal, potential: Potential, settings: RelaxSettings) -> SymmetricWalk | None:
+    """A walk within the symmetry, if it is only the identity; None where none is found, or where the walk got lost."""
+    try:
+        even, symmetry = found_symmetry(crystal, SYMPREC_A)
+    except StructureError:
+        return None
+    low, high = settings.volume_ratio
+    walk = SymmetricWalk(even, symmetry, potential, SymmetricRelaxSettings(
+        fmax_eV_A=settings.fmax_eV_A, max_calls=-(-settings.max_steps // 2), volume_ratio=(low, min(high, SWOLLEN)),
+        min_distance_A=settings.min_distance_A, min_energy_eV_per_atom=settings.min_energy_eV_per_atom,
+    ))  # fmt: skip
+    return None if walk.run().startswith((*RAN_AWAY, GAVE_UP)) else walk
 
 
 class Walk:
@@ -240,20 +269,5 @@ class Walk:
                 if self.reason:
                     break
         except PotentialError as error:
-            self.reason = f"the potential gave up: {error}"
+            self.reason = f"{GAVE_UP}: {error}"
         self.steps += optimizer.nsteps
-
-
-def max_norm(vectors: FloatArray | None) -> float:
-    """Largest length among row vectors [N,3]; 0 for none."""
-    return 0.0 if vectors is None or not len(vectors) else float(np.linalg.norm(vectors, axis=1).max())
-
-
-def min_distance_A(frac: FloatArray, lattice: FloatArray) -> float:
-    """Shortest distance between two atoms, periodic images included (27 cells around; for reduced enough cells)."""
-    shifts = np.stack(np.meshgrid(*[[-1, 0, 1]] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
-    delta = frac[:, None] - frac[None, :]
-    delta -= np.rint(delta)
-    squared = np.sum(((delta[:, :, None] + shifts) @ lattice) ** 2, axis=-1)
-    squared[np.arange(len(frac)), np.arange(len(frac)), 13] = np.inf
-    return float(np.sqrt(squared.min()))

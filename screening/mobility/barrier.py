@@ -22,7 +22,8 @@ from pydantic import Field
 from redoxa.data.errors import PotentialError
 from redoxa.data.records import Crystal, Record, Vector, content_hash
 from redoxa.data.structures import from_atoms, to_atoms
-from redoxa.screening.compute.relax import PotentialCalculator, min_distance_A
+from redoxa.screening.compute.measures import min_distance_A
+from redoxa.screening.compute.relax import PotentialCalculator
 from redoxa.screening.mobility.hop_cell import Hop
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class BarrierSettings(Record):
     """Largest force on the band, and on an atom of an end point, at convergence."""
     climb_below_eV_A: float = Field(default=0.5, gt=0)
     """The highest image climbs from here on."""
-    max_steps: int = Field(default=150, ge=1, le=2000)
+    max_steps: int = Field(default=300, ge=1, le=2000)
     """Of the band, and of each end point."""
     max_barrier_eV: float = Field(default=3.0, gt=0)
     """A band that is still higher after `patience` steps is given up."""

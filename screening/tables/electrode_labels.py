@@ -21,7 +21,7 @@ from redoxa.data.symmetry.symmetric import SymmetricCrystal
 from redoxa.data.tables.reference import Reference
 from redoxa.data.tables.template_labels import ElectrodeLabel
 from redoxa.data.units import ION_VALENCE
-from redoxa.screening.compute.symmetric_relax import SymmetricRelaxSettings
+from redoxa.screening.compute.symmetric_walk import SymmetricRelaxSettings
 from redoxa.screening.workers.pool import relax_many
 
 BATCH = 64

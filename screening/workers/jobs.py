@@ -9,7 +9,8 @@ from redoxa.data.symmetry.symmetric import SymmetricCrystal
 from redoxa.screening.compute.dispersion import DispersionSettings, dispersion_key, relax_dispersed
 from redoxa.screening.compute.point import PointSettings, SinglePoint, single_point
 from redoxa.screening.compute.relax import Relaxation, RelaxSettings, relax, relaxation_key
-from redoxa.screening.compute.symmetric_relax import SymmetricRelaxSettings, relax_symmetric, symmetric_relaxation_key
+from redoxa.screening.compute.symmetric_relax import relax_symmetric, symmetric_relaxation_key
+from redoxa.screening.compute.symmetric_walk import SymmetricRelaxSettings
 from redoxa.screening.mobility.barrier import Barrier, BarrierSettings, barrier_key, find_barrier
 from redoxa.screening.mobility.hop_cell import Hop
 from redoxa.screening.potentials.base import potential_class

@@ -22,7 +22,7 @@ from typing import IO, Protocol, Self
 from redoxa.data.errors import PotentialError, UnknownKindError
 from redoxa.data.records import Crystal
 from redoxa.screening.compute.relax import Relaxation, RelaxSettings
-from redoxa.screening.compute.symmetric_relax import SymmetricRelaxSettings
+from redoxa.screening.compute.symmetric_walk import SymmetricRelaxSettings
 from redoxa.screening.potentials.names import POTENTIALS
 from redoxa.screening.workers.jobs import Job, Outcome, Settings, Subject, outcome_kind
 

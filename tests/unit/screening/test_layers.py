@@ -13,7 +13,8 @@ from redoxa.data.records import Crystal, Verdict
 from redoxa.data.tables.prototypes import prototype
 from redoxa.screening.base import HELD_eV_per_atom, Subject
 from redoxa.screening.compute.dispersion import DispersionSettings, WithDispersion, relax_dispersed
-from redoxa.screening.compute.relax import RelaxSettings, min_distance_A
+from redoxa.screening.compute.measures import min_distance_A
+from redoxa.screening.compute.relax import RelaxSettings
 from redoxa.screening.funnel import Context, FunnelStats, screen
 from redoxa.screening.ions.layers import APART, loose_parts
 from redoxa.screening.ions.removal import ion_sites, without

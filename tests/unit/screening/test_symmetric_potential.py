@@ -40,9 +40,13 @@ SQUARE = SymmetricCrystal(221, (Orbit("a", 11, ()), Orbit("b", 17, ())), (3.0,))
 """Caesium chloride with pairs exactly at both cutoffs."""
 
 
+def free_of(form: SymmetricCrystal) -> FreeNumbers:
+    return FreeNumbers(form.to_crystal(), site_symmetry(form))
+
+
 def moved(form: SymmetricCrystal, size: float) -> tuple[FreeNumbers, np.ndarray]:
-    free = FreeNumbers(form)
-    return free, free.start + np.random.default_rng(1).uniform(-size, size, len(free.start))
+    free = free_of(form)
+    return free, np.random.default_rng(1).uniform(-size, size, len(free))
 
 
 def atoms(free: FreeNumbers, x: np.ndarray) -> Atoms:
@@ -118,17 +122,15 @@ def test_the_same_forces_stress_and_moments(name, size, chgnet):
 
 
 def test_pairs_at_both_cutoffs(chgnet):
-    free = FreeNumbers(SQUARE)
-    crystal = free.crystal(free.start)
+    crystal = SQUARE.to_crystal()
     whole, here = chgnet.compute(crystal), chgnet.compute_symmetric(crystal, site_symmetry(SQUARE))
     assert here.energy_eV == pytest.approx(whole.energy_eV, abs=1e-5)
     np.testing.assert_allclose(here.stress_eV_A3, whole.stress_eV_A3, atol=1e-5)
 
 
 def test_sites_without_the_symmetry_are_computed_in_full(chgnet):
-    form = next(form for form in FORMS.values() if len(FreeNumbers(form).numbers) > 2 and form.group > 15)
-    free = FreeNumbers(form)
-    crystal = atoms(free, free.start)
+    form = next(form for form in FORMS.values() if form.to_crystal().n_atoms > 2 and form.group > 15)
+    crystal = atoms(*moved(form, 0.0))
     crystal.positions[0] += 0.1
     symmetry = site_symmetry(form)
     with pytest.raises(StructureError, match="do not have the symmetry"):
@@ -141,9 +143,8 @@ def test_what_is_refused_of_all_atoms_is_refused_of_some(chgnet):
     for lengths, numbers, what in [((0.9,), (11, 17), "no crystal"), ((30.0,), (11, 17), "no neighbour"),
                                    ((5.6,), (11, 100), "up to Pu")]:  # fmt: skip
         form = SymmetricCrystal(225, tuple(Orbit(w, z, ()) for w, z in zip("ab", numbers, strict=True)), lengths)
-        free = FreeNumbers(form)
         with pytest.raises(PotentialError, match=what):
-            chgnet.compute_symmetric(free.crystal(free.start), site_symmetry(form))
+            chgnet.compute_symmetric(form.to_crystal(), site_symmetry(form))
 
 
 @pytest.mark.parametrize("name", list(FORMS)[::4])

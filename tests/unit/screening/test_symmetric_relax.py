@@ -11,7 +11,8 @@ from redoxa.data.symmetry.normaliser import canonical
 from redoxa.data.symmetry.symmetric import Orbit, SymmetricCrystal, symmetric
 from redoxa.data.tables.prototypes import prototype
 from redoxa.screening.compute.relax import RelaxSettings, relax
-from redoxa.screening.compute.symmetric_relax import SymmetricRelaxSettings, relax_symmetric
+from redoxa.screening.compute.symmetric_relax import relax_symmetric
+from redoxa.screening.compute.symmetric_walk import SymmetricRelaxSettings
 from redoxa.screening.workers.pool import relax_many
 
 NAMES = ("O3 LiCoO2", "O3 NaCrO2", "lithiated spinel Li7Ti5O12")
