@@ -31,7 +31,9 @@ class Outcome:
     error: str = ""
 
 
-def relax_all(crystals: Sequence[Subject], folder: Path, workers: int, on_step: OnStep) -> list[Outcome]:
+def relax_all(
+    crystals: Sequence[Subject], folder: Path, workers: int, on_step: OnStep, full: RelaxSettings = FULL
+) -> list[Outcome]:
     """Relax crystals in worker processes; those that the folder knows are not computed again.
 
     Args:
@@ -39,19 +41,22 @@ def relax_all(crystals: Sequence[Subject], folder: Path, workers: int, on_step: 
         folder: where `relaxed.jsonl` lies.
         workers: processes, 0 for one a core.
         on_step: called with (done, total).
+        full: how crystals that are not symmetric ones are relaxed.
     """
     model = potential_class(POTENTIAL).model_id
-    keys = [job_key(crystal, _settings(crystal), model) for crystal in crystals]
+    settings = [SYMMETRIC if isinstance(crystal, SymmetricCrystal) else full for crystal in crystals]
+    keys = [job_key(crystal, how, model) for crystal, how in zip(crystals, settings, strict=True)]
     file = folder / FILE
     known = _read(file)
-    waiting = {key: crystal for key, crystal in zip(keys, crystals, strict=True) if key not in known}
+    asked = zip(keys, crystals, settings, strict=True)
+    waiting = {key: (crystal, how) for key, crystal, how in asked if key not in known}
     on_step(len(crystals) - len(waiting), len(crystals))
     if waiting:
         folder.mkdir(parents=True, exist_ok=True)
         pool = open_pool(POTENTIAL, workers)
         try:
-            for key, crystal in waiting.items():
-                pool.submit(key, crystal, _settings(crystal))
+            for key, (crystal, how) in waiting.items():
+                pool.submit(key, crystal, how)
             with file.open("a", encoding="utf-8") as lines:
                 while len(pool):
                     finished = pool.wait()
@@ -63,10 +68,6 @@ def relax_all(crystals: Sequence[Subject], folder: Path, workers: int, on_step: 
         finally:
             pool.close()
     return [known[key] for key in keys]
-
-
-def _settings(crystal: Subject) -> RelaxSettings | SymmetricRelaxSettings:
-    return SYMMETRIC if isinstance(crystal, SymmetricCrystal) else FULL
 
 
 def _line(key: str, outcome: Outcome) -> str:
