@@ -93,13 +93,20 @@ class Condition:
         return any(target.property != "stability_discharge" for target in self.targets)
 
 
+CONDITIONS = {
+    "elements": "allowed", "required": "required", "contents": "contents", "sizes": "n_atoms",
+    "charge_neutral": "charge_neutral", "groups": "groups", "like": "like",
+}  # fmt: skip
+"""What a generator may be asked for besides targets, by the name that is told; and the field of `Condition`."""
+
+
 def refuse(name: str, condition: Condition, **cannot: str) -> None:
     """Raise where a condition asks for what a generator cannot do.
 
     Args:
         name: of the generator.
         condition: what is asked for.
-        cannot: field of the condition -> who can, or what else to do.
+        cannot: field of the condition -> who can, or what else to do; `Generator.cannot` where that is the same always.
 
     Raises:
         GenerationError: which field it is, and what to do.
@@ -144,12 +151,13 @@ class Generator(Protocol):
     condition, or raises `data.errors.GenerationError` saying which part of the condition it cannot meet; where it found
     some, a `ShortfallError`, so that these are not lost. `labels` says in a word or two where sample i came from
     (prototype name, say), and is "" where there is nothing to say. `aims` are the properties of `TARGETS` that the
-    generator can aim at whatever the working ion.
+    generator can aim at whatever the working ion; `cannot` says of fields of a condition that it refuses who can.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     aims: ClassVar[frozenset[str]]
+    cannot: ClassVar[Mapping[str, str]]
     checkpoint_sha256: str | None
 
     def __init__(self, checkpoint: Path | None = None) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax, logsumexp
 
 from redoxa.generators.base import Condition
-from redoxa.generators.composition.family import LogProbability, collect
+from redoxa.generators.composition.family import Kind, LogProbability, collect
 from redoxa.generators.composition.grammar import Demand, Formula, Given, Grammar, demand
 from redoxa.generators.composition.masks import Masks
 from redoxa.generators.composition.stored import load_arrays, save_arrays
@@ -46,6 +46,8 @@ class Autoregressive(ABC):
     Attributes:
         temperature: log weights are divided by it; below 1 the likely becomes likelier.
     """
+
+    kind: ClassVar[Kind] = "exact"
 
     name: str
     grammar: Grammar

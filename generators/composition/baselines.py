@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from scipy.special import logsumexp
 
 from redoxa.data.errors import GenerationError
 from redoxa.generators.base import Condition
-from redoxa.generators.composition.family import LogProbability, collect
+from redoxa.generators.composition.family import Kind, LogProbability, collect
 from redoxa.generators.composition.grammar import Demand, Formula, Given, Grammar, demand, formula_of
 from redoxa.generators.composition.stored import load_arrays, save_arrays
 from redoxa.generators.exchange.similarity import mendeleev_number
@@ -41,6 +41,8 @@ class MixtureFamily:
         grammar: of the formulas.
         components: hidden ones.
     """
+
+    kind: ClassVar[Kind] = "exact"
 
     name = "mixture"
 
@@ -113,7 +115,7 @@ class MixtureFamily:
         """See `Family`."""
         within = float(self.weights @ self._grammatical())
         nats = logsumexp(self._logs(self.grammar.counts(formulas)), axis=1) - np.log(within)
-        return LogProbability(np.asarray(nats), "exact")
+        return LogProbability(np.asarray(nats), self.kind)
 
     def _grammatical(self) -> Floats:
         """Probability that a draw keeps the grammar [components]."""
@@ -184,6 +186,8 @@ class ExchangeFamily:
         grammar: of the formulas.
     """
 
+    kind: ClassVar[Kind] = "exact"
+
     name = "exchange"
 
     def __init__(self, grammar: Grammar) -> None:
@@ -250,7 +254,7 @@ class ExchangeFamily:
                 rest = tuple(part for part in formula if part[0] != z)
                 new = self.grammar.codes[z] - 1
                 chances[i] += sum(norm * self.likeness[old, new] for old, norm in known.get((rest, count), ()))
-        return LogProbability(np.log(chances, out=np.full(len(formulas), -np.inf), where=chances > 0), "exact")
+        return LogProbability(np.log(chances, out=np.full(len(formulas), -np.inf), where=chances > 0), self.kind)
 
     def sample(self, n: int, condition: Condition, rng: np.random.Generator) -> list[Formula]:
         """See `Family`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, Self, runtime_checkable
+from typing import ClassVar, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,10 +31,12 @@ class Family(Protocol):
 
     Attributes:
         name: in tables.
+        kind: how it knows its log probabilities.
         grammar: of what it learns and samples.
     """
 
     name: str
+    kind: ClassVar[Kind]
     grammar: Grammar
 
     def fit(self, formulas: Sequence[Formula], seed: int) -> None:
@@ -72,7 +74,9 @@ class Family(Protocol):
 
 @runtime_checkable
 class Aiming(Protocol):
-    """A `Family` whose `sample` aims at the targets of a condition; the others do not look at them."""
+    """A `Family` whose `sample` aims at targets of the properties `aims`; the others look at none."""
+
+    aims: ClassVar[frozenset[str]]
 
     def aimed(self, condition: Condition) -> Mapping[str, Collection[int]]:
         """What of its own is to be in which bins.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -70,6 +70,7 @@ class CompositionGenerator:
     name: ClassVar[str] = "composition"
     summary: ClassVar[str] = "a model of formulas writes formulas (--family); each takes the likeliest known skeleton"
     aims: ClassVar[frozenset[str]] = frozenset()
+    cannot: ClassVar[Mapping[str, str]] = dict.fromkeys(("like", "keep", "targets"), "use `orbits`")
 
     def __init__(self, checkpoint: Path | None = None, family: str | None = None) -> None:
         path = checkpoint or shipped_weights(family or DEFAULT_FAMILY)
@@ -96,9 +97,8 @@ class CompositionGenerator:
             ShortfallError: only some crystals were found.
             GenerationError: the condition cannot be met.
         """
-        refuse(self.name, condition, like="use `orbits`", keep="use `orbits`")
-        if not isinstance(self.family, Aiming):
-            refuse(self.name, condition, targets="use `orbits`")
+        asked = replace(condition, targets=()) if isinstance(self.family, Aiming) else condition
+        refuse(self.name, asked, **self.cannot)
         if condition.contents:
             if len(condition.contents) != n:
                 raise GenerationError(f"{len(condition.contents)} contents were given for {n} samples")

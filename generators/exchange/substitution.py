@@ -12,7 +12,7 @@ doi:10.1021/ic102031h.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -62,6 +62,9 @@ class SubstitutionGenerator:
     name: ClassVar[str] = "substitution"
     summary: ClassVar[str] = "ion exchange and element substitution on published electrode prototypes"
     aims: ClassVar[frozenset[str]] = frozenset()
+    cannot: ClassVar[Mapping[str, str]] = {
+        "groups": "use `orbits` or `template`", "like": "use `orbits`", "targets": "use `orbits`",
+    }  # fmt: skip
 
     def __init__(self, checkpoint: Path | None = None) -> None:
         del checkpoint
@@ -79,7 +82,7 @@ class SubstitutionGenerator:
         Raises:
             GenerationError: the condition leaves fewer than n crystals, or no template has an asked-for content.
         """
-        refuse(self.name, condition, groups="use `orbits` or `template`", like="use `orbits`", targets="use `orbits`")
+        refuse(self.name, condition, **self.cannot)
         if condition.contents:
             from redoxa.generators.exchange.template import (
                 TemplateGenerator,  # its table is read where it is needed only

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -47,6 +47,7 @@ class TemplateGenerator:
     name: ClassVar[str] = "template"
     summary: ClassVar[str] = "known skeletons with their elements exchanged, symmetry kept"
     aims: ClassVar[frozenset[str]] = frozenset()
+    cannot: ClassVar[Mapping[str, str]] = {"like": "use `orbits`", "targets": "use `orbits`"}
 
     def __init__(self, checkpoint: Path | None = None) -> None:
         self.templates = load_templates(checkpoint)
@@ -63,7 +64,7 @@ class TemplateGenerator:
         """
         if condition.contents and len(condition.contents) != n:
             raise GenerationError(f"{len(condition.contents)} contents were given for {n} samples")
-        refuse(self.name, condition, like="use `orbits`", targets="use `orbits`")
+        refuse(self.name, condition, **self.cannot)
         source = self._predicted(condition) if condition.contents else self._substituted(condition, rng)
         crystals, labels = [], []
         for crystal, label in itertools.islice(source, n):

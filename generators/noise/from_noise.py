@@ -128,6 +128,7 @@ class FromNoise:
     name: ClassVar[str]
     process: ClassVar[Process]
     aims: ClassVar[frozenset[str]]
+    cannot: ClassVar[Mapping[str, str]] = {"groups": "use `orbits` or `template`", "like": "use `orbits`"}
     defaults: ClassVar[NoiseSettings]
     likelihood: ClassVar[Likelihood] = "log_likelihood"
 
@@ -163,7 +164,7 @@ class FromNoise:
         """
         if condition.contents and len(condition.contents) != n:
             raise GenerationError(f"{len(condition.contents)} contents were given for {n} samples")
-        refuse(self.name, condition, groups="use `orbits` or `template`", like="use `orbits`")
+        refuse(self.name, condition, **self.cannot)
         aim = aim_for(self.name, condition, self.labels)
         if n == 0:
             return CrystalBatch.from_crystals([]), [], NoiseReport()

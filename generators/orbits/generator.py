@@ -6,7 +6,7 @@ Exact contents are answered by structure prediction (`generators.orbits.predicti
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -64,6 +64,7 @@ class OrbitsGenerator:
     aims: ClassVar[frozenset[str]] = frozenset(
         {"average_voltage", "capacity_grav", "max_delta_volume", "stability_discharge"}
     )
+    cannot: ClassVar[Mapping[str, str]] = {}
     likelihood: ClassVar[Likelihood] = "log_elements"
 
     def __init__(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from itertools import starmap
@@ -62,6 +62,7 @@ class VaeGenerator:
     name: ClassVar[str] = "vae"
     summary: ClassVar[str] = "graph VAE that writes crystals in their space group, with search in the latent space"
     aims: ClassVar[frozenset[str]] = frozenset({"stability_discharge"})
+    cannot: ClassVar[Mapping[str, str]] = {"like": "use `orbits`"}
     likelihood: ClassVar[Likelihood] = "log_skeleton"
 
     def __init__(self, checkpoint: Path | None = None, settings: DrawSettings | None = None) -> None:
@@ -83,7 +84,7 @@ class VaeGenerator:
         """
         if condition.contents and len(condition.contents) != n:
             raise GenerationError(f"{len(condition.contents)} contents were given for {n} samples")
-        refuse(self.name, condition, like="use `orbits`")
+        refuse(self.name, condition, **self.cannot)
         goals = goals_for(condition.targets, condition.required)
         progress, pieces, first = Progress(n, on_step), [], 0
         for size in shares(n):

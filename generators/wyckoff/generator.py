@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import starmap
 from pathlib import Path
@@ -47,6 +47,7 @@ class WyckoffGenerator:
         "sequence model that writes crystals orbit by orbit, also in skeletons that no template has"
     )
     aims: ClassVar[frozenset[str]] = frozenset()
+    cannot: ClassVar[Mapping[str, str]] = {"like": "use `orbits`", "targets": "use `orbits` or `vae`"}
     likelihood: ClassVar[Likelihood] = "log_skeleton"
 
     def __init__(self, checkpoint: Path | None = None, settings: DrawSettings | None = None) -> None:
@@ -67,7 +68,7 @@ class WyckoffGenerator:
         """
         if condition.contents and len(condition.contents) != n:
             raise GenerationError(f"{len(condition.contents)} contents were given for {n} samples")
-        refuse(self.name, condition, like="use `orbits`", targets="use `orbits` or `vae`")
+        refuse(self.name, condition, **self.cannot)
         progress = Progress(n, on_step)
         wishes, cells = wishes_of(condition, n, self.model.sampler.known)
         if condition.contents:

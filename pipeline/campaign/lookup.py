@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from redoxa.data.errors import BrokenKindError, InputError, suggest
-from redoxa.data.registry import summary
+from redoxa.data.registry import load, summary
 from redoxa.data.storage.database import store_file, store_name
 from redoxa.data.storage.rows import CampaignRow
 from redoxa.data.storage.store import Store
 from redoxa.generators import GENERATORS
+from redoxa.generators.base import CONDITIONS, generator_class
+from redoxa.generators.composition.families import FAMILIES, HAVE_FAMILIES, KIND
 from redoxa.pipeline.campaign.session import stored_spec
 from redoxa.pipeline.campaign.spec import CampaignSpec
 from redoxa.pipeline.campaign.spec_file import read_spec
@@ -18,6 +21,9 @@ from redoxa.robotics import DRIVERS
 from redoxa.screening import PROPERTIES
 from redoxa.screening.base import property_class
 from redoxa.screening.labels import label_of
+
+if TYPE_CHECKING:
+    from redoxa.generators.composition.family import StoredFamily
 
 SHORTEST_ID = 4
 
@@ -91,8 +97,12 @@ def _campaigns(where: str) -> list[CampaignRow]:
         store.close()
 
 
-def kinds(what: str) -> list[dict[str, object]]:
-    """``{name, default, summary}`` of everything in a registry; of properties ``unit`` and ``label`` too.
+def kinds(what: str, abilities: bool = False) -> list[dict[str, object]]:
+    """``{name, default, summary}`` of everything in a registry.
+
+    Of properties ``unit`` and ``label`` too. With `abilities`, which takes seconds, of generators what they can be
+    asked for (``conditions``), aim at (``targets``), tell (``likelihood``) and complete (``completes``), whether they
+    rank answers to a formula (``ranks_formulas``), and the same of their ``families``.
 
     Raises:
         InputError: no such registry.
@@ -106,10 +116,34 @@ def kinds(what: str) -> list[dict[str, object]]:
         row: dict[str, object] = {"name": name, "default": name in defaults}
         try:
             row |= {"summary": summary(REGISTRIES[what], singular, name), **_measure(what, name)}
+            row |= _abilities(name) if what == "generators" and abilities else {}
         except BrokenKindError as error:  # the others are listed all the same
             row |= {"summary": str(error)} | ({"unit": "", "label": ""} if what == "properties" else {})
         rows.append(row)
     return rows
+
+
+def _abilities(name: str) -> dict[str, object]:
+    """What a generator can do; of one with families, what each of these can besides."""
+    kind = generator_class(name)
+    refused = getattr(kind, "cannot", {})
+    found: dict[str, object] = {
+        "conditions": [name for name, field in CONDITIONS.items() if field not in refused],
+        "targets": sorted(kind.aims),
+        "likelihood": getattr(kind, "likelihood", None),
+        "completes": [] if "like" in refused else ["crystals"],
+        "ranks_formulas": hasattr(kind, "predict"),
+    }
+    if name in HAVE_FAMILIES:
+        families: dict[str, type[StoredFamily]] = {name: load(FAMILIES, KIND, name) for name in sorted(FAMILIES)}
+        found["families"] = [
+            {
+                "name": name, "likelihood": f"log_formula, {family.kind}", "completes": ["formulas"],
+                "targets": sorted(getattr(family, "aims", ())),
+            }
+            for name, family in families.items()
+        ]  # fmt: skip
+    return found
 
 
 def _measure(what: str, name: str) -> dict[str, str]:

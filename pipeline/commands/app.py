@@ -233,7 +233,7 @@ def list_kinds(what: str, *, as_json: Json = False) -> None:
     from redoxa.pipeline.campaign.lookup import kinds
     from redoxa.pipeline.commands.console import emit, table
 
-    rows = kinds(what)
+    rows = kinds(what, abilities=as_json)
     if as_json:
         for row in rows:
             emit("kind", **row)

@@ -67,16 +67,14 @@ def label_stabilities(
     missing = [task for task in tasks if (task.template, task.numbers) not in known]
     hulls = _Hulls(reference)
     with work.open("a", encoding="utf-8") as sink:
-        for first in range(0, len(missing), BATCH):
-            on_step(len(tasks) - len(missing) + first, len(tasks))
-            for task, found in _energies(missing[first : first + BATCH], workers):
-                label = None if found is None else hulls.label(task, *found)
-                row = {"template": task.template, "numbers": list(task.numbers)} | (
-                    {} if label is None else asdict(label)
-                )
-                known[task.template, task.numbers] = row
-                sink.write(json.dumps({"table": table_sha256} | row) + "\n")
-            sink.flush()
+        for done, (task, found) in enumerate(_energies(missing, workers)):
+            label = None if found is None else hulls.label(task, *found)
+            row = {"template": task.template, "numbers": list(task.numbers)} | ({} if label is None else asdict(label))
+            known[task.template, task.numbers] = row
+            sink.write(json.dumps({"table": table_sha256} | row) + "\n")
+            if done % BATCH == 0:
+                on_step(len(tasks) - len(missing) + done, len(tasks))
+                sink.flush()
     rows = ({k: v for k, v in known[t.template, t.numbers].items() if k != "table"} for t in tasks)
     return [StabilityLabel(**row | {"numbers": tuple(row["numbers"])}) for row in rows if "phases" in row]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from scipy.special import logsumexp
 from redoxa.generators.composition.adversarial.network import WganConfig, Writer, load_writer, one_hots, save_writer
 from redoxa.generators.composition.adversarial.training import WganTask
 from redoxa.generators.composition.autoregressive import Autoregressive, Floats, Foresight, Integers
-from redoxa.generators.composition.family import LogProbability
+from redoxa.generators.composition.family import Kind, LogProbability
 from redoxa.generators.composition.grammar import Formula
 from redoxa.generators.composition.trained import TrainedFamily
 from redoxa.generators.training.loop import Task
@@ -33,6 +33,8 @@ class WganFamily(TrainedFamily[Writer, WganConfig], Autoregressive):
         config: size and safeguards of the networks.
         training: how to train; a folder of its `out`, named by the seed, is gone on with where it is there already.
     """
+
+    kind: ClassVar[Kind] = "bound"
 
     name = "wgan"
 
@@ -61,7 +63,7 @@ class WganFamily(TrainedFamily[Writer, WganConfig], Autoregressive):
         """See `Family`; the same noises for all formulas, so that the probabilities told add up to 1."""
         rng = np.random.default_rng(0)
         nats = [self.log_given(formulas, np.repeat(self.noise(1, rng), len(formulas), axis=0)) for _ in range(DRAWS)]
-        return LogProbability(np.asarray(logsumexp(nats, axis=0) - np.log(DRAWS)), "bound")
+        return LogProbability(np.asarray(logsumexp(nats, axis=0) - np.log(DRAWS)), self.kind)
 
 
 class _Answers:

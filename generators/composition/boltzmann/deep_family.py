@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from redoxa.generators.composition.boltzmann.deep_training import DbnTask
 from redoxa.generators.composition.boltzmann.family import RbmFamily, gathered
 from redoxa.generators.composition.boltzmann.network import RbmConfig
 from redoxa.generators.composition.boltzmann.training import THOROUGH
-from redoxa.generators.composition.family import LogProbability
+from redoxa.generators.composition.family import Kind, LogProbability
 from redoxa.generators.composition.grammar import Demand, Formula, Given, Grammar, demand
 from redoxa.generators.composition.masks import Masks
 from redoxa.generators.composition.trained import TrainedFamily
@@ -50,6 +50,8 @@ class DbnFamily(TrainedFamily[Dbn, DbnConfig]):
         anneal: how `fit` estimates partition functions in the end.
         sweeps: of each sample, in the second machine.
     """
+
+    kind: ClassVar[Kind] = "AIS"
 
     name = "dbn"
 
@@ -100,7 +102,7 @@ class DbnFamily(TrainedFamily[Dbn, DbnConfig]):
         network, generator = self.learned(), torch.Generator().manual_seed(0)
         slots = torch.from_numpy(self.grammar.encode(formulas))
         logs = torch.stack([network.log_estimates(slots, generator) for _ in range(DRAWS)])
-        return LogProbability(np.asarray((logs.logsumexp(0) - np.log(DRAWS)).numpy()), "AIS")
+        return LogProbability(np.asarray((logs.logsumexp(0) - np.log(DRAWS)).numpy()), self.kind)
 
     def sample(self, n: int, condition: Condition, rng: np.random.Generator) -> list[Formula]:
         """See `Family`."""

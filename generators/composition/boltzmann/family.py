@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from redoxa.generators.composition.boltzmann.ais import Anneal
 from redoxa.generators.composition.boltzmann.chain import Asked, Warmth, sweep
 from redoxa.generators.composition.boltzmann.network import Rbm, RbmConfig, load_rbm, save_rbm
 from redoxa.generators.composition.boltzmann.training import THOROUGH, RbmTask, settled
-from redoxa.generators.composition.family import ROUND, LogProbability, collect
+from redoxa.generators.composition.family import ROUND, Kind, LogProbability, collect
 from redoxa.generators.composition.grammar import Demand, Formula, Given, Grammar, demand
 from redoxa.generators.composition.masks import Masks
 from redoxa.generators.composition.trained import TrainedFamily
@@ -38,6 +38,8 @@ class RbmFamily(TrainedFamily[Rbm, RbmConfig]):
         anneal: how `fit` estimates the partition function in the end.
         sweeps: of each sample.
     """
+
+    kind: ClassVar[Kind] = "AIS"
 
     name = "rbm"
 
@@ -69,7 +71,7 @@ class RbmFamily(TrainedFamily[Rbm, RbmConfig]):
         """See `Family`."""
         machine = self.learned()
         weights = machine.log_weight(torch.from_numpy(self.grammar.encode(formulas)))
-        return LogProbability(np.asarray(weights.double().numpy() - machine.log_z), "AIS")
+        return LogProbability(np.asarray(weights.double().numpy() - machine.log_z), self.kind)
 
     def sample(self, n: int, condition: Condition, rng: np.random.Generator) -> list[Formula]:
         """See `Family`."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from redoxa.generators.composition.boltzmann.multimodal import Dbm, DbmConfig, l
 from redoxa.generators.composition.boltzmann.multimodal_training import DbmTask, Materials
 from redoxa.generators.composition.boltzmann.network import RbmConfig
 from redoxa.generators.composition.boltzmann.training import THOROUGH
-from redoxa.generators.composition.family import LogProbability, collect
+from redoxa.generators.composition.family import Kind, LogProbability, collect
 from redoxa.generators.composition.grammar import Demand, Formula, Given, Grammar, demand
 from redoxa.generators.composition.trained import TrainedFamily
 from redoxa.generators.electrode import working_ion
@@ -49,6 +49,9 @@ class DbmFamily(TrainedFamily[Dbm, DbmConfig]):
         lower: size of the machine on formulas, which `fit` trains first.
         anneal: how its partition function is estimated in the end.
     """
+
+    kind: ClassVar[Kind] = "AIS"
+    aims: ClassVar[frozenset[str]] = frozenset({"average_voltage"})
 
     name = "dbm"
 

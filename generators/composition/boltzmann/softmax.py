@@ -15,7 +15,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from torch.nn.functional import softplus
 from redoxa.data.errors import GenerationError
 from redoxa.generators.base import Condition
 from redoxa.generators.composition.boltzmann.ais import Anneal
-from redoxa.generators.composition.family import LogProbability, collect
+from redoxa.generators.composition.family import Kind, LogProbability, collect
 from redoxa.generators.composition.grammar import Demand, Formula, Given, Grammar, demand
 from redoxa.generators.composition.stored import load_arrays, save_arrays
 
@@ -184,6 +184,8 @@ class SoftmaxFamily:
         sweeps: of each sample.
     """
 
+    kind: ClassVar[Kind] = "AIS"
+
     name = "softmax"
 
     def __init__(
@@ -229,7 +231,7 @@ class SoftmaxFamily:
         """See `Family`."""
         counts = torch.from_numpy(self.grammar.counts(formulas)).double()
         weights = Machine(*(x.double() for x in self.machine)).log_weight(counts)
-        return LogProbability(np.asarray((weights + self.sizes[counts.sum(1).long()]).numpy()), "AIS")
+        return LogProbability(np.asarray((weights + self.sizes[counts.sum(1).long()]).numpy()), self.kind)
 
     def sample(self, n: int, condition: Condition, rng: np.random.Generator) -> list[Formula]:
         """See `Family`."""

@@ -14,9 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
-from redoxa.data.errors import InputError, RedoxaError, SafetyError
+from redoxa.data.errors import GenerationError, InputError, RedoxaError, SafetyError
+from redoxa.data.tables.prototypes import prototype
+from redoxa.generators import GENERATORS
+from redoxa.generators.base import Condition, HasLikelihood, PredictsFormula, generator_class
+from redoxa.generators.composition.families import FAMILIES
 from redoxa.pipeline.campaign.lookup import find_spec, whole_id
 from redoxa.pipeline.campaign.session import Session, register
 from redoxa.pipeline.campaign.spec import CampaignSpec
@@ -34,6 +39,9 @@ DOCUMENTED = set(
     re.findall(r"^\| `(redoxa\.\w+/\d+)`", (ROOT / "docs" / "reference" / "results.md").read_text(), re.MULTILINE)
 )
 DOCUMENTED.add("redoxa.error/1")
+
+
+ABILITIES = {"conditions", "targets", "likelihood", "completes", "ranks_formulas"}
 
 
 def run(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[int, str, str]:
@@ -313,10 +321,31 @@ def test_lists_for_machines(what: str, capsys: pytest.CaptureFixture[str]) -> No
     rows = lines(out)
     assert rows
     for row in rows:
-        assert set(row) == {"schema", "name", "default", "summary"} | (
-            {"unit", "label"} if what == "properties" else set()
-        )
+        more = {"properties": {"unit", "label"}, "generators": ABILITIES}.get(what, set())
+        assert set(row) - {"families"} == {"schema", "name", "default", "summary"} | more
         assert len(row["summary"]) > 15
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_what_a_generator_is_said_to_do_is_what_it_does(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (row,) = (row for row in lines(run(capsys, "list", "generators", "--json")[1]) if row["name"] == name)
+    kind, rng = generator_class(name), np.random.default_rng(0)
+    generator = kind()
+    host = prototype("O3 LiCoO2").crystal
+    asked = {"groups": Condition(groups=frozenset({225})), "like": Condition(like=host, keep=frozenset({8}))}
+    for what, condition in asked.items():
+        if what not in row["conditions"]:
+            with pytest.raises(GenerationError, match=f"{name} cannot choose {what}"):
+                generator.sample(1, condition, rng)
+    assert (row["likelihood"] is not None) == isinstance(generator, HasLikelihood)
+    assert row["ranks_formulas"] == isinstance(generator, PredictsFormula)
+    assert row["targets"] == sorted(kind.aims)
+    families = {one["name"]: one for one in row.get("families", [])}
+    assert set(families) == (set(FAMILIES) if name == "composition" else set())
+    if families:
+        assert {families[name]["likelihood"] for name in ("lstm", "hmm")} == {"log_formula, exact"}
+        assert {families[name]["likelihood"] for name in ("rbm", "dbm")} == {"log_formula, AIS"}
+        assert [name for name, one in families.items() if one["targets"]] == ["dbm"]
 
 
 def test_what_is_taken_by_default_is_what_a_campaign_takes(capsys: pytest.CaptureFixture[str]) -> None:
