@@ -105,6 +105,8 @@ def learn(
 ) -> list[float]:
     """Let a policy follow the rewards of what it drew; returns the loss before each step.
 
+    Where the loss is no number any more, fewer steps are done.
+
     Args:
         policy: changed in place.
         episodes: drawn by it as it is.
@@ -124,6 +126,8 @@ def learn(
     for step in range(how.steps):
         optimiser.zero_grad()
         now = loss(how.objective, *policy.log_probability(episodes), drawn)
+        if not torch.isfinite(now):  # so far from where it drew that nothing can be learned: the guards will tell
+            break
         now.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         losses.append(float(now.detach()))
