@@ -27,7 +27,7 @@ class Objective:
 
     clip: float = 0.2
     kl_weight: float = 0.02
-    entropy_floor: float = 0.5
+    entropy_floor: float = 0.3
     entropy_weight: float = 1.0
 
 

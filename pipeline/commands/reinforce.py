@@ -36,7 +36,7 @@ def reinforce(
     rate: Annotated[float, Parameter(validator=Number(gt=0))] = 1e-3,
     kl: Weight = 0.02,
     clip: Annotated[float, Parameter(validator=Number(gt=0, lt=1))] = 0.2,
-    entropy_floor: Weight = 0.5,
+    entropy_floor: Weight = 0.3,
     max_kl: Annotated[float, Parameter(validator=Number(gt=0))] = 8.0,
     alike: Positive = 1,
     out: Path = Path("runs/reinforce"),
