@@ -25,6 +25,7 @@ import torch
 
 from redoxa.data.errors import StructureError
 from redoxa.data.records import ScreeningResult
+from redoxa.data.shipped import shipped
 from redoxa.data.symmetry.normaliser import canonical
 from redoxa.data.symmetry.skeletons import load_templates
 from redoxa.data.symmetry.symmetric import SymmetricCrystal, symmetric
@@ -196,14 +197,14 @@ def main() -> None:
             how = Steps(options.steps, options.rate) if name == "reinforcement" else STILL
             limits = Limits() if name == "reinforcement" else Limits(narrow=0.0, kl_nats=float("inf"))
             out = options.work / f"{name.replace(' ', '-')}-{seed}"
-            plan = Plan(spec, ROUNDS, options.n, 0, out, how, limits, seed=seed)
+            plan = Plan(spec, ROUNDS, options.n, 0, shipped(OrbitPolicy.file), out, how, limits, seed=seed)
             makers: dict[str, Callable[[], OrbitPolicy]] = {
-                "prior": partial(OrbitPolicy, plan.weights, condition),
-                "best of N": partial(BestOf, plan.weights, condition, options.many),
+                "prior": partial(OrbitPolicy, plan.start, condition),
+                "best of N": partial(BestOf, plan.start, condition, options.many),
                 "self-training": partial(
-                    SelfTrained, plan.weights, condition, out, memory, FineTuning(options.tuning)
+                    SelfTrained, plan.start, condition, out, memory, FineTuning(options.tuning)
                 ),
-                "reinforcement": partial(OrbitPolicy, plan.weights, condition),
+                "reinforcement": partial(OrbitPolicy, plan.start, condition),
             }  # fmt: skip
             if name == "self-training":
                 remember(load_templates(), memory)

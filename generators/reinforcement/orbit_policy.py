@@ -93,6 +93,8 @@ class OrbitPolicy:
         GenerationError: the condition cannot be met, or holds what is not learned.
     """
 
+    name = "orbits"
+    file = "orbits.safetensors"
     episode = OrbitEpisode
 
     def __init__(self, start: Path, condition: Condition, alike: int = 1) -> None:

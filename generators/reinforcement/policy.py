@@ -49,6 +49,10 @@ class Drawn(Generic[E]):
 class Policy(Protocol[E]):
     """Draws crystals by choices whose probability it knows."""
 
+    name: str
+    """Of the generator that takes its weights."""
+    file: str
+    """What its weights are called."""
     episode: type[E]
     """What it gives, to be read back from files."""
 

@@ -66,7 +66,7 @@ for _target, _name, _help in (
     (
         "reinforce:reinforce",
         "reinforce",
-        "Let orbits follow rewards of a campaign's screening.",
+        "Let a generator follow rewards of a campaign's screening.",
     ),
     ("science:train", "train", "Train a generator; goes on where it stopped."),
     (

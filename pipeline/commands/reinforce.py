@@ -1,13 +1,15 @@
-"""`redoxa reinforce`: `orbits` learns by policy gradients from what a campaign's screening says of its crystals."""
+"""`redoxa reinforce`: a generator learns by policy gradients from what a campaign's screening says of its crystals."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from redoxa.data.errors import InputError
+from redoxa.data.shipped import shipped
 from redoxa.pipeline.commands.app import Json
 from redoxa.pipeline.commands.science import Count
 
@@ -21,6 +23,9 @@ SHOWN = (
 )  # fmt: skip
 """Columns of the table by round: what is exploited, then what is explored."""
 
+WEIGHTS = {"orbits": "orbits.safetensors", "composition": "composition_lstm.safetensors"}
+"""That ship, by generator."""
+
 Natural = Annotated[int, Parameter(validator=Number(gte=0))]
 Positive = Annotated[int, Parameter(validator=Number(gte=1))]
 Weight = Annotated[float, Parameter(validator=Number(gte=0))]
@@ -29,6 +34,7 @@ Weight = Annotated[float, Parameter(validator=Number(gte=0))]
 def reinforce(
     campaign: Path,
     *,
+    generator: Literal["orbits", "composition"] = "orbits",
     rounds: Positive = 6,
     n: Count = 48,
     final: Natural = 0,
@@ -44,14 +50,15 @@ def reinforce(
     seed: int = 0,
     as_json: Json = False,
 ) -> None:
-    """Let `orbits` follow rewards: its crystals are screened as in a campaign; goes on where it was stopped.
+    """Let a generator follow rewards: its crystals are screened as in a campaign; goes on where it was stopped.
 
     A crystal earns 0.5 near the hull, 0.3 where the campaign's limits and objectives are met, 0.2 for a new family near
-    the hull, nothing where it was drawn before. Writes orbits.safetensors (the last good weights), found.parquet (every
+    the hull, nothing where it was drawn before. Writes the last good weights, found.parquet (every
     crystal), rounds.json (what each round gave) and guards.jsonl (what is watched, and why learning stopped).
 
     Args:
         campaign: campaign file: its chemistry, screen section and objectives count, its generators do not.
+        generator: orbits learns which elements go where in known skeletons, composition (lstm) which formulas to write.
         rounds: of drawing, screening and learning.
         n: crystals of a round.
         final: crystals that are drawn with the last weights and screened, to see what was gained.
@@ -76,30 +83,36 @@ def reinforce(
 
     objective = Objective(clip=clip, kl_weight=kl, entropy_floor=entropy_floor)
     plan = Plan(
-        read_spec(campaign), rounds, n, final, out, Steps(steps, rate, objective), Limits(kl_nats=max_kl), alike,
-        checkpoint, seed,
+        read_spec(campaign), rounds, n, final, checkpoint or shipped(WEIGHTS[generator]), out,
+        Steps(steps, rate, objective), Limits(kl_nats=max_kl), alike, seed,
     )  # fmt: skip
+    if generator == "composition" and alike > 1:
+        raise InputError("--alike: composition fills no skeletons; leave it out")
     with progress_bars(quiet=as_json) as on_progress:
-        outcome = _reinforced(plan, on_progress)
+        outcome = _reinforced(plan, generator, on_progress)
     write_outcome(plan, outcome)
     print_rounds(outcome, as_json=as_json)
     if outcome.halted:
         note(f"learning stopped: {outcome.halted}. The last good weights are kept")
+    weights = out / outcome.file
     note(f"weights and all crystals in {out}")
-    note(f"next: redoxa generate --generator orbits --checkpoint {out / 'orbits.safetensors'}")
-    note(f"or in a campaign: generate: [{{kind: orbits, checkpoint: {out / 'orbits.safetensors'}}}]")
+    note(f"next: redoxa generate --generator {generator} --checkpoint {weights}")
+    note(f"or in a campaign: generate: [{{kind: {generator}, checkpoint: {weights}}}]")
 
 
-def _reinforced(plan: Plan, on_progress: OnProgress) -> Outcome:
+def _reinforced(plan: Plan, generator: str, on_progress: OnProgress) -> Outcome:
+    from redoxa.generators.reinforcement.formula_policy import FormulaPolicy
     from redoxa.generators.reinforcement.orbit_policy import OrbitPolicy
     from redoxa.pipeline.campaign.stages import condition_of
     from redoxa.pipeline.reinforcement.funnel import Funnel
     from redoxa.pipeline.reinforcement.loop import check_folder, reinforce
 
     check_folder(plan)
-    policy = OrbitPolicy(plan.weights, condition_of(plan.spec), plan.alike)
+    condition = condition_of(plan.spec)
     with Funnel(plan.spec.screening, plan.out) as screening:
-        return reinforce(plan, policy, screening, on_progress)
+        if generator == "composition":
+            return reinforce(plan, FormulaPolicy(plan.start, condition), screening, on_progress)
+        return reinforce(plan, OrbitPolicy(plan.start, condition, plan.alike), screening, on_progress)
 
 
 def print_rounds(outcome: Outcome, *, as_json: bool) -> None:

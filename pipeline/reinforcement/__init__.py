@@ -1,1 +1,1 @@
-"""`orbits` learns by policy gradients from what the screening of a campaign says: rounds, rewards, files."""
+"""Generators learn by policy gradients from what the screening of a campaign says: rounds, rewards, files."""

@@ -15,7 +15,7 @@ from redoxa.data.symmetry.skeletons import load_templates
 from redoxa.data.whole import whole
 from redoxa.generators.evaluate.families import family
 from redoxa.generators.evaluate.values import Value, mean, share
-from redoxa.pipeline.reinforcement.loop import WEIGHTS, Outcome, Plan, Round
+from redoxa.pipeline.reinforcement.loop import Outcome, Plan, Round
 from redoxa.pipeline.reinforcement.rewards import PARTS, Judged
 
 if TYPE_CHECKING:
@@ -25,12 +25,12 @@ PACKAGES = ("redoxa", "chgnet", "torch", "pymatgen", "numpy")
 
 
 def write_outcome(plan: Plan, outcome: Outcome) -> None:
-    """Write ``orbits.safetensors`` with its record, ``found.parquet`` and ``rounds.json``, each whole or not at all."""
+    """Write the weights with their record, ``found.parquet`` and ``rounds.json``, each whole or not at all."""
     with whole(plan.out / "found.parquet") as draft:
         table_of([one for found in outcome.rounds for one in found.judged]).to_parquet(draft, index=False)
     with whole(plan.out / "rounds.json") as draft:
         draft.write_text(json.dumps(rounds_json(outcome), indent=1) + "\n", encoding="utf-8")
-    with whole(plan.out / WEIGHTS) as draft:
+    with whole(plan.out / outcome.file) as draft:
         draft.write_bytes(outcome.weights.read_bytes())
     facts: dict[str, JsonValue] = {
         "campaign": plan.spec.name,
@@ -43,11 +43,11 @@ def write_outcome(plan: Plan, outcome: Outcome) -> None:
         "halted": outcome.halted,
         "seed": plan.seed,
     }
-    write_provenance(plan.out / WEIGHTS, "redoxa reinforce", _sources(plan), PACKAGES, facts)
+    write_provenance(plan.out / outcome.file, "redoxa reinforce", _sources(plan), PACKAGES, facts)
 
 
 def _sources(plan: Plan) -> tuple[Source, ...]:
-    start, templates = plan.weights, load_templates()
+    start, templates = plan.start, load_templates()
     try:
         words = read_provenance(start).command
     except InputError:

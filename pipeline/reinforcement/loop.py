@@ -20,7 +20,6 @@ from redoxa.data.errors import GenerationError, InputError
 from redoxa.data.progress import OnProgress
 from redoxa.data.provenance import sha256_of
 from redoxa.data.records import Candidate, Crystal, Origin, ScreeningResult, content_hash
-from redoxa.data.shipped import shipped
 from redoxa.data.tables.known_materials import load_known_materials
 from redoxa.data.whole import whole
 from redoxa.generators.evaluate.families import Families
@@ -31,8 +30,6 @@ from redoxa.pipeline.campaign.spec import CampaignSpec
 from redoxa.pipeline.reinforcement.funnel import Screening
 from redoxa.pipeline.reinforcement.rewards import Judge, Judged, Seen
 from redoxa.pipeline.self_training.loop import Meter
-
-WEIGHTS = "orbits.safetensors"
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,7 @@ class Plan:
         how: steps, rate and objective of learning.
         limits: where learning stops.
         alike: draws from each skeleton, which are then compared with one another; 1 compares all of a round.
-        start: weights to begin with; by default those that ship.
+        start: weights to begin with.
         out: folder for everything.
         seed: of drawing.
     """
@@ -56,22 +53,17 @@ class Plan:
     rounds: int
     n: int
     final: int
+    start: Path
     out: Path
     how: Steps = field(default_factory=Steps)
     limits: Limits = field(default_factory=Limits)
     alike: int = 1
-    start: Path | None = None
     seed: int = 0
-
-    @property
-    def weights(self) -> Path:
-        """What learning begins with."""
-        return self.start or shipped(WEIGHTS)
 
     def digest(self) -> str:
         """Hash of all that decides what comes out; more rounds may be asked for later."""
         asked = repr((self.spec.id, self.n, self.how, self.limits, self.alike, self.seed))
-        return content_hash([asked, sha256_of(self.weights)])
+        return content_hash([asked, sha256_of(self.start)])
 
 
 @dataclass(frozen=True)
@@ -96,11 +88,13 @@ class Outcome:
     Attributes:
         rounds: all of them, the final sample last.
         weights: the last good ones.
+        file: what they are called.
         halted: why learning stopped before its end, as a sentence; None where it did not.
     """
 
     rounds: list[Round]
     weights: Path
+    file: str
     halted: str | None
 
 
@@ -127,16 +121,16 @@ def reinforce(plan: Plan, policy: Policy[E], screening: Screening, on_progress: 
     """
     check_folder(plan)
     run = _Run(plan, policy, screening, on_progress)
-    weights = before = plan.weights
+    weights = before = plan.start
     for number in range(1, plan.rounds + 1 + bool(plan.final)):
         policy.load(weights)
         if (halted := run.round(number, weights)) is not None:
             policy.load(before)
-            return Outcome(run.rounds(), before, halted)
+            return Outcome(run.rounds(), before, policy.file, halted)
         if number <= plan.rounds:
             before, weights = weights, run.learned(number)
     policy.load(weights)
-    return Outcome(run.rounds(), weights, None)
+    return Outcome(run.rounds(), weights, policy.file, None)
 
 
 def check_folder(plan: Plan) -> None:
@@ -163,8 +157,8 @@ class _Run(Generic[E]):
 
     def __init__(self, plan: Plan, policy: Policy[E], screening: Screening, on_progress: OnProgress) -> None:
         self.plan, self.policy, self.screening, self.on_progress = plan, policy, screening, on_progress
-        self.meter, self.seen = Meter(plan.out / "cost.jsonl"), Seen()
         self.judge = Judge(plan.spec.goal.objectives, screening.reference, Families(load_known_materials()))
+        self.meter, self.seen = Meter(plan.out / "cost.jsonl"), Seen()  # counts from here on, the tables being read
         self.watched: list[Watched] = []
         self.judged: list[list[Judged]] = []
         self.episodes: list[E] = []
@@ -191,7 +185,7 @@ class _Run(Generic[E]):
 
     def learned(self, number: int) -> Path:
         """Weights that have followed the rewards of the round; the same as before where these teach nothing."""
-        out = self._folder(number) / WEIGHTS
+        out = self._folder(number) / self.policy.file
         if out.exists():
             return out
         pairs = zip(self.episodes, self.judged[-1], strict=True)
@@ -229,7 +223,7 @@ class _Run(Generic[E]):
             raise GenerationError(
                 f"{self._name(number)}: not one new crystal was found; allow more elements or atoms in the campaign"
             )
-        found = _Draws(drawn.episodes, self._watch(drawn.episodes, drawn.formulas[:n]))
+        found = _Draws(drawn.episodes, self._watch(drawn.episodes, drawn.formulas[: self.plan.n]))
         text = {"watched": asdict(found.watched), "episodes": [one.model_dump(mode="json") for one in found.episodes]}
         _write(file, json.dumps(text))
         self.on_progress(f"draw, {self._name(number)}", n, n)
@@ -237,6 +231,7 @@ class _Run(Generic[E]):
         return found
 
     def _watch(self, episodes: Sequence[E], formulas: Sequence[str]) -> Watched:
+        """Of equally many draws in each round: shares of different ones fall with their number."""
         with torch.no_grad():
             logs, entropies = self.policy.log_probability(episodes)
             kl_nats = float(divergence(logs, self.policy.log_prior(episodes)).mean())
@@ -265,7 +260,7 @@ class _Run(Generic[E]):
     def _candidate(self, number: int, crystal: Crystal, weights: Path) -> Candidate:
         spec = self.plan.spec
         origin = Origin(
-            generator="orbits", checkpoint_sha256=sha256_of(weights), seed=self.plan.seed, campaign=spec.name,
+            generator=self.policy.name, checkpoint_sha256=sha256_of(weights), seed=self.plan.seed, campaign=spec.name,
             round=number - 1, detail=self._name(number),
         )  # fmt: skip
         return Candidate(crystal=crystal, working_ion=spec.goal.working_ion, origin=origin)

@@ -87,7 +87,7 @@ def policy() -> OrbitPolicy:
 
 
 def plan(out: Path, steps: int = 2, rate: float = 1e-3) -> Plan:
-    return Plan(SPEC, rounds=2, n=4, final=3, out=out, how=Steps(steps, rate), seed=1)
+    return Plan(SPEC, rounds=2, n=4, final=3, start=START, out=out, how=Steps(steps, rate), seed=1)
 
 
 def quiet(_what: str, _done: int, _total: int) -> None:
@@ -216,6 +216,11 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert rows[0]["values"]["hits"]["of"] == 3
     assert set(command.SHOWN) <= rows[0]["values"].keys()
     assert (tmp_path / "own" / "rounds.json").exists()
+    words_of_composition = (*words[:-1], "formulas", "--generator", "composition")
+    assert here(*words_of_composition, cwd=tmp_path).code == 0
+    assert read_provenance(tmp_path / "formulas" / "composition_lstm.safetensors").facts["drawn"] == [3, 2]
+    refused = here(*words_of_composition, "--alike", 2, cwd=tmp_path)
+    assert (refused.code, "--alike" in refused.err) == (2, True)
     wrong = here("reinforce", "none.yaml", cwd=tmp_path)
     assert (wrong.code, "Traceback" in wrong.err) == (2, False)
     other = here(*words, "--seed", 4, cwd=tmp_path)
