@@ -147,6 +147,25 @@ def run_arm(plan: Plan, policy: OrbitPolicy, seconds: float) -> Found:
     return counted(outcome, spent(len(outcome.rounds)))
 
 
+def arm(name: str, seed: int, options: argparse.Namespace) -> Found:
+    """One arm with one seed."""
+    spec, memory = read_spec(options.campaign), options.work / "memory.safetensors"
+    condition, start = condition_of(spec), shipped(OrbitPolicy.file)
+    out, follows = options.work / f"{name.replace(' ', '-')}-{seed}", name == "reinforcement"
+    how = Steps(options.steps, options.rate) if follows else STILL
+    limits = Limits() if follows else Limits(narrow=0.0, kl_nats=float("inf"))
+    plan = Plan(spec, ROUNDS, options.n, 0, start, out, how, limits, seed=seed)
+    makers: dict[str, Callable[[], OrbitPolicy]] = {
+        "prior": partial(OrbitPolicy, start, condition),
+        "best of N": partial(BestOf, start, condition, options.many),
+        "self-training": partial(SelfTrained, start, condition, out, memory, FineTuning(options.tuning)),
+        "reinforcement": partial(OrbitPolicy, start, condition),
+    }
+    if name == "self-training":
+        remember(load_templates(), memory)
+    return run_arm(plan, makers[name](), options.seconds)
+
+
 def counted(outcome: Outcome, cpu_s: float) -> Found:
     """Sums over the rounds of an arm."""
     judged = [one for found in outcome.rounds for one in found.judged]
@@ -189,26 +208,10 @@ def main() -> None:
     parser.add_argument("--arms", nargs="*", default=["prior", "best of N", "self-training", "reinforcement"])
     parser.add_argument("--work", type=Path, default=Path("runs/benchmarks/reinforcement"))
     options = parser.parse_args()
-    spec = read_spec(options.campaign)
-    condition, memory = condition_of(spec), options.work / "memory.safetensors"
     found: dict[str, list[Found]] = {}
     for seed in range(options.seeds):
         for name in options.arms:
-            how = Steps(options.steps, options.rate) if name == "reinforcement" else STILL
-            limits = Limits() if name == "reinforcement" else Limits(narrow=0.0, kl_nats=float("inf"))
-            out = options.work / f"{name.replace(' ', '-')}-{seed}"
-            plan = Plan(spec, ROUNDS, options.n, 0, shipped(OrbitPolicy.file), out, how, limits, seed=seed)
-            makers: dict[str, Callable[[], OrbitPolicy]] = {
-                "prior": partial(OrbitPolicy, plan.start, condition),
-                "best of N": partial(BestOf, plan.start, condition, options.many),
-                "self-training": partial(
-                    SelfTrained, plan.start, condition, out, memory, FineTuning(options.tuning)
-                ),
-                "reinforcement": partial(OrbitPolicy, plan.start, condition),
-            }  # fmt: skip
-            if name == "self-training":
-                remember(load_templates(), memory)
-            found.setdefault(name, []).append(run_arm(plan, makers[name](), options.seconds))
+            found.setdefault(name, []).append(arm(name, seed, options))
             print(f"seed {seed}, {name}: {found[name][-1]}", flush=True)
     print(table(found))
 

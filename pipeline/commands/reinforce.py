@@ -126,12 +126,14 @@ def print_rounds(outcome: Outcome, *, as_json: bool) -> None:
         return
     shown = []
     for number, found in enumerate(outcome.rounds, 1):
-        row: dict[str, object] = {"round": number, "screened": len(found.judged)}
+        row: dict[str, object] = {"round": number, "drawn": len(found.judged)}
         values = round_values(found)
         for name in SHOWN:
             value = values[name].value
             row[name.replace("_nats", " (nats)")] = None if value is None else f"{value:.3f}"
         shown.append(row)
     table(
-        "shares of what was screened, distinct ones of what was drawn; divergence of a crystal", shown, list(shown[0])
+        "shares of what was drawn; distinct ones of all draws, refused ones too; divergence of a crystal",
+        shown,
+        list(shown[0]),
     )

@@ -60,12 +60,12 @@ def _sources(plan: Plan) -> tuple[Source, ...]:
 
 
 def round_values(one: Round) -> dict[str, Value]:
-    """Numbers of a round: shares of its crystals with Wilson intervals, and what is watched of its draws."""
+    """Numbers of a round: shares of its crystals, repeated ones too, with Wilson intervals, and what is watched."""
     judged, n = one.judged, len(one.judged)
     hits, spent = sum(found.hit for found in judged), sum(one.cpu_s.values())
     rewards = [found.reward for found in judged if found.reward is not None]
     return {
-        "screened": Value(float(n), n),
+        "drawn": Value(float(n), n),
         "hits": share(found.hit for found in judged),
         **{name: share(bool(found.parts[name]) for found in judged) for name in PARTS},
         "rewarded": share(bool(found.reward) for found in judged),

@@ -15,7 +15,7 @@ import torch
 from redoxa.data.errors import InputError
 from redoxa.data.progress import OnStep
 from redoxa.data.provenance import read_provenance
-from redoxa.data.records import Candidate, Crystal, Estimate, ScreeningResult, Verdict
+from redoxa.data.records import Candidate, Crystal, Estimate, Origin, ScreeningResult, Verdict
 from redoxa.data.shipped import shipped
 from redoxa.data.tables.known_materials import KnownMaterials
 from redoxa.data.tables.reference import Reference, ReferenceEntry, load_reference
@@ -30,13 +30,14 @@ from redoxa.pipeline.campaign.spec_file import read_spec
 from redoxa.pipeline.campaign.stages import condition_of
 from redoxa.pipeline.commands import reinforce as command
 from redoxa.pipeline.reinforcement.files import round_values, write_outcome
+from redoxa.pipeline.reinforcement.funnel import Funnel
 from redoxa.pipeline.reinforcement.loop import Plan, reinforce
 from redoxa.pipeline.reinforcement.rewards import PARTS, Judge, Seen
 from redoxa.screening.settings import Range
 from tests.campaign.conftest import TINY, here
 from tests.unit.generators.evaluate.crystals import caesium_chloride, rocksalt, shaken
 
-NA, MG, CL, TI, F = 11, 12, 17, 22, 9
+LI, F, NA, CL, TI = 3, 9, 11, 17, 22
 SPEC = read_spec(TINY)
 START = shipped("orbits.safetensors")
 
@@ -175,6 +176,24 @@ def test_a_collapse_keeps_the_last_good_weights(policy: OrbitPolicy, tmp_path: P
     assert round_values(outcome.rounds[1])["hits"].value is None
     again = reinforce(asked, policy, screening, quiet)
     assert (again.halted, len(screening.asked)) == (outcome.halted, 6)
+
+
+def test_the_real_funnel_answers_in_order(tmp_path: Path) -> None:
+    """None of these comes to a relaxation: two equal ones that nothing can be oxidised in, and a known one."""
+    chloride, fluoride = rocksalt(LI, CL, 5.1), rocksalt(LI, F, 4.0)
+    origin = Origin(generator="made up", seed=0)
+    asked = [
+        Candidate(crystal=one, working_ion="Li", origin=origin)
+        for one in (chloride, fluoride, shaken(chloride, 1, 0.01), chloride)
+    ]
+    with Funnel(SPEC.screening, tmp_path) as funnel:
+        found = funnel.screened(asked[1:], asked[:1], lambda *_: None)
+        assert funnel.reference.coverage(["Li", "Cl"]).n_full > 0
+    assert [one.formula for one in found] == ["LiF", "LiCl", "LiCl"]
+    assert {one.verdict for one in found} == {Verdict.FAIL}
+    assert [one.candidate_id for one in found] == [one.id for one in asked[1:]]
+    judge = Judge(SPEC.goal.objectives, load_reference(), Families(KnownMaterials()))
+    assert [one.reward for one in judge.judge(1, [one.crystal for one in asked[1:]], found)] == [0.0, 0.0, 0.0]
 
 
 def test_rewards_shift_what_is_drawn(policy: OrbitPolicy, tmp_path: Path) -> None:
