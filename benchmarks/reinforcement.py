@@ -15,6 +15,7 @@ for self-training (some 100 s, once). A killed run goes on in `--work`.
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -53,11 +54,11 @@ STILL = Steps(steps=0)
 
 
 class BestOf(OrbitPolicy):
-    """Draws `many` times as many as are asked for, and gives those foreseen nearest the hull."""
+    """Draws `many` times as many as are asked for, and gives new ones that are foreseen nearest the hull."""
 
-    def __init__(self, start: Path, condition: Condition, many: int) -> None:
+    def __init__(self, start: Path, condition: Condition, run: Path, many: int) -> None:
         super().__init__(start, condition)
-        self.many = many
+        self.run, self.many = run, many
         ensemble = load_surrogate(start, self.prior.config.hidden).stability
         if ensemble is None:
             raise SystemExit(f"{start}: foresees no distances from the hull")
@@ -66,7 +67,11 @@ class BestOf(OrbitPolicy):
     def draw(self, n: int, rng: np.random.Generator) -> Drawn[OrbitEpisode]:
         """See `Policy`."""
         drawn = super().draw(self.many * n, rng)
-        return Drawn(sorted(drawn.episodes, key=self._foreseen)[:n], drawn.formulas)
+        before = set()
+        for file in self.run.glob("round_*/drawn.json"):
+            before |= {(one["skeleton"], *one["numbers"]) for one in json.loads(file.read_text())["episodes"]}
+        fresh = [one for one in drawn.episodes if (one.skeleton, *one.numbers) not in before]
+        return Drawn(sorted(fresh, key=self._foreseen)[:n], drawn.formulas)
 
     def _foreseen(self, one: OrbitEpisode) -> float:
         graphs = GraphBatch.of([self._known.blank(one.skeleton).graph])
@@ -118,7 +123,7 @@ class SpentError(Exception):
 class Found:
     """What an arm gave with one seed."""
 
-    screened: int
+    drawn: int
     near: int
     hits: int
     families: int
@@ -157,7 +162,7 @@ def arm(name: str, seed: int, options: argparse.Namespace) -> Found:
     plan = Plan(spec, ROUNDS, options.n, 0, start, out, how, limits, seed=seed)
     makers: dict[str, Callable[[], OrbitPolicy]] = {
         "prior": partial(OrbitPolicy, start, condition),
-        "best of N": partial(BestOf, start, condition, options.many),
+        "best of N": partial(BestOf, start, condition, out, options.many),
         "self-training": partial(SelfTrained, start, condition, out, memory, FineTuning(options.tuning)),
         "reinforcement": partial(OrbitPolicy, start, condition),
     }
@@ -184,12 +189,12 @@ def told(values: Sequence[float], digits: int = 0) -> str:
 def table(found: dict[str, list[Found]]) -> str:
     """One row an arm."""
     lines = [
-        "| arm | CPU s | screened | near, full phase | hits | hits of screened | hits in 1000 s |",
+        "| arm | CPU s | drawn | near, full phase | hits | hits of drawn | hits in 1000 s |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for name, runs in found.items():
-        cells = [told([float(getattr(one, what)) for one in runs], 0) for what in ("cpu_s", "screened", "near", "hits")]
-        cells.append(told([one.hits / max(one.screened, 1) for one in runs], 3))
+        cells = [told([float(getattr(one, what)) for one in runs], 0) for what in ("cpu_s", "drawn", "near", "hits")]
+        cells.append(told([one.hits / max(one.drawn, 1) for one in runs], 3))
         cells.append(told([1000 * one.hits / max(one.cpu_s, 1e-9) for one in runs], 1))
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
