@@ -124,7 +124,7 @@ class CompositionGenerator:
             if not formulas:
                 break
             tries -= len(formulas)
-            for one, answer in zip(formulas, self._crystals(formulas, condition), strict=True):
+            for one, answer in zip(formulas, self.crystals([one.formula for one in formulas], condition), strict=True):
                 if answer is not None and gives_ions(answer[0], condition):
                     label = f"{self.family_name}: {one.said}, space group {answer[1]}"
                     found.append(Predicted(answer[0], label))
@@ -132,15 +132,15 @@ class CompositionGenerator:
                 on_step(len(found), n)
         return found
 
-    def _crystals(self, formulas: Sequence[_Written], condition: Condition) -> list[tuple[Crystal, int] | None]:
+    def crystals(self, formulas: Sequence[Formula], condition: Condition) -> list[tuple[Crystal, int] | None]:
         """The likeliest crystal of each formula with its space group; None where no known skeleton suits."""
         (low, high), groups = condition.n_atoms, condition.groups
         proposals = [
             nearest(
-                self.predictor, [cell for cell in cells_of(dict(one.formula), high) if sum(cell.values()) >= low],
+                self.predictor, [cell for cell in cells_of(dict(formula), high) if sum(cell.values()) >= low],
                 groups, PLAIN, CHANGED, least_atoms=low,
             )
-            for one in formulas
+            for formula in formulas
         ]  # fmt: skip
         return [self._first(options, groups) for options in self.predictor.judged(proposals)]
 

@@ -25,7 +25,7 @@ from redoxa.data.symmetry.symmetric import symmetric
 from redoxa.data.symmetry.wyckoff import Floats, Integers
 from redoxa.generators.base import Condition
 from redoxa.generators.exchange.proposals import Proposer, mendeleev_numbers
-from redoxa.generators.graph import MASK
+from redoxa.generators.graph import MASK, N_TYPES
 from redoxa.generators.orbits.decorator import Decorator, Drawing
 from redoxa.generators.orbits.insertion import insertions
 from redoxa.generators.orbits.orbit_graph import GraphBatch, OrbitGraph
@@ -76,6 +76,10 @@ class KnownSkeletons:
 
     def pool(self, condition: Condition, drawing: Drawing, n: int, rng: np.random.Generator) -> list[Blank]:
         """Skeletons of the size and space groups asked for, drawn without replacement; empty where there is none."""
+        return [self.blank(i) for i in self.choose(condition, drawing, n, rng)]
+
+    def choose(self, condition: Condition, drawing: Drawing, n: int, rng: np.random.Generator) -> list[int]:
+        """The places of what `pool` gives in the table of templates."""
         table = self.proposer.table
         low, high = condition.n_atoms
         atoms, kinds = table.compositions.sum(1), np.count_nonzero(table.compositions, axis=1)
@@ -86,9 +90,10 @@ class KnownSkeletons:
         size = min(len(rows), max(POOL_LEAST, POOL_BY_SAMPLE * n))
         # Gumbel's trick: the largest of noisy log weights are a draw without replacement.
         chosen = rows[np.argsort(-(near + rng.gumbel(size=len(rows))), kind="stable")[:size]]
-        return [self._blank(i) for i in chosen.tolist()]
+        return [int(i) for i in chosen]
 
-    def _blank(self, index: int) -> Blank:
+    def blank(self, index: int) -> Blank:
+        """The empty skeleton of a template."""
         if index not in self._blanks:
             self._blanks[index] = open_blank(self.proposer.table[index], self.proposer.volumes_A3)
         return self._blanks[index]
@@ -98,6 +103,23 @@ class KnownSkeletons:
         numbers = mendeleev_numbers()
         nearest = np.abs(numbers[:, None] - numbers[np.flatnonzero(allowed)]).min(1)
         return np.asarray((self.proposer.table.compositions[rows] > 0) @ nearest)
+
+
+def allowed_types(proposer: Proposer, condition: Condition) -> torch.Tensor:
+    """Types that may be drawn, bool [N_TYPES]: known to the memory, and allowed.
+
+    Raises:
+        GenerationError: a required element is not known, or not allowed.
+    """
+    known = proposer.volumes_A3 > 0
+    if unknown := [z for z in condition.required if not known[z]]:
+        raise GenerationError(f"{symbols(unknown)}: no crystal of the memory holds it")
+    allowed = torch.from_numpy(known.copy())
+    if condition.allowed:
+        if missing := (condition.required | condition.keep) - condition.allowed:
+            raise GenerationError(f"{symbols(missing)}: required, not allowed")
+        allowed &= torch.isin(torch.arange(N_TYPES), torch.tensor(sorted(condition.allowed)))
+    return allowed
 
 
 def open_blank(template: Template, volumes_A3: Floats, *, new: bool = False) -> Blank:

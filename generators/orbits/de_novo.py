@@ -21,15 +21,13 @@ import numpy as np
 import torch
 from scipy.special import softmax
 
-from redoxa.data.errors import GenerationError
 from redoxa.data.records import Crystal
 from redoxa.data.symmetry.skeletons import Template
 from redoxa.data.symmetry.symmetric import SymmetricCrystal
 from redoxa.data.symmetry.wyckoff import Floats
 from redoxa.generators.base import Condition
 from redoxa.generators.exchange.proposals import Proposer
-from redoxa.generators.graph import N_TYPES
-from redoxa.generators.orbits.blanks import Blank, KnownSkeletons, around, batches, fitness, symbols
+from redoxa.generators.orbits.blanks import Blank, KnownSkeletons, allowed_types, around, batches, fitness
 from redoxa.generators.orbits.decorator import Decorator, Drawing, Revealed, reveal
 from redoxa.generators.orbits.new_skeletons import Writer
 from redoxa.generators.orbits.refusal import Library, Refusal
@@ -117,7 +115,7 @@ class DeNovo:
         Raises:
             GenerationError: no skeleton suits the condition.
         """
-        drawing = Drawing(self._allowed(condition), condition.required)
+        drawing = Drawing(allowed_types(self.proposer, condition), condition.required)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         if condition.like is None:
             blanks = self._known.pool(condition, drawing, n, rng)
@@ -183,18 +181,6 @@ class DeNovo:
         """Forms with the geometry that suits their elements; what is None stays None."""
         refined = iter(self.refine([form for form in forms if form is not None]))
         return [None if form is None else next(refined) for form in forms]
-
-    def _allowed(self, condition: Condition) -> torch.Tensor:
-        """Types that may be drawn, bool [N_TYPES]: known to the memory, and allowed."""
-        known = self.proposer.volumes_A3 > 0
-        if unknown := [z for z in condition.required if not known[z]]:
-            raise GenerationError(f"{symbols(unknown)}: no crystal of the memory holds it")
-        allowed = torch.from_numpy(known.copy())
-        if condition.allowed:
-            if missing := (condition.required | condition.keep) - condition.allowed:
-                raise GenerationError(f"{symbols(missing)}: required, not allowed")
-            allowed &= torch.isin(torch.arange(N_TYPES), torch.tensor(sorted(condition.allowed)))
-        return allowed
 
     def _filled(
         self,

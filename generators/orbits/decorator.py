@@ -178,11 +178,15 @@ class Revealed:
         last: orbit of each crystal that was drawn last [b].
         odds: log-probability of each type there, given the others [b,N_TYPES]; all 0 where none but required types
             were drawn.
+        turns: when each orbit was revealed, counted from 0; -1 where it was given [b,o].
+        placed: whether a required type was given an orbit there, which is a choice of the orbit [b,o].
     """
 
     types: torch.Tensor
     last: torch.Tensor
     odds: torch.Tensor
+    turns: torch.Tensor
+    placed: torch.Tensor
 
 
 def reveal(
@@ -192,8 +196,10 @@ def reveal(
 
     Where all orbits but the required ones are given, more may be required than there are hidden ones; the others stay.
     """
-    types = types.clone()
+    types, given = types.clone(), types != MASK
     last, odds = torch.zeros(len(types), dtype=torch.long), torch.zeros(len(types), N_TYPES)
+    placed = torch.zeros_like(given)
+    turns = torch.full_like(types, -1)
     for element in sorted(drawing.required):
         missing = (types != element).all(1) & (types == MASK).any(1)
         if bool(missing.any()):
@@ -201,9 +207,12 @@ def reveal(
             logits = logits.masked_fill((types != MASK) | ~missing.unsqueeze(1), -torch.inf)
             logits[~missing] = 0.0
             where = torch.multinomial(logits.softmax(1), 1, generator=generator)
+            turns = torch.where(missing.unsqueeze(1), turns.scatter(1, where, placed.sum(1, keepdim=True)), turns)
+            placed |= torch.zeros_like(placed).scatter(1, where, value=True) & missing.unsqueeze(1)
             types = torch.where(missing.unsqueeze(1), types.scatter(1, where, element), types)
     turn = _turns(types.shape, generator).masked_fill(types != MASK, types.shape[1])
     turn = turn.argsort(1).argsort(1).masked_fill(types != MASK, types.shape[1])
+    turns = torch.where(given | placed, turns, turn + placed.sum(1, keepdim=True))
     for step in range(types.shape[1]):
         now = turn == step
         if not bool(now.any()):
@@ -213,7 +222,7 @@ def reveal(
         logs = logits.masked_fill(~drawing.allowed, -torch.inf).log_softmax(-1)
         types[now] = torch.multinomial(logs.exp(), 1, generator=generator).squeeze(1)
         last[rows], odds[rows] = now[rows].long().argmax(1), logs
-    return Revealed(types, last, odds)
+    return Revealed(types, last, odds, turns, placed)
 
 
 def _turns(shape: torch.Size, generator: torch.Generator) -> torch.Tensor:

@@ -63,6 +63,11 @@ for _target, _name, _help in (
         "self-train",
         "Fine-tune orbits on its own crystals that screen well.",
     ),
+    (
+        "reinforce:reinforce",
+        "reinforce",
+        "Let a generator follow rewards of a campaign's screening.",
+    ),
     ("science:train", "train", "Train a generator; goes on where it stopped."),
     (
         "reference:reference_app",

@@ -1,0 +1,225 @@
+"""Reinforcement against the same processor time without it: how many good new crystals each way of drawing finds.
+
+    python benchmarks/reinforcement.py my.yaml                       # four arms, three seeds, 1,200 s each
+    python benchmarks/reinforcement.py my.yaml --seconds 60 --seeds 1 -n 8
+
+All arms draw from `orbits` under the chemistry of the campaign, go through its own funnel, and are counted alike: a
+hit lies near the hull of phases that hold all its elements, meets all limits and objectives, and is of a new
+family. `prior` draws and screens; `best of N` draws N times as many and screens those of which the stability
+network foresees the least distance from the hull; `self-training` is fine-tuned after each round on what lay near
+so far, beside real crystals; `reinforcement` is `redoxa reinforce`. An arm begins no round once its seconds are
+spent. Drawing, screening and learning are paid for, reading the tables is not, nor are the graphs of the templates
+for self-training (some 100 s, once). A killed run goes on in `--work`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from redoxa.data.errors import StructureError
+from redoxa.data.records import ScreeningResult
+from redoxa.data.shipped import shipped
+from redoxa.data.symmetry.normaliser import canonical
+from redoxa.data.symmetry.skeletons import load_templates
+from redoxa.data.symmetry.symmetric import SymmetricCrystal, symmetric
+from redoxa.generators.base import Condition
+from redoxa.generators.evaluate.families import family
+from redoxa.generators.orbits.orbit_graph import GraphBatch
+from redoxa.generators.orbits.self_training import FineTuning, fine_tune, prepare_found
+from redoxa.generators.orbits.surrogate import load_surrogate, see_whole
+from redoxa.generators.orbits.training import remember, with_decorator
+from redoxa.generators.reinforcement.guards import Limits
+from redoxa.generators.reinforcement.orbit_policy import OrbitEpisode, OrbitPolicy
+from redoxa.generators.reinforcement.policy import Drawn, Steps
+from redoxa.pipeline.campaign.spec_file import read_spec
+from redoxa.pipeline.campaign.stages import condition_of
+from redoxa.pipeline.reinforcement.funnel import Funnel
+from redoxa.pipeline.reinforcement.loop import Outcome, Plan, check_folder, reinforce
+from redoxa.pipeline.reinforcement.rewards import NEAR_eV_PER_ATOM
+from redoxa.pipeline.self_training.loop import Meter
+
+ROUNDS = 10_000
+"""More than any budget allows."""
+
+STILL = Steps(steps=0)
+"""Of arms that do not follow rewards."""
+
+
+class BestOf(OrbitPolicy):
+    """Draws `many` times as many as are asked for, and gives new ones that are foreseen nearest the hull."""
+
+    def __init__(self, start: Path, condition: Condition, run: Path, many: int) -> None:
+        super().__init__(start, condition)
+        self.run, self.many = run, many
+        ensemble = load_surrogate(start, self.prior.config.hidden).stability
+        if ensemble is None:
+            raise SystemExit(f"{start}: foresees no distances from the hull")
+        self.ensemble = ensemble
+
+    def draw(self, n: int, rng: np.random.Generator) -> Drawn[OrbitEpisode]:
+        """See `Policy`."""
+        drawn = super().draw(self.many * n, rng)
+        before = set()
+        for file in self.run.glob("round_*/drawn.json"):
+            before |= {(one["skeleton"], *one["numbers"]) for one in json.loads(file.read_text())["episodes"]}
+        fresh = [one for one in drawn.episodes if (one.skeleton, *one.numbers) not in before]
+        return Drawn(sorted(fresh, key=self._foreseen)[:n], drawn.formulas)
+
+    def _foreseen(self, one: OrbitEpisode) -> float:
+        graphs = GraphBatch.of([self._known.blank(one.skeleton).graph])
+        with torch.inference_mode():
+            seen = see_whole(self.prior, torch.tensor([one.numbers]), graphs)
+            return float(self.ensemble(seen).mean(0)[0, 0])
+
+
+class SelfTrained(OrbitPolicy):
+    """Is fine-tuned, whenever its weights are saved, on all of the run's crystals that lay near the hull."""
+
+    def __init__(self, start: Path, condition: Condition, run: Path, memory: Path, tuning: FineTuning) -> None:
+        super().__init__(start, condition)
+        self.run, self.memory, self.tuning = run, memory, tuning
+
+    def save(self, path: Path) -> None:
+        """See `Policy`."""
+        forms = self._found()
+        if not forms:
+            super().save(path)
+            return
+        graphs, train = path.parent / "graphs.safetensors", path.parent / "train"
+        prepare_found(self.memory, forms, load_templates(), graphs)
+        decorator, _ = fine_tune(self.start, graphs, self.tuning, train, 0)
+        with_decorator(self.start, decorator, None, path)
+        graphs.unlink()
+
+    def _found(self) -> list[SymmetricCrystal]:
+        forms = []
+        for file in sorted(self.run.glob("round_*/results.jsonl")):
+            for line in file.read_text(encoding="utf-8").splitlines():
+                result = ScreeningResult.model_validate_json(line)
+                above, crystal = result.estimates.get("stability_discharge"), result.crystals.get("discharged")
+                full = ", 0 of them with all its elements" not in result.notes.get("hull_coverage_discharge", "")
+                if above is None or crystal is None or above.value > NEAR_eV_PER_ATOM or not full:
+                    continue
+                try:
+                    forms.append(canonical(symmetric(crystal, 0.02)))
+                except StructureError:
+                    continue
+        return forms
+
+
+class SpentError(Exception):
+    """The budget of an arm is used up."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What an arm gave with one seed."""
+
+    drawn: int
+    near: int
+    hits: int
+    families: int
+    cpu_s: float
+
+
+def run_arm(plan: Plan, policy: OrbitPolicy, seconds: float) -> Found:
+    """Rounds until the seconds are spent."""
+    check_folder(plan)
+    meter = Meter(plan.out / "cost.jsonl")
+
+    def spent(number: int) -> float:
+        return sum(sum(meter.total(i).values()) for i in range(1, number + 1))
+
+    def on_progress(what: str, done: int, _total: int) -> None:
+        number = int(what.rpartition(" ")[2])
+        if what.startswith("draw") and done == 0 and spent(number) >= seconds:
+            raise SpentError
+
+    with Funnel(plan.spec.screening, plan.out / "relaxed") as screening:
+        try:
+            outcome = reinforce(plan, policy, screening, on_progress)
+        except SpentError:
+            done = len(list(plan.out.glob("round_*/learned.json")))
+            outcome = reinforce(replace(plan, rounds=done), policy, screening, lambda *_: None)
+    return counted(outcome, spent(len(outcome.rounds)))
+
+
+def arm(name: str, seed: int, options: argparse.Namespace) -> Found:
+    """One arm with one seed."""
+    spec, memory = read_spec(options.campaign), options.work / "memory.safetensors"
+    condition, start = condition_of(spec), shipped(OrbitPolicy.file)
+    out, follows = options.work / f"{name.replace(' ', '-')}-{seed}", name == "reinforcement"
+    how = Steps(options.steps, options.rate) if follows else STILL
+    limits = Limits() if follows else Limits(narrow=0.0, kl_nats=float("inf"))
+    plan = Plan(spec, ROUNDS, options.n, 0, start, out, how, limits, seed=seed)
+    makers: dict[str, Callable[[], OrbitPolicy]] = {
+        "prior": partial(OrbitPolicy, start, condition),
+        "best of N": partial(BestOf, start, condition, out, options.many),
+        "self-training": partial(SelfTrained, start, condition, out, memory, FineTuning(options.tuning)),
+        "reinforcement": partial(OrbitPolicy, start, condition),
+    }
+    if name == "self-training":
+        remember(load_templates(), memory)
+    return run_arm(plan, makers[name](), options.seconds)
+
+
+def counted(outcome: Outcome, cpu_s: float) -> Found:
+    """Sums over the rounds of an arm."""
+    judged = [one for found in outcome.rounds for one in found.judged]
+    hits = [one for one in judged if one.hit]
+    families = {family(one.drawn.composition) for one in hits}
+    near = sum(bool(one.parts["near"]) and one.reward is not None and not one.repeated for one in judged)
+    return Found(len(judged), near, len(hits), len(families), cpu_s)
+
+
+def told(values: Sequence[float], digits: int = 0) -> str:
+    """Mean and standard deviation over seeds."""
+    spread = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.{digits}f}{spread}"
+
+
+def table(found: dict[str, list[Found]]) -> str:
+    """One row an arm."""
+    lines = [
+        "| arm | CPU s | drawn | near, full phase | hits | hits of drawn | hits in 1000 s |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for name, runs in found.items():
+        cells = [told([float(getattr(one, what)) for one in runs], 0) for what in ("cpu_s", "drawn", "near", "hits")]
+        cells.append(told([one.hits / max(one.drawn, 1) for one in runs], 3))
+        cells.append(told([1000 * one.hits / max(one.cpu_s, 1e-9) for one in runs], 1))
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("campaign", type=Path)
+    parser.add_argument("--seconds", type=float, default=1200, help="processor time of an arm and seed")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("-n", type=int, default=48, help="crystals of a round")
+    parser.add_argument("--many", type=int, default=8, help="N of best of N")
+    parser.add_argument("--steps", type=int, default=Steps().steps, help="of reinforcement, a round")
+    parser.add_argument("--rate", type=float, default=Steps().rate)
+    parser.add_argument("--tuning", type=int, default=FineTuning().steps, help="steps of self-training, a round")
+    parser.add_argument("--arms", nargs="*", default=["prior", "best of N", "self-training", "reinforcement"])
+    parser.add_argument("--work", type=Path, default=Path("runs/benchmarks/reinforcement"))
+    options = parser.parse_args()
+    found: dict[str, list[Found]] = {}
+    for seed in range(options.seeds):
+        for name in options.arms:
+            found.setdefault(name, []).append(arm(name, seed, options))
+            print(f"seed {seed}, {name}: {found[name][-1]}", flush=True)
+    print(table(found))
+
+
+if __name__ == "__main__":
+    main()
