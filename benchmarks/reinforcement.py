@@ -32,9 +32,9 @@ from redoxa.data.symmetry.skeletons import load_templates
 from redoxa.data.symmetry.symmetric import SymmetricCrystal, symmetric
 from redoxa.generators.base import Condition
 from redoxa.generators.evaluate.families import family
-from redoxa.generators.orbits.orbit_graph import GraphBatch
+from redoxa.generators.orbits.decoration.orbit_graph import GraphBatch
+from redoxa.generators.orbits.foresight.surrogate import load_surrogate, see_whole
 from redoxa.generators.orbits.self_training import FineTuning, fine_tune, prepare_found
-from redoxa.generators.orbits.surrogate import load_surrogate, see_whole
 from redoxa.generators.orbits.training import remember, with_decorator
 from redoxa.generators.reinforcement.guards import Limits
 from redoxa.generators.reinforcement.orbit_policy import OrbitEpisode, OrbitPolicy

@@ -28,7 +28,7 @@ from redoxa.data.tables.datasets import load
 from redoxa.generators.base import generator_class
 from redoxa.generators.noise.from_noise import FromNoise
 from redoxa.generators.noise.training import NoiseTask
-from redoxa.generators.orbits.decorator_training import DecoratorTask, prepare_graphs
+from redoxa.generators.orbits.decoration.decorator_training import DecoratorTask, prepare_graphs
 from redoxa.generators.orbits.generator import OrbitsGenerator
 from redoxa.generators.training.loop import Task, TrainConfig, train
 from redoxa.generators.vae.generator import VaeGenerator

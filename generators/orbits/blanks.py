@@ -26,9 +26,9 @@ from redoxa.data.symmetry.wyckoff import Floats, Integers
 from redoxa.generators.base import Condition
 from redoxa.generators.exchange.proposals import Proposer, mendeleev_numbers
 from redoxa.generators.graph import MASK, N_TYPES
-from redoxa.generators.orbits.decorator import Decorator, Drawing
+from redoxa.generators.orbits.decoration.decorator import Decorator, Drawing
+from redoxa.generators.orbits.decoration.orbit_graph import GraphBatch, OrbitGraph
 from redoxa.generators.orbits.insertion import insertions
-from redoxa.generators.orbits.orbit_graph import GraphBatch, OrbitGraph
 
 POOL_BY_SAMPLE, POOL_LEAST = 1, 400
 """Templates whose geometry the network looks at, by sample and at least."""

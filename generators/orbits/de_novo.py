@@ -28,11 +28,11 @@ from redoxa.data.symmetry.wyckoff import Floats
 from redoxa.generators.base import Condition
 from redoxa.generators.exchange.proposals import Proposer
 from redoxa.generators.orbits.blanks import Blank, KnownSkeletons, allowed_types, around, batches, fitness
-from redoxa.generators.orbits.decorator import Decorator, Drawing, Revealed, reveal
+from redoxa.generators.orbits.decoration.decorator import Decorator, Drawing, Revealed, reveal
+from redoxa.generators.orbits.foresight.surrogate import Surrogate
+from redoxa.generators.orbits.foresight.targets import Sieve
 from redoxa.generators.orbits.new_skeletons import Writer
 from redoxa.generators.orbits.refusal import Library, Refusal
-from redoxa.generators.orbits.surrogate import Surrogate
-from redoxa.generators.orbits.targets import Sieve
 from redoxa.generators.wyckoff.sequence import Refine, WyckoffModel
 
 ROUNDS, TRIES = 20, 6

@@ -36,11 +36,11 @@ from redoxa.generators.base import (
 )
 from redoxa.generators.geometry.flow import GeometryFlow, load_geometry
 from redoxa.generators.orbits.de_novo import DeNovo, Found
-from redoxa.generators.orbits.decorator import log_likelihood
+from redoxa.generators.orbits.decoration.decorator import log_likelihood
+from redoxa.generators.orbits.decoration.orbit_graph import GraphBatch, OrbitGraph
+from redoxa.generators.orbits.foresight.surrogate import load_surrogate
 from redoxa.generators.orbits.formulas import predict_formula
-from redoxa.generators.orbits.orbit_graph import GraphBatch, OrbitGraph
 from redoxa.generators.orbits.prediction import predictor_of, shipped_predictor
-from redoxa.generators.orbits.surrogate import load_surrogate
 from redoxa.generators.parallel import side_by_side
 
 UNITS = {"V": "_V", "mAh/g": "_mAh_g", "eV/atom": "_eV_per_atom", "1": ""}

@@ -19,7 +19,7 @@ from redoxa.data.symmetry.wyckoff import Floats
 from redoxa.generators.base import Condition
 from redoxa.generators.exchange.proposals import Proposer
 from redoxa.generators.orbits.blanks import Blank, batches, open_blank
-from redoxa.generators.orbits.decorator import Decorator, Drawing
+from redoxa.generators.orbits.decoration.decorator import Decorator, Drawing
 from redoxa.generators.wyckoff.grammar import Draft, Wish
 from redoxa.generators.wyckoff.sequence import WyckoffModel, sane_crystal
 

@@ -32,9 +32,9 @@ from redoxa.generators.base import Condition, Relaxed, Relaxer
 from redoxa.generators.exchange.proposals import Proposal, Proposer, unlike_first
 from redoxa.generators.exchange.recipes import repeated
 from redoxa.generators.orbits.beyond import beyond_skeletons
-from redoxa.generators.orbits.decorator import Decorator, load_decorator, log_likelihood
+from redoxa.generators.orbits.decoration.decorator import Decorator, load_decorator, log_likelihood
+from redoxa.generators.orbits.decoration.orbit_graph import GraphBatch, OrbitGraph
 from redoxa.generators.orbits.judge import Judge
-from redoxa.generators.orbits.orbit_graph import GraphBatch, OrbitGraph
 from redoxa.generators.parallel import side_by_side
 
 LIKELY = 0.01

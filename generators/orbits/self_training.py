@@ -19,8 +19,8 @@ from redoxa.data.symmetry.skeletons import TemplateTable
 from redoxa.data.symmetry.symmetric import SymmetricCrystal
 from redoxa.generators.checkpoint import read_tensors, write_tensors
 from redoxa.generators.exchange.proposals import element_volumes
-from redoxa.generators.orbits.decorator import Decorator, load_decorator
-from redoxa.generators.orbits.decorator_training import BATCH, DecoratorTask, graph_tensors
+from redoxa.generators.orbits.decoration.decorator import Decorator, load_decorator
+from redoxa.generators.orbits.decoration.decorator_training import BATCH, DecoratorTask, graph_tensors
 from redoxa.generators.training.log import OnLog
 from redoxa.generators.training.loop import TrainConfig, train
 

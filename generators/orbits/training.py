@@ -12,19 +12,19 @@ import torch
 from redoxa.data.progress import OnProgress
 from redoxa.data.shipped import shipped
 from redoxa.data.symmetry.skeletons import TemplateTable, load_templates
-from redoxa.data.tables.template_labels import read_electrode_labels, read_stability_labels
+from redoxa.data.tables.template_labels import read_electrode_labels
 from redoxa.generators.checkpoint import made_from, read_tensors, write_tensors
-from redoxa.generators.orbits.decorator import Decorator, load_decorator
-from redoxa.generators.orbits.decorator_training import DecoratorTask, prepare_graphs
+from redoxa.generators.orbits.decoration.decorator import Decorator, load_decorator
+from redoxa.generators.orbits.decoration.decorator_training import DecoratorTask, prepare_graphs
+from redoxa.generators.orbits.foresight.energy_model import PREFIX
+from redoxa.generators.orbits.foresight.energy_training import energy_config, train_energy
+from redoxa.generators.orbits.foresight.surrogate_training import train_surrogate
 from redoxa.generators.orbits.judge_training import JudgeConfig, train_judge
-from redoxa.generators.orbits.stability_training import train_stability
-from redoxa.generators.orbits.surrogate_training import train_surrogate
 from redoxa.generators.training.kinds import Training
 from redoxa.generators.training.log import OnLog
 from redoxa.generators.training.loop import TrainConfig, train
 
-HEADS = ("surrogate", "stability")
-"""Networks that look through the decorator."""
+GRAPHS = "graphs.safetensors"
 
 Facts = dict[str, float]
 Tensors = dict[str, torch.Tensor]
@@ -56,81 +56,87 @@ def train_orbits(
     Returns:
         The checkpoint, and how good what foresees properties is on held-out formulas.
     """
-    templates, data = load_templates(table), config.out / "graphs.safetensors"
+    templates, data = load_templates(table), config.out / GRAPHS
     judged, judge_facts = read_tensors(train_judge(config.out, judge, table, workers, on_step))  # may refuse the table
     remember(templates, data)
     decorator = train(partial(DecoratorTask, data), config, on_log, resume=True)
     tensors, header = read_tensors(decorator)
-    heads, facts = train_heads(templates, data, load_decorator(decorator)) if table is None else ({}, {})
+    facts: Facts = {}
+    if table is None:
+        electrode, facts = train_electrode(templates, load_decorator(decorator))
+        energy, energy_header, quality = _train_energy(config.out, decorator, on_step)
+        tensors, header, facts = tensors | electrode | energy, header | energy_header, facts | quality
     path = config.out / "orbits.safetensors"
-    write_tensors(path, tensors | heads | judged, header | judge_facts)
+    write_tensors(path, tensors | judged, header | judge_facts)
     return path, facts
 
 
-def train_heads(templates: TemplateTable, graphs: Path, decorator: Decorator) -> tuple[Tensors, Facts]:
-    """Train what foresees properties through a decorator; under a minute.
+def train_electrode(templates: TemplateTable, decorator: Decorator) -> tuple[Tensors, Facts]:
+    """Train what foresees voltages through a decorator; under a minute.
 
     Args:
         templates: those that ship.
-        graphs: of them (`prepare_graphs`).
         decorator: trained.
 
     Returns:
-        Tensors for a checkpoint, and how good they are on held-out formulas.
+        Tensors for a checkpoint, and the errors on held-out formulas.
     """
-    electrode, errors = train_surrogate(
-        templates, read_electrode_labels(shipped("electrode_labels.parquet"), templates.sha256), decorator
-    )
-    tensors, facts = _train_stability(templates, graphs, decorator)
-    tensors |= {f"surrogate.{name}": tensor for name, tensor in electrode.state_dict().items()}
-    return tensors, {f"held_out_mae_{name}": round(error, 4) for name, error in errors.items()} | facts
+    labels = read_electrode_labels(shipped("electrode_labels.parquet"), templates.sha256)
+    electrode, errors = train_surrogate(templates, labels, decorator)
+    tensors = {f"surrogate.{name}": tensor for name, tensor in electrode.state_dict().items()}
+    return tensors, {f"held_out_mae_{name}": round(error, 4) for name, error in errors.items()}
 
 
-def _train_stability(templates: TemplateTable, graphs: Path, decorator: Decorator) -> tuple[Tensors, Facts]:
-    labels = read_stability_labels(shipped("stability_labels.parquet"), templates.sha256)
-    network, quality = train_stability(templates, graphs, labels, decorator)
+def _train_energy(out: Path, decorator: Path, on_step: OnProgress) -> tuple[Tensors, dict[str, str], Facts]:
+    """Train the energy model, begun with a decorator, in a folder that holds the graphs of the shipped templates."""
+    config = energy_config(out / "energy")
+
+    def on_log(line: dict[str, float]) -> None:
+        on_step("energy model", int(line["step"]), config.steps)
+
+    labels = shipped("stability_labels.parquet")
+    tensors, header, quality = train_energy(None, out / GRAPHS, labels, decorator, config, on_log)
     facts = {
         f"held_out_stability_{part}_{name}": round(value, 4)
         for part, found in quality.items()
         for name, value in asdict(found).items()
     }
-    return {f"stability.{name}": tensor for name, tensor in network.state_dict().items()}, facts
+    return tensors, header, facts
 
 
-def with_decorator(start: Path, decorator: Path, graphs: Path | None, out: Path) -> None:
-    """Write a checkpoint with another decorator; the judge stays, bit for bit.
+def with_decorator(start: Path, decorator: Path, foresees: bool, out: Path) -> None:
+    """Write a checkpoint with another decorator; the judge and the energy model stay, bit for bit.
 
     Args:
         start: checkpoint of `orbits`.
         decorator: file of the other decorator.
-        graphs: file of the templates that ship, as graphs (`remember`), for what foresees properties to be trained
-            anew; None to leave that out.
+        foresees: whether what foresees voltages through the decorator is trained anew; else it is left out.
         out: file to write.
     """
     tensors, header = read_tensors(start)
-    tensors = {name: tensor for name, tensor in tensors.items() if name.partition(".")[0] not in (*HEADS, "decorator")}
+    tensors = {name: t for name, t in tensors.items() if name.partition(".")[0] not in ("surrogate", "decorator")}
     tensors |= read_tensors(decorator)[0]
-    if graphs is not None:
-        tensors |= train_heads(load_templates(), graphs, load_decorator(decorator))[0]
+    if foresees:
+        tensors |= train_electrode(load_templates(), load_decorator(decorator))[0]
     write_tensors(out, tensors, header)
 
 
-def with_stability(start: Path, out: Path) -> Facts:
-    """Write a checkpoint with what foresees distances from the hull trained anew; all else stays, bit for bit.
+def with_energy(start: Path, out: Path, on_step: OnProgress) -> Facts:
+    """Write a checkpoint with the energy model trained anew; all else stays, bit for bit.
 
     Args:
         start: checkpoint of `orbits`.
         out: file to write; the graphs of the templates lie in its folder.
+        on_step: called with (what, done, total).
 
     Returns:
         How good it is on held-out formulas.
     """
-    templates, graphs = load_templates(), out.parent / "graphs.safetensors"
-    remember(templates, graphs)
+    remember(load_templates(), out.parent / GRAPHS)
     tensors, header = read_tensors(start)
-    kept = {name: tensor for name, tensor in tensors.items() if not name.startswith("stability.")}
-    new, facts = _train_stability(templates, graphs, load_decorator(start))
-    write_tensors(out, kept | new, header)
+    kept = {name: tensor for name, tensor in tensors.items() if not name.startswith((PREFIX, "stability."))}
+    energy, energy_header, facts = _train_energy(out.parent, start, on_step)
+    write_tensors(out, kept | energy, header | energy_header)
     return facts
 
 

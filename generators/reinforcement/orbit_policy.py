@@ -29,8 +29,8 @@ from redoxa.generators.checkpoint import read_tensors, write_tensors
 from redoxa.generators.geometry.flow import GeometryFlow, load_geometry
 from redoxa.generators.graph import MASK
 from redoxa.generators.orbits.blanks import Blank, KnownSkeletons, allowed_types, batches, fitness
-from redoxa.generators.orbits.decorator import Decorator, Drawing, load_decorator, reveal
-from redoxa.generators.orbits.orbit_graph import GraphBatch
+from redoxa.generators.orbits.decoration.decorator import Decorator, Drawing, load_decorator, reveal
+from redoxa.generators.orbits.decoration.orbit_graph import GraphBatch
 from redoxa.generators.orbits.prediction import shipped_predictor
 from redoxa.generators.orbits.refusal import Library, Refusal
 from redoxa.generators.reinforcement.policy import Drawn, Episode
@@ -205,7 +205,7 @@ def log_choices(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Log-probability of all choices, and their mean entropy, of episodes with equally many orbits [n], [n].
 
-    Choices are drawn as `generators.orbits.decorator.reveal` draws them. A gradient reaches the last layer only.
+    Choices are drawn as `decorator.reveal` draws them. A gradient reaches the last layer only.
     """
     types, turns = (torch.tensor(x) for x in zip(*((one.numbers, one.turns) for one in episodes), strict=True))
     placed, rows = torch.tensor([one.placed for one in episodes]), torch.arange(len(episodes))

@@ -14,10 +14,10 @@ import torch
 from redoxa.data.shipped import shipped
 from redoxa.data.symmetry.symmetric import SymmetricCrystal
 from redoxa.generators.noise.guidance import HULL_LABEL, VOLTAGE_LABELS
-from redoxa.generators.orbits.decorator import load_decorator
-from redoxa.generators.orbits.orbit_graph import GraphBatch, OrbitGraph
-from redoxa.generators.orbits.surrogate import PROPERTIES as FORESEEN
-from redoxa.generators.orbits.surrogate import load_surrogate, see, see_whole
+from redoxa.generators.orbits.decoration.decorator import load_decorator
+from redoxa.generators.orbits.decoration.orbit_graph import GraphBatch, OrbitGraph
+from redoxa.generators.orbits.foresight.surrogate import PROPERTIES as FORESEEN
+from redoxa.generators.orbits.foresight.surrogate import load_surrogate, see
 from redoxa.generators.vae.network import PROPERTIES
 
 
@@ -52,6 +52,5 @@ class SecondReader:
                 voltage = self._surrogate.electrode(seen).mean(0)[:, FORESEEN.index("voltage_V")]
                 found[holds, PROPERTIES.index(label)] = voltage
         if self._surrogate.stability is not None:
-            distance = self._surrogate.stability(see_whole(self._decorator, types, graphs)).mean(0)[:, 0]
-            found[:, PROPERTIES.index(HULL_LABEL)] = distance
+            found[:, PROPERTIES.index(HULL_LABEL)] = self._surrogate.stability(types, graphs).distance_eV_per_atom
         return found

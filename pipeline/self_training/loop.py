@@ -245,8 +245,8 @@ def _learned(
         on_progress(f"learn {number}", int(line["step"]), tuning.steps)
 
     decorator, share = fine_tune(start, graphs, tuning, folder / "train", plan.seed, on_log)
-    foresees = plan.condition.targets or number == plan.rounds
-    with_decorator(start, decorator, memory if foresees else None, out)
+    foresees = bool(plan.condition.targets) or number == plan.rounds
+    with_decorator(start, decorator, foresees, out)
     _write(note, json.dumps({"crystals": len(forms), "real_share": share}))
     graphs.unlink(missing_ok=True)
     meter.tick(number, "learn")

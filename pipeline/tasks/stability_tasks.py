@@ -16,11 +16,11 @@ from redoxa.pipeline.tasks.generate_options import parse_elements
 from redoxa.screening.tables.stability_labels import StabilityTask
 
 DRAWN: tuple[tuple[int, str, str], ...] = (
-    (500, "", ""),
-    (300, "Li", "Li,Fe,Mn,Co,Ni,V,Ti,P,O,F,S"),
-    (150, "Na", "Na,Fe,Mn,Co,Ni,V,Ti,Cr,P,O,F,S"),
-    (150, "Li", ""),
-    (100, "Na", ""),
+    (4000, "", ""),
+    (2400, "Li", "Li,Fe,Mn,Co,Ni,V,Ti,P,O,F,S"),
+    (800, "Na", "Na,Fe,Mn,Co,Ni,V,Ti,Cr,P,O,F,S"),
+    (1200, "Li", ""),
+    (800, "Na", ""),
 )
 """New crystals: how many, the element that they must hold, and those that they may; electrodes are charge-neutral."""
 

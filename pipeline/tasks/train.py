@@ -33,7 +33,7 @@ from redoxa.data.tables.formulas import FormulaData, load_formulas, prepare_form
 from redoxa.data.tables.materials import MaterialData, load_materials, prepare_materials
 from redoxa.generators.geometry.training import geometry_config, train_geometry
 from redoxa.generators.orbits.judge_training import JudgeConfig
-from redoxa.generators.orbits.training import decorator_config, train_orbits, with_stability
+from redoxa.generators.orbits.training import decorator_config, train_orbits, with_energy
 from redoxa.generators.training.kinds import RANDOM, Training, training_of
 from redoxa.generators.training.log import OnLog
 from redoxa.generators.training.loop import Task, TrainConfig, train
@@ -244,7 +244,7 @@ def train_on_templates(
 ) -> Path:
     """Train what learns templates; returns the weights. With `start`, only what foresees distances from the hull."""
     if start is not None:
-        return train_stability_to_folder(start, out, watcher)
+        return train_energy_to_folder(start, out, watcher)
     train_them = {"orbits": train_orbits_to_folder, "geometry": train_geometry_to_folder}[generator]
     return train_them(table, out, steps=steps, seed=seed, watcher=watcher)
 
@@ -301,7 +301,7 @@ def _template_facts(generator: str, table: Path | None, templates: TemplateTable
     return {"Network": generator, "Data": table.name if table else "the templates that ship", "Split": said}
 
 
-def train_stability_to_folder(start: Path, out: Path, watcher: Watcher = SILENT) -> Path:
+def train_energy_to_folder(start: Path, out: Path, watcher: Watcher = SILENT) -> Path:
     """Train what foresees distances from the hull for a checkpoint of `orbits`; returns the new checkpoint.
 
     The record keeps what that of the checkpoint says, where it has one.
@@ -310,7 +310,8 @@ def train_stability_to_folder(start: Path, out: Path, watcher: Watcher = SILENT)
         raise InputError(f"{start}: no such file")
     weights = out / "orbits.safetensors"
     old = read_provenance(start) if provenance_path(start).exists() else None
-    facts: dict[str, JsonValue] = {**(old.facts if old else {}), **with_stability(start, weights)}
+    weights.parent.mkdir(parents=True, exist_ok=True)
+    facts: dict[str, JsonValue] = {**(old.facts if old else {}), **with_energy(start, weights, watcher.on_progress)}
     sources = old.sources if old else (Source(name=start.name, attribution="", sha256=sha256_of(start)),)
     labels = shipped("stability_labels.parquet")
     sources = (*(s for s in sources if s.name != labels.name), _source_of(labels))

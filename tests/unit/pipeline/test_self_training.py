@@ -22,7 +22,7 @@ from redoxa.data.tables.reference import Reference, ReferenceEntry
 from redoxa.generators.base import Condition
 from redoxa.generators.checkpoint import read_tensors
 from redoxa.generators.orbits import training
-from redoxa.generators.orbits.decorator_training import prepare_graphs
+from redoxa.generators.orbits.decoration.decorator_training import prepare_graphs
 from redoxa.generators.orbits.generator import OrbitsGenerator
 from redoxa.generators.orbits.self_training import FineTuning
 from redoxa.pipeline.evaluate import relaxation
@@ -84,7 +84,7 @@ def small(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(ToyPool, "handed_in", [])
     monkeypatch.setattr(ToyPool, "killed_after", 10**9)
     monkeypatch.setattr(self_training, "remember", lambda _table, out: out.exists() or prepare_graphs(some, out, 10))
-    monkeypatch.setattr(training, "train_heads", lambda *_: ({}, {}))
+    monkeypatch.setattr(training, "train_electrode", lambda *_: ({}, {}))
 
 
 def plan(out: Path) -> Plan:

@@ -16,7 +16,7 @@ from redoxa.data.symmetry.skeletons import load_templates, write_templates
 from redoxa.data.symmetry.symmetric import Orbit, SymmetricCrystal, symmetric
 from redoxa.data.tables.prototypes import prototype
 from redoxa.generators.graph import MASK, N_TYPES
-from redoxa.generators.orbits.decorator import (
+from redoxa.generators.orbits.decoration.decorator import (
     Decorator,
     DecoratorConfig,
     Drawing,
@@ -24,8 +24,8 @@ from redoxa.generators.orbits.decorator import (
     log_likelihood,
     reveal,
 )
-from redoxa.generators.orbits.decorator_training import DecoratorTask, prepare_graphs
-from redoxa.generators.orbits.orbit_graph import SHELLS, GraphBatch, OrbitGraph
+from redoxa.generators.orbits.decoration.decorator_training import DecoratorTask, prepare_graphs
+from redoxa.generators.orbits.decoration.orbit_graph import SHELLS, GraphBatch, OrbitGraph
 from redoxa.generators.training.loop import TrainConfig, train
 
 LI, O, F, P, CL, FE, CO = 3, 8, 9, 15, 17, 26, 27

@@ -15,7 +15,7 @@ from redoxa.generators.base import Condition
 from redoxa.generators.exchange.proposals import Proposer
 from redoxa.generators.graph import MASK, N_TYPES
 from redoxa.generators.orbits.beyond import Key, beyond_skeletons
-from redoxa.generators.orbits.decorator import Drawing, load_decorator
+from redoxa.generators.orbits.decoration.decorator import Drawing, load_decorator
 from redoxa.generators.orbits.new_skeletons import Writer
 from redoxa.generators.wyckoff.sequence import WyckoffModel
 

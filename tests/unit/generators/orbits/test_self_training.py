@@ -11,9 +11,9 @@ import torch
 from redoxa.data.shipped import shipped
 from redoxa.data.symmetry.skeletons import TemplateTable, load_templates, write_templates
 from redoxa.data.symmetry.symmetric import Orbit, SymmetricCrystal
-from redoxa.generators.orbits.decorator import load_decorator, log_likelihood
-from redoxa.generators.orbits.decorator_training import BATCH, prepare_graphs
-from redoxa.generators.orbits.orbit_graph import GraphBatch, OrbitGraph
+from redoxa.generators.orbits.decoration.decorator import load_decorator, log_likelihood
+from redoxa.generators.orbits.decoration.decorator_training import BATCH, prepare_graphs
+from redoxa.generators.orbits.decoration.orbit_graph import GraphBatch, OrbitGraph
 from redoxa.generators.orbits.self_training import FineTuning, SelfTrainingTask, fine_tune, prepare_found
 
 FOUND = [

@@ -13,7 +13,7 @@ from redoxa.data.shipped import shipped
 from redoxa.generators.base import Condition, Target
 from redoxa.generators.checkpoint import read_tensors
 from redoxa.generators.orbits.blanks import batches
-from redoxa.generators.orbits.decorator import reveal
+from redoxa.generators.orbits.decoration.decorator import reveal
 from redoxa.generators.orbits.generator import OrbitsGenerator
 from redoxa.generators.reinforcement.objective import Objective
 from redoxa.generators.reinforcement.orbit_policy import OrbitEpisode, OrbitPolicy

@@ -7,7 +7,7 @@ import torch
 
 from redoxa.data.symmetry.symmetric import Orbit, SymmetricCrystal
 from redoxa.generators.base import Condition, Target
-from redoxa.generators.orbits.surrogate import PROPERTIES as FORESEEN
+from redoxa.generators.orbits.foresight.surrogate import PROPERTIES as FORESEEN
 from redoxa.generators.vae.generator import VaeGenerator
 from redoxa.generators.vae.latent import goals_for
 from redoxa.generators.vae.network import PROPERTIES

@@ -21,7 +21,7 @@ from redoxa.data.errors import InputError
 from redoxa.generators.backbone import BackboneConfig, Layer, element_features
 from redoxa.generators.checkpoint import read_tensors, write_tensors
 from redoxa.generators.graph import MASK, N_TYPES
-from redoxa.generators.orbits.orbit_graph import CRYSTAL_FEATURES, SHELLS, SITE_FEATURES, GraphBatch
+from redoxa.generators.orbits.decoration.orbit_graph import CRYSTAL_FEATURES, SHELLS, SITE_FEATURES, GraphBatch
 
 
 @dataclass(frozen=True)

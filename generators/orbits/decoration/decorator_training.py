@@ -23,8 +23,8 @@ from redoxa.data.tables.datasets import split_by_formula
 from redoxa.generators.checkpoint import read_tensors, write_tensors
 from redoxa.generators.exchange.proposals import element_volumes
 from redoxa.generators.graph import MASK
-from redoxa.generators.orbits.decorator import Decorator, DecoratorConfig, save_decorator
-from redoxa.generators.orbits.orbit_graph import GraphBatch, OrbitGraph
+from redoxa.generators.orbits.decoration.decorator import Decorator, DecoratorConfig, save_decorator
+from redoxa.generators.orbits.decoration.orbit_graph import GraphBatch, OrbitGraph
 
 VOLUME_SCALE = 0.05
 """Errors of the log volume beyond this count linearly."""

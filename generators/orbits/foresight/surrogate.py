@@ -17,8 +17,9 @@ from torch import nn
 from redoxa.data.errors import InputError
 from redoxa.data.units import ION_VALENCE
 from redoxa.generators.checkpoint import read_tensors
-from redoxa.generators.orbits.decorator import Decorator
-from redoxa.generators.orbits.orbit_graph import GraphBatch
+from redoxa.generators.orbits.decoration.decorator import Decorator
+from redoxa.generators.orbits.decoration.orbit_graph import GraphBatch
+from redoxa.generators.orbits.foresight.energy_model import EnergyModel, load_energy_model
 
 PROPERTIES = ("voltage_V", "volume_change")
 """What is predicted: average voltage against the metal of the ion, and relative change of volume on full removal."""
@@ -65,21 +66,16 @@ class Surrogate:
 
     Attributes:
         electrode: `PROPERTIES`, from what `see` gives.
-        stability: the distance from the hull in eV/atom, from what `see_whole` gives; None where there is none.
+        stability: the distance from the hull, and an energy to rank by; None where there is none.
     """
 
     electrode: Ensemble
-    stability: Ensemble | None = None
+    stability: EnergyModel | None = None
 
 
 def electrode_ensemble(hidden: int) -> Ensemble:
     """A new ensemble for `PROPERTIES`, over a decorator of this width."""
     return Ensemble(3 * hidden + 1 + len(IONS), len(PROPERTIES))
-
-
-def stability_ensemble(hidden: int) -> Ensemble:
-    """A new ensemble for distances from the hull, over a decorator of this width."""
-    return Ensemble(2 * hidden, 1)
 
 
 def see(decorator: Decorator, types: torch.Tensor, graphs: GraphBatch, ion: torch.Tensor) -> torch.Tensor:
@@ -93,24 +89,15 @@ def see(decorator: Decorator, types: torch.Tensor, graphs: GraphBatch, ion: torc
     return torch.cat([(h * share.unsqueeze(-1)).sum(1), own, state, taken, kind], dim=1)
 
 
-def see_whole(decorator: Decorator, types: torch.Tensor, graphs: GraphBatch) -> torch.Tensor:
-    """What is seen of crystals as wholes [b,f]."""
-    with torch.no_grad():
-        h, state, share = decorator.embed(types, graphs)
-    return torch.cat([(h * share.unsqueeze(-1)).sum(1), state], dim=1)
-
-
 def load_surrogate(path: Path, hidden: int) -> Surrogate:
-    """Read both ensembles from a checkpoint of `orbits`.
+    """Read what foresees properties from a checkpoint of `orbits`.
 
     Raises:
         InputError: the file holds none that fit.
     """
     tensors, _ = read_tensors(path)
     electrode = _filled(electrode_ensemble(hidden), tensors, "surrogate", path)
-    if not any(name.startswith("stability.") for name in tensors):
-        return Surrogate(electrode)
-    return Surrogate(electrode, _filled(stability_ensemble(hidden), tensors, "stability", path))
+    return Surrogate(electrode, load_energy_model(path))
 
 
 def _filled(ensemble: Ensemble, tensors: dict[str, torch.Tensor], prefix: str, path: Path) -> Ensemble:

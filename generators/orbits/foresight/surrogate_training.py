@@ -12,9 +12,9 @@ from torch.nn import functional
 from redoxa.data.symmetry.skeletons import TemplateTable
 from redoxa.data.tables.datasets import split_by_formula
 from redoxa.data.tables.template_labels import RANGE_V, ElectrodeLabel
-from redoxa.generators.orbits.decorator import Decorator
-from redoxa.generators.orbits.orbit_graph import GraphBatch, OrbitGraph
-from redoxa.generators.orbits.surrogate import PROPERTIES, Ensemble, electrode_ensemble, see
+from redoxa.generators.orbits.decoration.decorator import Decorator
+from redoxa.generators.orbits.decoration.orbit_graph import GraphBatch, OrbitGraph
+from redoxa.generators.orbits.foresight.surrogate import PROPERTIES, Ensemble, electrode_ensemble, see
 
 EPOCHS, BATCH, RATE, DECAY = 60, 64, 4e-3, 0.1
 

@@ -15,9 +15,9 @@ from redoxa.data.symmetry.wyckoff import Floats
 from redoxa.generators.base import Condition
 from redoxa.generators.electrode import working_ion
 from redoxa.generators.graph import N_TYPES
-from redoxa.generators.orbits.decorator import Decorator
-from redoxa.generators.orbits.orbit_graph import GraphBatch
-from redoxa.generators.orbits.surrogate import PROPERTIES, Surrogate, see, see_whole
+from redoxa.generators.orbits.decoration.decorator import Decorator
+from redoxa.generators.orbits.decoration.orbit_graph import GraphBatch
+from redoxa.generators.orbits.foresight.surrogate import PROPERTIES, Surrogate, see
 
 MARGIN_eV_PER_ATOM = 0.02
 """How far inside a range a distance from the hull is to be foreseen: half the mean error. What is foreseen varies less
@@ -84,8 +84,7 @@ class Sieve:
         if self.surrogate.stability is None:
             return np.full(len(types), math.nan)
         with torch.inference_mode():
-            found = self.surrogate.stability(see_whole(self.decorator, types, graphs)).mean(0)
-        return np.asarray(found[:, 0], dtype=float)
+            return np.asarray(self.surrogate.stability(types, graphs).distance_eV_per_atom, dtype=float)
 
     def _capacities(self, types: torch.Tensor, graphs: GraphBatch) -> Floats:
         found = []
