@@ -24,9 +24,10 @@ from redoxa.data.tables.known_materials import KnownMaterials, load_known_materi
 from redoxa.data.tables.reference import load_reference
 from redoxa.data.whole import whole
 from redoxa.generators import GENERATORS
-from redoxa.generators.base import Condition
+from redoxa.generators.base import Condition, Generator
 from redoxa.generators.evaluate.families import Families, family
 from redoxa.generators.evaluate.table import Sample
+from redoxa.generators.orbits.generator import OrbitsGenerator
 from redoxa.pipeline.evaluate.relaxation import relax_all
 from redoxa.pipeline.evaluate.sources import Drawer, Source
 from redoxa.pipeline.evaluate.stability import relaxed_rows
@@ -38,6 +39,18 @@ WAYS = {"free": RelaxSettings(symmetry_first=False), "symmetry first": RelaxSett
 """How crystals are relaxed: all atoms free at once, or within the symmetry before."""
 
 TOGETHER = "together"
+
+BEST_OF = "orbits, best of 2"
+"""Twice as many are drawn, and the half kept that the energy model puts nearest to the hull."""
+
+
+@dataclass(frozen=True)
+class Gated(Source):
+    """`orbits` that chooses."""
+
+    def generator(self) -> Generator:
+        """See `Source`."""
+        return OrbitsGenerator(best_of=2)
 
 
 @dataclass(frozen=True)
@@ -66,7 +79,8 @@ class Judge:
 
     def drawn(self, source: Source, condition: Condition, n: int, seed: int) -> tuple[list[Sample], float]:
         """The first samples, and what drawing them cost."""
-        drawn = Drawer(self.work, seed, self.known).draw(source, n, condition, lambda *_: None)
+        folder = self.work / "best-of-2" if isinstance(source, Gated) else self.work
+        drawn = Drawer(folder, seed, self.known).draw(source, n, condition, lambda *_: None)
         first = list(drawn.samples[: self.relax])
         return first, (drawn.cpu_s or 0.0) * len(first) / max(len(drawn.samples), 1)
 
@@ -109,7 +123,7 @@ def table(found: dict[tuple[str, str], list[Yield]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sources", nargs="*", default=list(GENERATORS), help="as `redoxa evaluate` takes them")
+    parser.add_argument("sources", nargs="*", default=[*GENERATORS, BEST_OF], help="as `redoxa evaluate` takes them")
     parser.add_argument("-n", type=int, default=40, help="samples of each source and seed")
     parser.add_argument("--relax", type=int, default=30, help="of these that are relaxed")
     parser.add_argument("--seeds", type=int, default=3)
@@ -126,7 +140,8 @@ def main() -> None:
     found: dict[tuple[str, str], list[Yield]] = {}
     pooled: list[tuple[list[Sample], float]] = [([], 0.0) for _ in range(options.seeds)]
     for name in options.sources:
-        drawn = [judge.drawn(Source.parse(name), condition, options.n, seed) for seed in range(options.seeds)]
+        source = Gated(name, "orbits", None) if name == BEST_OF else Source.parse(name)
+        drawn = [judge.drawn(source, condition, options.n, seed) for seed in range(options.seeds)]
         pooled = [(a + b, s + t) for (a, s), (b, t) in zip(pooled, drawn, strict=True)]
         for way in WAYS:
             found[name, way] = [judge.count(samples, cost, way) for samples, cost in drawn]

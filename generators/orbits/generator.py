@@ -7,7 +7,7 @@ Exact contents are answered by structure prediction (`generators.orbits.predicti
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -54,6 +54,8 @@ class OrbitsGenerator:
         checkpoint: weights of the two networks; by default those that ship.
         templates: table of templates; by default the one that ships.
         geometry: weights of the flow of the free numbers; by default those that ship.
+        best_of: new crystals that are drawn for each sample; those that the energy model puts nearest to the hull are
+            kept. What it gives by processor second: docs/measurements/generators.md.
 
     Attributes:
         relaxer: what relaxes predicted structures within the symmetry; without one the judgement stands alone.
@@ -68,7 +70,11 @@ class OrbitsGenerator:
     likelihood: ClassVar[Likelihood] = "log_elements"
 
     def __init__(
-        self, checkpoint: Path | None = None, templates: Path | None = None, geometry: Path | None = None
+        self,
+        checkpoint: Path | None = None,
+        templates: Path | None = None,
+        geometry: Path | None = None,
+        best_of: int = 1,
     ) -> None:
         path = checkpoint or shipped("orbits.safetensors")
         self.relaxer: Relaxer | None = None
@@ -76,7 +82,8 @@ class OrbitsGenerator:
         self.predictor = predictor_of(path, templates) if own else shipped_predictor()
         self.proposer, decorator = self.predictor.proposer, self.predictor.decorator
         self.flow = GeometryFlow(load_geometry(geometry or shipped("geometry.safetensors")))
-        surrogate = partial(load_surrogate, path, decorator.config.hidden)
+        surrogate = cache(partial(load_surrogate, path, decorator.config.hidden))
+        self.best_of, self._surrogate = best_of, surrogate
         self.de_novo = DeNovo(self.proposer, decorator, surrogate, self.flow.refine)
         self.checkpoint_sha256: str | None = sha256_of(path)
 
@@ -142,14 +149,34 @@ class OrbitsGenerator:
         return found
 
     def _drawn(self, n: int, condition: Condition, rng: np.random.Generator, on_step: OnStep | None) -> list[Predicted]:
-        """New crystals, n at most."""
+        """New crystals, n at most, in the order in which they were drawn."""
         answers: list[Predicted] = []
-        for found in self.de_novo.draw(condition, n, rng):
+        energies: list[float] = []
+        for found in self.de_novo.draw(condition, self.best_of * n, rng):
             values = {f"foreseen_{name}{UNITS[TARGETS[name]]}": value for name, value in found.foreseen.items()}
             answers.append(Predicted(found.crystal, _label(found), values))
+            if self.best_of > 1:
+                energies.append(self._energy(found))
             if on_step is not None:
-                on_step(len(answers), n)
-        return answers
+                on_step(len(answers) // self.best_of, n)
+        if len(answers) <= n:
+            return answers
+        return [answers[i] for i in sorted(np.argsort(energies, kind="stable")[:n])]
+
+    def _energy(self, found: Found) -> float:
+        """Lower for what is likelier to lie near the hull; rounded, so that ties are ties on every machine.
+
+        Raises:
+            GenerationError: these weights have no energy model.
+        """
+        model = self._surrogate().stability
+        if model is None:
+            raise GenerationError(
+                "these weights cannot choose the best of several; train them again, or use the shipped"
+            )
+        graph = GraphBatch.of([OrbitGraph.of(found.template.form)])
+        with torch.inference_mode():
+            return round(float(model(torch.tensor([found.numbers]), graph).energy), 3)
 
 
 def _label(found: Found) -> str:

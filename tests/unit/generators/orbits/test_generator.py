@@ -74,3 +74,16 @@ def test_the_lent_potential_relaxes_within_the_symmetry(generator: OrbitsGenerat
     energy = float(labels[0].split(", ")[-1].split()[0])
     assert energy == pytest.approx(-6.36, abs=0.05)  # CHGNet 0.3.0, O3 LiCoO2
     assert batch.to_crystals()[0].volume_A3 == pytest.approx(33.0, abs=1.5)
+
+
+def test_the_best_of_several_are_those_of_lowest_energy_in_the_order_drawn() -> None:
+    condition = Condition(frozenset({LI, CO, O}), frozenset({LI}), charge_neutral=True)
+    chosen = OrbitsGenerator(best_of=3)
+    kept = chosen.foreseen(4, condition, np.random.default_rng(0))
+    drawn = list(chosen.de_novo.draw(condition, 12, np.random.default_rng(0)))
+    energies = [chosen._energy(found) for found in drawn]
+    limit = sorted(energies)[3]
+    assert [one.crystal for one in kept] == [
+        found.crystal for found, energy in zip(drawn, energies, strict=True) if energy <= limit
+    ][:4]
+    assert len(set(energies)) > 6
