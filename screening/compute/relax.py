@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ase import Atoms
     from ase.optimize.optimize import Optimizer
 
-METHOD = "within the symmetry, then deformation gradient, FIRE, L-BFGS; 3"
+METHOD = "within the symmetry, then deformation gradient, FIRE, L-BFGS; 4"
 """Enters every cache key: to be changed with the algorithm."""
 
 FIRE_ABOVE_eV_A = 10.0
@@ -38,6 +38,9 @@ RAN_AWAY = ("exploded", "collapsed")
 
 SYMPREC_A = 0.01
 """How far atoms may lie from their symmetric places to be put there before the first step."""
+
+FREE_AFTER = 60
+"""Steps with all atoms free after those within the symmetry: one or a few do, or it is begun anew from the start."""
 
 FIRST_STEPS = 5
 """Steps during which a strange start may still be in wild motion before its forces count as an explosion."""
@@ -174,12 +177,17 @@ def relax(crystal: Crystal, potential: Potential, settings: RelaxSettings | None
     settings = settings or RelaxSettings()
     started = time.process_time()
     within = _within_symmetry(crystal, potential, settings) if settings.symmetry_first else None
-    calls, steps = (0, 0) if within is None else (within.calls, within.calls - 1)
-    left = settings.model_copy(update={"max_steps": settings.max_steps - steps})
-    walk = Walk(crystal if within is None else within.crystal, potential, left)
-    start_eV = walk.point.energy_eV if within is None else within.first_eV
-    walk.quick()
-    calls, steps = calls + walk.calls, steps + walk.steps
+    start_eV, calls, steps = None, 0, 0
+    if within is not None:
+        start_eV, calls, steps = within.first_eV, within.calls, within.calls - 1
+        walk = Walk(within.crystal, potential, _with_steps(settings, min(settings.max_steps - steps, FREE_AFTER)))
+        walk.quick()
+        calls, steps = calls + walk.calls, steps + walk.steps
+    if within is None or (not walk.converged and steps < settings.max_steps):
+        walk = Walk(crystal, potential, _with_steps(settings, settings.max_steps - steps))
+        start_eV = walk.point.energy_eV if start_eV is None else start_eV
+        walk.quick()
+        calls, steps = calls + walk.calls, steps + walk.steps
     if walk.ran_away:
         walk = Walk(crystal, potential, settings)
         walk.careful()
@@ -204,16 +212,19 @@ def relax(crystal: Crystal, potential: Potential, settings: RelaxSettings | None
     )
 
 
+def _with_steps(settings: RelaxSettings, steps: int) -> RelaxSettings:
+    return settings.model_copy(update={"max_steps": steps})
+
+
 def _within_symmetry(crystal: Crystal, potential: Potential, settings: RelaxSettings) -> SymmetricWalk | None:
     """A walk within the symmetry, if it is only the identity; None where none is found, or where the walk got lost."""
     try:
         even, symmetry = found_symmetry(crystal, SYMPREC_A)
     except StructureError:
         return None
-    low, high = settings.volume_ratio
     walk = SymmetricWalk(even, symmetry, potential, SymmetricRelaxSettings(
-        fmax_eV_A=settings.fmax_eV_A, max_calls=-(-settings.max_steps // 2), volume_ratio=(low, min(high, SWOLLEN)),
-        min_distance_A=settings.min_distance_A, min_energy_eV_per_atom=settings.min_energy_eV_per_atom,
+        fmax_eV_A=settings.fmax_eV_A, max_calls=-(-settings.max_steps // 2), volume_ratio=settings.volume_ratio,
+        swollen=SWOLLEN, min_distance_A=settings.min_distance_A, min_energy_eV_per_atom=settings.min_energy_eV_per_atom,
     ))  # fmt: skip
     return None if walk.run().startswith((*RAN_AWAY, GAVE_UP)) else walk
 

@@ -16,7 +16,7 @@ from redoxa.screening.compute.relax import Relaxation
 from redoxa.screening.compute.symmetric_walk import SymmetricRelaxSettings, SymmetricWalk
 from redoxa.screening.potentials.base import Potential
 
-METHOD = "symmetric subspace, BFGS; 2"
+METHOD = "symmetric subspace, BFGS; 3"
 """Enters every cache key: to be changed with the algorithm."""
 
 

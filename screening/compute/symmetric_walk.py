@@ -22,11 +22,23 @@ from redoxa.screening.potentials.base import FloatArray, PointResult, Potential,
 SPRING_eV_A2 = 6.0
 """Typical second derivative of the energy by the displacement of one atom."""
 
-MODULUS_eV_A3 = 1.2
+MODULUS_eV_A3 = 1.8
 """Typical second derivative of the energy density by a strain: an elastic constant of 190 GPa."""
 
-MOVE_A, STRAIN = 0.25, 0.08
-"""Largest step of a site, and of the cell along any axis."""
+MOVE_A = 0.25
+"""Largest step of a site."""
+
+STRAIN, SOFT_eV_A3 = (0.01, 0.08), 3.0
+"""Largest step of the cell along any axis: what the stress would do to a typical solid, within these bounds.
+
+Long steps reach the minimum of too dense a start soon, but with little stress they leap over the edge of a shallow one,
+such as that of layers that hardly anything holds together."""
+
+STRESSED_eV_A3 = 0.03
+"""A cell that grows under more stress (5 GPa) was too dense."""
+
+NOTHING_eV_PER_ATOM = 2e-4
+"""A gain below it ends a walk whatever the forces: on a shelf as flat as that the next steps lead to another basin."""
 
 GAVE_UP = "the potential gave up"
 """How the complaint begins where a potential refuses a geometry on the way."""
@@ -41,6 +53,9 @@ class SymmetricRelaxSettings(Record):
     """Wanted as well, as `RelaxSettings` means it; None where the gain alone decides."""
     max_calls: int = Field(default=12, ge=1)
     volume_ratio: tuple[float, float] = (0.5, 2.0)
+    """Smallest and largest volume over that of the crystal."""
+    swollen: float = Field(default=2.0, gt=1)
+    """Largest volume over the last one under stress (`STRESSED_eV_A3`): what grows on without it drifts apart."""
     min_distance_A: float = Field(default=0.5, gt=0)
     min_energy_eV_per_atom: float = -20.0
 
@@ -77,6 +92,7 @@ class SymmetricWalk:
         self.best: Place | None = None
         self.first_eV, self.calls = 0.0, 0
         self._volume_A3, self._atoms = crystal.volume_A3, crystal.n_atoms
+        self._stressed_A3 = self._volume_A3
         stiffness = np.repeat(
             [SPRING_eV_A2, MODULUS_eV_A3 * self._volume_A3], [len(self.free.moves), len(self.free.strains)]
         )
@@ -105,7 +121,8 @@ class SymmetricWalk:
                 inverse = _updated(inverse, (x - before.x) * self._scale, here.slope - before.slope)
             step = -inverse @ here.slope
             gain = -float(here.slope @ step) / 2 / self._atoms
-            if gain < self._settings.gain_eV_per_atom and self._forces_small(here):
+            enough = NOTHING_eV_PER_ATOM if not self._forces_small(here) else self._settings.gain_eV_per_atom
+            if gain < enough:
                 self.best = here
                 return ""
             if self.calls >= self._settings.max_calls:
@@ -113,7 +130,7 @@ class SymmetricWalk:
             if before is not None and here.point.energy_eV > before.point.energy_eV:
                 move = 0.6 * (before.x - x)  # most of the way back; the curvature has been learned
             else:
-                move = self._limited(step / self._scale)
+                move = self._limited(step / self._scale, _largest(here.point.stress_eV_A3))
             before = here
             x = x + move
 
@@ -143,21 +160,31 @@ class SymmetricWalk:
         volume_A3 = abs(float(np.linalg.det(self.free.lattice_A(here.x))))
         return max(max_norm(point.forces_eV_A), max_norm(point.stress_eV_A3 * volume_A3 / self._atoms)) < limit
 
-    def _limited(self, step: FloatArray) -> FloatArray:
+    def _limited(self, step: FloatArray, stress_eV_A3: float) -> FloatArray:
         move_A, strain = self.free.largest_move(step)
-        return step / max(1.0, move_A / MOVE_A, strain / STRAIN)
+        longest = min(max(stress_eV_A3 / SOFT_eV_A3, STRAIN[0]), STRAIN[1])
+        return step / max(1.0, move_A / MOVE_A, strain / longest)
 
     def _complaint(self, here: Place) -> str:
         """Why to stop, or an empty string."""
         lattice, limits, energy_eV = self.free.lattice_A(here.x), self._settings, here.point.energy_eV / self._atoms
-        ratio = abs(float(np.linalg.det(lattice))) / self._volume_A3
-        if not limits.volume_ratio[0] <= ratio <= limits.volume_ratio[1]:
+        volume_A3 = abs(float(np.linalg.det(lattice)))
+        ratio = volume_A3 / self._volume_A3
+        if _largest(here.point.stress_eV_A3) > STRESSED_eV_A3:
+            self._stressed_A3 = volume_A3
+        swollen = volume_A3 > limits.swollen * self._stressed_A3
+        if swollen or not limits.volume_ratio[0] <= ratio <= limits.volume_ratio[1]:
             return f"exploded: the volume went to {ratio:.2f} times the first"
         if energy_eV < limits.min_energy_eV_per_atom:
             return f"collapsed: {energy_eV:.1f} eV/atom is no material"
         if (near := min_distance_A(self.free.coords(here.x), lattice)) < limits.min_distance_A:
             return f"collapsed: two atoms came within {near:.2f} A"
         return ""
+
+
+def _largest(stress_eV_A3: FloatArray | None) -> float:
+    """Largest component of a stress in eV/A^3; 0 for none."""
+    return 0.0 if stress_eV_A3 is None else float(np.abs(stress_eV_A3).max())
 
 
 def _updated(inverse: FloatArray, move: FloatArray, change: FloatArray) -> FloatArray:
