@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
-from redoxa.data.errors import InputError
 from redoxa.data.fingerprint import spacegroup
-from redoxa.data.provenance import CHGNET, MATERIALS_PROJECT, Source, read_provenance, sha256_of, write_provenance
-from redoxa.data.symmetry.skeletons import load_templates
+from redoxa.data.provenance import write_provenance
 from redoxa.data.whole import whole
 from redoxa.generators.evaluate.families import family
 from redoxa.generators.evaluate.values import Value, mean, share
 from redoxa.pipeline.reinforcement.loop import Outcome, Plan, Round
 from redoxa.pipeline.reinforcement.rewards import PARTS, Judged
+from redoxa.pipeline.self_training.files import sources_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -43,20 +42,7 @@ def write_outcome(plan: Plan, outcome: Outcome) -> None:
         "halted": outcome.halted,
         "seed": plan.seed,
     }
-    write_provenance(plan.out / outcome.file, "redoxa reinforce", _sources(plan), PACKAGES, facts)
-
-
-def _sources(plan: Plan) -> tuple[Source, ...]:
-    start, templates = plan.start, load_templates()
-    try:
-        words = read_provenance(start).command
-    except InputError:
-        words = "weights without a record"
-    return (
-        Source(name=start.name, attribution=words, sha256=sha256_of(start)),
-        Source(name="templates", attribution=MATERIALS_PROJECT, sha256=templates.sha256, rows=len(templates)),
-        Source(name="CHGNet 0.3.0", attribution=CHGNET),
-    )
+    write_provenance(plan.out / outcome.file, "redoxa reinforce", sources_of(plan.start), PACKAGES, facts)
 
 
 def round_values(one: Round) -> dict[str, Value]:

@@ -16,7 +16,7 @@ from typing import Generic
 import numpy as np
 import torch
 
-from redoxa.data.errors import GenerationError, InputError
+from redoxa.data.errors import GenerationError
 from redoxa.data.progress import OnProgress
 from redoxa.data.provenance import sha256_of
 from redoxa.data.records import Candidate, Crystal, Origin, ScreeningResult, content_hash
@@ -29,7 +29,7 @@ from redoxa.generators.reinforcement.policy import E, Episode, Policy, Steps, le
 from redoxa.pipeline.campaign.spec import CampaignSpec
 from redoxa.pipeline.reinforcement.funnel import Screening
 from redoxa.pipeline.reinforcement.rewards import Judge, Judged, Seen
-from redoxa.pipeline.self_training.loop import Meter
+from redoxa.pipeline.self_training.loop import Meter, claim_folder
 
 
 @dataclass(frozen=True)
@@ -139,17 +139,7 @@ def check_folder(plan: Plan) -> None:
     Raises:
         InputError: it holds something else.
     """
-    file = plan.out / "plan.json"
-    if plan.out.exists() and not plan.out.is_dir():
-        raise InputError(f"--out {plan.out}: is a file; give a folder")
-    if file.exists():
-        if json.loads(file.read_text(encoding="utf-8")).get("reinforcement") != plan.digest():
-            raise InputError(f"--out {plan.out}: holds a run with other options; give another folder")
-        return
-    if plan.out.exists() and any(plan.out.iterdir()):
-        raise InputError(f"--out {plan.out}: is not empty and holds no reinforcement; give another folder")
-    plan.out.mkdir(parents=True, exist_ok=True)
-    _write(file, json.dumps({"reinforcement": plan.digest()}))
+    claim_folder(plan.out, "reinforcement", plan.digest(), "reinforcement")
 
 
 class _Run(Generic[E]):

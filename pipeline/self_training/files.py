@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 from pydantic import JsonValue
 
@@ -39,11 +40,14 @@ def write_outcome(plan: Plan, outcome: Outcome) -> None:
         "fine_tuning": asdict(plan.tuning) if plan.tuning else None,
         "seed": plan.seed,
     }
-    write_provenance(weights, "redoxa self-train", _sources(plan), PACKAGES, facts)
+    write_provenance(
+        weights, "redoxa self-train", sources_of(plan.start or shipped("orbits.safetensors")), PACKAGES, facts
+    )
 
 
-def _sources(plan: Plan) -> tuple[Source, ...]:
-    start, templates = plan.start or shipped("orbits.safetensors"), load_templates()
+def sources_of(start: Path) -> tuple[Source, ...]:
+    """What weights come from that began with others and learned from screened crystals."""
+    templates = load_templates()
     try:
         words = read_provenance(start).command
     except InputError:

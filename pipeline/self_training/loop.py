@@ -122,7 +122,7 @@ def self_train(plan: Plan, on_progress: OnProgress) -> Outcome:
         InputError: the folder belongs to something else.
         GenerationError: the condition leaves too little to draw.
     """
-    _check_folder(plan)
+    claim_folder(plan.out, "self-training", plan.digest())
     meter = Meter(plan.out / "cost.jsonl")
     judge = Judge(Hulls(load_reference()), load_known_materials(), plan.limit_eV_per_atom)
     weights = plan.start or shipped("orbits.safetensors")
@@ -141,23 +141,29 @@ def self_train(plan: Plan, on_progress: OnProgress) -> Outcome:
     return Outcome(rounds, cpu_s, weights if plan.tuning else None, shares)
 
 
-def _check_folder(plan: Plan) -> None:
-    """The folder is empty or holds this very plan; more rounds may be asked for later.
+def claim_folder(out: Path, what: str, digest: str, key: str = "digest") -> None:
+    """Make a folder that belongs to one plan; more rounds of the same may be asked for later.
+
+    Args:
+        out: the folder.
+        what: a run of this kind, in words.
+        digest: of all that decides what comes out.
+        key: under which the digest is kept: the kind of run.
 
     Raises:
         InputError: it holds something else.
     """
-    file = plan.out / "plan.json"
-    if plan.out.exists() and not plan.out.is_dir():
-        raise InputError(f"--out {plan.out}: is a file; give a folder")
+    file = out / "plan.json"
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out}: is a file; give a folder")
     if file.exists():
-        if json.loads(file.read_text(encoding="utf-8"))["digest"] != plan.digest():
-            raise InputError(f"--out {plan.out}: holds a self-training with other options; give another folder")
+        if json.loads(file.read_text(encoding="utf-8")).get(key) != digest:
+            raise InputError(f"--out {out}: holds a run with other options, or of another kind; give another folder")
         return
-    if plan.out.exists() and any(plan.out.iterdir()):
-        raise InputError(f"--out {plan.out}: is not empty and holds no self-training; give another folder")
-    plan.out.mkdir(parents=True, exist_ok=True)
-    _write(file, json.dumps({"digest": plan.digest()}))
+    if out.exists() and any(out.iterdir()):
+        raise InputError(f"--out {out}: is not empty and holds no {what}; give another folder")
+    out.mkdir(parents=True, exist_ok=True)
+    _write(file, json.dumps({key: digest}))
 
 
 def _drawn(

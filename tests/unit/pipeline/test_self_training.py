@@ -29,7 +29,7 @@ from redoxa.pipeline.evaluate import relaxation
 from redoxa.pipeline.evaluate.relaxation import Outcome
 from redoxa.pipeline.self_training import loop as self_training
 from redoxa.pipeline.self_training.files import rounds_json, write_outcome
-from redoxa.pipeline.self_training.loop import Plan, self_train
+from redoxa.pipeline.self_training.loop import Plan, claim_folder, self_train
 from redoxa.pipeline.self_training.rows import Judge, entropy, round_values
 from redoxa.screening.compute.relax import Relaxation
 from redoxa.screening.physics.hulls import Hulls
@@ -136,6 +136,13 @@ def test_killed_and_run_again_it_gives_the_same(small: None, tmp_path: Path, mon
     (tmp_path / "thesis" / "thesis.tex").write_text("precious")
     with pytest.raises(InputError, match="holds no self-training"):
         self_train(replace(asked, out=tmp_path / "thesis"), lambda *_: None)
+
+
+def test_a_folder_of_reinforcement_is_refused(tmp_path: Path) -> None:
+    claim_folder(tmp_path / "out", "reinforcement", "abc", "reinforcement")
+    with pytest.raises(InputError, match="of another kind; give another folder"):
+        self_train(plan(tmp_path / "out"), lambda *_: None)
+    claim_folder(tmp_path / "out", "reinforcement", "abc", "reinforcement")  # its own goes on
 
 
 def test_the_control_learns_nothing(small: None, tmp_path: Path) -> None:
