@@ -5,8 +5,8 @@
 
 All arms draw from `orbits` under the chemistry of the campaign, go through its own funnel, and are counted alike: a
 hit lies near the hull of phases that hold all its elements, meets all limits and objectives, and is of a new
-family. `prior` draws and screens; `best of N` draws N times as many and screens those of which the stability
-network foresees the least distance from the hull; `self-training` is fine-tuned after each round on what lay near
+family. `prior` draws and screens; `best of N` draws N times as many and screens those of which the energy
+model puts nearest to the hull; `self-training` is fine-tuned after each round on what lay near
 so far, beside real crystals; `reinforcement` is `redoxa reinforce`. An arm begins no round once its seconds are
 spent. Drawing, screening and learning are paid for, reading the tables is not, nor are the graphs of the templates
 for self-training (some 100 s, once). A killed run goes on in `--work`.
@@ -15,14 +15,12 @@ for self-training (some 100 s, once). A killed run goes on in `--work`.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from redoxa.data.errors import StructureError
 from redoxa.data.records import ScreeningResult
@@ -32,13 +30,11 @@ from redoxa.data.symmetry.skeletons import load_templates
 from redoxa.data.symmetry.symmetric import SymmetricCrystal, symmetric
 from redoxa.generators.base import Condition
 from redoxa.generators.evaluate.families import family
-from redoxa.generators.orbits.decoration.orbit_graph import GraphBatch
-from redoxa.generators.orbits.foresight.surrogate import load_surrogate, see_whole
 from redoxa.generators.orbits.self_training import FineTuning, fine_tune, prepare_found
 from redoxa.generators.orbits.training import remember, with_decorator
 from redoxa.generators.reinforcement.guards import Limits
 from redoxa.generators.reinforcement.orbit_policy import OrbitEpisode, OrbitPolicy
-from redoxa.generators.reinforcement.policy import Drawn, Steps
+from redoxa.generators.reinforcement.policy import Choice, Drawn, Steps
 from redoxa.pipeline.campaign.spec_file import read_spec
 from redoxa.pipeline.campaign.stages import condition_of
 from redoxa.pipeline.reinforcement.funnel import Funnel
@@ -54,30 +50,15 @@ STILL = Steps(steps=0)
 
 
 class BestOf(OrbitPolicy):
-    """Draws `many` times as many as are asked for, and gives new ones that are foreseen nearest the hull."""
+    """Of `many` draws makes the one that is foreseen nearest to the hull."""
 
-    def __init__(self, start: Path, condition: Condition, run: Path, many: int) -> None:
+    def __init__(self, start: Path, condition: Condition, many: int) -> None:
         super().__init__(start, condition)
-        self.run, self.many = run, many
-        ensemble = load_surrogate(start, self.prior.config.hidden).stability
-        if ensemble is None:
-            raise SystemExit(f"{start}: foresees no distances from the hull")
-        self.ensemble = ensemble
+        self.by_hull = Choice(many, lambda foreseen: [-one.values["stability_discharge"][0] for one in foreseen])
 
-    def draw(self, n: int, rng: np.random.Generator) -> Drawn[OrbitEpisode]:
+    def draw(self, n: int, rng: np.random.Generator, choice: Choice | None = None) -> Drawn[OrbitEpisode]:
         """See `Policy`."""
-        drawn = super().draw(self.many * n, rng)
-        before = set()
-        for file in self.run.glob("round_*/drawn.json"):
-            before |= {(one["skeleton"], *one["numbers"]) for one in json.loads(file.read_text())["episodes"]}
-        fresh = [one for one in drawn.episodes if (one.skeleton, *one.numbers) not in before]
-        return Drawn(sorted(fresh, key=self._foreseen)[:n], drawn.formulas)
-
-    def _foreseen(self, one: OrbitEpisode) -> float:
-        graphs = GraphBatch.of([self._known.blank(one.skeleton).graph])
-        with torch.inference_mode():
-            seen = see_whole(self.prior, torch.tensor([one.numbers]), graphs)
-            return float(self.ensemble(seen).mean(0)[0, 0])
+        return super().draw(n, rng, choice or self.by_hull)
 
 
 class SelfTrained(OrbitPolicy):
@@ -96,7 +77,7 @@ class SelfTrained(OrbitPolicy):
         graphs, train = path.parent / "graphs.safetensors", path.parent / "train"
         prepare_found(self.memory, forms, load_templates(), graphs)
         decorator, _ = fine_tune(self.start, graphs, self.tuning, train, 0)
-        with_decorator(self.start, decorator, None, path)
+        with_decorator(self.start, decorator, False, path)
         graphs.unlink()
 
     def _found(self) -> list[SymmetricCrystal]:

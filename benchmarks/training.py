@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from generation import condition_for, held_out_file
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.generation import condition_for, held_out_file
 from redoxa.data.symmetry.sequences import prepare_sequences
 from redoxa.data.symmetry.skeletons import load_templates
 from redoxa.data.tables.datasets import load

@@ -33,6 +33,9 @@ from redoxa.generators.orbits.insertion import insertions
 POOL_BY_SAMPLE, POOL_LEAST = 1, 400
 """Templates whose geometry the network looks at, by sample and at least."""
 
+LIKELIEST = 3_000
+"""Templates that are looked at where all are to be weighed: some 6 s."""
+
 REACH = 6.0
 """Mendeleev numbers between a template's elements and the allowed ones over which it is e times rarer in the pool."""
 
@@ -80,6 +83,17 @@ class KnownSkeletons:
 
     def choose(self, condition: Condition, drawing: Drawing, n: int, rng: np.random.Generator) -> list[int]:
         """The places of what `pool` gives in the table of templates."""
+        rows, near = self.fitting(condition, drawing)
+        size = min(len(rows), max(POOL_LEAST, POOL_BY_SAMPLE * n))
+        # Gumbel's trick: the largest of noisy log weights are a draw without replacement.
+        return [rows[i] for i in np.argsort(-(near + rng.gumbel(size=len(rows))), kind="stable")[:size]]
+
+    def fitting(self, condition: Condition, drawing: Drawing) -> tuple[list[int], Floats]:
+        """All of the size and space groups asked for, by their places, and how common and near the elements they are.
+
+        Returns:
+            Places, and logarithms of weights [n].
+        """
         table = self.proposer.table
         low, high = condition.n_atoms
         atoms, kinds = table.compositions.sum(1), np.count_nonzero(table.compositions, axis=1)
@@ -87,10 +101,13 @@ class KnownSkeletons:
         fits &= np.isin(table.groups, list(condition.groups)) if condition.groups else table.groups > 1
         rows = np.flatnonzero(fits)
         near = np.log(table.counts[rows]) - self._remoteness(rows, drawing.allowed.numpy()) / REACH
-        size = min(len(rows), max(POOL_LEAST, POOL_BY_SAMPLE * n))
-        # Gumbel's trick: the largest of noisy log weights are a draw without replacement.
-        chosen = rows[np.argsort(-(near + rng.gumbel(size=len(rows))), kind="stable")[:size]]
-        return [int(i) for i in chosen]
+        return [int(i) for i in rows], near
+
+    def likeliest(self, condition: Condition, drawing: Drawing) -> tuple[list[int], Floats]:
+        """At most `LIKELIEST` of what `fitting` gives, with their weights, in the order of the table."""
+        rows, near = self.fitting(condition, drawing)
+        kept = np.sort(np.argsort(-np.round(near, 6), kind="stable")[:LIKELIEST])
+        return [rows[i] for i in kept], near[kept]
 
     def blank(self, index: int) -> Blank:
         """The empty skeleton of a template."""

@@ -32,6 +32,7 @@ from redoxa.generators.orbits.decoration.decorator import Decorator, Drawing, Re
 from redoxa.generators.orbits.foresight.surrogate import Surrogate
 from redoxa.generators.orbits.foresight.targets import Sieve
 from redoxa.generators.orbits.new_skeletons import Writer
+from redoxa.generators.orbits.preference import Preference, look
 from redoxa.generators.orbits.refusal import Library, Refusal
 from redoxa.generators.wyckoff.sequence import Refine, WyckoffModel
 
@@ -95,6 +96,8 @@ class DeNovo:
         surrogate: foresees the properties that a condition may aim at; called when it does.
         refine: gives filled skeletons the geometry that suits their elements; by default they keep the lent one.
         model: writes new skeletons; called when the first is asked for.
+        preference: which skeletons are filled more often than they are found. With one many more are looked at, which
+            takes some 6 s for each new condition.
     """
 
     def __init__(
@@ -104,10 +107,13 @@ class DeNovo:
         surrogate: Callable[[], Surrogate],
         refine: Refine = list,
         model: Callable[[], WyckoffModel] = WyckoffModel.load,
+        preference: Preference | None = None,
     ) -> None:
         self.proposer, self.network, self._surrogate, self.refine = proposer, network, surrogate, refine
         self._known, self._library = KnownSkeletons(proposer), Library(proposer)
         self._writer = Writer(proposer, network, model)
+        self.preference = preference
+        self._preferred: dict[Condition, tuple[list[Blank], Floats]] = {}
 
     def draw(self, condition: Condition, n: int, rng: np.random.Generator) -> Iterator[Found]:
         """Different crystals that satisfy the condition, in an order that `rng` decides; n, or fewer where it is hard.
@@ -117,11 +123,7 @@ class DeNovo:
         """
         drawing = Drawing(allowed_types(self.proposer, condition), condition.required)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        if condition.like is None:
-            blanks = self._known.pool(condition, drawing, n, rng)
-        else:
-            blanks = around(condition.like, condition, self.network)
-        scores = fitness(self.network, blanks, drawing)
+        blanks, scores = self._blanks(condition, drawing, n, rng)
         sieve = Sieve(condition, self.network, self._surrogate()) if condition.targets else None
         refusal = Refusal(self._library, condition)
         found = turn = poor = 0
@@ -149,6 +151,29 @@ class DeNovo:
                     return
             poor += POOR * (found - before) < n - before
             turn += 1 if found > before else IN_VAIN
+
+    def _blanks(
+        self, condition: Condition, drawing: Drawing, n: int, rng: np.random.Generator
+    ) -> tuple[list[Blank], Floats]:
+        """Skeletons to be filled, and the logarithms of their weights."""
+        if condition.like is not None:
+            blanks = around(condition.like, condition, self.network)
+        elif self.preference is None:
+            blanks = self._known.pool(condition, drawing, n, rng)
+        else:
+            return self._all_blanks(condition, drawing, self.preference)
+        return blanks, fitness(self.network, blanks, drawing)
+
+    def _all_blanks(self, condition: Condition, drawing: Drawing, preference: Preference) -> tuple[list[Blank], Floats]:
+        """The likeliest, weighed with the preference; kept, since the next draws mostly ask for the same."""
+        if condition not in self._preferred:
+            places, near = self._known.likeliest(condition, drawing)
+            blanks = [self._known.blank(i) for i in places]
+            scores = near + fitness(self.network, blanks, drawing) if blanks else near
+            if blanks:
+                scores = scores + preference(look(self.network, blanks)).numpy()
+            self._preferred = {condition: (blanks, scores)}
+        return self._preferred[condition]
 
     def _crystals(
         self,

@@ -41,6 +41,7 @@ from redoxa.generators.orbits.decoration.orbit_graph import GraphBatch, OrbitGra
 from redoxa.generators.orbits.foresight.surrogate import load_surrogate
 from redoxa.generators.orbits.formulas import predict_formula
 from redoxa.generators.orbits.prediction import predictor_of, shipped_predictor
+from redoxa.generators.orbits.preference import load_preference
 from redoxa.generators.parallel import side_by_side
 
 UNITS = {"V": "_V", "mAh/g": "_mAh_g", "eV/atom": "_eV_per_atom", "1": ""}
@@ -84,7 +85,7 @@ class OrbitsGenerator:
         self.flow = GeometryFlow(load_geometry(geometry or shipped("geometry.safetensors")))
         surrogate = cache(partial(load_surrogate, path, decorator.config.hidden))
         self.best_of, self._surrogate = best_of, surrogate
-        self.de_novo = DeNovo(self.proposer, decorator, surrogate, self.flow.refine)
+        self.de_novo = DeNovo(self.proposer, decorator, surrogate, self.flow.refine, preference=load_preference(path))
         self.checkpoint_sha256: str | None = sha256_of(path)
 
     def sample(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from redoxa.data.errors import GenerationError
-from redoxa.data.records import Crystal, reduced_formula
+from redoxa.data.records import reduced_formula
 from redoxa.data.tables.known_materials import known_formulas
 from redoxa.generators.base import Condition
 from redoxa.generators.composition.generator import CompositionGenerator
@@ -28,13 +28,15 @@ from redoxa.generators.composition.network import (
     load_composition_network,
     save_composition_network,
 )
-from redoxa.generators.reinforcement.policy import Drawn, Episode
+from redoxa.generators.reinforcement.policy import Choice, Drawn, Episode, Foreseen
 
 ROUNDS = 24
 """Of drawing, before less is given; known formulas may come in the second half."""
 
 AT_ONCE = 128
 """Formulas that are written together."""
+
+FORESEES_NOTHING = "composition writes formulas and foresees nothing of them"
 
 
 class FormulaEpisode(Episode):
@@ -58,6 +60,7 @@ class FormulaPolicy:
     name = "composition"
     file = "composition_lstm.safetensors"
     episode = FormulaEpisode
+    foresees = False
 
     def __init__(self, start: Path, condition: Condition) -> None:
         if condition.targets or condition.contents or condition.like is not None:
@@ -86,10 +89,12 @@ class FormulaPolicy:
         """See `Policy`."""
         save_composition_network(path, self.network)
 
-    def draw(self, n: int, rng: np.random.Generator) -> Drawn[FormulaEpisode]:
+    def draw(self, n: int, rng: np.random.Generator, choice: Choice | None = None) -> Drawn[FormulaEpisode]:
         """See `Policy`."""
+        if choice is not None:
+            raise GenerationError(FORESEES_NOTHING)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        drawn, seen = Drawn[FormulaEpisode]([], []), set[Formula]()
+        drawn, seen = Drawn[FormulaEpisode](), set[Formula]()
         for turn in range(ROUNDS):
             if (missing := n - len(drawn.episodes)) == 0:
                 break
@@ -99,8 +104,13 @@ class FormulaPolicy:
             fresh = [i for i, one in enumerate(formulas) if self._fits(one, seen, known=2 * turn >= ROUNDS)][:missing]
             made = self.generator.crystals([formulas[i] for i in fresh], self.condition)
             pairs = [(slots[i], answer[0]) for i, answer in zip(fresh, made, strict=True) if answer is not None]
-            drawn.episodes.extend(self._episodes(pairs))
+            drawn.episodes.extend(self._episodes([one for one, _ in pairs]))
+            drawn.crystals.extend(crystal for _, crystal in pairs)
         return drawn
+
+    def imagine(self, _n: int, _rng: np.random.Generator) -> tuple[list[FormulaEpisode], list[Foreseen | None]]:
+        """See `Policy`."""
+        raise GenerationError(FORESEES_NOTHING)
 
     def log_probability(self, episodes: Sequence[FormulaEpisode]) -> tuple[torch.Tensor, torch.Tensor]:
         """See `Policy`: exact, of the formula."""
@@ -119,16 +129,14 @@ class FormulaPolicy:
         seen.add(formula)
         return True
 
-    def _episodes(self, pairs: Sequence[tuple[torch.Tensor, Crystal]]) -> list[FormulaEpisode]:
-        if not pairs:
+    def _episodes(self, written: Sequence[torch.Tensor]) -> list[FormulaEpisode]:
+        if not written:
             return []
         with torch.no_grad():
-            logs = log_writing(self.network, self.masks, torch.stack([slots for slots, _ in pairs]))[0].tolist()
+            logs = log_writing(self.network, self.masks, torch.stack(list(written)))[0].tolist()
         return [
-            FormulaEpisode(
-                crystal=crystal, log_probability=log, group=0, slots=tuple((a, b) for a, b in slots.tolist())
-            )
-            for (slots, crystal), log in zip(pairs, logs, strict=True)
+            FormulaEpisode(log_probability=log, group=0, slots=tuple((a, b) for a, b in slots.tolist()))
+            for slots, log in zip(written, logs, strict=True)
         ]
 
 

@@ -36,7 +36,7 @@ class Limits:
     """
 
     narrow: float = 0.5
-    kl_nats: float = 8.0
+    kl_nats: float = 16.0
 
 
 def distinct(formulas: Sequence[str]) -> tuple[float, float]:

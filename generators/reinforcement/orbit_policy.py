@@ -1,9 +1,10 @@
 """The network of `orbits` that puts elements on the orbits of known skeletons, as a policy.
 
-Which skeleton is filled is decided by the weights that learning began with, as `generators.orbits.de_novo` decides it,
-and does not learn. Of the network the last layer of the elements learns: what foresees volumes, voltages and distances
-from the hull looks at the layers below, and stays right. Draws that are refused are no episodes, so that probabilities
-are those of drawing at all, not of drawing something new.
+Two things are chosen and learned: which skeleton is filled, of all that suit the condition (a preference changes the
+weights that `generators.orbits.de_novo` gives them), and the elements on its orbits. Of the network the last layer of
+the elements learns: what foresees volumes, voltages and distances from the hull looks at the layers below, and stays
+right; and these need to be computed once for all steps of a round. Draws that are refused are no episodes where
+crystals are made; where draws are imagined they are, and earn nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +25,7 @@ from torch import nn
 from redoxa.data.errors import GenerationError
 from redoxa.data.records import Crystal, reduced_formula
 from redoxa.data.shipped import shipped
-from redoxa.data.symmetry.skeletons import Template
+from redoxa.data.symmetry.wyckoff import Floats
 from redoxa.generators.base import Condition
 from redoxa.generators.checkpoint import read_tensors, write_tensors
 from redoxa.generators.geometry.flow import GeometryFlow, load_geometry
@@ -31,18 +33,20 @@ from redoxa.generators.graph import MASK
 from redoxa.generators.orbits.blanks import Blank, KnownSkeletons, allowed_types, batches, fitness
 from redoxa.generators.orbits.decoration.decorator import Decorator, Drawing, load_decorator, reveal
 from redoxa.generators.orbits.decoration.orbit_graph import GraphBatch
+from redoxa.generators.orbits.foresight.surrogate import IONS, PROPERTIES, Surrogate, load_surrogate, see
 from redoxa.generators.orbits.prediction import shipped_predictor
+from redoxa.generators.orbits.preference import Preference, load_preference, look, preference_tensors
 from redoxa.generators.orbits.refusal import Library, Refusal
-from redoxa.generators.reinforcement.policy import Drawn, Episode
+from redoxa.generators.reinforcement.policy import Choice, Drawn, Episode, Foreseen
 
 ROUNDS = 24
 """Of drawing what is missing, before less is given; known formulas, in new forms, may come in the second half."""
 
-LOOSEN = 4.0
-"""Rounds after which the logarithms of all weights of skeletons are halved."""
-
 SPARE = 8
 """Draws beside those that are missing, in each round."""
+
+SIGMAS = {"stability_discharge": 0.05, "average_voltage": 0.45, "max_delta_volume": 0.045}
+"""Of what is foreseen, in eV/atom, V and 1: about 1.25 times the mean errors on held-out crystals."""
 
 
 class OrbitEpisode(Episode):
@@ -72,12 +76,38 @@ class _Filled:
     placed: tuple[bool, ...]
     log_scale: float
 
-    def episode(self, crystal: Crystal, group: int) -> OrbitEpisode:
-        """That it gave a crystal, its probability still to be told."""
-        return OrbitEpisode(
-            crystal=crystal, log_probability=0.0, group=group, skeleton=self.skeleton, numbers=self.numbers,
-            turns=self.turns, placed=self.placed,
-        )  # fmt: skip
+    @property
+    def content(self) -> dict[str, int]:
+        """Atoms in the cell by symbol."""
+        found: dict[str, int] = defaultdict(int)
+        for number, atoms in zip(self.numbers, self.blank.template.atoms, strict=True):
+            found[chemical_symbols[number]] += int(atoms)
+        return dict(found)
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """What one turn of revealing saw, of episodes with equally many orbits n.
+
+    Attributes:
+        hidden: orbits that are open [n,o].
+        where: the orbit that is filled [n].
+        seen: of the network's body, which does not learn [n,o,hidden].
+    """
+
+    hidden: torch.Tensor
+    where: torch.Tensor
+    seen: torch.Tensor
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """Episodes with equally many orbits, by their places among all, and all turns of their revealing."""
+
+    places: torch.Tensor
+    types: torch.Tensor
+    placed: torch.Tensor
+    turns: list[_Turn]
 
 
 class OrbitPolicy:
@@ -96,6 +126,7 @@ class OrbitPolicy:
     name = "orbits"
     file = "orbits.safetensors"
     episode = OrbitEpisode
+    foresees = True
 
     def __init__(self, start: Path, condition: Condition, alike: int = 1) -> None:
         if condition.targets or condition.contents or condition.like is not None:
@@ -104,71 +135,123 @@ class OrbitPolicy:
         self.proposer = shipped_predictor().proposer
         self.prior = load_decorator(start).requires_grad_(False)
         self.network = self.prior
-        self.load(start)
         self.drawing = Drawing(allowed_types(self.proposer, condition), condition.required)
         self.refine = GeometryFlow(load_geometry(shipped("geometry.safetensors"))).refine
         self._known, self._library = KnownSkeletons(self.proposer), Library(self.proposer)
+        self._skeletons, near = self._known.likeliest(condition, self.drawing)
+        if not self._skeletons:
+            raise GenerationError("no skeleton of the memory suits the condition; allow more elements or atoms")
+        self._places = {skeleton: place for place, skeleton in enumerate(self._skeletons)}
+        blanks = [self._known.blank(i) for i in self._skeletons]
+        self._looks = look(self.prior, blanks)
+        self._found = torch.from_numpy(near + fitness(self.prior, blanks, self.drawing)).float()
+        self._prior_preference = load_preference(start) or Preference(self._looks).requires_grad_(False)
+        self.preference = self._prior_preference
+        self.load(start)
+        self._scenes: tuple[Sequence[OrbitEpisode], list[_Scene]] = ((), [])
+
+    @cached_property
+    def _surrogate(self) -> Surrogate:
+        return load_surrogate(self.start, self.prior.config.hidden)
 
     def parameters(self) -> list[nn.Parameter]:
         """See `Policy`."""
-        return list(self.network.types.parameters())
+        return [*self.network.types.parameters(), self.preference.weight]
 
     def load(self, path: Path) -> None:
         """See `Policy`."""
         self.network = load_decorator(path).requires_grad_(False)
         self.network.types.requires_grad_(True)
+        self.preference = load_preference(path) or Preference(self._looks)
+        self.preference.requires_grad_(True)
 
     def save(self, path: Path) -> None:
-        """See `Policy`; all but the layer that learned stays, bit for bit."""
+        """See `Policy`; all but what learned stays, bit for bit."""
         tensors, header = read_tensors(self.start)
         learned = {f"decorator.types.{name}": p.half() for name, p in self.network.types.named_parameters()}
-        write_tensors(path, tensors | learned, header)
+        write_tensors(path, tensors | learned | preference_tensors(self.preference), header)
 
-    def draw(self, n: int, rng: np.random.Generator) -> Drawn[OrbitEpisode]:
+    def draw(self, n: int, rng: np.random.Generator, choice: Choice | None = None) -> Drawn[OrbitEpisode]:
         """See `Policy`."""
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        skeletons = self._known.choose(self.condition, self.drawing, n, rng)
-        if not skeletons:
-            raise GenerationError("no skeleton of the memory suits the condition; allow more elements or atoms")
-        blanks = [self._known.blank(i) for i in skeletons]
-        scores = fitness(self.prior, blanks, self.drawing)
+        chances = self._chances()
         refusal = Refusal(self._library, self.condition)
-        drawn = Drawn[OrbitEpisode]([], [])
+        drawn, share = Drawn[OrbitEpisode](), 1 if choice is None else choice.best_of
         for turn in range(ROUNDS):
             if (missing := n - len(drawn.episodes)) == 0:
                 break
             refusal.known_formulas = 2 * turn >= ROUNDS
-            many = math.ceil((missing + SPARE) / self.alike)
-            chosen = rng.choice(len(blanks), many, p=softmax(scores / (1.0 + turn / LOOSEN)))
-            tried = self._filled([skeletons[i] for i in np.repeat(chosen, self.alike)], generator)
-            drawn.formulas.extend(_formula(one.blank.template, one.numbers) for one in tried)
-            drawn.episodes.extend(self._episodes(tried, refusal)[:missing])
+            many = math.ceil((missing + SPARE) * share / self.alike)
+            chosen = np.repeat(rng.choice(len(chances), many, p=chances), self.alike)
+            tried = self._filled([self._skeletons[i] for i in chosen], generator)
+            drawn.formulas.extend(reduced_formula(one.content) for one in tried)
+            fitting = [one for one in tried if refusal.fits(one.blank.template, one.numbers)]
+            foreseen = self._foreseen(fitting)
+            kept = range(len(fitting)) if choice is None else _best(foreseen, choice)
+            made = self._crystals([fitting[i] for i in kept], refusal)
+            pairs = [(i, crystal) for i, crystal in zip(kept, made, strict=True) if crystal is not None][:missing]
+            drawn.episodes.extend(self._episodes([fitting[i] for i, _ in pairs]))
+            drawn.crystals.extend(crystal for _, crystal in pairs)
+            drawn.foreseen.extend(foreseen[i] for i, _ in pairs)
         return drawn
 
+    def imagine(self, n: int, rng: np.random.Generator) -> tuple[list[OrbitEpisode], list[Foreseen | None]]:
+        """See `Policy`."""
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        chances = self._chances()
+        tried = self._filled([self._skeletons[i] for i in rng.choice(len(chances), n, p=chances)], generator)
+        refusal = Refusal(self._library, self.condition)
+        fits = [refusal.fits(one.blank.template, one.numbers) for one in tried]
+        found = iter(self._foreseen([one for one, fit in zip(tried, fits, strict=True) if fit]))
+        return self._episodes(tried), [next(found) if fit else None for fit in fits]
+
     def log_probability(self, episodes: Sequence[OrbitEpisode]) -> tuple[torch.Tensor, torch.Tensor]:
-        """See `Policy`: exact, given the skeleton and the order in which orbits were revealed."""
-        return self._log_probability(self.network, episodes)
+        """See `Policy`: exact, given the order in which orbits were revealed; the entropy is of the elements alone."""
+        return self._log_probability(self.network, self.preference, episodes)
 
     def log_prior(self, episodes: Sequence[OrbitEpisode]) -> torch.Tensor:
         """See `Policy`."""
-        return self._log_probability(self.prior, episodes)[0]
+        return self._log_probability(self.prior, self._prior_preference, episodes)[0]
 
     def _log_probability(
-        self, network: Decorator, episodes: Sequence[OrbitEpisode]
+        self, network: Decorator, preference: Preference, episodes: Sequence[OrbitEpisode]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        alike: dict[int, list[int]] = defaultdict(list)
-        for place, one in enumerate(episodes):
-            alike[len(one.numbers)].append(place)
-        logs, entropies = torch.zeros(len(episodes)), torch.zeros(len(episodes))
-        for places in alike.values():
-            some = [episodes[i] for i in places]
-            rows = torch.tensor(places)
-            graphs = GraphBatch.of([self._known.blank(one.skeleton).graph for one in some])
-            found = log_choices(network, some, graphs, self.drawing)
+        places = torch.tensor([self._places[one.skeleton] for one in episodes], dtype=torch.long)
+        logs = (self._found + preference(self._looks)).log_softmax(0)[places]
+        entropies = torch.zeros(len(episodes))
+        for scene in self._seen(episodes):
+            found = log_choices(network.types, scene, self.drawing)
             logs, entropies = (
-                whole.index_put((rows,), part) for whole, part in zip((logs, entropies), found, strict=True)
+                whole.index_put((scene.places,), part, accumulate=True)
+                for whole, part in zip((logs, entropies), found, strict=True)
             )
         return logs, entropies
+
+    def _seen(self, episodes: Sequence[OrbitEpisode]) -> list[_Scene]:
+        """Of the last episodes they are kept: many steps look at the same."""
+        if self._scenes[0] is not episodes:
+            alike: dict[int, list[int]] = defaultdict(list)
+            for place, one in enumerate(episodes):
+                alike[len(one.numbers)].append(place)
+            self._scenes = (episodes, [self._scene(episodes, places) for places in alike.values()])
+        return self._scenes[1]
+
+    def _scene(self, episodes: Sequence[OrbitEpisode], places: list[int]) -> _Scene:
+        some = [episodes[i] for i in places]
+        graphs = GraphBatch.of([self._known.blank(one.skeleton).graph for one in some])
+        types, order = (torch.tensor(x) for x in zip(*((one.numbers, one.turns) for one in some), strict=True))
+        turns = []
+        for turn in range(types.shape[1]):
+            hidden = order >= turn
+            with torch.no_grad():
+                seen = self.prior.embed(types.masked_fill(hidden, MASK), graphs)[0]
+            turns.append(_Turn(hidden, (order == turn).long().argmax(1), seen))
+        return _Scene(torch.tensor(places), types, torch.tensor([one.placed for one in some]), turns)
+
+    def _chances(self) -> Floats:
+        """Of all skeletons."""
+        with torch.no_grad():
+            return np.asarray(softmax((self._found + self.preference(self._looks)).double().numpy()))
 
     def _filled(self, skeletons: Sequence[int], generator: torch.Generator) -> list[_Filled]:
         """These skeletons with drawn elements, in their order."""
@@ -185,53 +268,80 @@ class OrbitPolicy:
                 found[place] = _Filled(skeletons[place], blank, *ways, volume - blank.log_volume)
         return [found[i] for i in range(len(blanks))]
 
-    def _episodes(self, tried: Sequence[_Filled], refusal: Refusal) -> list[OrbitEpisode]:
-        """What is not refused, with its probability."""
-        fitting = [one for one in tried if refusal.fits(one.blank.template, one.numbers)]
+    def _crystals(self, fitting: Sequence[_Filled], refusal: Refusal) -> list[Crystal | None]:
+        """With the geometry that suits the elements; None of what is refused."""
         forms = [refusal.form(one.blank, one.numbers, one.log_scale) for one in fitting]
         refined = iter(self.refine([form for form in forms if form is not None]))
-        found = []
-        for one, form in zip(fitting, forms, strict=True):
-            crystal = None if form is None else refusal.crystal(next(refined))
-            if crystal is not None:
-                found.append(one.episode(crystal, one.skeleton if self.alike > 1 else 0))
+        return [None if form is None else refusal.crystal(next(refined)) for form in forms]
+
+    def _episodes(self, filled: Sequence[_Filled]) -> list[OrbitEpisode]:
+        """How they came about, with their probability."""
+        found = [
+            OrbitEpisode(
+                log_probability=0.0, group=one.skeleton if self.alike > 1 else 0, skeleton=one.skeleton,
+                numbers=one.numbers, turns=one.turns, placed=one.placed,
+            )
+            for one in filled
+        ]  # fmt: skip
         with torch.no_grad():
             logs = self.log_probability(found)[0].tolist()
         return [one.model_copy(update={"log_probability": log}) for one, log in zip(found, logs, strict=True)]
 
+    def _foreseen(self, filled: Sequence[_Filled]) -> list[Foreseen]:
+        """What the networks say of them."""
+        found: dict[int, Foreseen] = {}
+        sizes = sorted({len(one.numbers) for one in filled})
+        for size in sizes:
+            places = [i for i, one in enumerate(filled) if len(one.numbers) == size]
+            types = torch.tensor([filled[i].numbers for i in places])
+            graphs = GraphBatch.of([filled[i].blank.graph for i in places])
+            for i, values in zip(places, self._values(types, graphs), strict=True):
+                found[i] = Foreseen(filled[i].content, values)
+        return [found[i] for i in range(len(filled))]
 
-def log_choices(
-    network: Decorator, episodes: Sequence[OrbitEpisode], graphs: GraphBatch, drawing: Drawing
-) -> tuple[torch.Tensor, torch.Tensor]:
+    def _values(self, types: torch.Tensor, graphs: GraphBatch) -> list[dict[str, tuple[float, float]]]:
+        columns: dict[str, torch.Tensor] = {}
+        with torch.inference_mode():
+            if self._surrogate.stability is not None:
+                columns["stability_discharge"] = self._surrogate.stability(types, graphs).distance_eV_per_atom
+            if self.condition.required & set(IONS):
+                ion = torch.full((len(types),), min(self.condition.required & set(IONS)))
+                electrode = self._surrogate.electrode(see(self.prior, types, graphs, ion)).mean(0)
+                columns["average_voltage"] = electrode[:, PROPERTIES.index("voltage_V")]
+                columns["max_delta_volume"] = electrode[:, PROPERTIES.index("volume_change")].abs()
+        rows = zip(*(column.tolist() for column in columns.values()), strict=True) if columns else [()] * len(types)
+        return [{name: (x, SIGMAS[name]) for name, x in zip(columns, row, strict=True)} for row in rows]
+
+
+def _best(foreseen: Sequence[Foreseen], choice: Choice) -> list[int]:
+    """Places of the best; what is worth as much keeps its order."""
+    worth = -np.round(np.array(choice.worth(foreseen), dtype=float), 6)
+    return sorted(np.argsort(worth, kind="stable")[: math.ceil(len(foreseen) / choice.best_of)].tolist())
+
+
+def log_choices(types: nn.Module, scene: _Scene, drawing: Drawing) -> tuple[torch.Tensor, torch.Tensor]:
     """Log-probability of all choices, and their mean entropy, of episodes with equally many orbits [n], [n].
 
-    Choices are drawn as `decorator.reveal` draws them. A gradient reaches the last layer only.
+    Choices are drawn as `decorator.reveal` draws them.
+
+    Args:
+        types: the last layer, with gradient where it learns.
+        scene: what it sees.
+        drawing: what may be drawn.
     """
-    types, turns = (torch.tensor(x) for x in zip(*((one.numbers, one.turns) for one in episodes), strict=True))
-    placed, rows = torch.tensor([one.placed for one in episodes]), torch.arange(len(episodes))
-    columns = torch.nonzero(drawing.allowed).squeeze(1)
-    logs, entropies = torch.zeros(len(episodes)), torch.zeros(len(episodes))
-    for step in range(types.shape[1]):
-        hidden, where = turns >= step, (turns == step).long().argmax(1)
-        with torch.no_grad():
-            seen = network.embed(types.masked_fill(hidden, MASK), graphs)[0]
-        logits, element = network.types(seen), types[rows, where]
-        of_types = (logits[rows, where][:, columns] / drawing.temperature).log_softmax(1)
+    columns, rows = torch.nonzero(drawing.allowed).squeeze(1), torch.arange(len(scene.types))
+    logs, entropies = torch.zeros(len(rows)), torch.zeros(len(rows))
+    for turn in scene.turns:
+        logits, element = types(turn.seen), scene.types[rows, turn.where]
+        of_types = (logits[rows, turn.where][:, columns] / drawing.temperature).log_softmax(1)
         column = torch.searchsorted(columns, element)
-        of_orbits = logits.log_softmax(-1)[rows, :, element].masked_fill(~hidden, -torch.inf).log_softmax(1)
-        chose_orbit = placed[rows, where]
-        logs = logs + torch.where(chose_orbit, of_orbits[rows, where], of_types[rows, column])
+        of_orbits = logits.log_softmax(-1)[rows, :, element].masked_fill(~turn.hidden, -torch.inf).log_softmax(1)
+        chose_orbit = scene.placed[rows, turn.where]
+        logs = logs + torch.where(chose_orbit, of_orbits[rows, turn.where], of_types[rows, column])
         entropies = entropies + torch.where(chose_orbit, _entropy(of_orbits), _entropy(of_types))
-    return logs, entropies / types.shape[1]
+    return logs, entropies / scene.types.shape[1]
 
 
 def _entropy(logs: torch.Tensor) -> torch.Tensor:
     """Entropy in nats by row, of log-probabilities that may be minus infinity."""
     return -(logs.exp() * logs.clamp_min(-1e4)).sum(1)
-
-
-def _formula(template: Template, numbers: Sequence[int]) -> str:
-    content: dict[str, int] = defaultdict(int)
-    for number, atoms in zip(numbers, template.atoms, strict=True):
-        content[chemical_symbols[number]] += int(atoms)
-    return reduced_formula(dict(content))

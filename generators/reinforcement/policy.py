@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
@@ -17,15 +17,13 @@ from redoxa.generators.reinforcement.objective import Episodes, Objective, loss
 
 
 class Episode(Record):
-    """A crystal and how it came about; each kind of policy adds its choices.
+    """The choices by which a crystal came about; each kind of policy adds its own.
 
     Attributes:
-        crystal: as drawn, unrelaxed.
-        log_probability: of its choices under the policy that drew, in nats.
+        log_probability: under the policy that drew, in nats.
         group: episodes of one group are compared: they had the same to choose from.
     """
 
-    crystal: Crystal
     log_probability: float
     group: int
 
@@ -34,16 +32,46 @@ E = TypeVar("E", bound=Episode)
 
 
 @dataclass(frozen=True)
+class Foreseen:
+    """What is thought of a crystal before it is made.
+
+    Attributes:
+        content: atoms in its cell by symbol.
+        values: of properties, with sigma, in the units of `generators.base.TARGETS`; those that can be told.
+    """
+
+    content: Mapping[str, int]
+    values: Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Of several draws only the best is made into a crystal.
+
+    Attributes:
+        best_of: so many.
+        worth: the larger the better.
+    """
+
+    best_of: int
+    worth: Callable[[Sequence[Foreseen]], Sequence[float]]
+
+
+@dataclass(frozen=True)
 class Drawn(Generic[E]):
     """A round of draws.
 
     Attributes:
         episodes: what may be screened.
+        crystals: of each, as drawn, unrelaxed.
+        foreseen: of each, where the policy foresees anything; else empty.
         formulas: reduced ones of all draws in their order, those of refused ones too.
     """
 
-    episodes: list[E]
-    formulas: list[str]
+    episodes: list[E] = field(default_factory=list)
+    crystals: list[Crystal] = field(default_factory=list)
+    foreseen: list[Foreseen] = field(default_factory=list)
+    formulas: list[str] = field(default_factory=list)
 
 
 class Policy(Protocol[E]):
@@ -55,12 +83,22 @@ class Policy(Protocol[E]):
     """What its weights are called."""
     episode: type[E]
     """What it gives, to be read back from files."""
+    foresees: bool
+    """Whether it can choose the best of several, and imagine."""
 
-    def draw(self, n: int, rng: np.random.Generator) -> Drawn[E]:
+    def draw(self, n: int, rng: np.random.Generator, choice: Choice | None = None) -> Drawn[E]:
         """At most n new crystals.
 
         Raises:
             GenerationError: nothing at all suits what is asked for.
+        """
+        ...
+
+    def imagine(self, n: int, rng: np.random.Generator, /) -> tuple[list[E], list[Foreseen | None]]:
+        """Draws of which no crystal is made, and what is foreseen of them; None of what would be refused.
+
+        Raises:
+            GenerationError: nothing at all suits what is asked for, or this policy foresees nothing.
         """
         ...
 
@@ -100,7 +138,7 @@ class Steps:
     """
 
     steps: int = 8
-    rate: float = 1e-3
+    rate: float = 1e-2
     objective: Objective = field(default_factory=Objective)
 
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from redoxa.pipeline.reinforcement.loop import Outcome, Plan
 
 SHOWN = (
-    "hits", "rewarded", "near", "in_range", "new_family", "distinct_formulas", "distinct_families", "entropy_nats",
-    "kl_nats", "hits_per_cpu_minute",
+    "hits", "reward", "expected_reward", "near", "in_range", "new_family", "distinct_formulas", "distinct_families",
+    "entropy_nats", "kl_nats", "hits_per_cpu_minute",
 )  # fmt: skip
 """Columns of the table by round: what is exploited, then what is explored."""
 
@@ -39,12 +39,14 @@ def reinforce(
     n: Count = 48,
     final: Natural = 0,
     steps: Positive = 8,
-    rate: Annotated[float, Parameter(validator=Number(gt=0))] = 1e-3,
-    kl: Weight = 0.02,
+    rate: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
+    kl: Weight = 0.05,
     clip: Annotated[float, Parameter(validator=Number(gt=0, lt=1))] = 0.2,
     entropy_floor: Weight = 0.3,
-    max_kl: Annotated[float, Parameter(validator=Number(gt=0))] = 8.0,
+    max_kl: Annotated[float, Parameter(validator=Number(gt=0))] = 16.0,
     alike: Positive = 1,
+    best_of: Positive | None = None,
+    dreams: Natural | None = None,
     out: Path = Path("runs/reinforce"),
     checkpoint: Path | None = None,
     seed: int = 0,
@@ -52,9 +54,9 @@ def reinforce(
 ) -> None:
     """Let a generator follow rewards: its crystals are screened as in a campaign; goes on where it was stopped.
 
-    A crystal earns 0.5 near the hull, 0.3 where the campaign's limits and objectives are met, 0.2 for a new family near
-    the hull, nothing where it was drawn before. Writes the last good weights, found.parquet (every
-    crystal), rounds.json (what each round gave) and guards.jsonl (what is watched, and why learning stopped).
+    A crystal earns 0.1 near the hull, 0.2 where the campaign's limits and objectives are met, 0.2 for a new family near
+    the hull, 0.5 for all of these, nothing where it was drawn before. Writes the last good weights, found.parquet
+    (every crystal), rounds.json (what each round gave) and guards.jsonl (what is watched, and why learning stopped).
 
     Args:
         campaign: campaign file: its chemistry, screen section and objectives count, its generators do not.
@@ -63,12 +65,15 @@ def reinforce(
         n: crystals of a round.
         final: crystals that are drawn with the last weights and screened, to see what was gained.
         steps: of learning, in each round.
-        rate: learning rate.
+        rate: learning rate. 0.01 by default, 0.001 of composition.
         kl: weight of the divergence from the first weights, per nat of a crystal; more stays nearer.
         clip: how far the probability of a crystal may change in a round before it pushes no further, as a share.
         entropy_floor: mean entropy of a choice, in nats, below which variety is pushed up.
         max_kl: divergence from the first weights, in nats of a crystal, at which learning stops.
         alike: draws from each skeleton, compared with one another; with 1, all crystals of a round are compared.
+        best_of: draws for each crystal: that which is foreseen to earn most is screened. 8 by default; orbits alone.
+        dreams: times that expected rewards of 512 imagined draws are followed, after each round. 8 by default; orbits
+            alone.
         out: folder for everything.
         checkpoint: weights to begin with, instead of the shipped ones.
         seed: of drawing.
@@ -81,13 +86,17 @@ def reinforce(
     from redoxa.pipeline.reinforcement.files import write_outcome
     from redoxa.pipeline.reinforcement.loop import Plan
 
+    of_orbits = generator == "orbits"
     objective = Objective(clip=clip, kl_weight=kl, entropy_floor=entropy_floor)
     plan = Plan(
         read_spec(campaign), rounds, n, final, checkpoint or shipped(WEIGHTS[generator]), out,
-        Steps(steps, rate, objective), Limits(kl_nats=max_kl), alike, seed,
+        Steps(steps, rate or (0.01 if of_orbits else 0.001), objective), Limits(kl_nats=max_kl), alike,
+        best_of or (8 if of_orbits else 1), dreams if dreams is not None else 8 * of_orbits, seed,
     )  # fmt: skip
-    if generator == "composition" and alike > 1:
-        raise InputError("--alike: composition fills no skeletons; leave it out")
+    if not of_orbits:
+        for option, wanted in (("--alike", alike > 1), ("--best-of", plan.best_of > 1), ("--dreams", plan.dreams > 0)):
+            if wanted:
+                raise InputError(f"{option}: composition fills no skeletons and foresees nothing; leave it out")
     with progress_bars(quiet=as_json) as on_progress:
         outcome = _reinforced(plan, generator, on_progress)
     write_outcome(plan, outcome)

@@ -39,6 +39,8 @@ def write_outcome(plan: Plan, outcome: Outcome) -> None:
         "hits": [sum(one.hit for one in found.judged) for found in outcome.rounds],
         "learning": asdict(plan.how),
         "draws_from_each_skeleton": plan.alike,
+        "best_of": plan.best_of,
+        "dreams": plan.dreams,
         "halted": outcome.halted,
         "seed": plan.seed,
     }
@@ -56,6 +58,7 @@ def round_values(one: Round) -> dict[str, Value]:
         **{name: share(bool(found.parts[name]) for found in judged) for name in PARTS},
         "rewarded": share(bool(found.reward) for found in judged),
         "reward": mean(rewards),
+        "expected_reward": mean(one.expected),
         "left_out": share(found.reward is None for found in judged),
         "repeated": share(found.repeated for found in judged),
         "distinct_formulas": Value(one.watched.distinct_formulas, n),

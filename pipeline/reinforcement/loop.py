@@ -25,11 +25,15 @@ from redoxa.data.whole import whole
 from redoxa.generators.evaluate.families import Families
 from redoxa.generators.reinforcement.guards import Limits, Watched, collapse, distinct
 from redoxa.generators.reinforcement.objective import divergence
-from redoxa.generators.reinforcement.policy import E, Episode, Policy, Steps, learn
+from redoxa.generators.reinforcement.policy import Choice, Drawn, E, Foreseen, Policy, Steps, learn
 from redoxa.pipeline.campaign.spec import CampaignSpec
+from redoxa.pipeline.reinforcement.expectation import Expectation
 from redoxa.pipeline.reinforcement.funnel import Screening
 from redoxa.pipeline.reinforcement.rewards import Judge, Judged, Seen
 from redoxa.pipeline.self_training.loop import Meter, claim_folder
+
+IMAGINED = 512
+"""Draws of a dream: a tenth of them or so would be a new crystal of a known hull."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class Plan:
         how: steps, rate and objective of learning.
         limits: where learning stops.
         alike: draws from each skeleton, which are then compared with one another; 1 compares all of a round.
+        best_of: draws for each crystal; that which is expected to earn most is made and screened.
+        dreams: times that the policy follows the expected rewards of imagined draws, after each round.
         start: weights to begin with.
         out: folder for everything.
         seed: of drawing.
@@ -58,11 +64,13 @@ class Plan:
     how: Steps = field(default_factory=Steps)
     limits: Limits = field(default_factory=Limits)
     alike: int = 1
+    best_of: int = 1
+    dreams: int = 0
     seed: int = 0
 
     def digest(self) -> str:
         """Hash of all that decides what comes out; more rounds may be asked for later."""
-        asked = repr((self.spec.id, self.n, self.how, self.limits, self.alike, self.seed))
+        asked = repr((self.spec.id, self.n, self.how, self.limits, self.alike, self.best_of, self.dreams, self.seed))
         return content_hash([asked, sha256_of(self.start)])
 
 
@@ -73,11 +81,13 @@ class Round:
     Attributes:
         watched: of its draws.
         judged: its crystals with what they earned; empty where learning had stopped.
+        expected: what each was expected to earn; empty where the policy foresees nothing.
         cpu_s: by step (draw, screen, learn).
     """
 
     watched: Watched
     judged: list[Judged]
+    expected: list[float]
     cpu_s: dict[str, float]
 
 
@@ -100,10 +110,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Draws(Generic[E]):
-    """What a round drew."""
+    """What a round drew, and what these crystals were expected to earn."""
 
-    episodes: list[E]
+    drawn: Drawn[E]
     watched: Watched
+    expected: list[float]
 
 
 def reinforce(plan: Plan, policy: Policy[E], screening: Screening, on_progress: OnProgress) -> Outcome:
@@ -148,28 +159,27 @@ class _Run(Generic[E]):
     def __init__(self, plan: Plan, policy: Policy[E], screening: Screening, on_progress: OnProgress) -> None:
         self.plan, self.policy, self.screening, self.on_progress = plan, policy, screening, on_progress
         self.judge = Judge(plan.spec.goal.objectives, screening.reference, Families(load_known_materials()))
+        self.expectation = Expectation(self.judge, plan.spec.goal.working_ion)
+        self.choice = Choice(plan.best_of, self.expectation.rewards) if plan.best_of > 1 else None
         self.meter, self.seen = Meter(plan.out / "cost.jsonl"), Seen()  # counts from here on, the tables being read
-        self.watched: list[Watched] = []
         self.judged: list[list[Judged]] = []
-        self.episodes: list[E] = []
+        self.draws: list[_Draws[E]] = []
         self._earlier: list[Candidate] = []
 
     def rounds(self) -> list[Round]:
         """What they gave."""
-        judged = [*self.judged, *([] for _ in self.watched[len(self.judged) :])]
+        judged = [*self.judged, *([] for _ in self.draws[len(self.judged) :])]
         return [
-            Round(watched, found, self.meter.total(number))
-            for number, (watched, found) in enumerate(zip(self.watched, judged, strict=True), 1)
+            Round(drawn.watched, found, drawn.expected, self.meter.total(number))
+            for number, (drawn, found) in enumerate(zip(self.draws, judged, strict=True), 1)
         ]
 
     def round(self, number: int, weights: Path) -> str | None:
         """Draw, screen and reward; returns why learning stops, and then nothing is screened."""
-        drawn = self._drawn(number)
-        self.episodes = drawn.episodes
-        self.watched.append(drawn.watched)
-        halted = collapse(self.watched[0], drawn.watched, self.plan.limits)
+        self.draws.append(self._drawn(number))
+        halted = collapse(self.draws[0].watched, self.draws[-1].watched, self.plan.limits)
         if halted is None:
-            self.judged.append(self._screened(number, drawn.episodes, weights))
+            self.judged.append(self._screened(number, self.draws[-1].drawn, weights))
         self._write_guards(halted)
         return halted
 
@@ -178,18 +188,24 @@ class _Run(Generic[E]):
         out = self._folder(number) / self.policy.file
         if out.exists():
             return out
-        pairs = zip(self.episodes, self.judged[-1], strict=True)
+        pairs = zip(self.draws[-1].drawn.episodes, self.judged[-1], strict=True)
         taught = [(one, found.reward) for one, found in pairs if found.reward is not None]
-        losses: list[float] = []
-        if len({reward for _, reward in taught}) > 1:
-            episodes, rewards = zip(*taught, strict=True)
-            step = partial(self.on_progress, f"learn {number}")
-            losses = learn(self.policy, episodes, rewards, self.plan.how, step)
+        losses = self._follow(number, *zip(*taught, strict=True)) if taught else []
+        for dream in range(self.plan.dreams):
+            self.on_progress(f"imagine {number}", dream, self.plan.dreams)
+            imagined, foreseen = self.policy.imagine(IMAGINED, np.random.default_rng([self.plan.seed, number, dream]))
+            self._follow(number, imagined, self.expectation.rewards(foreseen))
         note = {"episodes": len(taught), "losses": [round(loss, 6) for loss in losses]}
         _write(self._folder(number) / "learned.json", json.dumps(note))
         self.policy.save(out)
         self.meter.tick(number, "learn")
         return out
+
+    def _follow(self, number: int, episodes: Sequence[E], rewards: Sequence[float]) -> list[float]:
+        """Losses of learning; none where all earned the same."""
+        if len(set(rewards)) < 2:
+            return []
+        return learn(self.policy, episodes, rewards, self.plan.how, partial(self.on_progress, f"learn {number}"))
 
     def _folder(self, number: int) -> Path:
         """Of a round; a final sample has its own, so that more rounds may follow another day."""
@@ -204,18 +220,29 @@ class _Run(Generic[E]):
         file = self._folder(number) / "drawn.json"
         if file.exists():
             kept = json.loads(file.read_text(encoding="utf-8"))
-            episodes = [self.policy.episode.model_validate(one) for one in kept["episodes"]]
-            return _Draws(episodes, Watched(**kept["watched"]))
+            drawn = Drawn(
+                [self.policy.episode.model_validate(one) for one in kept["episodes"]],
+                [Crystal.model_validate(one) for one in kept["crystals"]],
+                [Foreseen(one["content"], one["values"]) for one in kept["foreseen"]],
+            )
+            return _Draws(drawn, Watched(**kept["watched"]), kept["expected"])
         n = self.plan.final if number > self.plan.rounds else self.plan.n
         self.on_progress(f"draw, {self._name(number)}", 0, n)
-        drawn = self.policy.draw(n, np.random.default_rng([self.plan.seed, number]))
+        drawn = self.policy.draw(n, np.random.default_rng([self.plan.seed, number]), self.choice)
         if not drawn.episodes:
             raise GenerationError(
                 f"{self._name(number)}: not one new crystal was found; allow more elements or atoms in the campaign"
             )
-        found = _Draws(drawn.episodes, self._watch(drawn.episodes, drawn.formulas[: self.plan.n]))
-        text = {"watched": asdict(found.watched), "episodes": [one.model_dump(mode="json") for one in found.episodes]}
-        _write(file, json.dumps(text))
+        watched = self._watch(drawn.episodes, drawn.formulas[: self.plan.n])
+        found = _Draws(drawn, watched, self.expectation.rewards(drawn.foreseen))
+        told = {
+            "watched": asdict(watched),
+            "episodes": [one.model_dump(mode="json") for one in drawn.episodes],
+            "crystals": [one.model_dump(mode="json") for one in drawn.crystals],
+            "foreseen": [asdict(one) for one in drawn.foreseen],
+            "expected": found.expected,
+        }
+        _write(file, json.dumps(told))
         self.on_progress(f"draw, {self._name(number)}", n, n)
         self.meter.tick(number, "draw")
         return found
@@ -227,10 +254,9 @@ class _Run(Generic[E]):
             kl_nats = float(divergence(logs, self.policy.log_prior(episodes)).mean())
         return Watched(*distinct(formulas), float(entropies.mean()), kl_nats)
 
-    def _screened(self, number: int, episodes: Sequence[Episode], weights: Path) -> list[Judged]:
+    def _screened(self, number: int, drawn: Drawn[E], weights: Path) -> list[Judged]:
         """Screen and reward what the run did not draw before."""
-        file = self._folder(number) / "results.jsonl"
-        crystals = [one.crystal for one in episodes]
+        file, crystals = self._folder(number) / "results.jsonl", drawn.crystals
         first = [not self.seen.add(crystal) for crystal in crystals]
         fresh = [crystal for crystal, is_first in zip(crystals, first, strict=True) if is_first]
         candidates = [self._candidate(number, crystal, weights) for crystal in fresh]
@@ -245,7 +271,10 @@ class _Run(Generic[E]):
             self.meter.tick(number, "screen")
         self._earlier += candidates
         answers = iter(results)
-        return self.judge.judge(number, crystals, [next(answers) if is_first else None for is_first in first])
+        found = [next(answers) if is_first else None for is_first in first]
+        if drawn.foreseen:
+            self.expectation.learn(drawn.foreseen, found)
+        return self.judge.judge(number, crystals, found)
 
     def _candidate(self, number: int, crystal: Crystal, weights: Path) -> Candidate:
         spec = self.plan.spec
@@ -258,11 +287,12 @@ class _Run(Generic[E]):
     def _write_guards(self, halted: str | None) -> None:
         """All rounds so far, one a line."""
         lines = []
-        for number, watched in enumerate(self.watched, 1):
+        for number, one in enumerate(self.draws, 1):
             judged = self.judged[number - 1] if number <= len(self.judged) else []
             rewarded = sum(bool(one.reward) for one in judged) / len(judged) if judged else None
-            why = halted if number == len(self.watched) else None
-            lines.append(json.dumps({"round": number, **asdict(watched), "rewarded": rewarded, "halted": why}) + "\n")
+            why = halted if number == len(self.draws) else None
+            told = {"round": number, **asdict(one.watched), "rewarded": rewarded, "halted": why}
+            lines.append(json.dumps(told) + "\n")
         _write(self.plan.out / "guards.jsonl", "".join(lines))
 
 

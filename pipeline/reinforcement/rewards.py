@@ -1,8 +1,9 @@
 """What a drawn crystal earns.
 
-The reward is the sum of the weights of its parts (`PARTS`, each 0 or 1), or 0 where the run drew the crystal before. A
-crystal earns nothing, not even 0, where no known phase holds all its elements: a hull that nobody has looked at says
-nothing. It is left out of learning, and so is what the screening could not finish (error, lost process).
+The reward is the sum of the weights of its parts (`PARTS`, each 0 or 1), and `ALL` where it has them all; 0 where the
+run drew the crystal before. A crystal earns nothing, not even 0, where no known phase holds all its elements: a hull
+that nobody has looked at says nothing. It is left out of learning, and so is what the screening could not finish
+(error, lost process).
 """
 
 from __future__ import annotations
@@ -32,11 +33,14 @@ class Part(NamedTuple):
 
 
 PARTS: Final[Mapping[str, Part]] = MappingProxyType({
-    "near": Part(0.5, "stability_discharge is at most 0.1 eV/atom"),
-    "in_range": Part(0.3, "the screening passes it, and every objective of the campaign lies in its range"),
+    "near": Part(0.1, "stability_discharge is at most 0.1 eV/atom"),
+    "in_range": Part(0.2, "the screening passes it, and every objective of the campaign lies in its range"),
     "new_family": Part(0.2, "near, and of a family of no known material and no earlier crystal of the run"),
 })  # fmt: skip
-"""By name. A hit has them all. A new family far from the hull is easily found, and earns nothing."""
+"""By name. A new family far from the hull is easily found, and earns nothing."""
+
+ALL: Final = 0.5
+"""For a hit, which has them all: each alone is easy."""
 
 
 @dataclass(frozen=True)
@@ -111,22 +115,26 @@ class Judge:
         """What the crystals of a round earn; a result is None where the run drew the crystal before."""
         return [self._one(number, crystal, result) for crystal, result in zip(drawn, results, strict=True)]
 
+    def is_new(self, own: str, composition: Mapping[str, int]) -> bool:
+        """Whether no known material and no earlier crystal of the run has a family."""
+        return own not in self._families and not self.families.knows(composition)
+
     def _one(self, number: int, drawn: Crystal, result: ScreeningResult | None) -> Judged:
         if result is None:
             return Judged(number, drawn, None, dict.fromkeys(PARTS, 0), repeated=True, reward=0.0)
         relaxed = result.crystals.get("discharged")
         repeated = relaxed is not None and self._relaxed.add(relaxed)
         parts = self._parts(drawn, result)
-        earned = 0.0 if repeated else sum(PARTS[name].weight * met for name, met in parts.items())
+        earned = sum(PARTS[name].weight * met for name, met in parts.items()) + ALL * all(parts.values())
         silent = (
             result.is_lost or result.verdict is Verdict.ERROR or not self.reference.coverage(drawn.composition).n_full
         )
-        return Judged(number, drawn, result, parts, repeated, None if silent else round(earned, 6))
+        return Judged(number, drawn, result, parts, repeated, None if silent else round(earned * (not repeated), 6))
 
     def _parts(self, drawn: Crystal, result: ScreeningResult) -> dict[str, int]:
         own, distance_eV = family(drawn.composition), result.estimates.get("stability_discharge")
         near = distance_eV is not None and distance_eV.value <= NEAR_eV_PER_ATOM
-        new = own not in self._families and not self.families.knows(drawn.composition)
+        new = self.is_new(own, drawn.composition)
         self._families.add(own)
         within = [
             (value := result.estimates.get(name)) is not None and limits.broken_limit(value.value) is None

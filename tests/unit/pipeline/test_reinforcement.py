@@ -25,14 +25,15 @@ from redoxa.generators.orbits.generator import OrbitsGenerator
 from redoxa.generators.reinforcement.guards import Limits
 from redoxa.generators.reinforcement.objective import Objective
 from redoxa.generators.reinforcement.orbit_policy import OrbitEpisode, OrbitPolicy
-from redoxa.generators.reinforcement.policy import Steps
+from redoxa.generators.reinforcement.policy import Foreseen, Steps
 from redoxa.pipeline.campaign.spec_file import read_spec
 from redoxa.pipeline.campaign.stages import condition_of
 from redoxa.pipeline.commands import reinforce as command
+from redoxa.pipeline.reinforcement.expectation import Expectation
 from redoxa.pipeline.reinforcement.files import round_values, write_outcome
 from redoxa.pipeline.reinforcement.funnel import Funnel
 from redoxa.pipeline.reinforcement.loop import Plan, reinforce
-from redoxa.pipeline.reinforcement.rewards import PARTS, Judge, Seen
+from redoxa.pipeline.reinforcement.rewards import ALL, PARTS, Judge, Seen
 from redoxa.screening.settings import Range
 from tests.campaign.conftest import TINY, here
 from tests.unit.generators.evaluate.crystals import caesium_chloride, rocksalt, shaken
@@ -82,13 +83,19 @@ class ToyScreening:
         ]
 
 
+@pytest.fixture(autouse=True)
+def _short_dreams(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("redoxa.pipeline.reinforcement.loop.IMAGINED", 48)
+
+
 @pytest.fixture(scope="module")
 def policy() -> OrbitPolicy:
     return OrbitPolicy(START, condition_of(SPEC))
 
 
 def plan(out: Path, steps: int = 2, rate: float = 1e-3) -> Plan:
-    return Plan(SPEC, rounds=2, n=4, final=3, start=START, out=out, how=Steps(steps, rate), seed=1)
+    how = Steps(steps, rate)
+    return Plan(SPEC, rounds=2, n=4, final=3, start=START, out=out, how=how, best_of=2, dreams=1, seed=1)
 
 
 def quiet(_what: str, _done: int, _total: int) -> None:
@@ -110,17 +117,40 @@ def test_rewarded_by_hand() -> None:
         [answer(salt, 0.05), answer(fluoride, -1.0), answer(old, 0.05, voltage_V=5.0), answer(same, 0.05),
          answer(other, None, Verdict.FAIL), None, broken],
     )  # fmt: skip
-    assert [one.reward for one in found] == [1.0, None, 0.5, 0.0, 0.0, 0.0, None]
+    assert [one.reward for one in found] == [1.0, None, 0.1, 0.0, 0.0, 0.0, None]
     assert [one.repeated for one in found] == [False, False, False, True, False, True, False]
     assert [one.hit for one in found] == [True, *[False] * 6]
     assert found[0].parts == dict.fromkeys(PARTS, 1)
     assert found[2].parts == {"near": 1, "in_range": 0, "new_family": 0}  # known family, voltage too high
     (later,) = judge.judge(2, [other], [answer(other, 0.05)])
     assert later.parts["new_family"] == 0  # of the run's first crystal
-    assert later.reward == pytest.approx(0.8)
-    assert sum(part.weight for part in PARTS.values()) == pytest.approx(1.0)
+    assert later.reward == pytest.approx(0.3)
+    assert sum(part.weight for part in PARTS.values()) + ALL == pytest.approx(1.0)
     seen = Seen()
     assert [seen.add(one) for one in (salt, same, other)] == [False, True, False]
+
+
+def test_expected_by_hand() -> None:
+    """Of Li, Ti and O phases are known; of Li, Ti and Cl none. One in two errors of the foresight is seen at once."""
+    energies = {"Li": -1.9, "O2": -4.9, "Ti": -7.8, "Li2TiO3": -6.8, "LiTiO2": -6.9, "Cl2": -1.8}
+    reference = Reference([ReferenceEntry(f, e, f, "test", "relaxed") for f, e in energies.items()], "test")
+    known = KnownMaterials()
+    known.add(rocksalt(LI, TI, 4.0), "an alloy", "test")
+    judge = Judge({"average_voltage": Range(min=2.0)}, reference, Families(known))
+    expectation = Expectation(judge, "Li")
+    oxide = Foreseen({"Li": 1, "Ti": 1, "O": 2}, {"stability_discharge": (0.1, 0.05), "average_voltage": (2.0, 0.4)})
+    chloride = Foreseen({"Li": 1, "Ti": 1, "Cl": 3}, oxide.values)
+    polymorph = Foreseen({"Li": 2, "Ti": 2, "O": 4}, oxide.values)
+    half = 0.5 * 0.1 + 0.5 * 0.2 + 0.5 * 0.2 + 0.25 * 0.5  # near, in range and new, and all at once
+    assert expectation.rewards([None, chloride, oxide, polymorph]) == pytest.approx([0.0, 0.0, half, 0.0])
+    relative = Foreseen({"Li": 1, "V": 1, "Ti": 1, "O": 4}, oxide.values)
+    expectation.learn([oxide] * 12, [answer(rocksalt(LI, TI, 4.0), 0.3, voltage_V=2.0)] * 12)
+    assert expectation.rewards([oxide]) == [0.0]  # screened
+    value, sigma = expectation.corrected("stability_discharge", 0.1, 0.05)
+    assert value == pytest.approx(0.2)  # half of the mean error of 0.2
+    assert 0.1 < sigma < 0.12
+    assert expectation.rewards([relative]) == [0.0]  # no phase of all four
+    assert expectation.corrected("average_voltage", 2.0, 0.4)[1] < 0.4
 
 
 def test_killed_and_run_again_it_gives_the_same(policy: OrbitPolicy, tmp_path: Path) -> None:
@@ -200,11 +230,11 @@ def test_rewards_shift_what_is_drawn(policy: OrbitPolicy, tmp_path: Path) -> Non
     """Where oxygen is rewarded, it becomes likelier on the skeletons that were drawn."""
     asked = replace(plan(tmp_path / "out"), n=16, rounds=1, final=0, how=Steps(8, 2e-3))
     reinforce(asked, policy, ToyScreening(), quiet)
-    drawn = json.loads((asked.out / "round_1" / "drawn.json").read_text())["episodes"]
-    episodes = [OrbitEpisode.model_validate(one) for one in drawn]
+    drawn = json.loads((asked.out / "round_1" / "drawn.json").read_text())
+    episodes = [OrbitEpisode.model_validate(one) for one in drawn["episodes"]]
     with torch.no_grad():
         gain = policy.log_probability(episodes)[0] - policy.log_prior(episodes)
-    good = torch.tensor(["O" in one.crystal.composition for one in episodes])
+    good = torch.tensor(["O" in one["content"] for one in drawn["foreseen"]])
     assert gain[good].mean() > gain[~good].mean()
 
 

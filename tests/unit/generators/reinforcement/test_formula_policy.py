@@ -16,7 +16,7 @@ from redoxa.generators.composition.generator import CompositionGenerator
 from redoxa.generators.composition.sequence import SequenceFamily
 from redoxa.generators.reinforcement.formula_policy import FormulaEpisode, FormulaPolicy, log_writing, write
 from redoxa.generators.reinforcement.objective import Objective
-from redoxa.generators.reinforcement.policy import Drawn, Steps, learn
+from redoxa.generators.reinforcement.policy import Choice, Drawn, Steps, learn
 
 LI, O, F, TI, MN = 3, 8, 9, 22, 25
 ASKED = Condition(frozenset({LI, O, F, TI, MN}), frozenset({LI}), n_atoms=(4, 12), charge_neutral=True)
@@ -34,12 +34,12 @@ def drawn(policy: FormulaPolicy) -> Drawn[FormulaEpisode]:
 
 
 def test_draws_are_what_was_asked_for(policy: FormulaPolicy, drawn: Drawn[FormulaEpisode]) -> None:
-    assert len(drawn.episodes) == len({one.crystal.formula for one in drawn.episodes}) == 8
-    for one in drawn.episodes:
-        assert LI in one.crystal.numbers
-        assert set(one.crystal.numbers) <= ASKED.allowed
-        assert 4 <= one.crystal.n_atoms <= 12
-        assert one.crystal.formula in drawn.formulas
+    assert len(drawn.episodes) == len({crystal.formula for crystal in drawn.crystals}) == 8
+    for crystal, one in zip(drawn.crystals, drawn.episodes, strict=True):
+        assert LI in crystal.numbers
+        assert set(crystal.numbers) <= ASKED.allowed
+        assert 4 <= crystal.n_atoms <= 12
+        assert crystal.formula in drawn.formulas
         assert FormulaEpisode.model_validate_json(one.model_dump_json()) == one
 
 
@@ -72,7 +72,7 @@ def test_shares_of_draws_are_their_probabilities(policy: FormulaPolicy) -> None:
 def test_what_was_rewarded_becomes_likelier(
     policy: FormulaPolicy, drawn: Drawn[FormulaEpisode], tmp_path: Path
 ) -> None:
-    rewards = [float(F in one.crystal.numbers) for one in drawn.episodes]
+    rewards = [float(F in crystal.numbers) for crystal in drawn.crystals]
     assert 0 < sum(rewards) < len(rewards)
     try:
         learn(policy, drawn.episodes, rewards, Steps(6, 2e-3, Objective(kl_weight=0.0)), lambda *_: None)
@@ -89,3 +89,8 @@ def test_what_was_rewarded_becomes_likelier(
 def test_what_is_not_learned_is_refused() -> None:
     with pytest.raises(GenerationError, match="leave out targets"):
         FormulaPolicy(START, Condition(targets=(Target("stability_discharge", None, 0.1),)))
+    policy = FormulaPolicy(START, ASKED)
+    with pytest.raises(GenerationError, match="foresees nothing"):
+        policy.draw(1, np.random.default_rng(0), Choice(2, lambda foreseen: [0.0] * len(foreseen)))
+    with pytest.raises(GenerationError, match="foresees nothing"):
+        policy.imagine(1, np.random.default_rng(0))
