@@ -24,10 +24,9 @@ from redoxa.data.tables.known_materials import KnownMaterials, load_known_materi
 from redoxa.data.tables.reference import load_reference
 from redoxa.data.whole import whole
 from redoxa.generators import GENERATORS
-from redoxa.generators.base import Condition, Generator
+from redoxa.generators.base import Condition, Generator, generator_class, make_generator
 from redoxa.generators.evaluate.families import Families, family
 from redoxa.generators.evaluate.table import Sample
-from redoxa.generators.orbits.generator import OrbitsGenerator
 from redoxa.pipeline.evaluate.relaxation import relax_all
 from redoxa.pipeline.evaluate.sources import Drawer, Source
 from redoxa.pipeline.evaluate.stability import relaxed_rows
@@ -50,7 +49,7 @@ class Gated(Source):
 
     def generator(self) -> Generator:
         """See `Source`."""
-        return OrbitsGenerator(best_of=2)
+        return make_generator(generator_class("orbits"), best_of=2)
 
 
 @dataclass(frozen=True)

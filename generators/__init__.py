@@ -23,6 +23,9 @@ GENERATORS: Final = registered(
 DEFAULT_GENERATOR: Final = "orbits"
 """The best one, taken where none is named."""
 
+CHOOSE_BEST: Final = frozenset({"orbits"})
+"""Those that may draw several crystals for each that they keep (`generators.base.ChoosesBest`)."""
+
 TRAININGS: Final = {
     "cells": "redoxa.generators.geometry.cells_training:CELLS",
     "composition-dbm": "redoxa.generators.composition.boltzmann.multimodal_training:DBM",

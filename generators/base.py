@@ -151,7 +151,8 @@ class Generator(Protocol):
     condition, or raises `data.errors.GenerationError` saying which part of the condition it cannot meet; where it found
     some, a `ShortfallError`, so that these are not lost. `labels` says in a word or two where sample i came from
     (prototype name, say), and is "" where there is nothing to say. `aims` are the properties of `TARGETS` that the
-    generator can aim at whatever the working ion; `cannot` says of fields of a condition that it refuses who can.
+    generator can aim at whatever the working ion; `cannot` says of fields of a condition that it refuses who can. It
+    may name in `models` (a tuple of words) the kinds of model that it is made of.
     """
 
     name: ClassVar[str]
@@ -306,17 +307,37 @@ class HasFamilies(Protocol):
         ...
 
 
-def make_generator(kind: type[Generator], checkpoint: Path | None = None, family: str | None = None) -> Generator:
+@runtime_checkable
+class ChoosesBest(Protocol):
+    """A generator that may draw several new crystals for each sample, and keep what it foresees nearest to a hull.
+
+    Attributes:
+        best_of: so many; 1 chooses nothing.
+    """
+
+    best_of: int
+
+
+def make_generator(
+    kind: type[Generator], checkpoint: Path | None = None, family: str | None = None, best_of: int = 1
+) -> Generator:
     """A generator of a class, from a file of weights or those that ship.
 
     Raises:
-        InputError: a family is named, and the generator has none; or a file cannot be used.
+        InputError: a family is named, and the generator has none; it cannot choose the best of several, and shall; or
+            a file cannot be used.
     """
     if family is None:
-        return kind(checkpoint)
-    if not isinstance(kind, HasFamilies):
+        generator = kind(checkpoint)
+    elif isinstance(kind, HasFamilies):
+        generator = kind.of_family(family, checkpoint)
+    else:
         raise InputError(f"{kind.name} has no families; leave family out")
-    return kind.of_family(family, checkpoint)
+    if best_of > 1:
+        if not isinstance(generator, ChoosesBest):
+            raise InputError(f"{kind.name} cannot choose the best of several; leave best_of out, or take `orbits`")
+        generator.best_of = best_of
+    return generator
 
 
 def generator_class(name: str) -> type[Generator]:

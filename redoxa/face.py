@@ -88,6 +88,7 @@ def generate(
     like: Path | str | None = None,
     keep: str | Sequence[str] | None = None,
     drop: str | Sequence[str] | None = None,
+    best_of: int = 1,
     seed: int = 0,
     checkpoint: Path | str | None = None,
     energies: bool = True,
@@ -115,6 +116,8 @@ def generate(
         like: structure file whose skeleton is filled with elements.
         keep: elements of `like` that stay where they are.
         drop: elements that are first taken out of `like`.
+        best_of: new crystals that `orbits` draws for each that it keeps: those that its energy model puts nearest to
+            the hull.
         seed: the same seed gives the same samples.
         checkpoint: own weights instead of the shipped ones.
         energies: let `orbits` relax its likely proposals and rank them by energy too.
@@ -143,7 +146,7 @@ def generate(
     with _watcher(progress) as watcher:
         return run(
             generator or DEFAULT_GENERATOR, options, seed, weights, watcher,
-            family=family, energies=energies, budget_s=budget_s,
+            family=family, best_of=best_of, energies=energies, budget_s=budget_s,
         )  # fmt: skip
 
 

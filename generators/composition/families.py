@@ -32,6 +32,14 @@ FAMILIES: Final = registered(
     },
 )
 
+MODELS: Final = {
+    "dbm": "deep Boltzmann machine", "dbn": "deep belief network", "exchange": "substitution",
+    "hmm": "hidden Markov model", "independent": "product of elements", "lstm": "recurrent network",
+    "mixture": "mixture model", "rbm": "restricted Boltzmann machine", "softmax": "replicated softmax",
+    "transformer": "autoregressive transformer", "wgan": "adversarial network",
+}  # fmt: skip
+"""Kinds of model, by family; an added family says its own in its name."""
+
 KIND: Final = "model of formulas"
 """What a family is called."""
 

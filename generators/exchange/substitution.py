@@ -61,6 +61,7 @@ class SubstitutionGenerator:
 
     name: ClassVar[str] = "substitution"
     summary: ClassVar[str] = "ion exchange and element substitution on published electrode prototypes"
+    models: ClassVar[tuple[str, ...]] = ("substitution",)
     aims: ClassVar[frozenset[str]] = frozenset()
     cannot: ClassVar[Mapping[str, str]] = {
         "groups": "use `orbits` or `template`", "like": "use `orbits`", "targets": "use `orbits`",

@@ -46,6 +46,7 @@ class TemplateGenerator:
 
     name: ClassVar[str] = "template"
     summary: ClassVar[str] = "known skeletons with their elements exchanged, symmetry kept"
+    models: ClassVar[tuple[str, ...]] = ("substitution",)
     aims: ClassVar[frozenset[str]] = frozenset()
     cannot: ClassVar[Mapping[str, str]] = {"like": "use `orbits`", "targets": "use `orbits`"}
 

@@ -15,6 +15,7 @@ class DiffusionGenerator(FromNoise):
 
     name: ClassVar[str] = "diffusion"
     summary: ClassVar[str] = "score-based diffusion of coordinates and lattice, with guidance by properties"
+    models: ClassVar[tuple[str, ...]] = ("score-based diffusion",)
     aims: ClassVar[frozenset[str]] = frozenset({"stability_discharge"})
     process = Process(DIFFUSION_SAMPLERS, diffusion_velocity)
     defaults = NoiseSettings(method="ode", sampler=SamplerSettings(steps=40, repel_from=0.7))

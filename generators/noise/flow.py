@@ -14,6 +14,7 @@ class FlowGenerator(FromNoise):
 
     name: ClassVar[str] = "flow"
     summary: ClassVar[str] = "joint flow matching of types, coordinates and lattice on the periodic graph"
+    models: ClassVar[tuple[str, ...]] = ("flow matching",)
     aims: ClassVar[frozenset[str]] = frozenset()
     process = Process(FLOW_SAMPLERS, flow_velocity)
     defaults = NoiseSettings()

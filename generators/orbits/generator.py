@@ -55,15 +55,21 @@ class OrbitsGenerator:
         checkpoint: weights of the two networks; by default those that ship.
         templates: table of templates; by default the one that ships.
         geometry: weights of the flow of the free numbers; by default those that ship.
-        best_of: new crystals that are drawn for each sample; those that the energy model puts nearest to the hull are
-            kept. What it gives by processor second: docs/measurements/generators.md.
 
     Attributes:
         relaxer: what relaxes predicted structures within the symmetry; without one the judgement stands alone.
+        best_of: new crystals that are drawn for each sample; those that the energy model puts nearest to the hull are
+            kept. What it gives by processor second: docs/measurements/generators.md.
     """
 
     name: ClassVar[str] = "orbits"
     summary: ClassVar[str] = "symmetry-true diffusion: elements on the orbits of known skeletons; structure prediction"
+    models: ClassVar[tuple[str, ...]] = (
+        "masked diffusion",
+        "flow matching",
+        "energy-based model",
+        "reinforcement learning",
+    )
     aims: ClassVar[frozenset[str]] = frozenset(
         {"average_voltage", "capacity_grav", "max_delta_volume", "stability_discharge"}
     )
@@ -71,11 +77,7 @@ class OrbitsGenerator:
     likelihood: ClassVar[Likelihood] = "log_elements"
 
     def __init__(
-        self,
-        checkpoint: Path | None = None,
-        templates: Path | None = None,
-        geometry: Path | None = None,
-        best_of: int = 1,
+        self, checkpoint: Path | None = None, templates: Path | None = None, geometry: Path | None = None
     ) -> None:
         path = checkpoint or shipped("orbits.safetensors")
         self.relaxer: Relaxer | None = None
@@ -84,7 +86,7 @@ class OrbitsGenerator:
         self.proposer, decorator = self.predictor.proposer, self.predictor.decorator
         self.flow = GeometryFlow(load_geometry(geometry or shipped("geometry.safetensors")))
         surrogate = cache(partial(load_surrogate, path, decorator.config.hidden))
-        self.best_of, self._surrogate = best_of, surrogate
+        self.best_of, self._surrogate = 1, surrogate
         self.de_novo = DeNovo(self.proposer, decorator, surrogate, self.flow.refine, preference=load_preference(path))
         self.checkpoint_sha256: str | None = sha256_of(path)
 

@@ -61,6 +61,7 @@ class VaeGenerator:
 
     name: ClassVar[str] = "vae"
     summary: ClassVar[str] = "graph VAE that writes crystals in their space group, with search in the latent space"
+    models: ClassVar[tuple[str, ...]] = ("variational autoencoder", "normalizing flow")
     aims: ClassVar[frozenset[str]] = frozenset({"stability_discharge"})
     cannot: ClassVar[Mapping[str, str]] = {"like": "use `orbits`"}
     likelihood: ClassVar[Likelihood] = "log_skeleton"

@@ -46,6 +46,7 @@ class WyckoffGenerator:
     summary: ClassVar[str] = (
         "sequence model that writes crystals orbit by orbit, also in skeletons that no template has"
     )
+    models: ClassVar[tuple[str, ...]] = ("autoregressive transformer",)
     aims: ClassVar[frozenset[str]] = frozenset()
     cannot: ClassVar[Mapping[str, str]] = {"like": "use `orbits`", "targets": "use `orbits` or `vae`"}
     likelihood: ClassVar[Likelihood] = "log_skeleton"

@@ -13,7 +13,7 @@ from redoxa.data.storage.rows import CampaignRow
 from redoxa.data.storage.store import Store
 from redoxa.generators import GENERATORS
 from redoxa.generators.base import CONDITIONS, generator_class
-from redoxa.generators.composition.families import FAMILIES, HAVE_FAMILIES, KIND
+from redoxa.generators.composition.families import FAMILIES, HAVE_FAMILIES, KIND, MODELS
 from redoxa.pipeline.campaign.session import stored_spec
 from redoxa.pipeline.campaign.spec import CampaignSpec
 from redoxa.pipeline.campaign.spec_file import read_spec
@@ -100,9 +100,10 @@ def _campaigns(where: str) -> list[CampaignRow]:
 def kinds(what: str, abilities: bool = False) -> list[dict[str, object]]:
     """``{name, default, summary}`` of everything in a registry.
 
-    Of properties ``unit`` and ``label`` too. With `abilities`, which takes seconds, of generators what they can be
-    asked for (``conditions``), aim at (``targets``), tell (``likelihood``) and complete (``completes``), whether they
-    rank answers to a formula (``ranks_formulas``), and the same of their ``families``.
+    Of properties ``unit`` and ``label`` too. With `abilities`, which takes seconds, of generators the kinds of model
+    that they are made of (``models``), what they can be asked for (``conditions``), aim at (``targets``), tell
+    (``likelihood``) and complete (``completes``), whether they rank answers to a formula (``ranks_formulas``), and the
+    same of their ``families``.
 
     Raises:
         InputError: no such registry.
@@ -128,6 +129,7 @@ def _abilities(name: str) -> dict[str, object]:
     kind = generator_class(name)
     refused = getattr(kind, "cannot", {})
     found: dict[str, object] = {
+        "models": list(getattr(kind, "models", ())),
         "conditions": [name for name, field in CONDITIONS.items() if field not in refused],
         "targets": sorted(kind.aims),
         "likelihood": getattr(kind, "likelihood", None),
@@ -138,8 +140,8 @@ def _abilities(name: str) -> dict[str, object]:
         families: dict[str, type[StoredFamily]] = {name: load(FAMILIES, KIND, name) for name in sorted(FAMILIES)}
         found["families"] = [
             {
-                "name": name, "likelihood": f"log_formula, {family.kind}", "completes": ["formulas"],
-                "targets": sorted(getattr(family, "aims", ())),
+                "name": name, "models": [MODELS.get(name, name)], "likelihood": f"log_formula, {family.kind}",
+                "completes": ["formulas"], "targets": sorted(getattr(family, "aims", ())),
             }
             for name, family in families.items()
         ]  # fmt: skip

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from redoxa.data.errors import suggest
 from redoxa.data.records import WorkingIon, content_hash
-from redoxa.generators import DEFAULT_GENERATOR, GENERATORS
+from redoxa.generators import CHOOSE_BEST, DEFAULT_GENERATOR, GENERATORS
 from redoxa.generators.composition.families import DEFAULT_FAMILY, FAMILIES, HAVE_FAMILIES, KIND, source_name
 from redoxa.pipeline.campaign.cron import check_cron
 from redoxa.robotics import DRIVERS
@@ -131,12 +131,19 @@ class GenerateStep(Section):
         f"{DEFAULT_FAMILY}, or that of the weights",
     )
     count: int = Field(default=64, ge=1, le=1_000_000)
+    best_of: int = Field(
+        default=1, ge=1, le=64,
+        description="crystals that orbits draws for each that it keeps: those that its energy model puts nearest to "
+        "the hull",
+    )  # fmt: skip
     checkpoint: str | None = Field(default=None, description="own weights, a path inside the project folder")
 
     @model_validator(mode="after")
     def _has_families(self) -> GenerateStep:
         if self.family is not None and self.kind not in HAVE_FAMILIES:
             raise ValueError(f"{self.kind} has no families; leave family out")
+        if self.best_of > 1 and self.kind not in CHOOSE_BEST:
+            raise ValueError(f"{self.kind} cannot choose the best of several; leave best_of out")
         return self
 
     @property
@@ -272,6 +279,8 @@ class CampaignSpec(Section):
         for step in content["generate"]:
             if step["family"] is None:  # likewise
                 del step["family"]
+            if step["best_of"] == 1:
+                del step["best_of"]
         return content_hash(content)
 
     @property

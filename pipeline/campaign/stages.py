@@ -61,9 +61,8 @@ def generate_chunk(where: str, campaign_id: str, round_: int, source: str, chunk
         meter.so_far({stage: processor_s() - start})
         session.on_progress(stage, done, total)
 
-    generator = make_generator(
-        generator_class(step.kind), Path(step.checkpoint) if step.checkpoint else None, step.family
-    )
+    weights = Path(step.checkpoint) if step.checkpoint else None
+    generator = make_generator(generator_class(step.kind), weights, step.family, step.best_of)
     rng = np.random.default_rng([spec.seed, round_, zlib.crc32(source.encode()), chunk])
     made = as_many_as_found(generator, size, condition_of(spec, generator.aims), rng, on_step)
     if not made.answers and chunk == 0:  # later chunks have some before them

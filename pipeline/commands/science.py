@@ -24,6 +24,7 @@ def generate(
     *,
     generator: str = DEFAULT_GENERATOR,
     family: str | None = None,
+    best_of: Annotated[int, Parameter(validator=Number(gte=1, lte=64))] = 1,
     n: Count = 16,
     out: Path = Path("runs/generated"),
     elements: str | None = None,
@@ -50,6 +51,8 @@ def generate(
         generator: which one; `redoxa list generators` names them.
         family: of the model that writes the formulas of `composition`: dbn, exchange, hmm, independent, lstm (by
             default), mixture, rbm, transformer or wgan; where --checkpoint names weights, these say it themselves.
+        best_of: new crystals that `orbits` draws for each that it keeps: those that its energy model puts nearest to
+            the hull. More of them relax to it, and sooner; no more are of a new family.
         n: how many.
         out: folder to write.
         elements: allowed elements, a hard mask, e.g. Li,Fe,P,O.
@@ -91,8 +94,9 @@ def generate(
     samples_of(out)  # a folder that cannot be used is refused before the work
     with watching(quiet=as_json) as watcher:
         made = generate(
-            generator, options, seed, checkpoint, watcher, family=family, energies=energies, budget_s=budget_s
-        )
+            generator, options, seed, checkpoint, watcher,
+            family=family, best_of=best_of, energies=energies, budget_s=budget_s,
+        )  # fmt: skip
     made.write(out)
     spent_s = processor_s() - before_s
     if as_json:

@@ -41,7 +41,7 @@ DOCUMENTED = set(
 DOCUMENTED.add("redoxa.error/1")
 
 
-ABILITIES = {"conditions", "targets", "likelihood", "completes", "ranks_formulas"}
+ABILITIES = {"models", "conditions", "targets", "likelihood", "completes", "ranks_formulas"}
 
 
 def run(capsys: pytest.CaptureFixture[str], *args: object) -> tuple[int, str, str]:
@@ -340,6 +340,7 @@ def test_what_a_generator_is_said_to_do_is_what_it_does(name: str, capsys: pytes
     assert (row["likelihood"] is not None) == isinstance(generator, HasLikelihood)
     assert row["ranks_formulas"] == isinstance(generator, PredictsFormula)
     assert row["targets"] == sorted(kind.aims)
+    assert row["models"] or row["families"]
     families = {one["name"]: one for one in row.get("families", [])}
     assert set(families) == (set(FAMILIES) if name == "composition" else set())
     if families:

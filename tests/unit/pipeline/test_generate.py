@@ -321,3 +321,12 @@ def test_a_family_is_taken_by_who_has_some(tmp_path: Path) -> None:
         generate("composition", asked, 0, weights, family="hmm")
     with pytest.raises(InputError, match="substitution has no families; leave family out"):
         generate("substitution", asked, 0, family="hmm")
+
+
+def test_the_best_of_several_is_taken_by_who_can() -> None:
+    asked = request(elements="Li,Mn,Fe,O", require="Li", max_atoms=8, n=2)
+    assert len(generate("orbits", asked, 0, best_of=3)) == 2
+    with pytest.raises(InputError, match="substitution cannot choose the best of several"):
+        generate("substitution", asked, 0, best_of=2)
+    with pytest.raises(InputError, match="--best-of: a formula is answered"):
+        generate("orbits", request(formula="LiFeO2", n=1), 0, best_of=2)

@@ -271,6 +271,7 @@ def test_families_enter_the_identity_only_where_they_are_named() -> None:
     ("steps", "message"),
     [
         ([{"kind": "flow", "family": "hmm"}], "flow has no families; leave family out"),
+        ([{"kind": "flow", "best_of": 2}], "flow cannot choose the best of several"),
         ([{"kind": "composition", "family": "mixtures"}], r"'mixtures' is not a model of formulas\. .*'mixture'"),
         ([{"kind": "composition", "family": "hmm"}] * 2, "each generator may be named once, or once a family"),
         ([{"kind": "composition"}, {"kind": "composition", "family": "lstm"}], "named once, or once a family"),

@@ -9,7 +9,7 @@ import pytest
 
 from redoxa.data.progress import OnStep
 from redoxa.data.symmetry.symmetric import SymmetricCrystal
-from redoxa.generators.base import Condition, Relaxed
+from redoxa.generators.base import Condition, Relaxed, make_generator
 from redoxa.generators.orbits.generator import OrbitsGenerator
 from redoxa.generators.orbits.prediction import MOST
 from redoxa.pipeline.tasks.relaxer import SymmetricRelaxer, lend
@@ -78,7 +78,7 @@ def test_the_lent_potential_relaxes_within_the_symmetry(generator: OrbitsGenerat
 
 def test_the_best_of_several_are_those_of_lowest_energy_in_the_order_drawn() -> None:
     condition = Condition(frozenset({LI, CO, O}), frozenset({LI}), charge_neutral=True)
-    chosen = OrbitsGenerator(best_of=3)
+    chosen = make_generator(OrbitsGenerator, best_of=3)
     kept = chosen.foreseen(4, condition, np.random.default_rng(0))
     drawn = list(chosen.de_novo.draw(condition, 12, np.random.default_rng(0)))
     energies = [chosen._energy(found) for found in drawn]
