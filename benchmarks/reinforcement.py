@@ -1,15 +1,16 @@
 """Reinforcement against the same processor time without it: how many good new crystals each way of drawing finds.
 
-    python benchmarks/reinforcement.py my.yaml                       # four arms, three seeds, 1,200 s each
+    python benchmarks/reinforcement.py my.yaml                       # five arms, three seeds, 1,200 s each
     python benchmarks/reinforcement.py my.yaml --seconds 60 --seeds 1 -n 8
 
 All arms draw from `orbits` under the chemistry of the campaign, go through its own funnel, and are counted alike: a
 hit lies near the hull of phases that hold all its elements, meets all limits and objectives, and is of a new
-family. `prior` draws and screens; `best of N` draws N times as many and screens those of which the energy
-model puts nearest to the hull; `self-training` is fine-tuned after each round on what lay near
-so far, beside real crystals; `reinforcement` is `redoxa reinforce`. An arm begins no round once its seconds are
-spent. Drawing, screening and learning are paid for, reading the tables is not, nor are the graphs of the templates
-for self-training (some 100 s, once). A killed run goes on in `--work`.
+family. `prior` draws and screens. `nearest of N` and `best of N` draw N times as many, and screen what the energy model
+puts nearest to the hull, or what is expected to earn most by all that is foreseen. `self-training` is fine-tuned after
+each round on what lay near so far, beside real crystals. `reinforcement` is `redoxa reinforce`: it chooses as `best of
+N` does, and learns. An arm begins no round once its seconds are spent. Drawing, screening and learning are paid for,
+reading the tables is not, nor are the graphs of the templates for self-training (some 100 s, once). A killed run goes on
+in `--work`.
 """
 
 from __future__ import annotations
@@ -48,8 +49,13 @@ ROUNDS = 10_000
 STILL = Steps(steps=0)
 """Of arms that do not follow rewards."""
 
+CHOOSE = ("best of N", "reinforcement")
+"""Arms that screen of N draws the one that is expected to earn most."""
 
-class BestOf(OrbitPolicy):
+ARMS = ("prior", "nearest of N", "best of N", "self-training", "reinforcement")
+
+
+class NearestOf(OrbitPolicy):
     """Of `many` draws makes the one that is foreseen nearest to the hull."""
 
     def __init__(self, start: Path, condition: Condition, many: int) -> None:
@@ -140,16 +146,16 @@ def arm(name: str, seed: int, options: argparse.Namespace) -> Found:
     out, follows = options.work / f"{name.replace(' ', '-')}-{seed}", name == "reinforcement"
     how = Steps(options.steps, options.rate) if follows else STILL
     limits = Limits() if follows else Limits(narrow=0.0, kl_nats=float("inf"))
-    plan = Plan(spec, ROUNDS, options.n, 0, start, out, how, limits, seed=seed)
+    best_of, dreams = (options.many if name in CHOOSE else 1), (options.dreams if follows else 0)
+    plan = Plan(spec, ROUNDS, options.n, 0, start, out, how, limits, best_of=best_of, dreams=dreams, seed=seed)
     makers: dict[str, Callable[[], OrbitPolicy]] = {
-        "prior": partial(OrbitPolicy, start, condition),
-        "best of N": partial(BestOf, start, condition, out, options.many),
+        "nearest of N": partial(NearestOf, start, condition, options.many),
         "self-training": partial(SelfTrained, start, condition, out, memory, FineTuning(options.tuning)),
-        "reinforcement": partial(OrbitPolicy, start, condition),
     }
     if name == "self-training":
         remember(load_templates(), memory)
-    return run_arm(plan, makers[name](), options.seconds)
+    make = makers.get(name, partial(OrbitPolicy, start, condition))
+    return run_arm(plan, make(), options.seconds)
 
 
 def counted(outcome: Outcome, cpu_s: float) -> Found:
@@ -186,16 +192,18 @@ def main() -> None:
     parser.add_argument("campaign", type=Path)
     parser.add_argument("--seconds", type=float, default=1200, help="processor time of an arm and seed")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first", type=int, default=0, help="the first of them")
     parser.add_argument("-n", type=int, default=48, help="crystals of a round")
-    parser.add_argument("--many", type=int, default=8, help="N of best of N")
+    parser.add_argument("--many", type=int, default=8, help="N of those that choose")
     parser.add_argument("--steps", type=int, default=Steps().steps, help="of reinforcement, a round")
+    parser.add_argument("--dreams", type=int, default=8, help="of reinforcement, a round")
     parser.add_argument("--rate", type=float, default=Steps().rate)
     parser.add_argument("--tuning", type=int, default=FineTuning().steps, help="steps of self-training, a round")
-    parser.add_argument("--arms", nargs="*", default=["prior", "best of N", "self-training", "reinforcement"])
+    parser.add_argument("--arms", nargs="*", default=list(ARMS))
     parser.add_argument("--work", type=Path, default=Path("runs/benchmarks/reinforcement"))
     options = parser.parse_args()
     found: dict[str, list[Found]] = {}
-    for seed in range(options.seeds):
+    for seed in range(options.first, options.first + options.seeds):
         for name in options.arms:
             found.setdefault(name, []).append(arm(name, seed, options))
             print(f"seed {seed}, {name}: {found[name][-1]}", flush=True)

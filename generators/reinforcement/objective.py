@@ -26,7 +26,7 @@ class Objective:
     """
 
     clip: float = 0.2
-    kl_weight: float = 0.05
+    kl_weight: float = 0.1
     entropy_floor: float = 0.3
     entropy_weight: float = 1.0
 

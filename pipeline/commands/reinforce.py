@@ -40,7 +40,7 @@ def reinforce(
     final: Natural = 0,
     steps: Positive = 8,
     rate: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
-    kl: Weight = 0.05,
+    kl: Weight = 0.1,
     clip: Annotated[float, Parameter(validator=Number(gt=0, lt=1))] = 0.2,
     entropy_floor: Weight = 0.3,
     max_kl: Annotated[float, Parameter(validator=Number(gt=0))] = 16.0,

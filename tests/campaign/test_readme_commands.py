@@ -20,7 +20,8 @@ SMALLER = {
     "-n 20 --elements": "-n 2 --elements", "-n 5 ": "-n 2 --max-atoms 14 ",
     "-n 300 --relax 30": "-n 2 --relax 0 --workers 1",
     "--rounds 2 -n 200": "--rounds 1 -n 3 --steps 1 --workers 1",
-    "--steps 500": "--steps 2", "capacity_grav=120..": "capacity_grav=120.. -n 2",
+    "--steps 500": "--steps 2", "reinforce my.yaml": "reinforce my.yaml --rounds 1 -n 2 --dreams 0",
+    "capacity_grav=120..": "capacity_grav=120.. -n 2",
     "--checkpoint runs/train/flow.safetensors": "--checkpoint runs/train/flow.safetensors -n 1 --no-charge-neutral",
     "--keep Fe,P,O --require Na": "--keep Fe,P,O --require Na -n 1", "run my.yaml": "run my.yaml --no-prefect",
 }  # fmt: skip
