@@ -9,8 +9,8 @@ family. `prior` draws and screens. `nearest of N` and `best of N` draw N times a
 puts nearest to the hull, or what is expected to earn most by all that is foreseen. `self-training` is fine-tuned after
 each round on what lay near so far, beside real crystals. `reinforcement` is `redoxa reinforce`: it chooses as `best of
 N` does, and learns. An arm begins no round once its seconds are spent. Drawing, screening and learning are paid for,
-reading the tables is not, nor are the graphs of the templates for self-training (some 100 s, once). A killed run goes on
-in `--work`.
+reading the tables is not, nor are the graphs of the templates for self-training (some 100 s, once). A killed run goes
+on in `--work`.
 """
 
 from __future__ import annotations
