@@ -3,12 +3,16 @@
     python benchmarks/yield.py                                          # open chemistry, three seeds, all generators
     python benchmarks/yield.py orbits --require Li --elements Li,Fe,Mn,Co,Ni,V,Ti,P,O,F,S
     python benchmarks/yield.py orbits template composition --together   # and all of them as one source
+    python benchmarks/yield.py orbits --shake                           # how many of the good ones lie on saddles
 
 One refusal for all (known formulas, and what repeats an earlier sample, are drawn again), the first samples relaxed by
 CHGNet to 0.05 eV/A. Counted are M.S.U.N. (converged, unique, novel, at most 0.1 eV/atom above the hull of the phases
 that ship), those of a system with a phase of all their elements, and of these the families of formulas (every
 transition metal written M) that no known material has, each once. Seconds are processor time of drawing, refused draws
 included, and of relaxation. What is done is kept in `--work`, so that a killed run goes on.
+
+With `--shake` the M.S.U.N. of the first source are relaxed on, all atoms free, to 0.01 eV/A: once as they are, and once
+after every atom was moved by normal numbers of 0.05 A. What then lies lower was no minimum but a saddle.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
+from redoxa.data.records import Crystal
 from redoxa.data.tables.known_materials import KnownMaterials, load_known_materials
 from redoxa.data.tables.reference import load_reference
 from redoxa.data.whole import whole
@@ -27,6 +32,7 @@ from redoxa.generators import GENERATORS
 from redoxa.generators.base import Condition, Generator, generator_class, make_generator
 from redoxa.generators.evaluate.families import Families, family
 from redoxa.generators.evaluate.table import Sample
+from redoxa.generators.evaluate.values import wilson
 from redoxa.pipeline.evaluate.relaxation import relax_all
 from redoxa.pipeline.evaluate.sources import Drawer, Source
 from redoxa.pipeline.evaluate.stability import relaxed_rows
@@ -36,6 +42,10 @@ from redoxa.screening.physics.hulls import Hulls
 
 WAYS = {"free": RelaxSettings(symmetry_first=False), "symmetry first": RelaxSettings()}
 """How crystals are relaxed: all atoms free at once, or within the symmetry before."""
+
+FINE = RelaxSettings(fmax_eV_A=0.01, max_steps=1000, symmetry_first=False)
+SHAKEN_A = 0.05
+LOWER_eV_PER_ATOM = (0.002, 0.01)
 
 TOGETHER = "together"
 
@@ -62,6 +72,8 @@ class Yield:
     families: int
     draw_s: float
     relax_s: float
+    good: list[Crystal]
+    """The M.S.U.N. ones, relaxed."""
 
     def rate(self, what: str) -> float:
         """Hits in a thousand seconds."""
@@ -87,13 +99,36 @@ class Judge:
         """Relax in one way, and count."""
         crystals = [one.crystal for one in samples if one.crystal is not None]
         ended = iter(relax_all(crystals, self.work / way.replace(" ", "-"), 1, lambda *_: None, WAYS[way]))
-        rows = relaxed_rows(
-            samples, [next(ended) if s.crystal is not None else None for s in samples], self.hulls, self.known
-        )
-        good = [(s.crystal, row) for s, row in zip(samples, rows, strict=True) if s.crystal is not None and row.msun]
-        full = [crystal for crystal, row in good if row.hull_phases_full]
+        outcomes = [next(ended) if one.crystal is not None else None for one in samples]
+        rows = relaxed_rows(samples, outcomes, self.hulls, self.known)
+        pairs = [
+            (one.relaxation.crystal, row) for one, row in zip(outcomes, rows, strict=True) if one and one.relaxation
+        ]
+        good = [crystal for crystal, row in pairs if row.msun]
+        full = [crystal for crystal, row in pairs if row.msun and row.hull_phases_full]
         new = {family(crystal.composition) for crystal in full if not self.families.knows(crystal.composition)}
-        return Yield(len(samples), len(good), len(full), len(new), draw_s, sum(row.relax_seconds for row in rows))
+        seconds = sum(row.relax_seconds for row in rows)
+        return Yield(len(samples), len(good), len(full), len(new), draw_s, seconds, good)
+
+    def drops_eV_per_atom(self, good: Sequence[Crystal]) -> list[float]:
+        """How much lower each lies after it was shaken; what does not converge says nothing."""
+        rng = np.random.default_rng(20261130)
+        pairs = [one for crystal in good for one in (crystal, shaken(crystal, rng))]
+        ended = [one.relaxation for one in relax_all(pairs, self.work / "shaken", 1, lambda *_: None, FINE)]
+        return [
+            (a.energy_eV - b.energy_eV) / a.crystal.n_atoms
+            for a, b in zip(ended[::2], ended[1::2], strict=True)
+            if a is not None and b is not None and a.converged and b.converged
+        ]
+
+
+def shaken(crystal: Crystal, rng: np.random.Generator) -> Crystal:
+    """With every atom moved."""
+    moved = rng.normal(0, SHAKEN_A, (crystal.n_atoms, 3)) @ np.linalg.inv(np.array(crystal.lattice_A))
+    return Crystal(
+        numbers=crystal.numbers, frac_coords=(np.array(crystal.frac_coords) + moved).tolist(),
+        lattice_A=crystal.lattice_A,
+    )  # fmt: skip
 
 
 def told(values: Sequence[float], digits: int = 0) -> str:
@@ -120,6 +155,22 @@ def table(found: dict[tuple[str, str], list[Yield]]) -> str:
     return "\n".join(lines)
 
 
+def saddles(judge: Judge, found: dict[tuple[str, str], list[Yield]], source: str) -> str:
+    """One row a way of relaxing: what lies lower by more than a limit once it was shaken, with 95 % intervals."""
+    heads = " | ".join(f"lower by {1000 * limit:g} meV/atom" for limit in LOWER_eV_PER_ATOM)
+    lines = [f"| {source} | M.S.U.N. | converged | {heads} | largest (meV/atom) |", "|---|---:|---:|---:|---:|---:|"]
+    for way in WAYS:
+        good = [crystal for one in found[source, way] for crystal in one.good]
+        drops = np.array(judge.drops_eV_per_atom(good))
+        cells = []
+        for limit in LOWER_eV_PER_ATOM:
+            count = int((drops > limit).sum())
+            low, high = wilson(count, len(drops))
+            cells.append(f"{count / len(drops):.2f} ({low:.2f}-{high:.2f})")
+        lines.append(f"| {way} | {len(good)} | {len(drops)} | {' | '.join(cells)} | {1000 * drops.max():.0f} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sources", nargs="*", default=[*GENERATORS, BEST_OF], help="as `redoxa evaluate` takes them")
@@ -129,6 +180,7 @@ def main() -> None:
     parser.add_argument("--elements", default="")
     parser.add_argument("--require", default="")
     parser.add_argument("--together", action="store_true", help="all sources as one, besides")
+    parser.add_argument("--shake", action="store_true", help="the good ones of the first source, besides")
     parser.add_argument("--work", type=Path, default=Path("runs/benchmarks/yield"))
     options = parser.parse_args()
     condition = GenerateOptions.read(
@@ -149,6 +201,8 @@ def main() -> None:
         for way in WAYS:
             found[TOGETHER, way] = [judge.count(samples, cost, way) for samples, cost in pooled]
     text = table(found)
+    if options.shake:
+        text += "\n\n" + saddles(judge, found, options.sources[0])
     with whole(options.work / "yield.md") as draft:
         draft.write_text(text + "\n", encoding="utf-8")
     print(text)

@@ -60,7 +60,8 @@ def reinforce(
 
     Args:
         campaign: campaign file: its chemistry, screen section and objectives count, its generators do not.
-        generator: orbits learns which elements go where in known skeletons, composition (lstm) which formulas to write.
+        generator: orbits learns which skeletons to fill and with which elements, composition (lstm) which formulas to
+            write.
         rounds: of drawing, screening and learning.
         n: crystals of a round.
         final: crystals that are drawn with the last weights and screened, to see what was gained.
@@ -139,7 +140,7 @@ def print_rounds(outcome: Outcome, *, as_json: bool) -> None:
         values = round_values(found)
         for name in SHOWN:
             value = values[name].value
-            row[name.replace("_nats", " (nats)")] = None if value is None else f"{value:.3f}"
+            row[name.replace("_nats", " (nats)").replace("_", " ")] = None if value is None else f"{value:.3f}"
         shown.append(row)
     table(
         "shares of what was drawn; distinct ones of all draws, refused ones too; divergence of a crystal",
