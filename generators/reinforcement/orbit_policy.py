@@ -285,7 +285,9 @@ class OrbitPolicy:
         ]  # fmt: skip
         with torch.no_grad():
             logs = self.log_probability(found)[0].tolist()
-        return [one.model_copy(update={"log_probability": log}) for one, log in zip(found, logs, strict=True)]
+        told = [one.model_copy(update={"log_probability": log}) for one, log in zip(found, logs, strict=True)]
+        self._scenes = (told, self._scenes[1])  # the same choices: who learns from them need not look again
+        return told
 
     def _foreseen(self, filled: Sequence[_Filled]) -> list[Foreseen]:
         """What the networks say of them."""
