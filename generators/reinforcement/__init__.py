@@ -1,5 +1,5 @@
 """Networks learn from rewards.
 
-`objective` is what is followed, `guards` say when to stop, `policy` what draws and learns: `orbit_policy` elements on
-known skeletons, `formula_policy` formulas.
+`objective` is what is followed, `guards` say when to stop, `policy` what draws and learns: `orbit_policy` skeletons and
+the elements on them (`orbit_choices`), `formula_policy` formulas.
 """

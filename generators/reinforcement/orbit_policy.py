@@ -37,6 +37,7 @@ from redoxa.generators.orbits.foresight.surrogate import IONS, PROPERTIES, Surro
 from redoxa.generators.orbits.prediction import shipped_predictor
 from redoxa.generators.orbits.preference import Preference, load_preference, look, preference_tensors
 from redoxa.generators.orbits.refusal import Library, Refusal
+from redoxa.generators.reinforcement.orbit_choices import Scene, Turn, log_choices
 from redoxa.generators.reinforcement.policy import Choice, Drawn, Episode, Foreseen
 
 ROUNDS = 24
@@ -85,31 +86,6 @@ class _Filled:
         return dict(found)
 
 
-@dataclass(frozen=True)
-class _Turn:
-    """What one turn of revealing saw, of episodes with equally many orbits n.
-
-    Attributes:
-        hidden: orbits that are open [n,o].
-        where: the orbit that is filled [n].
-        seen: of the network's body, which does not learn [n,o,hidden].
-    """
-
-    hidden: torch.Tensor
-    where: torch.Tensor
-    seen: torch.Tensor
-
-
-@dataclass(frozen=True)
-class _Scene:
-    """Episodes with equally many orbits, by their places among all, and all turns of their revealing."""
-
-    places: torch.Tensor
-    types: torch.Tensor
-    placed: torch.Tensor
-    turns: list[_Turn]
-
-
 class OrbitPolicy:
     """A `Policy` of `orbits`.
 
@@ -148,7 +124,7 @@ class OrbitPolicy:
         self._prior_preference = load_preference(start) or Preference(self._looks).requires_grad_(False)
         self.preference = self._prior_preference
         self.load(start)
-        self._scenes: tuple[Sequence[OrbitEpisode], list[_Scene]] = ((), [])
+        self._scenes: tuple[Sequence[OrbitEpisode], list[Scene]] = ((), [])
 
     @cached_property
     def _surrogate(self) -> Surrogate:
@@ -227,7 +203,7 @@ class OrbitPolicy:
             )
         return logs, entropies
 
-    def _seen(self, episodes: Sequence[OrbitEpisode]) -> list[_Scene]:
+    def _seen(self, episodes: Sequence[OrbitEpisode]) -> list[Scene]:
         """Of the last episodes they are kept: many steps look at the same."""
         if self._scenes[0] is not episodes:
             alike: dict[int, list[int]] = defaultdict(list)
@@ -236,7 +212,7 @@ class OrbitPolicy:
             self._scenes = (episodes, [self._scene(episodes, places) for places in alike.values()])
         return self._scenes[1]
 
-    def _scene(self, episodes: Sequence[OrbitEpisode], places: list[int]) -> _Scene:
+    def _scene(self, episodes: Sequence[OrbitEpisode], places: list[int]) -> Scene:
         some = [episodes[i] for i in places]
         graphs = GraphBatch.of([self._known.blank(one.skeleton).graph for one in some])
         types, order = (torch.tensor(x) for x in zip(*((one.numbers, one.turns) for one in some), strict=True))
@@ -245,8 +221,8 @@ class OrbitPolicy:
             hidden = order >= turn
             with torch.no_grad():
                 seen = self.prior.embed(types.masked_fill(hidden, MASK), graphs)[0]
-            turns.append(_Turn(hidden, (order == turn).long().argmax(1), seen))
-        return _Scene(torch.tensor(places), types, torch.tensor([one.placed for one in some]), turns)
+            turns.append(Turn(hidden, (order == turn).long().argmax(1), seen))
+        return Scene(torch.tensor(places), types, torch.tensor([one.placed for one in some]), turns)
 
     def _chances(self) -> Floats:
         """Of all skeletons."""
@@ -319,31 +295,3 @@ def _best(foreseen: Sequence[Foreseen], choice: Choice) -> list[int]:
     """Places of the best; what is worth as much keeps its order."""
     worth = -np.round(np.array(choice.worth(foreseen), dtype=float), 6)
     return sorted(np.argsort(worth, kind="stable")[: math.ceil(len(foreseen) / choice.best_of)].tolist())
-
-
-def log_choices(types: nn.Module, scene: _Scene, drawing: Drawing) -> tuple[torch.Tensor, torch.Tensor]:
-    """Log-probability of all choices, and their mean entropy, of episodes with equally many orbits [n], [n].
-
-    Choices are drawn as `decorator.reveal` draws them.
-
-    Args:
-        types: the last layer, with gradient where it learns.
-        scene: what it sees.
-        drawing: what may be drawn.
-    """
-    columns, rows = torch.nonzero(drawing.allowed).squeeze(1), torch.arange(len(scene.types))
-    logs, entropies = torch.zeros(len(rows)), torch.zeros(len(rows))
-    for turn in scene.turns:
-        logits, element = types(turn.seen), scene.types[rows, turn.where]
-        of_types = (logits[rows, turn.where][:, columns] / drawing.temperature).log_softmax(1)
-        column = torch.searchsorted(columns, element)
-        of_orbits = logits.log_softmax(-1)[rows, :, element].masked_fill(~turn.hidden, -torch.inf).log_softmax(1)
-        chose_orbit = scene.placed[rows, turn.where]
-        logs = logs + torch.where(chose_orbit, of_orbits[rows, turn.where], of_types[rows, column])
-        entropies = entropies + torch.where(chose_orbit, _entropy(of_orbits), _entropy(of_types))
-    return logs, entropies / scene.types.shape[1]
-
-
-def _entropy(logs: torch.Tensor) -> torch.Tensor:
-    """Entropy in nats by row, of log-probabilities that may be minus infinity."""
-    return -(logs.exp() * logs.clamp_min(-1e4)).sum(1)
