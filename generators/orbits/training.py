@@ -104,8 +104,14 @@ def _train_energy(out: Path, decorator: Path, on_step: OnProgress) -> tuple[Tens
     return tensors, header, facts
 
 
+DECORATORS_OWN = ("surrogate", "decorator", "preference")
+"""Beginnings of the names of tensors that mean something to one decorator only."""
+
+
 def with_decorator(start: Path, decorator: Path, foresees: bool, out: Path) -> None:
     """Write a checkpoint with another decorator; the judge and the energy model stay, bit for bit.
+
+    A preference of skeletons is left out: it was learned through the eyes of the decorator before.
 
     Args:
         start: checkpoint of `orbits`.
@@ -114,7 +120,7 @@ def with_decorator(start: Path, decorator: Path, foresees: bool, out: Path) -> N
         out: file to write.
     """
     tensors, header = read_tensors(start)
-    tensors = {name: t for name, t in tensors.items() if name.partition(".")[0] not in ("surrogate", "decorator")}
+    tensors = {name: t for name, t in tensors.items() if name.partition(".")[0] not in DECORATORS_OWN}
     tensors |= read_tensors(decorator)[0]
     if foresees:
         tensors |= train_electrode(load_templates(), load_decorator(decorator))[0]

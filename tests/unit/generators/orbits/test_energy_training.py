@@ -17,6 +17,7 @@ from redoxa.generators.orbits.decoration.decorator import Decorator, DecoratorCo
 from redoxa.generators.orbits.decoration.decorator_training import prepare_graphs
 from redoxa.generators.orbits.foresight.energy_model import EnergyModel, energy_tensors, load_energy_model
 from redoxa.generators.orbits.foresight.energy_training import EnergyTask, energy_config, judged, train_energy
+from redoxa.generators.orbits.preference import Preference, preference_tensors
 from redoxa.generators.orbits.training import with_decorator
 
 ORBITS = shipped("orbits.safetensors")
@@ -101,7 +102,10 @@ def test_it_begins_with_the_messages_of_the_decorator() -> None:
 def test_another_decorator_leaves_the_judge_and_the_energy_model_as_they_are(tmp_path: Path) -> None:
     other = Decorator(DecoratorConfig(hidden=16, edge=16, layers=1))
     save_decorator(tmp_path / "decorator.safetensors", other)
-    with_decorator(ORBITS, tmp_path / "decorator.safetensors", False, tmp_path / "orbits.safetensors")
+    tensors, header = read_tensors(ORBITS)
+    start = tmp_path / "start.safetensors"
+    write_tensors(start, tensors | preference_tensors(Preference(torch.zeros(2, 4))), header)
+    with_decorator(start, tmp_path / "decorator.safetensors", False, tmp_path / "orbits.safetensors")
     old, new = (read_tensors(path)[0] for path in (ORBITS, tmp_path / "orbits.safetensors"))
     assert {name.partition(".")[0] for name in new} == {"decorator", "judge", "energy"}
     assert all(torch.equal(old[name], t) for name, t in new.items() if not name.startswith("decorator."))
