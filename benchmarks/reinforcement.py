@@ -76,7 +76,7 @@ class SelfTrained(OrbitPolicy):
 
     def save(self, path: Path) -> None:
         """See `Policy`."""
-        forms = self._found()
+        forms = self._near()
         if not forms:
             super().save(path)
             return
@@ -86,7 +86,7 @@ class SelfTrained(OrbitPolicy):
         with_decorator(self.start, decorator, False, path)
         graphs.unlink()
 
-    def _found(self) -> list[SymmetricCrystal]:
+    def _near(self) -> list[SymmetricCrystal]:
         forms = []
         for file in sorted(self.run.glob("round_*/results.jsonl")):
             for line in file.read_text(encoding="utf-8").splitlines():
