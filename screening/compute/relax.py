@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ase import Atoms
     from ase.optimize.optimize import Optimizer
 
-METHOD = "within the symmetry, then deformation gradient, FIRE, L-BFGS; 4"
+METHOD = "within the symmetry, then deformation gradient, FIRE, L-BFGS; 5"
 """Enters every cache key: to be changed with the algorithm."""
 
 FIRE_ABOVE_eV_A = 10.0
@@ -32,6 +32,13 @@ FIRE_ABOVE_eV_A = 10.0
 FIRE_STEPS = 20
 SWOLLEN = 1.3
 """Volume over the first at which L-BFGS is given up: published hosts grow by less, layers that drift apart by more."""
+
+SWOLLEN_AFTER = 1.1
+"""The same after the walk within the symmetry, which was at a minimum: what goes far from it tears layers apart."""
+
+CLIMBED_eV_PER_ATOM = 0.05
+"""Rise over the lowest place at which L-BFGS goes back there and forgets its curvature: on from above it is led by
+chance, and the last bits decide where it ends."""
 
 RAN_AWAY = ("exploded", "collapsed")
 """How complaints about where a relaxation went begin."""
@@ -133,6 +140,8 @@ class _Watch:
         self.settings = settings
         self.volume_A3 = atoms.get_volume()
         self.lowest_eV = np.inf
+        self.lowest = atoms.copy()
+        self.rose = False
         self.steps = 0
 
     def complaint(self, atoms: Atoms, point: PointResult) -> str:
@@ -140,7 +149,9 @@ class _Watch:
         limits = self.settings
         self.steps += 1
         per_atom = point.energy_eV / len(atoms)
-        self.lowest_eV = min(self.lowest_eV, per_atom)
+        if per_atom < self.lowest_eV:
+            self.lowest_eV, self.lowest = per_atom, atoms.copy()
+        self.rose = per_atom - self.lowest_eV > limits.max_energy_rise_eV_per_atom
         ratio = atoms.get_volume() / self.volume_A3
         force = max_norm(point.forces_eV_A)
         near = min_distance_A(atoms.get_scaled_positions(), np.asarray(atoms.cell))
@@ -148,7 +159,7 @@ class _Watch:
             return f"exploded: a force of {force:.0f} eV/A"
         if not limits.volume_ratio[0] <= ratio <= limits.volume_ratio[1]:
             return f"exploded: the volume went to {ratio:.2f} times the first"
-        if per_atom - self.lowest_eV > limits.max_energy_rise_eV_per_atom:
+        if self.rose:
             return f"exploded: the energy rose by {per_atom - self.lowest_eV:.1f} eV/atom"
         if per_atom < limits.min_energy_eV_per_atom:
             return f"collapsed: {per_atom:.1f} eV/atom is no material"
@@ -165,9 +176,9 @@ def relax(crystal: Crystal, potential: Potential, settings: RelaxSettings | None
 
     Free relaxation is L-BFGS on positions and deformation gradient (Tadmor et al., PRB 59, 235, 1999,
     doi:10.1103/PhysRevB.59.235): as many steps to the same minima as its logarithm (ASE's Frechet filter), whose matrix
-    functions would cost a third of the time. Where it runs away, over the edge of a shallow minimum such as that of
-    layers without their ions, FIRE with small steps begins anew from the start, and finds the minimum next to it if
-    there is one.
+    functions would cost a third of the time. Where its steps lead uphill it begins anew from the lowest place. Where it
+    runs away, over the edge of a shallow minimum such as that of layers without their ions, FIRE with small steps
+    begins anew from the start, and finds the minimum next to it if there is one.
 
     Never raises for a structure the potential cannot follow: that ends unconverged, with its reason.
 
@@ -181,7 +192,7 @@ def relax(crystal: Crystal, potential: Potential, settings: RelaxSettings | None
     if within is not None:
         start_eV, calls, steps = within.first_eV, within.calls, within.calls - 1
         walk = Walk(within.crystal, potential, _with_steps(settings, min(settings.max_steps - steps, FREE_AFTER)))
-        walk.quick()
+        walk.quick(SWOLLEN_AFTER)
         calls, steps = calls + walk.calls, steps + walk.steps
     if within is None or (not walk.converged and steps < settings.max_steps):
         walk = Walk(crystal, potential, _with_steps(settings, settings.max_steps - steps))
@@ -257,13 +268,26 @@ class Walk:
         """Whether it ended because of where it went."""
         return self.reason.startswith(RAN_AWAY)
 
-    def quick(self) -> None:
-        """L-BFGS, after some steps of FIRE where the forces are large; swelling cells are not followed far."""
+    def quick(self, swollen: float = SWOLLEN) -> None:
+        """L-BFGS, after some steps of FIRE where the forces are large; neither up a slope nor far into a swelling cell.
+
+        After a climb it begins anew from the lowest place, until that is no lower than the last time.
+        """
         low, high = self.settings.volume_ratio
-        watch = _Watch(self.atoms, self.settings.model_copy(update={"volume_ratio": (low, min(high, SWOLLEN))}))
+        rise_eV = min(self.settings.max_energy_rise_eV_per_atom, CLIMBED_eV_PER_ATOM)
+        watch = _Watch(self.atoms, self.settings.model_copy(
+            update={"volume_ratio": (low, min(high, swollen)), "max_energy_rise_eV_per_atom": rise_eV}
+        ))  # fmt: skip
         if self.first_force_eV_A > FIRE_ABOVE_eV_A:
             self._run(FIRE, watch, self.settings.max_step_A, min(FIRE_STEPS, self.settings.max_steps))
-        if not self.reason and not self.converged:
+        before_eV = np.inf
+        while not self.converged and self.steps < self.settings.max_steps:
+            if self.reason and not (watch.rose and watch.lowest_eV < before_eV):
+                break
+            if watch.rose:
+                self.atoms.set_cell(watch.lowest.cell)
+                self.atoms.set_positions(watch.lowest.positions)
+            before_eV = watch.lowest_eV
             self._run(LBFGS, watch, self.settings.max_step_A, self.settings.max_steps - self.steps)
 
     def careful(self) -> None:
