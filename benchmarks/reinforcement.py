@@ -1,21 +1,22 @@
 """Reinforcement against the same processor time without it: how many good new crystals each way of drawing finds.
 
-    python benchmarks/reinforcement.py my.yaml                       # five arms, three seeds, 1,200 s each
+    python benchmarks/reinforcement.py my.yaml                       # six arms, three seeds, 1,200 s each
     python benchmarks/reinforcement.py my.yaml --seconds 60 --seeds 1 -n 8
 
 All arms draw from `orbits` under the chemistry of the campaign, go through its own funnel, and are counted alike: a
 hit lies near the hull of phases that hold all its elements, meets all limits and objectives, and is of a new
-family. `prior` draws and screens. `nearest of N` and `best of N` draw N times as many, and screen what the energy model
-puts nearest to the hull, or what is expected to earn most by all that is foreseen. `self-training` is fine-tuned after
-each round on what lay near so far, beside real crystals. `reinforcement` is `redoxa reinforce`: it chooses as `best of
-N` does, and learns. An arm begins no round once its seconds are spent. Drawing, screening and learning are paid for,
-reading the tables is not, nor are the graphs of the templates for self-training (some 100 s, once). A killed run goes
-on in `--work`.
+family. `aimed` draws as a campaign does, with its objectives as targets; `prior` without. `nearest of N`, `best of N`
+draw N times as many, and screen what the energy model puts nearest to the hull, or what is expected to earn most by all
+that is foreseen. `self-training` is fine-tuned after each round on what lay near so far, beside real crystals.
+`reinforcement` is `redoxa reinforce`: it chooses as `best of N` does, and learns. An arm begins no round once its
+seconds are spent. Drawing, screening and learning are paid for, reading the tables is not, nor are the graphs of the
+templates for self-training (some 100 s, once). A killed run goes on in `--work`; `aimed` begins anew.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,23 +25,27 @@ from pathlib import Path
 import numpy as np
 
 from redoxa.data.errors import StructureError
-from redoxa.data.records import ScreeningResult
+from redoxa.data.processor_time import processor_s
+from redoxa.data.records import Candidate, Origin, ScreeningResult
 from redoxa.data.shipped import shipped
 from redoxa.data.symmetry.normaliser import canonical
 from redoxa.data.symmetry.skeletons import load_templates
 from redoxa.data.symmetry.symmetric import SymmetricCrystal, symmetric
+from redoxa.data.tables.known_materials import load_known_materials
 from redoxa.generators.base import Condition
-from redoxa.generators.evaluate.families import family
+from redoxa.generators.evaluate.families import Families, family
+from redoxa.generators.orbits.generator import OrbitsGenerator
 from redoxa.generators.orbits.self_training import FineTuning, fine_tune, prepare_found
 from redoxa.generators.orbits.training import remember, with_decorator
 from redoxa.generators.reinforcement.guards import Limits
 from redoxa.generators.reinforcement.orbit_policy import OrbitEpisode, OrbitPolicy
 from redoxa.generators.reinforcement.policy import Choice, Drawn, Steps
+from redoxa.pipeline.campaign.spec import CampaignSpec
 from redoxa.pipeline.campaign.spec_file import read_spec
 from redoxa.pipeline.campaign.stages import condition_of
 from redoxa.pipeline.reinforcement.funnel import Funnel
-from redoxa.pipeline.reinforcement.loop import Outcome, Plan, check_folder, reinforce
-from redoxa.pipeline.reinforcement.rewards import NEAR_eV_PER_ATOM
+from redoxa.pipeline.reinforcement.loop import Plan, check_folder, reinforce
+from redoxa.pipeline.reinforcement.rewards import Judge, Judged, NEAR_eV_PER_ATOM, Seen
 from redoxa.pipeline.self_training.loop import Meter
 
 ROUNDS = 10_000
@@ -52,7 +57,7 @@ STILL = Steps(steps=0)
 CHOOSE = ("best of N", "reinforcement")
 """Arms that screen of N draws the one that is expected to earn most."""
 
-ARMS = ("prior", "nearest of N", "best of N", "self-training", "reinforcement")
+ARMS = ("aimed", "prior", "nearest of N", "best of N", "self-training", "reinforcement")
 
 
 class NearestOf(OrbitPolicy):
@@ -136,7 +141,30 @@ def run_arm(plan: Plan, policy: OrbitPolicy, seconds: float) -> Found:
         except SpentError:
             done = len(list(plan.out.glob("round_*/learned.json")))
             outcome = reinforce(replace(plan, rounds=done), policy, screening, lambda *_: None)
-    return counted(outcome, spent(len(outcome.rounds)))
+    judged = [one for found in outcome.rounds for one in found.judged]
+    return counted(judged, spent(len(outcome.rounds)))
+
+
+def aimed(spec: CampaignSpec, n: int, seconds: float, seed: int) -> Found:
+    """`orbits` as campaigns have it."""
+    generator = OrbitsGenerator()
+    condition, judged, earlier = condition_of(spec, generator.aims), list[Judged](), list[Candidate]()
+    with tempfile.TemporaryDirectory() as out, Funnel(spec.screening, Path(out)) as screening:
+        judge = Judge(spec.goal.objectives, screening.reference, Families(load_known_materials()))
+        seen, started, number = Seen(), processor_s(), 0
+        while (spent := processor_s() - started) < seconds:
+            drawn, _ = generator.sample(n, condition, np.random.default_rng([seed, number]))
+            origin = Origin(generator=generator.name, seed=seed, campaign=spec.name, round=number)
+            candidates = [
+                Candidate(crystal=one, working_ion=spec.goal.working_ion, origin=origin)
+                for one in drawn
+                if not seen.add(one)
+            ]
+            results = screening.screened(candidates, earlier, lambda *_: None)
+            judged += judge.judge(number, [one.crystal for one in candidates], results)
+            earlier += candidates
+            number += 1
+    return counted(judged, spent)
 
 
 def arm(name: str, seed: int, options: argparse.Namespace) -> Found:
@@ -152,15 +180,16 @@ def arm(name: str, seed: int, options: argparse.Namespace) -> Found:
         "nearest of N": partial(NearestOf, start, condition, options.many),
         "self-training": partial(SelfTrained, start, condition, out, memory, FineTuning(options.tuning)),
     }
+    if name == "aimed":
+        return aimed(spec, options.n, options.seconds, seed)
     if name == "self-training":
         remember(load_templates(), memory)
     make = makers.get(name, partial(OrbitPolicy, start, condition))
     return run_arm(plan, make(), options.seconds)
 
 
-def counted(outcome: Outcome, cpu_s: float) -> Found:
-    """Sums over the rounds of an arm."""
-    judged = [one for found in outcome.rounds for one in found.judged]
+def counted(judged: Sequence[Judged], cpu_s: float) -> Found:
+    """Sums over the crystals of an arm."""
     hits = [one for one in judged if one.hit]
     families = {family(one.drawn.composition) for one in hits}
     near = sum(bool(one.parts["near"]) and one.reward is not None and not one.repeated for one in judged)
