@@ -1,16 +1,17 @@
 """Reinforcement against the same processor time without it: how many good new crystals each way of drawing finds.
 
-    python benchmarks/reinforcement.py my.yaml                       # six arms, three seeds, 1,200 s each
+    python benchmarks/reinforcement.py my.yaml                       # seven arms, three seeds, 1,200 s each
     python benchmarks/reinforcement.py my.yaml --seconds 60 --seeds 1 -n 8
 
 All arms draw from `orbits` under the chemistry of the campaign, go through its own funnel, and are counted alike: a
 hit lies near the hull of phases that hold all its elements, meets all limits and objectives, and is of a new
-family. `aimed` draws as a campaign does, with its objectives as targets; `prior` without. `nearest of N`, `best of N`
-draw N times as many, and screen what the energy model puts nearest to the hull, or what is expected to earn most by all
-that is foreseen. `self-training` is fine-tuned after each round on what lay near so far, beside real crystals.
-`reinforcement` is `redoxa reinforce`: it chooses as `best of N` does, and learns. An arm begins no round once its
-seconds are spent. Drawing, screening and learning are paid for, reading the tables is not, nor are the graphs of the
-templates for self-training (some 100 s, once). A killed run goes on in `--work`; `aimed` begins anew.
+family. `aimed` draws as a campaign does, with its objectives as targets (`nearest of N`: with `best_of`); `prior`
+without. `nearest of N` and `best of N` draw N times as many, and screen what the energy model puts nearest to the hull,
+or what is expected to earn most by all that is foreseen. `self-training` is fine-tuned after each round on what lay
+near so far, beside real crystals. `reinforcement` is `redoxa reinforce`: it chooses as `best of N` does, and learns. An
+arm begins no round once its seconds are spent. Drawing, screening and learning are paid for, reading the tables is not,
+nor are the graphs of the templates for self-training (some 100 s, once). A killed run goes on in `--work`; `aimed`
+begins anew.
 """
 
 from __future__ import annotations
@@ -57,7 +58,10 @@ STILL = Steps(steps=0)
 CHOOSE = ("best of N", "reinforcement")
 """Arms that screen of N draws the one that is expected to earn most."""
 
-ARMS = ("aimed", "prior", "nearest of N", "best of N", "self-training", "reinforcement")
+AIMED = ("aimed", "aimed, nearest of N")
+"""Arms that draw as campaigns do."""
+
+ARMS = (*AIMED, "prior", "nearest of N", "best of N", "self-training", "reinforcement")
 
 
 class NearestOf(OrbitPolicy):
@@ -145,9 +149,10 @@ def run_arm(plan: Plan, policy: OrbitPolicy, seconds: float) -> Found:
     return counted(judged, spent(len(outcome.rounds)))
 
 
-def aimed(spec: CampaignSpec, n: int, seconds: float, seed: int) -> Found:
+def aimed(spec: CampaignSpec, n: int, seconds: float, seed: int, best_of: int) -> Found:
     """`orbits` as campaigns have it."""
     generator = OrbitsGenerator()
+    generator.best_of = best_of
     condition, judged, earlier = condition_of(spec, generator.aims), list[Judged](), list[Candidate]()
     with tempfile.TemporaryDirectory() as out, Funnel(spec.screening, Path(out)) as screening:
         judge = Judge(spec.goal.objectives, screening.reference, Families(load_known_materials()))
@@ -180,8 +185,8 @@ def arm(name: str, seed: int, options: argparse.Namespace) -> Found:
         "nearest of N": partial(NearestOf, start, condition, options.many),
         "self-training": partial(SelfTrained, start, condition, out, memory, FineTuning(options.tuning)),
     }
-    if name == "aimed":
-        return aimed(spec, options.n, options.seconds, seed)
+    if name in AIMED:
+        return aimed(spec, options.n, options.seconds, seed, options.many if "of N" in name else 1)
     if name == "self-training":
         remember(load_templates(), memory)
     make = makers.get(name, partial(OrbitPolicy, start, condition))
