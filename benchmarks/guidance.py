@@ -21,7 +21,7 @@ from redoxa.generators.base import Condition, Target
 from redoxa.generators.graph import N_TYPES
 from redoxa.generators.noise.diffusion import DiffusionGenerator
 from redoxa.generators.noise.from_noise import NoiseSettings
-from redoxa.generators.noise.samplers import SamplerSettings
+from redoxa.generators.noise.sampling.samplers import SamplerSettings
 
 Floats = npt.NDArray[np.float64]
 RANGES = ((1.0, 2.0), (2.0, 3.0), (3.0, 4.0), (4.0, 5.0))

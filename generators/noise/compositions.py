@@ -12,8 +12,8 @@ from redoxa.data.chemistry import is_charge_balanced
 from redoxa.data.errors import GenerationError
 from redoxa.generators.base import CellContent, Condition
 from redoxa.generators.graph import MASK, N_TYPES
-from redoxa.generators.noise.guidance import Aim, Network
-from redoxa.generators.noise.samplers import SamplerSettings, allowed_types, noise_for
+from redoxa.generators.noise.sampling.guidance import Aim, Network
+from redoxa.generators.noise.sampling.samplers import SamplerSettings, allowed_types, noise_for
 from redoxa.generators.noise.statistics import MAX_ELEMENTS, DataStatistics
 
 MAX_ATOMS = 60

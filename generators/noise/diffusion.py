@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from redoxa.generators.noise.diffusion_samplers import DIFFUSION_SAMPLERS
 from redoxa.generators.noise.from_noise import FromNoise, NoiseSettings, Process
-from redoxa.generators.noise.likelihood import diffusion_velocity
-from redoxa.generators.noise.samplers import SamplerSettings
+from redoxa.generators.noise.sampling.diffusion_samplers import DIFFUSION_SAMPLERS
+from redoxa.generators.noise.sampling.likelihood import diffusion_velocity
+from redoxa.generators.noise.sampling.samplers import SamplerSettings
 
 
 class DiffusionGenerator(FromNoise):

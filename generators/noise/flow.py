@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from redoxa.generators.noise.from_noise import FromNoise, NoiseSettings, Process
-from redoxa.generators.noise.likelihood import flow_velocity
-from redoxa.generators.noise.samplers import FLOW_SAMPLERS
+from redoxa.generators.noise.sampling.likelihood import flow_velocity
+from redoxa.generators.noise.sampling.samplers import FLOW_SAMPLERS
 
 
 class FlowGenerator(FromNoise):

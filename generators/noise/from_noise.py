@@ -24,10 +24,10 @@ from redoxa.generators.graph import MASK, N_TYPES
 from redoxa.generators.log_lattice import log_to_lattice
 from redoxa.generators.noise.checkpoint import load_noise_network
 from redoxa.generators.noise.compositions import CompositionCounts, CompositionSource, is_neutral, rows_for, source_for
-from redoxa.generators.noise.guidance import Aim, Guided, aim_for
-from redoxa.generators.noise.likelihood import Velocity, as_sample, log_density
-from redoxa.generators.noise.samplers import Sampler, SamplerSettings, noise_for
-from redoxa.generators.noise.slots import Slot, finished
+from redoxa.generators.noise.sampling.guidance import Aim, Guided, aim_for
+from redoxa.generators.noise.sampling.likelihood import Velocity, as_sample, log_density
+from redoxa.generators.noise.sampling.samplers import Sampler, SamplerSettings, noise_for
+from redoxa.generators.noise.sampling.slots import Slot, finished
 from redoxa.generators.parallel import Progress, shares, side_by_side
 from redoxa.generators.sanity import SanityLimits, contacts, is_sane
 

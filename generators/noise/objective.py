@@ -17,7 +17,7 @@ from redoxa.generators.backbone import Backbone
 from redoxa.generators.graph import MASK, wrap
 from redoxa.generators.log_lattice import lattice_to_log
 from redoxa.generators.noise.paths import displacement, fit_volumes, mask_types, pair_same_type
-from redoxa.generators.noise.wrapped_normal import score, score_scale, sigma_at
+from redoxa.generators.noise.sampling.wrapped_normal import score, score_scale, sigma_at
 from redoxa.generators.training.batches import Batch
 
 

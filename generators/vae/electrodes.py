@@ -20,7 +20,7 @@ from redoxa.data.shipped import shipped
 from redoxa.data.symmetry.skeletons import TemplateTable, load_templates
 from redoxa.data.tables.datasets import LABELS, CrystalData
 from redoxa.data.tables.template_labels import RANGE_V, ElectrodeLabel, read_electrode_labels
-from redoxa.generators.noise.guidance import LABELS_BELOW_CHGNET_V
+from redoxa.generators.noise.sampling.guidance import LABELS_BELOW_CHGNET_V
 from redoxa.generators.vae.crystal_graph import graphs_of
 from redoxa.generators.vae.latent import reduced
 from redoxa.generators.vae.network import PROPERTIES

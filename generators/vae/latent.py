@@ -17,7 +17,7 @@ from redoxa.data.symmetry.normaliser import canonical
 from redoxa.data.symmetry.symmetric import SymmetricCrystal, symmetric
 from redoxa.data.tables.datasets import reduce_cell
 from redoxa.generators.base import Target
-from redoxa.generators.noise.guidance import label_of
+from redoxa.generators.noise.sampling.guidance import label_of
 from redoxa.generators.vae.crystal_graph import graphs_of, joined
 from redoxa.generators.vae.network import PROPERTIES, Vae
 from redoxa.generators.wyckoff.checkpoint import table_of

@@ -13,7 +13,7 @@ import torch
 
 from redoxa.data.shipped import shipped
 from redoxa.data.symmetry.symmetric import SymmetricCrystal
-from redoxa.generators.noise.guidance import HULL_LABEL, VOLTAGE_LABELS
+from redoxa.generators.noise.sampling.guidance import HULL_LABEL, VOLTAGE_LABELS
 from redoxa.generators.orbits.decoration.decorator import load_decorator
 from redoxa.generators.orbits.decoration.orbit_graph import GraphBatch, OrbitGraph
 from redoxa.generators.orbits.foresight.surrogate import PROPERTIES as FORESEEN

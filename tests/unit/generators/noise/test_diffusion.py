@@ -17,12 +17,12 @@ from redoxa.generators.graph import MASK, N_TYPES, wrap
 from redoxa.generators.labels import LabelEmbedding
 from redoxa.generators.log_lattice import lattice_to_log, log_to_lattice
 from redoxa.generators.noise.diffusion import DiffusionGenerator
-from redoxa.generators.noise.diffusion_samplers import DIFFUSION_SAMPLERS
 from redoxa.generators.noise.from_noise import NoiseSettings
-from redoxa.generators.noise.guidance import LABELS_BELOW_CHGNET_V, Guided, aim_for
-from redoxa.generators.noise.samplers import SamplerSettings, noise_for
+from redoxa.generators.noise.sampling.diffusion_samplers import DIFFUSION_SAMPLERS
+from redoxa.generators.noise.sampling.guidance import LABELS_BELOW_CHGNET_V, Guided, aim_for
+from redoxa.generators.noise.sampling.samplers import SamplerSettings, noise_for
+from redoxa.generators.noise.sampling.wrapped_normal import score, score_scale, sigma_at
 from redoxa.generators.noise.training import NoiseTask
-from redoxa.generators.noise.wrapped_normal import score, score_scale, sigma_at
 from redoxa.generators.training.loop import TrainConfig, train
 
 TINY = BackboneConfig(hidden=24, edge=16, layers=2, harmonics=3, radials=8, labels=4)

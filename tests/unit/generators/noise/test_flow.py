@@ -18,7 +18,7 @@ from redoxa.generators.graph import MASK, N_TYPES, wrap
 from redoxa.generators.log_lattice import lattice_to_log, log_to_lattice
 from redoxa.generators.noise.flow import FlowGenerator
 from redoxa.generators.noise.from_noise import NoiseSettings
-from redoxa.generators.noise.samplers import FLOW_SAMPLERS, Sample, SamplerSettings, euler, noise_for
+from redoxa.generators.noise.sampling.samplers import FLOW_SAMPLERS, Sample, SamplerSettings, euler, noise_for
 from redoxa.generators.noise.statistics import ANION_CLASSES, count_statistics
 from redoxa.generators.parallel import Progress, shares
 from redoxa.generators.sanity import SanityLimits, contacts, is_sane, packing

@@ -11,9 +11,9 @@ from redoxa.generators.backbone import Prediction
 from redoxa.generators.base import HasLikelihood
 from redoxa.generators.graph import wrap
 from redoxa.generators.noise.flow import FlowGenerator
-from redoxa.generators.noise.likelihood import diffusion_velocity, flow_velocity, log_density
-from redoxa.generators.noise.samplers import Sample
-from redoxa.generators.noise.wrapped_normal import SIGMA_CRYSTAL, score, score_scale, sigma_at
+from redoxa.generators.noise.sampling.likelihood import diffusion_velocity, flow_velocity, log_density
+from redoxa.generators.noise.sampling.samplers import Sample
+from redoxa.generators.noise.sampling.wrapped_normal import SIGMA_CRYSTAL, score, score_scale, sigma_at
 
 NORMAL_ENTROPY = 0.5 * math.log(2 * math.pi * math.e)
 STD = torch.tensor([0.5, 1.0, 2.0, 0.3, 0.3, 0.3])

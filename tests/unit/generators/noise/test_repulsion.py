@@ -6,7 +6,7 @@ import torch
 
 from redoxa.data.tables.datasets import LABELS, CrystalData
 from redoxa.generators.graph import N_TYPES, pair_distances, wrap
-from redoxa.generators.noise.repulsion import pair_targets, push_apart
+from redoxa.generators.noise.sampling.repulsion import pair_targets, push_apart
 from redoxa.generators.noise.statistics import closest_approach
 
 BOX = 8.0 * torch.eye(3).unsqueeze(0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import spglib
 
-from redoxa.generators.noise.symmetry import symmetrise
+from redoxa.generators.noise.sampling.symmetry import symmetrise
 
 
 def rocksalt(noise_A: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

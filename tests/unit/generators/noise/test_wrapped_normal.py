@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from redoxa.generators.graph import wrap
-from redoxa.generators.noise.wrapped_normal import SIGMA_CRYSTAL, SIGMA_NOISE, score, score_scale, sigma_at
+from redoxa.generators.noise.sampling.wrapped_normal import SIGMA_CRYSTAL, SIGMA_NOISE, score, score_scale, sigma_at
 
 
 def log_density(delta: torch.Tensor, sigma: float) -> torch.Tensor:

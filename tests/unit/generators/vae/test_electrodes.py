@@ -17,7 +17,7 @@ from redoxa.data.symmetry.symmetric import symmetric
 from redoxa.data.tables.datasets import LABELS, CrystalData
 from redoxa.data.tables.template_labels import read_electrode_labels
 from redoxa.generators.base import Condition, Target
-from redoxa.generators.noise.guidance import LABELS_BELOW_CHGNET_V
+from redoxa.generators.noise.sampling.guidance import LABELS_BELOW_CHGNET_V
 from redoxa.generators.vae.checkpoint import is_vae, load_vae
 from redoxa.generators.vae.electrodes import COLUMNS, electrodes_for, fit_scale, on_scale, pairs
 from redoxa.generators.vae.generator import VaeGenerator, _capacity

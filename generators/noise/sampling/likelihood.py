@@ -19,9 +19,9 @@ from redoxa.data.records import Crystal
 from redoxa.data.tables.datasets import reduce_cell
 from redoxa.generators.backbone import Prediction
 from redoxa.generators.log_lattice import lattice_to_log
-from redoxa.generators.noise.guidance import Network
-from redoxa.generators.noise.samplers import Sample
-from redoxa.generators.noise.wrapped_normal import SIGMA_CRYSTAL, SIGMA_NOISE, score_scale, sigma_at
+from redoxa.generators.noise.sampling.guidance import Network
+from redoxa.generators.noise.sampling.samplers import Sample
+from redoxa.generators.noise.sampling.wrapped_normal import SIGMA_CRYSTAL, SIGMA_NOISE, score_scale, sigma_at
 
 Velocity = Callable[[Prediction, float], tuple[torch.Tensor, torch.Tensor]]
 """From what the network says at a time: velocity of coordinates [B,N,3] and of the standardised lattice [B,6]."""

@@ -1,4 +1,4 @@
-"""Samplers of the diffusion, of the signature of `generators.noise.samplers`: from wide noise to none.
+"""Samplers of the diffusion, of the signature of `generators.noise.sampling.samplers`: from wide noise to none.
 
 With s the width now and t the next, the coordinates follow the score of their density; the standardised lattice y is
 cos(a) of the crystal's and sin(a) of noise, at angles a that fall from pi/2 to 0, and the network says dy/da. The last
@@ -14,9 +14,9 @@ from typing import Final
 import torch
 
 from redoxa.generators.backbone import Prediction
-from redoxa.generators.noise.guidance import Network
-from redoxa.generators.noise.samplers import Sample, Sampler, SamplerSettings, look, sampler
-from redoxa.generators.noise.wrapped_normal import score_scale, sigma_at
+from redoxa.generators.noise.sampling.guidance import Network
+from redoxa.generators.noise.sampling.samplers import Sample, Sampler, SamplerSettings, look, sampler
+from redoxa.generators.noise.sampling.wrapped_normal import score_scale, sigma_at
 
 
 @sampler

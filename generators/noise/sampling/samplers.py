@@ -17,8 +17,8 @@ from redoxa.data.progress import OnStep
 from redoxa.generators.backbone import Prediction
 from redoxa.generators.graph import MASK, N_TYPES
 from redoxa.generators.log_lattice import log_to_lattice
-from redoxa.generators.noise.guidance import Network
-from redoxa.generators.noise.repulsion import pair_targets, push_apart
+from redoxa.generators.noise.sampling.guidance import Network
+from redoxa.generators.noise.sampling.repulsion import pair_targets, push_apart
 
 
 @dataclass(frozen=True)

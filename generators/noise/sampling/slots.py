@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from redoxa.data.crystal import CrystalBatch
-from redoxa.generators.noise.symmetry import Floats, symmetrise
+from redoxa.generators.noise.sampling.symmetry import Floats, symmetrise
 from redoxa.generators.sanity import SanityLimits, is_sane
 
 
