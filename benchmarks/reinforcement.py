@@ -34,13 +34,14 @@ from redoxa.data.symmetry.skeletons import load_templates
 from redoxa.data.symmetry.symmetric import SymmetricCrystal, symmetric
 from redoxa.data.tables.known_materials import load_known_materials
 from redoxa.generators.base import Condition
+from redoxa.generators.choice import Choice
 from redoxa.generators.evaluate.families import Families, family
 from redoxa.generators.orbits.generator import OrbitsGenerator
 from redoxa.generators.orbits.self_training import FineTuning, fine_tune, prepare_found
 from redoxa.generators.orbits.training import remember, with_decorator
 from redoxa.generators.reinforcement.guards import Limits
 from redoxa.generators.reinforcement.orbit_policy import OrbitEpisode, OrbitPolicy
-from redoxa.generators.reinforcement.policy import Choice, Drawn, Steps
+from redoxa.generators.reinforcement.policy import Drawn, Steps
 from redoxa.pipeline.campaign.spec import CampaignSpec
 from redoxa.pipeline.campaign.spec_file import read_spec
 from redoxa.pipeline.campaign.stages import condition_of
@@ -69,7 +70,7 @@ class NearestOf(OrbitPolicy):
 
     def __init__(self, start: Path, condition: Condition, many: int) -> None:
         super().__init__(start, condition)
-        self.by_hull = Choice(many, lambda foreseen: [-one.values["stability_discharge"][0] for one in foreseen])
+        self.by_hull = Choice(many)
 
     def draw(self, n: int, rng: np.random.Generator, choice: Choice | None = None) -> Drawn[OrbitEpisode]:
         """See `Policy`."""
@@ -152,7 +153,7 @@ def run_arm(plan: Plan, policy: OrbitPolicy, seconds: float) -> Found:
 def aimed(spec: CampaignSpec, n: int, seconds: float, seed: int, best_of: int) -> Found:
     """`orbits` as campaigns have it."""
     generator = OrbitsGenerator()
-    generator.best_of = best_of
+    generator.choice = Choice(best_of) if best_of > 1 else None
     condition, judged, earlier = condition_of(spec, generator.aims), list[Judged](), list[Candidate]()
     with tempfile.TemporaryDirectory() as out, Funnel(spec.screening, Path(out)) as screening:
         judge = Judge(spec.goal.objectives, screening.reference, Families(load_known_materials()))

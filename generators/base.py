@@ -11,6 +11,7 @@ from redoxa.data.errors import GenerationError, InputError
 from redoxa.data.progress import OnStep
 from redoxa.data.registry import load
 from redoxa.generators import GENERATORS
+from redoxa.generators.choice import Choice
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -309,13 +310,13 @@ class HasFamilies(Protocol):
 
 @runtime_checkable
 class ChoosesBest(Protocol):
-    """A generator that may draw several new crystals for each sample, and keep what it foresees nearest to a hull.
+    """A generator that may draw several new crystals for each sample, and make the best of them.
 
     Attributes:
-        best_of: so many; 1 chooses nothing.
+        choice: how many, and what is best; None chooses nothing.
     """
 
-    best_of: int
+    choice: Choice | None
 
 
 def make_generator(
@@ -336,7 +337,7 @@ def make_generator(
     if best_of > 1:
         if not isinstance(generator, ChoosesBest):
             raise InputError(f"{kind.name} cannot choose the best of several; leave best_of out, or take `orbits`")
-        generator.best_of = best_of
+        generator.choice = Choice(best_of)
     return generator
 
 

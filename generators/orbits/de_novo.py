@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from ase.data import chemical_symbols
 from scipy.special import softmax
 
 from redoxa.data.records import Crystal
@@ -26,9 +27,11 @@ from redoxa.data.symmetry.skeletons import Template
 from redoxa.data.symmetry.symmetric import SymmetricCrystal
 from redoxa.data.symmetry.wyckoff import Floats
 from redoxa.generators.base import Condition
+from redoxa.generators.choice import Choice, Foreseen
 from redoxa.generators.exchange.proposals import Proposer
 from redoxa.generators.orbits.blanks import Blank, KnownSkeletons, allowed_types, around, batches, fitness
 from redoxa.generators.orbits.decoration.decorator import Decorator, Drawing, Revealed, reveal
+from redoxa.generators.orbits.foresight.foresight import Foresight
 from redoxa.generators.orbits.foresight.surrogate import Surrogate
 from redoxa.generators.orbits.foresight.targets import Sieve
 from redoxa.generators.orbits.new_skeletons import Writer
@@ -85,6 +88,17 @@ class _Filled(NamedTuple):
     log_scale: float = 0.0
     """Change of the logarithm of the volume."""
     foreseen: Mapping[str, float] = MappingProxyType({})
+    """Of what is aimed at."""
+    values: Mapping[str, tuple[float, float]] = MappingProxyType({})
+    """Of all that is foreseen, with sigma, where one of several is to be chosen."""
+
+    @property
+    def content(self) -> dict[str, int]:
+        """Atoms in the cell by symbol."""
+        found: Counter[str] = Counter()
+        for number, atoms in zip(self.numbers, self.blank.template.atoms, strict=True):
+            found[chemical_symbols[number]] += int(atoms)
+        return dict(found)
 
 
 class DeNovo:
@@ -93,7 +107,8 @@ class DeNovo:
     Args:
         proposer: the memory.
         network: which elements go where.
-        surrogate: foresees the properties that a condition may aim at; called when it does.
+        surrogate: foresees the properties that a condition may aim at, and by which the best is chosen; called when
+            it does.
         refine: gives filled skeletons the geometry that suits their elements; by default they keep the lent one.
         model: writes new skeletons; called when the first is asked for.
         preference: which skeletons are filled more often than they are found. With one many more are looked at, which
@@ -115,16 +130,26 @@ class DeNovo:
         self.preference = preference
         self._preferred: dict[Condition, tuple[list[Blank], Floats]] = {}
 
-    def draw(self, condition: Condition, n: int, rng: np.random.Generator) -> Iterator[Found]:
+    def draw(
+        self, condition: Condition, n: int, rng: np.random.Generator, choice: Choice | None = None
+    ) -> Iterator[Found]:
         """Different crystals that satisfy the condition, in an order that `rng` decides; n, or fewer where it is hard.
 
+        Args:
+            condition: what is asked for.
+            n: crystals.
+            rng: decides.
+            choice: so many are filled for each crystal, and only the best are given a geometry.
+
         Raises:
-            GenerationError: no skeleton suits the condition.
+            GenerationError: no skeleton suits the condition, or nothing is foreseen by which to choose.
         """
         drawing = Drawing(allowed_types(self.proposer, condition), condition.required)
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         blanks, scores = self._blanks(condition, drawing, n, rng)
         sieve = Sieve(condition, self.network, self._surrogate()) if condition.targets else None
+        foresight = Foresight(condition, self.network, self._surrogate()) if choice else None
+        times = choice.best_of if choice else 1
         refusal = Refusal(self._library, condition)
         found = turn = poor = 0
         tally: Counter[int] = Counter()
@@ -134,15 +159,16 @@ class DeNovo:
             strict = 4 * turn < 3 * ROUNDS
             written = 0 if condition.like is not None else _new_ones(n - found, len(blanks), poor, rng)
             known = n - found - written
-            drawn = _some(blanks, scores, turn, tally, known + 8, rng) if known else []
+            drawn = _some(blanks, scores, turn, tally, times * (known + 8), rng) if known else []
             many = 4 * written + 8 if poor or not blanks else written + written // 2 + 1
-            drawn += self._writer.blanks(condition, drawing, many, generator) if written else []
+            drawn += self._writer.blanks(condition, drawing, times * many, generator) if written else []
             before, room = found, {False: known, True: written}
             mixed = [drawn[i] for i in rng.permutation(len(drawn))]
             fill = partial(
-                self._filled, drawing=drawing, sieve=sieve, strict=strict, refusal=refusal, generator=generator
-            )
-            for one in self._crystals(mixed, fill, refusal, tally):
+                self._filled, drawing=drawing, sieve=sieve, foresight=foresight, strict=strict, refusal=refusal,
+                generator=generator,
+            )  # fmt: skip
+            for one in self._crystals(mixed, fill, choice, refusal, tally):
                 if room[one.new]:
                     room[one.new] -= 1
                     found += 1
@@ -179,18 +205,21 @@ class DeNovo:
         self,
         blanks: Sequence[Blank],
         fill: Callable[[Sequence[Blank]], list[_Filled]],
+        choice: Choice | None,
         refusal: Refusal,
         tally: Counter[int],
     ) -> Iterator[Found]:
         """What comes of blanks. One that is refused gets new elements, so that skeletons keep their shares.
 
+        What the choice passes over is gone.
+
         A skeleton of the memory that is refused `TRIES` times in a row, `tally`, is given up.
         """
         for _ in range(TRIES):
             refused = []
-            filled = fill(blanks)
+            filled = fill(blanks) if choice is None else _chosen(fill(blanks), choice)
             forms = [refusal.form(one.blank, one.numbers, one.log_scale) if one.numbers else None for one in filled]
-            for (blank, numbers, _, foreseen), form in zip(filled, self._refined(forms), strict=True):
+            for (blank, numbers, _, foreseen, _), form in zip(filled, self._refined(forms), strict=True):
                 crystal = None if form is None else refusal.crystal(form, new=blank.new)
                 if crystal is None:
                     # What is given or new is tried to the end; of new ones, ids would be used again.
@@ -213,6 +242,7 @@ class DeNovo:
         *,
         drawing: Drawing,
         sieve: Sieve | None,
+        foresight: Foresight | None,
         strict: bool,
         refusal: Refusal,
         generator: torch.Generator,
@@ -233,11 +263,21 @@ class DeNovo:
             with torch.inference_mode():
                 volumes = self.network(chosen, there)[1].tolist()
             foreseen: list[dict[str, float]] = [{}] * len(rows) if sieve is None else sieve.foreseen(chosen, there)
-            for row, numbers, volume, values in zip(rows.tolist(), chosen.tolist(), volumes, foreseen, strict=True):
-                if sieve is None or not strict or sieve.within(values):
+            told = [{}] * len(rows) if foresight is None else foresight(chosen, there)
+            columns = (rows.tolist(), chosen.tolist(), volumes, foreseen, told)
+            for row, numbers, volume, aimed, values in zip(*columns, strict=True):
+                if sieve is None or not strict or sieve.within(aimed):
                     blank = blanks[places[row]]
-                    filled[places[row]] = _Filled(blank, tuple(numbers), volume - blank.log_volume, values)
+                    filled[places[row]] = _Filled(blank, tuple(numbers), volume - blank.log_volume, aimed, values)
         return filled
+
+
+def _chosen(filled: Sequence[_Filled], choice: Choice) -> list[_Filled]:
+    """The best of those that have elements, and all that have none: these are filled again."""
+    fitting = [place for place, one in enumerate(filled) if one.numbers]
+    best = choice.best([Foreseen(filled[place].content, filled[place].values) for place in fitting])
+    kept = {fitting[i] for i in best}
+    return [one for place, one in enumerate(filled) if place in kept or not one.numbers]
 
 
 def _choices(drawn: Revealed, generator: torch.Generator) -> Iterator[Iterator[tuple[int, ...]]]:

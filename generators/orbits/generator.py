@@ -34,6 +34,7 @@ from redoxa.generators.base import (
     Relaxer,
     ShortfallError,
 )
+from redoxa.generators.choice import Choice
 from redoxa.generators.geometry.flow import GeometryFlow, load_geometry
 from redoxa.generators.orbits.de_novo import DeNovo, Found
 from redoxa.generators.orbits.decoration.decorator import log_likelihood
@@ -58,8 +59,8 @@ class OrbitsGenerator:
 
     Attributes:
         relaxer: what relaxes predicted structures within the symmetry; without one the judgement stands alone.
-        best_of: new crystals that are drawn for each sample; those that the energy model puts nearest to the hull are
-            kept. What it gives by processor second: docs/measurements/generators.md.
+        choice: of several new crystals that are drawn for each sample the best is made. What it gives by processor
+            second: docs/measurements/generators.md.
     """
 
     name: ClassVar[str] = "orbits"
@@ -86,7 +87,7 @@ class OrbitsGenerator:
         self.proposer, decorator = self.predictor.proposer, self.predictor.decorator
         self.flow = GeometryFlow(load_geometry(geometry or shipped("geometry.safetensors")))
         surrogate = cache(partial(load_surrogate, path, decorator.config.hidden))
-        self.best_of, self._surrogate = 1, surrogate
+        self.choice: Choice | None = None
         self.de_novo = DeNovo(self.proposer, decorator, surrogate, self.flow.refine, preference=load_preference(path))
         self.checkpoint_sha256: str | None = sha256_of(path)
 
@@ -154,32 +155,12 @@ class OrbitsGenerator:
     def _drawn(self, n: int, condition: Condition, rng: np.random.Generator, on_step: OnStep | None) -> list[Predicted]:
         """New crystals, n at most, in the order in which they were drawn."""
         answers: list[Predicted] = []
-        energies: list[float] = []
-        for found in self.de_novo.draw(condition, self.best_of * n, rng):
+        for found in self.de_novo.draw(condition, n, rng, self.choice):
             values = {f"foreseen_{name}{UNITS[TARGETS[name]]}": value for name, value in found.foreseen.items()}
             answers.append(Predicted(found.crystal, _label(found), values))
-            if self.best_of > 1:
-                energies.append(self._energy(found))
             if on_step is not None:
-                on_step(len(answers) // self.best_of, n)
-        if len(answers) <= n:
-            return answers
-        return [answers[i] for i in sorted(np.argsort(energies, kind="stable")[:n])]
-
-    def _energy(self, found: Found) -> float:
-        """Lower for what is likelier to lie near the hull; rounded, so that ties are ties on every machine.
-
-        Raises:
-            GenerationError: these weights have no energy model.
-        """
-        model = self._surrogate().stability
-        if model is None:
-            raise GenerationError(
-                "these weights cannot choose the best of several; train them again, or use the shipped"
-            )
-        graph = GraphBatch.of([OrbitGraph.of(found.template.form)])
-        with torch.inference_mode():
-            return round(float(model(torch.tensor([found.numbers]), graph).energy), 3)
+                on_step(len(answers), n)
+        return answers
 
 
 def _label(found: Found) -> str:

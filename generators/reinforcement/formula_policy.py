@@ -20,6 +20,7 @@ from redoxa.data.errors import GenerationError
 from redoxa.data.records import reduced_formula
 from redoxa.data.tables.known_materials import known_formulas
 from redoxa.generators.base import Condition
+from redoxa.generators.choice import Choice, Foreseen
 from redoxa.generators.composition.generator import CompositionGenerator
 from redoxa.generators.composition.grammar import Formula, demand
 from redoxa.generators.composition.masks import Masks
@@ -28,7 +29,7 @@ from redoxa.generators.composition.network import (
     load_composition_network,
     save_composition_network,
 )
-from redoxa.generators.reinforcement.policy import Choice, Drawn, Episode, Foreseen
+from redoxa.generators.reinforcement.policy import Drawn, Episode
 
 ROUNDS = 24
 """Of drawing, before less is given; known formulas may come in the second half."""

@@ -28,26 +28,25 @@ from redoxa.data.shipped import shipped
 from redoxa.data.symmetry.wyckoff import Floats
 from redoxa.generators.base import Condition
 from redoxa.generators.checkpoint import read_tensors, write_tensors
+from redoxa.generators.choice import Choice, Foreseen
 from redoxa.generators.geometry.flow import GeometryFlow, load_geometry
 from redoxa.generators.graph import MASK
 from redoxa.generators.orbits.blanks import Blank, KnownSkeletons, allowed_types, batches, fitness
 from redoxa.generators.orbits.decoration.decorator import Decorator, Drawing, load_decorator, reveal
 from redoxa.generators.orbits.decoration.orbit_graph import GraphBatch
-from redoxa.generators.orbits.foresight.surrogate import IONS, PROPERTIES, Surrogate, load_surrogate, see
+from redoxa.generators.orbits.foresight.foresight import Foresight
+from redoxa.generators.orbits.foresight.surrogate import load_surrogate
 from redoxa.generators.orbits.prediction import shipped_predictor
 from redoxa.generators.orbits.preference import Preference, load_preference, look, preference_tensors
 from redoxa.generators.orbits.refusal import Library, Refusal
 from redoxa.generators.reinforcement.orbit_choices import Scene, Turn, log_choices
-from redoxa.generators.reinforcement.policy import Choice, Drawn, Episode, Foreseen
+from redoxa.generators.reinforcement.policy import Drawn, Episode
 
 ROUNDS = 24
 """Of drawing what is missing, before less is given; known formulas, in new forms, may come in the second half."""
 
 SPARE = 8
 """Draws beside those that are missing, in each round."""
-
-SIGMAS = {"stability_discharge": 0.05, "average_voltage": 0.45, "max_delta_volume": 0.045}
-"""Of what is foreseen, in eV/atom, V and 1: about 1.25 times the mean errors on held-out crystals."""
 
 
 class OrbitEpisode(Episode):
@@ -127,8 +126,8 @@ class OrbitPolicy:
         self._scenes: tuple[Sequence[OrbitEpisode], list[Scene]] = ((), [])
 
     @cached_property
-    def _surrogate(self) -> Surrogate:
-        return load_surrogate(self.start, self.prior.config.hidden)
+    def _foresight(self) -> Foresight:
+        return Foresight(self.condition, self.prior, load_surrogate(self.start, self.prior.config.hidden))
 
     def parameters(self) -> list[nn.Parameter]:
         """See `Policy`."""
@@ -163,7 +162,7 @@ class OrbitPolicy:
             drawn.formulas.extend(reduced_formula(one.content) for one in tried)
             fitting = [one for one in tried if refusal.fits(one.blank.template, one.numbers)]
             foreseen = self._foreseen(fitting)
-            kept = range(len(fitting)) if choice is None else _best(foreseen, choice)
+            kept = range(len(fitting)) if choice is None else choice.best(foreseen)
             made = self._crystals([fitting[i] for i in kept], refusal)
             pairs = [(i, crystal) for i, crystal in zip(kept, made, strict=True) if crystal is not None][:missing]
             drawn.episodes.extend(self._episodes([fitting[i] for i, _ in pairs]))
@@ -273,25 +272,6 @@ class OrbitPolicy:
             places = [i for i, one in enumerate(filled) if len(one.numbers) == size]
             types = torch.tensor([filled[i].numbers for i in places])
             graphs = GraphBatch.of([filled[i].blank.graph for i in places])
-            for i, values in zip(places, self._values(types, graphs), strict=True):
+            for i, values in zip(places, self._foresight(types, graphs), strict=True):
                 found[i] = Foreseen(filled[i].content, values)
         return [found[i] for i in range(len(filled))]
-
-    def _values(self, types: torch.Tensor, graphs: GraphBatch) -> list[dict[str, tuple[float, float]]]:
-        columns: dict[str, torch.Tensor] = {}
-        with torch.inference_mode():
-            if self._surrogate.stability is not None:
-                columns["stability_discharge"] = self._surrogate.stability(types, graphs).distance_eV_per_atom
-            if self.condition.required & set(IONS):
-                ion = torch.full((len(types),), min(self.condition.required & set(IONS)))
-                electrode = self._surrogate.electrode(see(self.prior, types, graphs, ion)).mean(0)
-                columns["average_voltage"] = electrode[:, PROPERTIES.index("voltage_V")]
-                columns["max_delta_volume"] = electrode[:, PROPERTIES.index("volume_change")].abs()
-        rows = zip(*(column.tolist() for column in columns.values()), strict=True) if columns else [()] * len(types)
-        return [{name: (x, SIGMAS[name]) for name, x in zip(columns, row, strict=True)} for row in rows]
-
-
-def _best(foreseen: Sequence[Foreseen], choice: Choice) -> list[int]:
-    """Places of the best; what is worth as much keeps its order."""
-    worth = -np.round(np.array(choice.worth(foreseen), dtype=float), 6)
-    return sorted(np.argsort(worth, kind="stable")[: math.ceil(len(foreseen) / choice.best_of)].tolist())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
@@ -13,6 +13,7 @@ from torch import nn
 
 from redoxa.data.progress import OnStep
 from redoxa.data.records import Crystal, Record
+from redoxa.generators.choice import Choice, Foreseen
 from redoxa.generators.reinforcement.objective import Episodes, Objective, loss
 
 
@@ -29,32 +30,6 @@ class Episode(Record):
 
 
 E = TypeVar("E", bound=Episode)
-
-
-@dataclass(frozen=True)
-class Foreseen:
-    """What is thought of a crystal before it is made.
-
-    Attributes:
-        content: atoms in its cell by symbol.
-        values: of properties, with sigma, in the units of `generators.base.TARGETS`; those that can be told.
-    """
-
-    content: Mapping[str, int]
-    values: Mapping[str, tuple[float, float]]
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Of several draws only the best is made into a crystal.
-
-    Attributes:
-        best_of: so many.
-        worth: the larger the better.
-    """
-
-    best_of: int
-    worth: Callable[[Sequence[Foreseen]], Sequence[float]]
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from scipy.special import ndtr
 
 from redoxa.data.chemistry import removable_ions
 from redoxa.data.records import ScreeningResult, reduced_formula
+from redoxa.generators.choice import Foreseen
 from redoxa.generators.evaluate.families import family
-from redoxa.generators.reinforcement.policy import Foreseen
 from redoxa.pipeline.reinforcement.rewards import ALL, PARTS, Judge, NEAR_eV_PER_ATOM
 from redoxa.screening.gates.redox import removal_plan
 from redoxa.screening.physics.usable_share import Removal, shipped_share

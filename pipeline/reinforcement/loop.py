@@ -22,10 +22,11 @@ from redoxa.data.provenance import sha256_of
 from redoxa.data.records import Candidate, Crystal, Origin, ScreeningResult, content_hash
 from redoxa.data.tables.known_materials import load_known_materials
 from redoxa.data.whole import whole
+from redoxa.generators.choice import Choice, Foreseen
 from redoxa.generators.evaluate.families import Families
 from redoxa.generators.reinforcement.guards import Limits, Watched, collapse, distinct
 from redoxa.generators.reinforcement.objective import divergence
-from redoxa.generators.reinforcement.policy import Choice, Drawn, E, Foreseen, Policy, Steps, learn
+from redoxa.generators.reinforcement.policy import Drawn, E, Policy, Steps, learn
 from redoxa.pipeline.campaign.spec import CampaignSpec
 from redoxa.pipeline.reinforcement.expectation import Expectation
 from redoxa.pipeline.reinforcement.funnel import Screening

@@ -20,12 +20,13 @@ from redoxa.data.shipped import shipped
 from redoxa.data.tables.known_materials import KnownMaterials
 from redoxa.data.tables.reference import Reference, ReferenceEntry, load_reference
 from redoxa.generators.checkpoint import read_tensors
+from redoxa.generators.choice import Foreseen
 from redoxa.generators.evaluate.families import Families
 from redoxa.generators.orbits.generator import OrbitsGenerator
 from redoxa.generators.reinforcement.guards import Limits
 from redoxa.generators.reinforcement.objective import Objective
 from redoxa.generators.reinforcement.orbit_policy import OrbitEpisode, OrbitPolicy
-from redoxa.generators.reinforcement.policy import Foreseen, Steps
+from redoxa.generators.reinforcement.policy import Steps
 from redoxa.pipeline.campaign.spec_file import read_spec
 from redoxa.pipeline.campaign.stages import condition_of
 from redoxa.pipeline.commands import reinforce as command

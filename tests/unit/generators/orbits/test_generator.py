@@ -6,10 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+import torch
 
 from redoxa.data.progress import OnStep
 from redoxa.data.symmetry.symmetric import SymmetricCrystal
 from redoxa.generators.base import Condition, Relaxed, make_generator
+from redoxa.generators.choice import Choice, Foreseen
+from redoxa.generators.orbits.decoration.orbit_graph import GraphBatch, OrbitGraph
+from redoxa.generators.orbits.foresight.foresight import Foresight
 from redoxa.generators.orbits.generator import OrbitsGenerator
 from redoxa.generators.orbits.prediction import MOST
 from redoxa.pipeline.tasks.relaxer import SymmetricRelaxer, lend
@@ -76,14 +80,39 @@ def test_the_lent_potential_relaxes_within_the_symmetry(generator: OrbitsGenerat
     assert batch.to_crystals()[0].volume_A3 == pytest.approx(33.0, abs=1.5)
 
 
-def test_the_best_of_several_are_those_of_lowest_energy_in_the_order_drawn() -> None:
+def test_the_best_of_several_are_made() -> None:
     condition = Condition(frozenset({LI, CO, O}), frozenset({LI}), charge_neutral=True)
-    chosen = make_generator(OrbitsGenerator, best_of=3)
-    kept = chosen.foreseen(4, condition, np.random.default_rng(0))
-    drawn = list(chosen.de_novo.draw(condition, 12, np.random.default_rng(0)))
-    energies = [chosen._energy(found) for found in drawn]
-    limit = sorted(energies)[3]
-    assert [one.crystal for one in kept] == [
-        found.crystal for found, energy in zip(drawn, energies, strict=True) if energy <= limit
-    ][:4]
-    assert len(set(energies)) > 6
+    plain, chooses = OrbitsGenerator(), make_generator(OrbitsGenerator, best_of=4)
+    seen: list[tuple[int, int]] = []
+
+    def on_step(done: int, total: int) -> None:
+        seen.append((done, total))
+
+    foresight = Foresight(condition, plain.predictor.decorator, plain.de_novo._surrogate())
+
+    def distances(generator: OrbitsGenerator) -> list[float]:
+        found = generator.de_novo.draw(condition, 16, np.random.default_rng(0), generator.choice)
+        rows = [(torch.tensor([one.numbers]), GraphBatch.of([OrbitGraph.of(one.template.form)])) for one in found]
+        return [foresight(*row)[0]["stability_discharge"][0] for row in rows]
+
+    assert np.mean(distances(chooses)) < np.mean(distances(plain)) - 0.02
+    assert len(chooses.foreseen(4, condition, np.random.default_rng(0), on_step)) == 4
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_what_is_best_is_for_the_caller_to_say(generator: OrbitsGenerator) -> None:
+    condition = Condition(frozenset({LI, CO, O}), frozenset({LI}), charge_neutral=True)
+    told: list[Foreseen] = []
+
+    def with_lithium(foreseen: Sequence[Foreseen]) -> list[float]:
+        told.extend(foreseen)
+        return [one.content["Li"] / sum(one.content.values()) for one in foreseen]
+
+    generator.choice = Choice(8, with_lithium)
+    try:
+        rich = generator.sample(8, condition, np.random.default_rng(0))[0]
+    finally:
+        generator.choice = None
+    shares = [one.content["Li"] / sum(one.content.values()) for one in told]
+    assert np.mean([one.numbers.count(LI) / one.n_atoms for one in rich]) > np.mean(shares) + 0.05
+    assert {*told[0].values} == {"stability_discharge", "average_voltage", "max_delta_volume"}

@@ -12,11 +12,12 @@ import torch
 from redoxa.data.errors import GenerationError
 from redoxa.data.shipped import shipped
 from redoxa.generators.base import Condition, Target
+from redoxa.generators.choice import Choice
 from redoxa.generators.composition.generator import CompositionGenerator
 from redoxa.generators.composition.sequence import SequenceFamily
 from redoxa.generators.reinforcement.formula_policy import FormulaEpisode, FormulaPolicy, log_writing, write
 from redoxa.generators.reinforcement.objective import Objective
-from redoxa.generators.reinforcement.policy import Choice, Drawn, Steps, learn
+from redoxa.generators.reinforcement.policy import Drawn, Steps, learn
 
 LI, O, F, TI, MN = 3, 8, 9, 22, 25
 ASKED = Condition(frozenset({LI, O, F, TI, MN}), frozenset({LI}), n_atoms=(4, 12), charge_neutral=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +12,13 @@ from redoxa.data.errors import GenerationError
 from redoxa.data.shipped import shipped
 from redoxa.generators.base import Condition, Target
 from redoxa.generators.checkpoint import read_tensors
+from redoxa.generators.choice import Choice, nearness
 from redoxa.generators.orbits.blanks import batches
 from redoxa.generators.orbits.decoration.decorator import reveal
 from redoxa.generators.orbits.generator import OrbitsGenerator
 from redoxa.generators.reinforcement.objective import Objective
 from redoxa.generators.reinforcement.orbit_policy import OrbitEpisode, OrbitPolicy
-from redoxa.generators.reinforcement.policy import Choice, Drawn, Foreseen, Steps, learn
+from redoxa.generators.reinforcement.policy import Drawn, Steps, learn
 
 LI, O, F, TI, MN, CL = 3, 8, 9, 22, 25, 17
 ASKED = Condition(frozenset({LI, O, F, TI, MN, CL}), frozenset({LI}), n_atoms=(4, 8), charge_neutral=True)
@@ -102,12 +102,9 @@ def test_what_was_rewarded_becomes_likelier(policy: OrbitPolicy, drawn: Drawn[Or
 
 
 def test_the_best_of_several_is_made(policy: OrbitPolicy, drawn: Drawn[OrbitEpisode]) -> None:
-    def by_hull(foreseen: Sequence[Foreseen]) -> list[float]:
-        return [-one.values["stability_discharge"][0] for one in foreseen]
-
-    best = policy.draw(12, np.random.default_rng(1), Choice(4, by_hull))
+    best = policy.draw(12, np.random.default_rng(1), Choice(4))
     assert len(best.crystals) == len(best.foreseen) == 12
-    assert np.mean(by_hull(best.foreseen)) > np.mean(by_hull(drawn.foreseen)) + 0.01
+    assert np.mean(nearness(best.foreseen)) > np.mean(nearness(drawn.foreseen)) + 0.01
     for crystal, one in zip(best.crystals, best.foreseen, strict=True):
         assert crystal.composition == one.content
         assert set(one.values) == {"stability_discharge", "average_voltage", "max_delta_volume"}
