@@ -5,13 +5,13 @@
 
 All arms draw from `orbits` under the chemistry of the campaign, go through its own funnel, and are counted alike: a
 hit lies near the hull of phases that hold all its elements, meets all limits and objectives, and is of a new
-family. `aimed` draws as a campaign does, with its objectives as targets (`nearest of N`: with `best_of`); `prior`
-without. `nearest of N` and `best of N` draw N times as many, and screen what the energy model puts nearest to the hull,
-or what is expected to earn most by all that is foreseen. `self-training` is fine-tuned after each round on what lay
-near so far, beside real crystals. `reinforcement` is `redoxa reinforce`: it chooses as `best of N` does, and learns. An
-arm begins no round once its seconds are spent. Drawing, screening and learning are paid for, reading the tables is not,
-nor are the graphs of the templates for self-training (some 100 s, once). A killed run goes on in `--work`; `aimed`
-begins anew.
+family. `aimed` draws as a campaign does, with its objectives as targets, and `best of N in a campaign` with `best_of`;
+`prior` without either. `nearest of N` and `best of N` draw N times as many, and screen what the energy model puts
+nearest to the hull, or what is expected to earn most by all that is foreseen and by what the run has screened.
+`self-training` is fine-tuned after each round on what lay near so far, beside real crystals. `reinforcement` is
+`redoxa reinforce`: it chooses as `best of N` does, and learns. An arm begins no round once its seconds are spent.
+Drawing, screening and learning are paid for, reading the tables is not, nor are the graphs of the templates for
+self-training (some 100 s, once). A killed run goes on in `--work`; the first two arms begin anew.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ from redoxa.pipeline.campaign.spec_file import read_spec
 from redoxa.pipeline.campaign.stages import condition_of
 from redoxa.pipeline.reinforcement.funnel import Funnel
 from redoxa.pipeline.reinforcement.loop import Plan, check_folder, reinforce
-from redoxa.pipeline.reinforcement.rewards import Judge, Judged, NEAR_eV_PER_ATOM, Seen
+from redoxa.pipeline.rewards.expectation import likeliest_hits
+from redoxa.pipeline.rewards.judge import Judge, Judged, NEAR_eV_PER_ATOM, Seen
 from redoxa.pipeline.self_training.loop import Meter
 
 ROUNDS = 10_000
@@ -59,7 +60,7 @@ STILL = Steps(steps=0)
 CHOOSE = ("best of N", "reinforcement")
 """Arms that screen of N draws the one that is expected to earn most."""
 
-AIMED = ("aimed", "aimed, nearest of N")
+AIMED = ("aimed", "best of N in a campaign")
 """Arms that draw as campaigns do."""
 
 ARMS = (*AIMED, "prior", "nearest of N", "best of N", "self-training", "reinforcement")
@@ -152,20 +153,19 @@ def run_arm(plan: Plan, policy: OrbitPolicy, seconds: float) -> Found:
 
 def aimed(spec: CampaignSpec, n: int, seconds: float, seed: int, best_of: int) -> Found:
     """`orbits` as campaigns have it."""
-    generator = OrbitsGenerator()
-    generator.choice = Choice(best_of) if best_of > 1 else None
-    condition, judged, earlier = condition_of(spec, generator.aims), list[Judged](), list[Candidate]()
+    generator, ion, objectives = OrbitsGenerator(), spec.goal.working_ion, spec.goal.objectives
+    condition = condition_of(spec, frozenset() if best_of > 1 else generator.aims)
+    judged, earlier = list[Judged](), list[Candidate]()
     with tempfile.TemporaryDirectory() as out, Funnel(spec.screening, Path(out)) as screening:
-        judge = Judge(spec.goal.objectives, screening.reference, Families(load_known_materials()))
+        judge = Judge(objectives, screening.reference, Families(load_known_materials()))
         seen, started, number = Seen(), processor_s(), 0
         while (spent := processor_s() - started) < seconds:
+            if best_of > 1:
+                before = [one.crystal for one in earlier]
+                generator.choice = likeliest_hits(best_of, objectives, ion, screening.reference, before)
             drawn, _ = generator.sample(n, condition, np.random.default_rng([seed, number]))
             origin = Origin(generator=generator.name, seed=seed, campaign=spec.name, round=number)
-            candidates = [
-                Candidate(crystal=one, working_ion=spec.goal.working_ion, origin=origin)
-                for one in drawn
-                if not seen.add(one)
-            ]
+            candidates = [Candidate(crystal=one, working_ion=ion, origin=origin) for one in drawn if not seen.add(one)]
             results = screening.screened(candidates, earlier, lambda *_: None)
             judged += judge.judge(number, [one.crystal for one in candidates], results)
             earlier += candidates

@@ -116,7 +116,7 @@ def generate(
         like: structure file whose skeleton is filled with elements.
         keep: elements of `like` that stay where they are.
         drop: elements that are first taken out of `like`.
-        best_of: new crystals that `orbits` draws for each that it keeps: those that its energy model puts nearest to
+        best_of: new crystals that `orbits` draws for each that it makes: those that its energy model puts nearest to
             the hull.
         seed: the same seed gives the same samples.
         checkpoint: own weights instead of the shipped ones.

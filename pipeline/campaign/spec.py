@@ -133,8 +133,8 @@ class GenerateStep(Section):
     count: int = Field(default=64, ge=1, le=1_000_000)
     best_of: int = Field(
         default=1, ge=1, le=64,
-        description="crystals that orbits draws for each that it keeps: those that its energy model puts nearest to "
-        "the hull",
+        description="crystals that orbits draws for each that it makes: those that it foresees to meet the objectives "
+        "near a known hull, of a new family",
     )  # fmt: skip
     checkpoint: str | None = Field(default=None, description="own weights, a path inside the project folder")
 

@@ -15,12 +15,21 @@ from redoxa.data.lab import ExperimentRequest, Measurement, QueueItem, RequestSt
 from redoxa.data.processor_time import processor_s
 from redoxa.data.records import Candidate, Origin, ScreeningResult, VoltageStep
 from redoxa.data.storage.rows import Chunk, Cost, Selection
-from redoxa.generators.base import Condition, Target, as_many_as_found, generator_class, make_generator
+from redoxa.generators.base import (
+    ChoosesBest,
+    Condition,
+    Target,
+    as_many_as_found,
+    generator_class,
+    make_generator,
+)  # fmt: skip
 from redoxa.pipeline.campaign.costs import Meter
 from redoxa.pipeline.campaign.feedback import Calibration, calibrate, calibrated, compare, noted
+from redoxa.pipeline.campaign.screening_context import open_reference
 from redoxa.pipeline.campaign.select import Choice, choose, score
-from redoxa.pipeline.campaign.session import Session, session_for
+from redoxa.pipeline.campaign.session import Session, runs_folder, session_for
 from redoxa.pipeline.campaign.spec import CampaignSpec
+from redoxa.pipeline.rewards.expectation import likeliest_hits
 from redoxa.robotics.queue.queue import ApprovalPolicy
 from redoxa.screening.settings import Range
 
@@ -63,8 +72,14 @@ def generate_chunk(where: str, campaign_id: str, round_: int, source: str, chunk
 
     weights = Path(step.checkpoint) if step.checkpoint else None
     generator = make_generator(generator_class(step.kind), weights, step.family, step.best_of)
+    aims = generator.aims
+    if step.best_of > 1 and isinstance(generator, ChoosesBest):
+        aims = frozenset()  # the choice weighs all objectives
+        before = [one.crystal for i in range(round_) for one in session.store.candidates(campaign_id, i)]
+        reference = open_reference(runs_folder(where))
+        generator.choice = likeliest_hits(step.best_of, spec.goal.objectives, spec.goal.working_ion, reference, before)
     rng = np.random.default_rng([spec.seed, round_, zlib.crc32(source.encode()), chunk])
-    made = as_many_as_found(generator, size, condition_of(spec, generator.aims), rng, on_step)
+    made = as_many_as_found(generator, size, condition_of(spec, aims), rng, on_step)
     if not made.answers and chunk == 0:  # later chunks have some before them
         raise GenerationError(made.notes[0])
     for line in made.notes:

@@ -51,7 +51,7 @@ def generate(
         generator: which one; `redoxa list generators` names them.
         family: of the model that writes the formulas of `composition`: dbn, exchange, hmm, independent, lstm (by
             default), mixture, rbm, transformer or wgan; where --checkpoint names weights, these say it themselves.
-        best_of: new crystals that `orbits` draws for each that it keeps: those that its energy model puts nearest to
+        best_of: new crystals that `orbits` draws for each that it makes: those that its energy model puts nearest to
             the hull. More of them relax to it, and sooner; no more are of a new family.
         n: how many.
         out: folder to write.

@@ -14,7 +14,7 @@ from redoxa.data.whole import whole
 from redoxa.generators.evaluate.families import family
 from redoxa.generators.evaluate.values import Value, mean, share
 from redoxa.pipeline.reinforcement.loop import Outcome, Plan, Round
-from redoxa.pipeline.reinforcement.rewards import PARTS, Judged
+from redoxa.pipeline.rewards.judge import PARTS, Judged
 from redoxa.pipeline.self_training.files import sources_of
 
 if TYPE_CHECKING:

@@ -28,9 +28,9 @@ from redoxa.generators.reinforcement.guards import Limits, Watched, collapse, di
 from redoxa.generators.reinforcement.objective import divergence
 from redoxa.generators.reinforcement.policy import Drawn, E, Policy, Steps, learn
 from redoxa.pipeline.campaign.spec import CampaignSpec
-from redoxa.pipeline.reinforcement.expectation import Expectation
 from redoxa.pipeline.reinforcement.funnel import Screening
-from redoxa.pipeline.reinforcement.rewards import Judge, Judged, Seen
+from redoxa.pipeline.rewards.expectation import Expectation
+from redoxa.pipeline.rewards.judge import Judge, Judged, Seen
 from redoxa.pipeline.self_training.loop import Meter, claim_folder
 
 IMAGINED = 512

@@ -18,6 +18,7 @@ from redoxa.data.provenance import read_provenance
 from redoxa.data.records import Candidate, Crystal, Estimate, Origin, ScreeningResult, Verdict
 from redoxa.data.shipped import shipped
 from redoxa.data.tables.known_materials import KnownMaterials
+from redoxa.data.tables.prototypes import prototype
 from redoxa.data.tables.reference import Reference, ReferenceEntry, load_reference
 from redoxa.generators.checkpoint import read_tensors
 from redoxa.generators.choice import Foreseen
@@ -30,11 +31,11 @@ from redoxa.generators.reinforcement.policy import Steps
 from redoxa.pipeline.campaign.spec_file import read_spec
 from redoxa.pipeline.campaign.stages import condition_of
 from redoxa.pipeline.commands import reinforce as command
-from redoxa.pipeline.reinforcement.expectation import Expectation
 from redoxa.pipeline.reinforcement.files import round_values, write_outcome
 from redoxa.pipeline.reinforcement.funnel import Funnel
 from redoxa.pipeline.reinforcement.loop import Plan, reinforce
-from redoxa.pipeline.reinforcement.rewards import ALL, PARTS, Judge, Seen
+from redoxa.pipeline.rewards.expectation import Expectation, likeliest_hits
+from redoxa.pipeline.rewards.judge import ALL, PARTS, Judge, Seen
 from redoxa.screening.settings import Range
 from tests.campaign.conftest import TINY, here
 from tests.unit.generators.evaluate.crystals import caesium_chloride, rocksalt, shaken
@@ -147,6 +148,11 @@ def test_expected_by_hand() -> None:
     relative = Foreseen({"Li": 1, "V": 1, "Ti": 1, "O": 4}, oxide.values)
     expectation.learn([oxide] * 12, [answer(rocksalt(LI, TI, 4.0), 0.3, voltage_V=2.0)] * 12)
     assert expectation.rewards([oxide]) == [0.0]  # screened
+    far = Foreseen({"Li": 2, "Ti": 1, "O": 3}, oxide.values | {"stability_discharge": (0.4, 0.05)})
+    layered = prototype("O3 LiCoO2").crystal
+    made = layered.model_copy(update={"numbers": tuple(TI if z == 27 else z for z in layered.numbers)})
+    assert likeliest_hits(2, judge.objectives, "Li", reference, []).best([far, oxide]) == [1]
+    assert likeliest_hits(2, judge.objectives, "Li", reference, [made]).best([far, oxide]) == [0]
     value, sigma = expectation.corrected("stability_discharge", 0.1, 0.05)
     assert value == pytest.approx(0.2)  # half of the mean error of 0.2
     assert 0.1 < sigma < 0.12

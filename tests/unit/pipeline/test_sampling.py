@@ -12,8 +12,10 @@ from redoxa.data.crystal import CrystalBatch
 from redoxa.data.errors import GenerationError
 from redoxa.data.progress import OnStep, nothing
 from redoxa.data.storage.store import Store
+from redoxa.data.tables.known_materials import load_known_materials
 from redoxa.data.tables.prototypes import prototype
 from redoxa.generators.base import Condition, Generator, Predicted, ShortfallError, Target
+from redoxa.generators.evaluate.families import Families, family
 from redoxa.pipeline.campaign import stages
 from redoxa.pipeline.campaign.session import opened, register
 from redoxa.pipeline.campaign.spec import CampaignSpec
@@ -92,3 +94,25 @@ def test_a_campaign_without_a_single_sample_ends(tmp_path: Path, monkeypatch: py
     where = str(tmp_path / "s.db")
     with opened(where, register(where, spec)), pytest.raises(GenerationError, match="only 0 of 5: no more is known"):
         stages.generate_chunk(where, spec.id, 0, "template", 0)
+
+
+def test_the_best_of_several_are_those_that_may_be_hits(tmp_path: Path) -> None:
+    """Of families that no known material and no earlier round has; with targets alone nearly all are known."""
+    families = Families(load_known_materials())
+
+    def drawn(best_of: int) -> list[set[str]]:
+        """Families by round."""
+        step = {"kind": "orbits", "count": 8, "best_of": best_of}
+        goal = {"working_ion": "Li", "objectives": {"average_voltage": {"min": 2.5, "max": 4.0}}}
+        spec = CampaignSpec.model_validate({"name": f"best-{best_of}", "goal": goal, "generate": [step]})
+        where, rounds = str(tmp_path / f"{best_of}.db"), []
+        with opened(where, register(where, spec)) as session:
+            for i in range(2):
+                assert stages.generate_chunk(where, spec.id, i, "orbits", 0) == 8
+                crystals = [one.crystal for one in session.store.candidates(spec.id, i)]
+                rounds.append({family(one.composition) for one in crystals if not families.knows(one.composition)})
+        return rounds
+
+    plain, best = drawn(1), drawn(16)
+    assert sum(map(len, best)) >= sum(map(len, plain)) + 3
+    assert not best[0] & best[1]

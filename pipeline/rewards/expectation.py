@@ -7,7 +7,7 @@ that a network that errs is not followed for long: its mean error is taken off, 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from math import inf
 from typing import Final
@@ -16,12 +16,14 @@ import numpy as np
 from scipy.special import ndtr
 
 from redoxa.data.chemistry import removable_ions
-from redoxa.data.records import ScreeningResult, reduced_formula
-from redoxa.generators.choice import Foreseen
-from redoxa.generators.evaluate.families import family
-from redoxa.pipeline.reinforcement.rewards import ALL, PARTS, Judge, NEAR_eV_PER_ATOM
+from redoxa.data.records import Crystal, ScreeningResult, reduced_formula
+from redoxa.data.tables.known_materials import load_known_materials
+from redoxa.generators.choice import Choice, Foreseen
+from redoxa.generators.evaluate.families import Families, family
+from redoxa.pipeline.rewards.judge import ALL, PARTS, Judge, NEAR_eV_PER_ATOM
 from redoxa.screening.gates.redox import removal_plan
 from redoxa.screening.physics.usable_share import Removal, shipped_share
+from redoxa.screening.ports import ReferenceTable
 from redoxa.screening.settings import Range
 
 FIRST_SIGMA_COUNTS: Final = 12
@@ -43,8 +45,14 @@ class Expectation:
     def __init__(self, judge: Judge, ion: str) -> None:
         self.judge, self.ion = judge, ion
         self._errors: dict[str, list[float]] = defaultdict(list)
-        self._formulas: set[str] = set()
+        self._formulas, self._families = set[str](), set[str]()
         self._hull_is_known = cache(self._full_phase)
+
+    def came_before(self, crystals: Iterable[Crystal]) -> None:
+        """Their formulas earn nothing any more, and their families are not new."""
+        for one in crystals:
+            self._formulas.add(one.formula)
+            self._families.add(family(one.composition))
 
     def learn(self, foreseen: Sequence[Foreseen], results: Sequence[ScreeningResult | None]) -> None:
         """See how what was foreseen came out; nothing of what was not screened so far."""
@@ -61,7 +69,7 @@ class Expectation:
         0 of what would be refused, where no known phase holds all elements, and of a formula that the run screened or
         that came before among these; of a family that did, the new is gone. So what is drawn often earns little.
         """
-        formulas, families = set(self._formulas), set[str]()
+        formulas, families = set(self._formulas), set(self._families)
         found = []
         for one in foreseen:
             formula = "" if one is None else reduced_formula(dict(one.content))
@@ -113,3 +121,20 @@ def _chance(values: Mapping[str, tuple[float, float]], name: str, limits: Range)
     if sigma == 0.0:
         return float(low <= value <= high)
     return float(ndtr((high - value) / sigma) - ndtr((low - value) / sigma))
+
+
+def likeliest_hits(
+    best_of: int, objectives: Mapping[str, Range], ion: str, reference: ReferenceTable, before: Iterable[Crystal]
+) -> Choice:
+    """The best of so many draws is what is expected to earn most.
+
+    Args:
+        best_of: so many.
+        objectives: of a campaign.
+        ion: its working ion.
+        reference: energies of the known phases.
+        before: crystals whose formulas and families are not looked for any more.
+    """
+    expectation = Expectation(Judge(objectives, reference, Families(load_known_materials())), ion)
+    expectation.came_before(before)
+    return Choice(best_of, expectation.rewards)
