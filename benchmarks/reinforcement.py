@@ -229,7 +229,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first", type=int, default=0, help="the first of them")
     parser.add_argument("-n", type=int, default=48, help="crystals of a round")
-    parser.add_argument("--many", type=int, default=8, help="N of those that choose")
+    parser.add_argument("--many", type=int, default=32, help="N of those that choose")
     parser.add_argument("--steps", type=int, default=Steps().steps, help="of reinforcement, a round")
     parser.add_argument("--dreams", type=int, default=8, help="of reinforcement, a round")
     parser.add_argument("--rate", type=float, default=Steps().rate)

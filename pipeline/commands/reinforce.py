@@ -72,7 +72,7 @@ def reinforce(
         entropy_floor: mean entropy of a choice, in nats, below which variety is pushed up.
         max_kl: divergence from the first weights, in nats of a crystal, at which learning stops.
         alike: draws from each skeleton, compared with one another; with 1, all crystals of a round are compared.
-        best_of: draws for each crystal: that which is foreseen to earn most is screened. 8 by default; orbits alone.
+        best_of: draws for each crystal: that which is foreseen to earn most is screened. 32 by default; orbits alone.
         dreams: times that expected rewards of 512 imagined draws are followed, after each round. 8 by default; orbits
             alone.
         out: folder for everything.
@@ -92,7 +92,7 @@ def reinforce(
     plan = Plan(
         read_spec(campaign), rounds, n, final, checkpoint or shipped(WEIGHTS[generator]), out,
         Steps(steps, rate or (0.01 if of_orbits else 0.001), objective), Limits(kl_nats=max_kl), alike,
-        best_of or (8 if of_orbits else 1), dreams if dreams is not None else 8 * of_orbits, seed,
+        best_of or (32 if of_orbits else 1), dreams if dreams is not None else 8 * of_orbits, seed,
     )  # fmt: skip
     if not of_orbits:
         for option, wanted in (("--alike", alike > 1), ("--best-of", plan.best_of > 1), ("--dreams", plan.dreams > 0)):
