@@ -70,9 +70,13 @@ class Template:
     @cached_property
     def composition(self) -> dict[int, int]:
         """Atoms by atomic number in the primitive cell."""
+        return self.composition_with([orbit.number for orbit in self.form.orbits])
+
+    def composition_with(self, numbers: Sequence[int]) -> dict[int, int]:
+        """The same with these elements on its orbits."""
         found: Counter[int] = Counter()
-        for orbit, atoms in zip(self.form.orbits, self.atoms, strict=True):
-            found[orbit.number] += atoms
+        for number, atoms in zip(numbers, self.atoms, strict=True):
+            found[number] += int(atoms)
         return dict(found)
 
     @cached_property

@@ -79,10 +79,8 @@ class _Filled:
     @property
     def content(self) -> dict[str, int]:
         """Atoms in the cell by symbol."""
-        found: dict[str, int] = defaultdict(int)
-        for number, atoms in zip(self.numbers, self.blank.template.atoms, strict=True):
-            found[chemical_symbols[number]] += int(atoms)
-        return dict(found)
+        composition = self.blank.template.composition_with(self.numbers)
+        return {chemical_symbols[z]: n for z, n in composition.items()}
 
 
 class OrbitPolicy:
