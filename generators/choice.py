@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from redoxa.data.errors import GenerationError
+from redoxa.data.records import Crystal
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,14 @@ class Choice:
     Attributes:
         best_of: so many.
         worth: the larger the better.
+        took: is told of each crystal that came of the choice; drawing goes on where some cannot be made.
     """
 
     best_of: int
     worth: Callable[[Sequence[Foreseen]], Sequence[float]] = nearness
+    took: Callable[[Crystal], None] = lambda _: None
 
     def best(self, foreseen: Sequence[Foreseen]) -> list[int]:
-        """Places of the best, in their order; of what is worth as much the first is taken, on every machine."""
+        """Places of the best, the best first; of what is worth as much the first is taken, on every machine."""
         worth = -np.round(np.array(self.worth(foreseen), dtype=float), 6)
-        return sorted(np.argsort(worth, kind="stable")[: math.ceil(len(foreseen) / self.best_of)].tolist())
+        return np.argsort(worth, kind="stable")[: math.ceil(len(foreseen) / self.best_of)].tolist()

@@ -170,6 +170,8 @@ class DeNovo:
                 if room[one.new]:
                     room[one.new] -= 1
                     found += 1
+                    if choice:
+                        choice.took(one.crystal)
                     yield one
                 if found == n:
                     return
@@ -272,10 +274,9 @@ class DeNovo:
 
 def _chosen(filled: Sequence[_Filled], choice: Choice) -> list[_Filled]:
     """The best of those that have elements, and all that have none: these are filled again."""
-    fitting = [place for place, one in enumerate(filled) if one.numbers]
-    best = choice.best([Foreseen(filled[place].content, filled[place].values) for place in fitting])
-    kept = {fitting[i] for i in best}
-    return [one for place, one in enumerate(filled) if place in kept or not one.numbers]
+    fitting = [one for one in filled if one.numbers]
+    best = choice.best([Foreseen(one.content, one.values) for one in fitting])
+    return [fitting[i] for i in best] + [one for one in filled if not one.numbers]
 
 
 def _choices(drawn: Revealed, generator: torch.Generator) -> Iterator[Iterator[tuple[int, ...]]]:

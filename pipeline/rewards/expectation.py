@@ -67,17 +67,18 @@ class Expectation:
         """Expected rewards of draws, in their order.
 
         0 of what would be refused, where no known phase holds all elements, and of a formula that the run screened or
-        that came before among these; of a family that did, the new is gone. So what is drawn often earns little.
+        that earns more elsewhere among these; of a family that does, the new is gone. So what is drawn often earns
+        little.
         """
         formulas, families = set(self._formulas), set(self._families)
-        found = []
-        for one in foreseen:
-            formula = "" if one is None else reduced_formula(dict(one.content))
-            if one is None or formula in formulas or not self._hull_is_known(frozenset(one.content)):
-                found.append(0.0)
+        alone = [0.0 if one is None else self._alone(one) for one in foreseen]
+        found = [0.0] * len(foreseen)
+        for i in np.argsort(-np.round(alone, 6), kind="stable"):
+            one = foreseen[i]
+            if one is None or (formula := reduced_formula(dict(one.content))) in formulas:
                 continue
             own = family(one.content)
-            found.append(self._reward(one, own not in families and self.judge.is_new(own, one.content)))
+            found[i] = self._reward(one, new=False) if alone[i] and own in families else alone[i]
             formulas.add(formula)
             families.add(own)
         return found
@@ -89,6 +90,12 @@ class Expectation:
         bias = errors.sum() / count
         squares = FIRST_SIGMA_COUNTS * (sigma**2 + bias**2) + ((errors - bias) ** 2).sum()
         return value + float(bias), float(np.sqrt(squares / count))
+
+    def _alone(self, one: Foreseen) -> float:
+        """What it would earn if none came before it."""
+        if not self._hull_is_known(frozenset(one.content)):
+            return 0.0
+        return self._reward(one, self.judge.is_new(family(one.content), one.content))
 
     def _reward(self, one: Foreseen, new: bool) -> float:
         values = {name: self.corrected(name, *pair) for name, pair in one.values.items()}
@@ -137,4 +144,4 @@ def likeliest_hits(
     """
     expectation = Expectation(Judge(objectives, reference, Families(load_known_materials())), ion)
     expectation.came_before(before)
-    return Choice(best_of, expectation.rewards)
+    return Choice(best_of, expectation.rewards, lambda crystal: expectation.came_before([crystal]))

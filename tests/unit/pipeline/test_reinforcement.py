@@ -145,6 +145,8 @@ def test_expected_by_hand() -> None:
     polymorph = Foreseen({"Li": 2, "Ti": 2, "O": 4}, oxide.values)
     half = 0.5 * 0.1 + 0.5 * 0.2 + 0.5 * 0.2 + 0.25 * 0.5  # near, in range and new, and all at once
     assert expectation.rewards([None, chloride, oxide, polymorph]) == pytest.approx([0.0, 0.0, half, 0.0])
+    farther = replace(oxide, values=oxide.values | {"stability_discharge": (0.4, 0.05)})
+    assert expectation.rewards([farther, oxide]) == pytest.approx([0.0, half])  # the better of a formula counts
     relative = Foreseen({"Li": 1, "V": 1, "Ti": 1, "O": 4}, oxide.values)
     expectation.learn([oxide] * 12, [answer(rocksalt(LI, TI, 4.0), 0.3, voltage_V=2.0)] * 12)
     assert expectation.rewards([oxide]) == [0.0]  # screened
@@ -153,6 +155,10 @@ def test_expected_by_hand() -> None:
     made = layered.model_copy(update={"numbers": tuple(TI if z == 27 else z for z in layered.numbers)})
     assert likeliest_hits(2, judge.objectives, "Li", reference, []).best([far, oxide]) == [1]
     assert likeliest_hits(2, judge.objectives, "Li", reference, [made]).best([far, oxide]) == [0]
+    choice = likeliest_hits(1, judge.objectives, "Li", reference, [])
+    assert choice.best([far, oxide]) == [1, 0]
+    choice.took(made)
+    assert choice.best([far, oxide]) == [0, 1]
     value, sigma = expectation.corrected("stability_discharge", 0.1, 0.05)
     assert value == pytest.approx(0.2)  # half of the mean error of 0.2
     assert 0.1 < sigma < 0.12

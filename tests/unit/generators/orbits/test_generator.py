@@ -102,17 +102,18 @@ def test_the_best_of_several_are_made() -> None:
 
 def test_what_is_best_is_for_the_caller_to_say(generator: OrbitsGenerator) -> None:
     condition = Condition(frozenset({LI, CO, O}), frozenset({LI}), charge_neutral=True)
-    told: list[Foreseen] = []
+    told, took = list[Foreseen](), list[str]()
 
     def with_lithium(foreseen: Sequence[Foreseen]) -> list[float]:
         told.extend(foreseen)
         return [one.content["Li"] / sum(one.content.values()) for one in foreseen]
 
-    generator.choice = Choice(8, with_lithium)
+    generator.choice = Choice(8, with_lithium, lambda crystal: took.append(crystal.formula))
     try:
         rich = generator.sample(8, condition, np.random.default_rng(0))[0]
     finally:
         generator.choice = None
     shares = [one.content["Li"] / sum(one.content.values()) for one in told]
     assert np.mean([one.numbers.count(LI) / one.n_atoms for one in rich]) > np.mean(shares) + 0.05
+    assert took == [one.formula for one in rich]
     assert {*told[0].values} == {"stability_discharge", "average_voltage", "max_delta_volume"}
