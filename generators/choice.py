@@ -55,5 +55,5 @@ class Choice:
 
     def best(self, foreseen: Sequence[Foreseen]) -> list[int]:
         """Places of the best, the best first; of what is worth as much the first is taken, on every machine."""
-        worth = -np.round(np.array(self.worth(foreseen), dtype=float), 6)
-        return np.argsort(worth, kind="stable")[: math.ceil(len(foreseen) / self.best_of)].tolist()
+        worth = np.round(np.array(self.worth(foreseen), dtype=float), 6)
+        return [int(place) for place in np.argsort(-worth, kind="stable")[: math.ceil(len(worth) / self.best_of)]]
