@@ -228,7 +228,7 @@ class CampaignSpec(Section):
     goal: Goal = Goal()
     chemistry: Chemistry = Chemistry()
     generate: tuple[GenerateStep, ...] = (
-        GenerateStep(kind=DEFAULT_GENERATOR),
+        GenerateStep(kind=DEFAULT_GENERATOR, best_of=32),
         GenerateStep(kind="substitution", count=32),
         GenerateStep(kind="flow", count=32),
     )

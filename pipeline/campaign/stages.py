@@ -75,7 +75,7 @@ def generate_chunk(where: str, campaign_id: str, round_: int, source: str, chunk
     aims = generator.aims
     if step.best_of > 1 and isinstance(generator, ChoosesBest):
         aims = frozenset()  # the choice weighs all objectives
-        before = [one.crystal for i in range(round_) for one in session.store.candidates(campaign_id, i)]
+        before = [one.crystal for one in session.store.candidates(campaign_id)]
         reference = open_reference(runs_folder(where))
         generator.choice = likeliest_hits(step.best_of, spec.goal.objectives, spec.goal.working_ion, reference, before)
     rng = np.random.default_rng([spec.seed, round_, zlib.crc32(source.encode()), chunk])

@@ -96,23 +96,25 @@ def test_a_campaign_without_a_single_sample_ends(tmp_path: Path, monkeypatch: py
         stages.generate_chunk(where, spec.id, 0, "template", 0)
 
 
-def test_the_best_of_several_are_those_that_may_be_hits(tmp_path: Path) -> None:
-    """Of families that no known material and no earlier round has; with targets alone nearly all are known."""
+def test_the_best_of_several_are_those_that_may_be_hits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of families that no known material and no earlier chunk has; with targets alone nearly all are known."""
+    monkeypatch.setattr(stages, "CHUNK", 8)
     families = Families(load_known_materials())
 
     def drawn(best_of: int) -> list[set[str]]:
-        """Families by round."""
-        step = {"kind": "orbits", "count": 8, "best_of": best_of}
+        """Families by chunk; the second is of the same round, the third of the next."""
+        step = {"kind": "orbits", "count": 16, "best_of": best_of}
         goal = {"working_ion": "Li", "objectives": {"average_voltage": {"min": 2.5, "max": 4.0}}}
         spec = CampaignSpec.model_validate({"name": f"best-{best_of}", "goal": goal, "generate": [step]})
-        where, rounds = str(tmp_path / f"{best_of}.db"), []
+        where, chunks = str(tmp_path / f"{best_of}.db"), []
         with opened(where, register(where, spec)) as session:
-            for i in range(2):
-                assert stages.generate_chunk(where, spec.id, i, "orbits", 0) == 8
-                crystals = [one.crystal for one in session.store.candidates(spec.id, i)]
-                rounds.append({family(one.composition) for one in crystals if not families.knows(one.composition)})
-        return rounds
+            for number, (round_, chunk) in enumerate([(0, 0), (0, 1), (1, 0)]):
+                assert stages.generate_chunk(where, spec.id, round_, "orbits", chunk) == 8
+                crystals = [one.crystal for one in session.store.candidates(spec.id)][8 * number :]
+                chunks.append({family(one.composition) for one in crystals if not families.knows(one.composition)})
+        return chunks
 
     plain, best = drawn(1), drawn(16)
     assert sum(map(len, best)) >= sum(map(len, plain)) + 3
     assert not best[0] & best[1]
+    assert not (best[0] | best[1]) & best[2]
