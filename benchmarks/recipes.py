@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from redoxa.data.errors import CanBeBoughtError, GenerationError, NoPrecursorError, RedoxaError
-from redoxa.data.lab import ExperimentRequest
+from redoxa.data.lab.request import ExperimentRequest
 from redoxa.data.records import Crystal, Estimate, WorkingIon, reduced_formula
 from redoxa.data.whole import whole
 from redoxa.generators.base import generator_class

@@ -15,7 +15,7 @@ from __future__ import annotations
 from functools import cache
 
 from redoxa.data.errors import ContractError
-from redoxa.data.lab import ExperimentRequest
+from redoxa.data.lab.request import ExperimentRequest
 from redoxa.data.records import Candidate, Estimate, Origin
 from redoxa.data.tables.prototypes import prototype
 from redoxa.data.tables.reference import energy_scale, load_reference

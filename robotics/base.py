@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
-from redoxa.data.lab import ExperimentRequest, Measurement
+from redoxa.data.lab.measurement import Measurement
+from redoxa.data.lab.request import ExperimentRequest
 from redoxa.data.records import Record
 from redoxa.data.registry import load
 from redoxa.robotics import DRIVERS
@@ -15,7 +16,7 @@ from redoxa.robotics import DRIVERS
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from redoxa.data.station import Station
+    from redoxa.data.lab.laboratory import Laboratory
 
 
 class JobState(StrEnum):
@@ -53,7 +54,7 @@ class Driver(Protocol):
     simulated: bool
     Config: ClassVar[type[BaseModel]]
 
-    def __init__(self, config: BaseModel, folder: Path, *, station: Station | None = None) -> None:
+    def __init__(self, config: BaseModel, folder: Path, *, laboratory: Laboratory | None = None) -> None:
         """Made from its `Config`, a folder for its state, and what the laboratory has, the same for all drivers."""
 
     def check(self, request: ExperimentRequest) -> list[str]:

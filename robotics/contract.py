@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from redoxa.data.errors import ContractError, DriverError
-from redoxa.data.lab import ExperimentRequest
+from redoxa.data.lab.request import ExperimentRequest
 from redoxa.robotics.base import Driver, JobReport, JobState
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import Literal
 
 from redoxa.data.errors import InputError, SafetyError
-from redoxa.data.lab import QueueEvent
-from redoxa.data.station import Station
+from redoxa.data.lab.laboratory import Laboratory
+from redoxa.data.lab.request import QueueEvent
 
 Right = Literal["may_approve", "may_override"]
 
@@ -34,15 +34,15 @@ def ensure_person(by: str, what: str = "approve") -> None:
         raise InputError(f"'{by[:20]}...' has {len(by)} characters; a name has at most {MAX_NAME}")
 
 
-def ensure_may(by: str, right: Right, station: Station) -> None:
+def ensure_may(by: str, right: Right, laboratory: Laboratory) -> None:
     """Raise where the laboratory lists its people and this one may not.
 
     Raises:
         InputError: it says who may.
     """
-    if not station.people:
+    if not laboratory.people:
         return
-    allowed = [person.name for person in station.people if getattr(person, right)]
+    allowed = [person.name for person in laboratory.people if getattr(person, right)]
     if plain_name(by) not in {plain_name(name) for name in allowed}:
         verb = right.removeprefix("may_")
         who = f"Who may: {', '.join(allowed)}" if allowed else "Nobody may"

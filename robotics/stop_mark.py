@@ -46,8 +46,8 @@ def stop_paths() -> list[Path]:
     if named := os.environ.get(STOP):
         return [Path(named).expanduser().absolute()]
     here = Path(NAME).absolute()
-    station = os.environ.get(LABORATORY)
-    beside = here if not station else Path(station).expanduser().absolute().with_name(NAME)
+    laboratory = os.environ.get(LABORATORY)
+    beside = here if not laboratory else Path(laboratory).expanduser().absolute().with_name(NAME)
     return list(dict.fromkeys((beside, here)))
 
 

@@ -118,7 +118,8 @@ def test_a_users_own_files_stand_in_for_none_of_ours(tmp_path: Path) -> None:
 
 LIGHT = [
     "redoxa.data.records",
-    "redoxa.data.lab",
+    "redoxa.data.lab.request",
+    "redoxa.data.lab.laboratory",
     "redoxa.data.storage.store",
     "redoxa.data.tables.reference",
     "redoxa.robotics",

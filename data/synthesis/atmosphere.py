@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Final
 
 from redoxa.data.chemistry import REDOX_WINDOW
-from redoxa.data.lab import Atmosphere, AtmosphereReason
+from redoxa.data.lab.recipe import Atmosphere, AtmosphereReason
 from redoxa.data.synthesis.formula import Amounts
 from redoxa.data.synthesis.reaction import Reaction
 

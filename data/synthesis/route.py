@@ -10,7 +10,7 @@ from math import inf, prod
 
 from redoxa.data.chemistry import REDOX_WINDOW
 from redoxa.data.errors import CanBeBoughtError, NoPrecursorError, RecipeError
-from redoxa.data.lab import Atmosphere, AtmosphereReason
+from redoxa.data.lab.recipe import Atmosphere, AtmosphereReason
 from redoxa.data.synthesis.atmosphere import choose_atmosphere, is_controllable, needs_reduction, redox_atoms
 from redoxa.data.synthesis.catalogue import Catalogue, CataloguePrecursor
 from redoxa.data.synthesis.formula import parse_formula, shares

@@ -7,7 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from redoxa.data.lab import ExperimentRequest, Measurement, Outcome
+from redoxa.data.lab.measurement import Measurement, Outcome
+from redoxa.data.lab.request import ExperimentRequest
 from redoxa.data.records import Estimate
 
 PRIOR_COUNT = 4.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from redoxa.data.errors import DriverError
-from redoxa.data.lab import QueueItem, RequestState
+from redoxa.data.lab.request import QueueItem, RequestState
 from redoxa.data.storage.database import aware
 from redoxa.pipeline.campaign import stages
 from redoxa.pipeline.campaign.session import Session

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from redoxa.data.errors import InputError, StoreError, suggest
+from redoxa.data.lab.laboratory import Laboratory
 from redoxa.data.progress import OnProgress, nothing, unheard
 from redoxa.data.records import Candidate
-from redoxa.data.station import Station
 from redoxa.data.storage.database import store_file, store_name
 from redoxa.data.storage.rows import CampaignRow
 from redoxa.data.storage.store import Store
 from redoxa.pipeline.campaign.spec import CampaignSpec
-from redoxa.pipeline.laboratory.station_file import current_station
+from redoxa.pipeline.laboratory.laboratory_file import current_laboratory
 from redoxa.robotics.base import driver_class
 from redoxa.robotics.queue.queue import LabQueue
 
@@ -53,7 +53,7 @@ class Session:
         self.store = Store.open(where)
         self.on_progress: OnProgress = nothing
         self.note: Callable[[str], None] = unheard
-        self._driver: tuple[Station, Driver] | None = None
+        self._driver: tuple[Laboratory, Driver] | None = None
 
     @property
     def folder(self) -> Path:
@@ -74,19 +74,19 @@ class Session:
     @property
     def queue(self) -> LabQueue:
         """The laboratory queue of the store."""
-        return LabQueue(self.store.engine, self.station)
+        return LabQueue(self.store.engine, self.laboratory)
 
     @property
-    def station(self) -> Station:
+    def laboratory(self) -> Laboratory:
         """The laboratory as its file describes it by now."""
-        return current_station()
+        return current_laboratory()
 
     @property
     def driver(self) -> Driver:
         """The laboratory of this campaign; opened again once its file has changed."""
-        station = self.station
-        if self._driver is None or self._driver[0] != station:
-            self._driver = (station, open_driver(self.spec, self.own_folder(), station))
+        laboratory = self.laboratory
+        if self._driver is None or self._driver[0] != laboratory:
+            self._driver = (laboratory, open_driver(self.spec, self.own_folder(), laboratory))
         return self._driver[1]
 
     def rejected_results(self) -> tuple[str, ...]:
@@ -132,13 +132,13 @@ class Session:
         self.store.close()
 
 
-def open_driver(spec: CampaignSpec, folder: Path, station: Station | None = None) -> Driver:
+def open_driver(spec: CampaignSpec, folder: Path, laboratory: Laboratory | None = None) -> Driver:
     """The laboratory driver that a spec names, with its options checked.
 
     Args:
         spec: the campaign.
         folder: of the campaign; the driver keeps its state in ``lab`` there.
-        station: what the laboratory has; by default as `current_station` says.
+        laboratory: what it has; by default as `current_laboratory` says.
 
     Raises:
         InputError: an option the driver does not know, or a value it cannot take.
@@ -158,7 +158,7 @@ def open_driver(spec: CampaignSpec, folder: Path, station: Station | None = None
         raise InputError(
             f"lab.options.{where}: {first['msg']} for driver '{spec.lab.driver}'. Known: {known}"
         ) from None
-    return kind(config, folder / "lab", station=station or current_station())
+    return kind(config, folder / "lab", laboratory=laboratory or current_laboratory())
 
 
 _OPEN: dict[tuple[str, str], Session] = {}

@@ -11,7 +11,8 @@ import numpy as np
 from ase.data import atomic_numbers
 
 from redoxa.data.errors import GenerationError, RedoxaError
-from redoxa.data.lab import ExperimentRequest, Measurement, QueueItem, RequestState
+from redoxa.data.lab.measurement import Measurement
+from redoxa.data.lab.request import ExperimentRequest, QueueItem, RequestState
 from redoxa.data.processor_time import processor_s
 from redoxa.data.records import Candidate, Origin, ScreeningResult, VoltageStep
 from redoxa.data.storage.rows import Chunk, Cost, Selection
@@ -220,7 +221,7 @@ def _propose(
             {name: calibrated(estimate, taught.get(name)) for name, estimate in estimates.items()},
             session.spec.lab.target_mass_g,
             profile=_corrected(result.profile, taught.get("average_voltage")),
-            station=session.station,
+            laboratory=session.laboratory,
             energies=energies_for(result, session.context.reference),
         )
         request = ExperimentRequest(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, replace
 
-from redoxa.data.lab import RequestState
+from redoxa.data.lab.request import RequestState
 from redoxa.data.records import Verdict
 from redoxa.data.storage.database import store_name
 from redoxa.pipeline.campaign import stages

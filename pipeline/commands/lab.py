@@ -14,13 +14,13 @@ from redoxa.data.errors import InputError
 from redoxa.pipeline.commands.app import DEFAULT_STORE, Json, Store
 from redoxa.pipeline.commands.console import emit, note, say
 from redoxa.pipeline.commands.queue import By, Why, open_queue, this_user
-from redoxa.pipeline.laboratory.station_file import (
+from redoxa.pipeline.laboratory.laboratory_file import (
     DEFAULT_FILE,
     EXAMPLE,
     LABORATORY,
-    current_station,
-    read_station,
-    station_file,
+    current_laboratory,
+    laboratory_file,
+    read_laboratory,
 )
 from redoxa.pipeline.tasks.laboratory import audit, looked_at, stop_driver
 from redoxa.robotics.queue.waiting import why_held
@@ -143,15 +143,15 @@ def check(file: Path | None = None, *, as_json: Json = False) -> None:
     Args:
         file: a laboratory file; by default the one in use: that of REDOXA_LABORATORY, or laboratory.yaml here.
     """
-    from redoxa.pipeline.laboratory.station_view import station_lines, station_values
+    from redoxa.pipeline.laboratory.laboratory_view import laboratory_lines, laboratory_values
 
-    in_use = None if file and not _is_in_use(file) else station_file()
+    in_use = None if file and not _is_in_use(file) else laboratory_file()
     shown = file or in_use
-    station = current_station() if shown is None else read_station(shown)
+    laboratory = current_laboratory() if shown is None else read_laboratory(shown)
     if as_json:
-        emit("station", **station_values(station, shown))
+        emit("laboratory", **laboratory_values(laboratory, shown))
         return
-    for line in station_lines(station, shown):
+    for line in laboratory_lines(laboratory, shown):
         say(line)
     if shown is None:
         note(f"next: redoxa lab example > {DEFAULT_FILE}, and edit it")
@@ -163,7 +163,7 @@ def check(file: Path | None = None, *, as_json: Json = False) -> None:
 
 def _is_in_use(file: Path) -> bool:
     with suppress(InputError, OSError):
-        used = station_file()
+        used = laboratory_file()
         return used is not None and file.samefile(used)
     return False
 
@@ -180,11 +180,11 @@ def rules(*, as_json: Json = False) -> None:
     from redoxa.pipeline.laboratory.safety_page import rules_page
     from redoxa.robotics.safety.check import rule_texts, rules_version
 
-    station = current_station()
+    laboratory = current_laboratory()
     if not as_json:
-        say(rules_page(station).rstrip("\n"))
+        say(rules_page(laboratory).rstrip("\n"))
         return
-    version = rules_version(station)
+    version = rules_version(laboratory)
     for text in rule_texts().values():
         emit("rule", version=version, **text.model_dump())
 
@@ -202,7 +202,7 @@ def plan(formula: str, *, mass_g: Annotated[float, Parameter(name="--mass")] = 2
 
     if not 0 < mass_g <= 1000:
         raise InputError(f"--mass {mass_g:g}: a mass in grams, above 0 and at most 1000")
-    synthesis = plan_synthesis(formula, mass_g, current_station())
+    synthesis = plan_synthesis(formula, mass_g, current_laboratory())
     if as_json:
         emit("synthesis", **synthesis.model_dump(mode="json"))
         return

@@ -12,12 +12,12 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from redoxa.data.errors import InputError, RedoxaError
-from redoxa.data.lab import QueueItem, RequestState
+from redoxa.data.lab.request import QueueItem, RequestState
 from redoxa.data.storage.database import store_name
 from redoxa.data.storage.store import Store as DataStore
 from redoxa.pipeline.commands.app import DEFAULT_STORE, Json, Store
 from redoxa.pipeline.commands.console import emit, note, say, table
-from redoxa.pipeline.laboratory.station_file import current_station
+from redoxa.pipeline.laboratory.laboratory_file import current_laboratory
 from redoxa.pipeline.tasks.laboratory import tell_laboratory
 from redoxa.robotics.queue.queue import LabQueue
 from redoxa.robotics.queue.waiting import why_held
@@ -31,7 +31,7 @@ queue_app = App(name="queue", help="Look at the laboratory queue; approve, hold,
 
 def open_queue(store: str) -> LabQueue:
     """The queue of an existing store, for the laboratory as its file describes it."""
-    return LabQueue(DataStore.open(store, create=False).engine, current_station())
+    return LabQueue(DataStore.open(store, create=False).engine, current_laboratory())
 
 
 @queue_app.command(name="list")

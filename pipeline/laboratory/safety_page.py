@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from redoxa.data.station import Station
+from redoxa.data.lab.laboratory import Laboratory
 from redoxa.robotics.safety.check import REQUEST_RULES, rule_texts, rules_version
 
 HEAD = """# Safety rules
@@ -25,9 +25,9 @@ how, is in `redoxa queue override --help`."""
 COLUMNS = ("rule", "what it asks", "why", "source", "overridden by")
 
 
-def rules_page(station: Station | None = None) -> str:
+def rules_page(laboratory: Laboratory | None = None) -> str:
     """Markdown: every rule with its reason, its source and who may override it; for a laboratory also the version."""
-    version = () if station is None else (f"Version {rules_version(station)}, for {station.name}.", "")
+    version = () if laboratory is None else (f"Version {rules_version(laboratory)}, for {laboratory.name}.", "")
     return "\n".join([HEAD, "", *version, *_tables(), FOOT, ""])
 
 

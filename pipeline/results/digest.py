@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from redoxa.data.lab import QueueItem, RequestState
+from redoxa.data.lab.request import QueueItem, RequestState
 from redoxa.data.storage.database import aware, store_name
 from redoxa.data.storage.rows import Run
 from redoxa.data.storage.store import Store

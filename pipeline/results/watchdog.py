@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from redoxa.data.errors import RedoxaError
-from redoxa.data.lab import RequestState
+from redoxa.data.lab.request import RequestState
 from redoxa.data.storage.rows import Run
 from redoxa.pipeline.campaign.cron import last_due
 from redoxa.pipeline.campaign.rounds import ended

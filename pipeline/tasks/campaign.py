@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from redoxa.data.errors import InputError
-from redoxa.data.lab import Measurement
+from redoxa.data.lab.measurement import Measurement
 from redoxa.data.progress import OnProgress, nothing, unheard
 from redoxa.data.storage.database import store_file, store_name
 from redoxa.data.storage.store import Store

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from redoxa.data.errors import DriverError, RedoxaError
-from redoxa.data.lab import QueueItem, RequestState
+from redoxa.data.lab.request import QueueItem, RequestState
 
 if TYPE_CHECKING:
     from redoxa.robotics.base import Rejects

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from redoxa.data.errors import RecipeError
-from redoxa.data.lab import Cell, Electrode
+from redoxa.data.lab.laboratory import Cycler
+from redoxa.data.lab.recipe import Cell, Electrode
 from redoxa.data.records import WorkingIon
-from redoxa.data.station import Cycler
 
 Collector = Literal["Al", "Cu", "Ti", "Mo"]
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from redoxa.data.errors import RecipeError
-from redoxa.data.lab import ConstantCurrent, Cycling, CyclingStep, Electrode, Rest
-from redoxa.data.station import Cycler
+from redoxa.data.lab.laboratory import Cycler
+from redoxa.data.lab.recipe import ConstantCurrent, Cycling, CyclingStep, Electrode, Rest
 
 LEAST_STEPS = 10
 """A current is at least this many times what its range resolves: known to a tenth."""

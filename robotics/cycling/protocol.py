@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from redoxa.data.lab import ConstantCurrent, ConstantVoltage, Cycling, CyclingStep, Rest
+from redoxa.data.lab.recipe import ConstantCurrent, ConstantVoltage, Cycling, CyclingStep, Rest
 from redoxa.robotics.cycling.currents import Currents, Rates
 from redoxa.robotics.cycling.window import Window
 

@@ -8,8 +8,8 @@ from fractions import Fraction
 from math import gcd, lcm
 
 from redoxa.data.errors import RecipeError
+from redoxa.data.lab.laboratory import Cycler
 from redoxa.data.records import Estimate, VoltageStep, WorkingIon
-from redoxa.data.station import Cycler
 from redoxa.data.synthesis.formula import molar_mass_g_mol
 from redoxa.data.units import FARADAY_MAH_PER_MOL, ION_VALENCE
 from redoxa.robotics.cycling.cells import CellSystem, choose_system, voltage_window_V

@@ -25,8 +25,8 @@ from typing import ClassVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from redoxa.data.errors import DriverError
-from redoxa.data.lab import ExperimentRequest
-from redoxa.data.station import Station
+from redoxa.data.lab.laboratory import Laboratory
+from redoxa.data.lab.request import ExperimentRequest
 from redoxa.robotics.base import JobReport, JobState
 from redoxa.robotics.drivers.result_files import Result, ResultError, read_results, to_measurement
 from redoxa.robotics.drivers.work_order import work_list_csv
@@ -66,7 +66,7 @@ class FileDropLab:
         config: how it hands over.
         folder: where ``outbox``, ``inbox`` and ``results`` lie.
         clock: seconds since 1970.
-        station: what the laboratory has.
+        laboratory: what it has.
     """
 
     name: ClassVar[str] = "file_drop"
@@ -87,10 +87,10 @@ class FileDropLab:
         folder: Path,
         clock: Callable[[], float] = time.time,
         *,
-        station: Station | None = None,
+        laboratory: Laboratory | None = None,
     ) -> None:
         self.config = config
-        self.station = station or Station()
+        self.laboratory = laboratory or Laboratory()
         self.folder = folder
         self.outbox, self.inbox, self.results = folder / "outbox", folder / "inbox", folder / "results"
         self._clock = clock
@@ -103,7 +103,7 @@ class FileDropLab:
             DriverError: the laboratory is stopped; what waits for it goes on waiting.
         """
         self._go_or_raise()
-        return lacking(request, self.station)
+        return lacking(request, self.laboratory)
 
     def submit(self, request_id: str, request: ExperimentRequest) -> None:
         """Write the work list, once.

@@ -25,7 +25,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from redoxa.data.errors import DriverError
-from redoxa.data.lab import Measurement, Outcome
+from redoxa.data.lab.measurement import Measurement, Outcome
 from redoxa.data.records import Estimate
 from redoxa.robotics.files import read_plain
 from redoxa.robotics.queue.judge import PURITY, RANGES, VOLTAGE, why_impossible

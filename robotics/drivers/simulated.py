@@ -12,9 +12,9 @@ from typing import ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from redoxa.data.errors import DriverError
-from redoxa.data.lab import ExperimentRequest
+from redoxa.data.lab.laboratory import Laboratory
+from redoxa.data.lab.request import ExperimentRequest
 from redoxa.data.records import Record
-from redoxa.data.station import Station
 from redoxa.robotics.base import JobReport, JobState
 from redoxa.robotics.drivers.simulated_truth import CellModel, seeded, simulate
 from redoxa.robotics.files import create_atomic, safe_name
@@ -41,7 +41,7 @@ class SimulatedLab:
         config: what is simulated.
         folder: for jobs and raw tables.
         clock: seconds since 1970.
-        station: the laboratory that is simulated.
+        laboratory: which is simulated.
     """
 
     name: ClassVar[str] = "simulated"
@@ -70,16 +70,16 @@ class SimulatedLab:
         folder: Path,
         clock: Callable[[], float] = time.time,
         *,
-        station: Station | None = None,
+        laboratory: Laboratory | None = None,
     ) -> None:
         self.config = config
-        self.station = station or Station()
+        self.laboratory = laboratory or Laboratory()
         self.folder = folder
         self._clock = clock
 
     def check(self, request: ExperimentRequest) -> list[str]:
         """Obstacles: what the recipe needs and the laboratory has not got; it simulates the one that is described."""
-        return lacking(request, self.station)
+        return lacking(request, self.laboratory)
 
     def submit(self, request_id: str, request: ExperimentRequest) -> None:
         """Take the request, once.

@@ -26,7 +26,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from redoxa.data.lab import ExperimentRequest, Measurement, Outcome
+from redoxa.data.lab.measurement import Measurement, Outcome
+from redoxa.data.lab.request import ExperimentRequest
 from redoxa.data.records import Estimate
 from redoxa.robotics.files import listing_sha256
 

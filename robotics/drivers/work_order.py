@@ -6,7 +6,8 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 
-from redoxa.data.lab import ConstantCurrent, ConstantVoltage, CyclingStep, ExperimentRequest, Firing, Recipe, Synthesis
+from redoxa.data.lab.recipe import ConstantCurrent, ConstantVoltage, CyclingStep, Firing, Recipe, Synthesis
+from redoxa.data.lab.request import ExperimentRequest
 from redoxa.data.synthesis.formula import molar_mass_g_mol, parse_formula
 from redoxa.robotics.planning.pattern import WAVELENGTH_TEXT, Line, strongest
 from redoxa.robotics.planning.slurry import SPARE, plan_slurry

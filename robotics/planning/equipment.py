@@ -8,24 +8,25 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-from redoxa.data.lab import ExperimentRequest, Synthesis
-from redoxa.data.station import Station
+from redoxa.data.lab.laboratory import Laboratory
+from redoxa.data.lab.recipe import Synthesis
+from redoxa.data.lab.request import ExperimentRequest
 from redoxa.robotics.cycling.currents import current_problems
 
 ROUNDING = 1 + 1e-9
 
 
-def lacking(request: ExperimentRequest, station: Station) -> list[str]:
+def lacking(request: ExperimentRequest, laboratory: Laboratory) -> list[str]:
     """What stands in the way of a request in this laboratory, one sentence each; empty when nothing does."""
     recipe = request.recipe
-    currents = current_problems(recipe.electrode, recipe.cycling, station.cyclers)
-    return [*_furnace(recipe.synthesis, station), *_stock(recipe.synthesis, station), *currents]
+    currents = current_problems(recipe.electrode, recipe.cycling, laboratory.cyclers)
+    return [*_furnace(recipe.synthesis, laboratory), *_stock(recipe.synthesis, laboratory), *currents]
 
 
-def _furnace(synthesis: Synthesis, station: Station) -> Iterator[str]:
-    furnace = station.by_name.get(synthesis.furnace_name or station.furnaces[0].name)
+def _furnace(synthesis: Synthesis, laboratory: Laboratory) -> Iterator[str]:
+    furnace = laboratory.by_name.get(synthesis.furnace_name or laboratory.furnaces[0].name)
     if furnace is None:
-        yield f"there is no furnace '{synthesis.furnace_name}', but {', '.join(sorted(station.by_name))}"
+        yield f"there is no furnace '{synthesis.furnace_name}', but {', '.join(sorted(laboratory.by_name))}"
     else:
         hottest_C = synthesis.hottest_C
         if hottest_C > furnace.max_temperature_C:
@@ -34,15 +35,15 @@ def _furnace(synthesis: Synthesis, station: Station) -> Iterator[str]:
             yield f"{furnace.name} has no {synthesis.atmosphere}"
         if synthesis.vessel not in furnace.vessels:
             yield f"{furnace.name} takes no {synthesis.vessel}"
-    if synthesis.handling == "glovebox" and not station.glovebox:
+    if synthesis.handling == "glovebox" and not laboratory.glovebox:
         yield "a glovebox is needed"
 
 
-def _stock(synthesis: Synthesis, station: Station) -> Iterator[str]:
+def _stock(synthesis: Synthesis, laboratory: Laboratory) -> Iterator[str]:
     """Powders that are not there, or not enough of them; an impure one takes more grams for the same compound."""
-    if station.stock is None:
+    if laboratory.stock is None:
         return
-    stock = {powder.formula: powder for powder in station.stock}
+    stock = {powder.formula: powder for powder in laboratory.stock}
     pure_g: dict[str, float] = defaultdict(float)
     for precursor in synthesis.precursors:
         pure_g[precursor.formula] += precursor.mass_g * precursor.purity

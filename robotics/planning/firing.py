@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from redoxa.data.lab import Firing, FurnaceStep, Pressing, Vessel
+from redoxa.data.lab.recipe import Firing, FurnaceStep, Pressing, Vessel
 from redoxa.data.synthesis.catalogue import CataloguePrecursor
 from redoxa.data.synthesis.formula import Amounts
 from redoxa.data.synthesis.reaction import Reaction

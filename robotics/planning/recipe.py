@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from redoxa.data.errors import NoPrecursorError, RecipeError
-from redoxa.data.lab import Recipe
+from redoxa.data.lab.laboratory import Laboratory
+from redoxa.data.lab.recipe import Recipe
 from redoxa.data.records import Crystal, Estimate, VoltageStep, WorkingIon, reduced_formula
-from redoxa.data.station import Station
 from redoxa.data.synthesis.formula import parse_formula
 from redoxa.data.synthesis.route import Energies
 from redoxa.robotics.cycling.cells import plan_cell, plan_electrode
@@ -25,7 +25,7 @@ def plan_recipe(
     predictions: Mapping[str, Estimate],
     target_mass_g: float,
     profile: Sequence[VoltageStep] = (),
-    station: Station | None = None,
+    laboratory: Laboratory | None = None,
     energies: Energies | None = None,
 ) -> Recipe:
     """Plan how to make and test a candidate.
@@ -39,7 +39,7 @@ def plan_recipe(
             else `capacity_grav`, else theory.
         target_mass_g: powder that is wanted.
         profile: plateaus of the computed voltage, which set the window; without two of them the average does.
-        station: the laboratory; what is assumed of one by default.
+        laboratory: where; what is assumed of one by default.
         energies: of reactions on a hull, which help to choose the powders.
 
     Raises:
@@ -53,7 +53,7 @@ def plan_recipe(
     amounts = parse_formula(formula)
     if working_ion not in amounts:
         raise RecipeError(f"{formula}: holds no {working_ion}; the discharged phase is made, with its ions inside")
-    laboratory = station or Station()
+    laboratory = laboratory or Laboratory()
     try:
         system, window, cyclers = plan_window(amounts, working_ion, predictions, profile, laboratory.cyclers)
         electrode = plan_electrode(working_ion, system, window.high_V)
@@ -62,7 +62,7 @@ def plan_recipe(
     except RecipeError as error:
         raise RecipeError(f"{formula}: {error}") from None
     return Recipe(
-        synthesis=plan_synthesis(formula, target_mass_g, station, energies, crystal),
+        synthesis=plan_synthesis(formula, target_mass_g, laboratory, energies, crystal),
         electrode=electrode.model_copy(update={"active_loading_mg_cm2": currents.active_loading_mg_cm2}),
         cell=plan_cell(system),
         cycling=plan_cycling(window, currents),

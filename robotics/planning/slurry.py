@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from redoxa.data.lab import Electrode
+from redoxa.data.lab.recipe import Electrode
 
 SPARE = 0.5
 """Discs beyond those that go into cells: some tear, some are cast too thin."""

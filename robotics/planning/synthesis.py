@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from math import inf
 
 from redoxa.data.errors import RecipeError
-from redoxa.data.lab import Precursor, RouteChoice, RouteOption, Synthesis
+from redoxa.data.lab.laboratory import Furnace, Laboratory
+from redoxa.data.lab.recipe import Precursor, RouteChoice, RouteOption, Synthesis
 from redoxa.data.records import Crystal
-from redoxa.data.station import Furnace, Station
 from redoxa.data.synthesis.catalogue import Catalogue, CataloguePrecursor, default_catalogue
 from redoxa.data.synthesis.formula import molar_mass_g_mol, parse_formula
 from redoxa.data.synthesis.reaction import Reaction
@@ -36,7 +36,7 @@ MAX_TOLD = 3
 def plan_synthesis(
     target: str,
     target_mass_g: float,
-    station: Station | None = None,
+    laboratory: Laboratory | None = None,
     energies: Energies | None = None,
     crystal: Crystal | None = None,
 ) -> Synthesis:
@@ -45,7 +45,7 @@ def plan_synthesis(
     Args:
         target: formula of the compound as made.
         target_mass_g: mass of it that is wanted.
-        station: the laboratory; what is assumed of one by default.
+        laboratory: where; what is assumed of one by default.
         energies: of reactions, on a hull.
         crystal: the compound, whose bonds are judged too.
 
@@ -54,15 +54,15 @@ def plan_synthesis(
         NoPrecursorError: an element has no source.
         RecipeError: no set of precursors balances, the rules refuse every route, or the target holds hydrogen.
     """
-    station = station or Station()
+    laboratory = laboratory or Laboratory()
     if "H" in parse_formula(target):
         raise RecipeError(f"{target}: holds hydrogen, which leaves as water on firing; no solid-state route")
     refused: list[tuple[Route, list[str]]] = []
     for alternatives in (ALTERNATIVES, inf):
         allowed: list[tuple[Route, Synthesis]] = []
         refused = []
-        for route in find_routes(target, stocked(station), energies, alternatives):
-            synthesis, problems = _safest(route, target_mass_g, station, crystal)
+        for route in find_routes(target, stocked(laboratory), energies, alternatives):
+            synthesis, problems = _safest(route, target_mass_g, laboratory, crystal)
             if problems:
                 refused.append((route, problems))
             else:
@@ -102,40 +102,40 @@ def _option(route: Route, rules: tuple[str, ...] = ()) -> RouteOption:
     )
 
 
-def stocked(station: Station) -> Catalogue:
+def stocked(laboratory: Laboratory) -> Catalogue:
     """The catalogue, less what a laboratory that lists its stock has not got."""
     catalogue = default_catalogue()
-    if station.stock is None:
+    if laboratory.stock is None:
         return catalogue
-    return catalogue.without(frozenset(catalogue.by_formula) - {powder.formula for powder in station.stock})
+    return catalogue.without(frozenset(catalogue.by_formula) - {powder.formula for powder in laboratory.stock})
 
 
 def _safest(
-    route: Route, target_mass_g: float, station: Station, crystal: Crystal | None
+    route: Route, target_mass_g: float, laboratory: Laboratory, crystal: Crystal | None
 ) -> tuple[Synthesis, list[str]]:
     """The first variant of a route that no rule refuses; else the one of which least is refused, and that."""
     tried = []
-    for synthesis in _variants(route, target_mass_g, station):
-        problems = check_synthesis(synthesis, station, crystal)
+    for synthesis in _variants(route, target_mass_g, laboratory):
+        problems = check_synthesis(synthesis, laboratory, crystal)
         if not problems:
             return synthesis, []
         tried.append((synthesis, problems))
     return min(tried, key=lambda x: len(x[1]))
 
 
-def _variants(route: Route, target_mass_g: float, station: Station) -> Iterator[Synthesis]:
+def _variants(route: Route, target_mass_g: float, laboratory: Laboratory) -> Iterator[Synthesis]:
     """In each furnace, with a carbon source where the compound conducts badly, and without."""
-    sugar = stocked(station).get(SUCROSE)
-    for furnace in station.furnaces:
-        plain = _in_furnace(route, target_mass_g, station, furnace)
+    sugar = stocked(laboratory).get(SUCROSE)
+    for furnace in laboratory.furnaces:
+        plain = _in_furnace(route, target_mass_g, laboratory, furnace)
         if sugar is not None and wants_carbon(route):
             moles = CARBON_SHARE * target_mass_g / molar_mass_g_mol(sugar.solid)
-            source = weigh(sugar, moles, 0.0, station).model_copy(update={"role": "carbon source"})
+            source = weigh(sugar, moles, 0.0, laboratory).model_copy(update={"role": "carbon source"})
             yield plain.model_copy(update={"precursors": (*plain.precursors, source)})
         yield plain
 
 
-def _in_furnace(route: Route, target_mass_g: float, station: Station, furnace: Furnace) -> Synthesis:
+def _in_furnace(route: Route, target_mass_g: float, laboratory: Laboratory, furnace: Furnace) -> Synthesis:
     reaction = route.reaction
     vessel = choose_vessel(reaction)
     temperature_C = firing_temperature_C(reaction, furnace.max_temperature_C)
@@ -148,12 +148,12 @@ def _in_furnace(route: Route, target_mass_g: float, station: Station, furnace: F
     return Synthesis(
         target_formula=reaction.target,
         target_mass_g=target_mass_g,
-        precursors=tuple(weigh(p, float(n) * moles, excess, station) for p, n in reaction.terms),
+        precursors=tuple(weigh(p, float(n) * moles, excess, laboratory) for p, n in reaction.terms),
         byproducts={gas: round(float(n), 6) for gas, n in sorted(reaction.gases.items())},
         atmosphere=route.atmosphere,
         atmosphere_reason=route.reason,
         firings=plan_firings(reaction, temperature_C, vessel),
-        furnace_name="" if furnace == station.furnaces[0] else furnace.name,
+        furnace_name="" if furnace == laboratory.furnaces[0] else furnace.name,
         temperature_sigma_C=TEMPERATURE_SIGMA_C,
         vessel=vessel,
         handling="glovebox" if _needs_glovebox(reaction) else "bench",
@@ -169,10 +169,10 @@ def wants_carbon(route: Route) -> bool:
     return bool(elements & OXOANIONS) and "O" in elements and "F" not in elements and route.atmosphere in INERT
 
 
-def weigh(precursor: CataloguePrecursor, moles: float, excess: float, station: Station) -> Precursor:
+def weigh(precursor: CataloguePrecursor, moles: float, excess: float, laboratory: Laboratory) -> Precursor:
     """Mass of one precursor by the purity in stock; the excess goes to what leaves only a volatile ion and oxygen."""
     extra = excess if precursor.solid.keys() - {"O"} <= VOLATILE else 0.0
-    purity = next((p.purity for p in station.stock or () if p.formula == precursor.formula), 1.0)
+    purity = next((p.purity for p in laboratory.stock or () if p.formula == precursor.formula), 1.0)
     moles *= 1 + extra
     return Precursor(
         formula=precursor.formula,

@@ -7,7 +7,7 @@ from fractions import Fraction
 from math import lcm
 
 from redoxa.data.chemistry import is_charge_balanced
-from redoxa.data.lab import RouteOption, Synthesis
+from redoxa.data.lab.recipe import RouteOption, Synthesis
 from redoxa.data.synthesis.catalogue import CataloguePrecursor, default_catalogue
 from redoxa.data.synthesis.formula import Amounts, molar_mass_g_mol, number_text, parse_formula
 from redoxa.robotics.planning.firing import VOLATILE, wanted_temperature_C

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from redoxa.data.errors import RecipeError
-from redoxa.data.lab import ExperimentRequest, Measurement
+from redoxa.data.lab.measurement import Measurement
+from redoxa.data.lab.request import ExperimentRequest
 from redoxa.data.records import Crystal, Estimate
 from redoxa.data.synthesis.formula import molar_mass_g_mol, parse_formula
 from redoxa.data.units import G_PER_CM3_PER_AMU_PER_A3

@@ -30,8 +30,9 @@ from sqlalchemy import Connection, Engine, RowMapping, func, select
 from sqlalchemy.exc import IntegrityError
 
 from redoxa.data.errors import InputError, SafetyError, StoreError
-from redoxa.data.lab import ExperimentRequest, Measurement, QueueEvent, QueueItem, RequestState, SafetyFinding
-from redoxa.data.station import Station
+from redoxa.data.lab.laboratory import Laboratory
+from redoxa.data.lab.measurement import Measurement
+from redoxa.data.lab.request import ExperimentRequest, QueueEvent, QueueItem, RequestState, SafetyFinding
 from redoxa.data.storage.database import in_transaction, reading
 from redoxa.data.storage.patience import Result
 from redoxa.data.storage.schema_lab import measurements, queue_events, requests
@@ -82,15 +83,15 @@ class LabQueue:
 
     Args:
         engine: of a database that holds the tables of `storage.schema_lab` (see `storage.database.open_engine`).
-        station: the laboratory, for the safety rules; see `data.station`.
+        laboratory: what it has, for the safety rules.
         clock: gives the time in UTC; by default the database's clock on PostgreSQL, and this machine's beside SQLite.
     """
 
     def __init__(
-        self, engine: Engine, station: Station | None = None, clock: Callable[[], datetime] | None = None
+        self, engine: Engine, laboratory: Laboratory | None = None, clock: Callable[[], datetime] | None = None
     ) -> None:
         self.engine = engine
-        self.station = station or Station()
+        self.laboratory = laboratory or Laboratory()
         self._clock = clock
 
     # -- people and programs that want something made ------------------------------------------------------------------
@@ -113,7 +114,7 @@ class LabQueue:
         key = key or request.content_hash
         if not KEY.fullmatch(key):
             raise InputError(f"'{key}' cannot be a request key: letters, digits, '.', '_' and '-' only, at most 64")
-        findings = check(request, self.station)
+        findings = check(request, self.laboratory)
         try:
             findings = self._enter(key, request, findings, by)
         except IntegrityError:
@@ -131,7 +132,7 @@ class LabQueue:
             TransitionError: it is not proposed.
         """
         ensure_person(by)
-        ensure_may(by, "may_approve", self.station)
+        ensure_may(by, "may_approve", self.laboratory)
         ensure_not_proposer(request_id, by, self.events(request_id))
         self._approve(request_id, by, why)
 
@@ -167,7 +168,7 @@ class LabQueue:
             SafetyError: a rule cannot be overridden, another still refuses, or one of the two proposed the request.
             TransitionError: it is neither proposed nor cancelled.
         """
-        decided = decide(rules, by, second, why, self.station)
+        decided = decide(rules, by, second, why, self.laboratory)
 
         def work(rows: Rows) -> None:
             row = rows.get(request_id)
@@ -236,7 +237,7 @@ class LabQueue:
         Returns:
             The request; its `lease_token` is what the worker shows from now on.
         """
-        rules = rules_version(self.station)
+        rules = rules_version(self.laboratory)
 
         def work(rows: Rows) -> QueueItem | None:
             while (row := rows.next_approved(campaign)) is not None and row["safety_rules"] != rules:
@@ -469,11 +470,11 @@ class LabQueue:
         if not is_intact(row):
             raise SafetyError(f"request {row['id']} {CHANGED}")
         request = read_request(row)
-        findings = check(request, self.station)
+        findings = check(request, self.laboratory)
         return request, carried(findings, stored_findings(row), same_rules=self._same_rules(row))
 
     def _same_rules(self, row: RowMapping) -> bool:
-        return bool(row["safety_rules"] == rules_version(self.station))
+        return bool(row["safety_rules"] == rules_version(self.laboratory))
 
     def _act(self, action: str, request_id: str, by: str, why: str) -> None:
         """One transition that ends the lease, whoever holds it."""
@@ -498,5 +499,5 @@ class LabQueue:
     def _safety_columns(self, findings: tuple[SafetyFinding, ...]) -> dict[str, Any]:
         return {
             "safety": [f.model_dump(mode="json") for f in findings],
-            "safety_rules": rules_version(self.station),
+            "safety_rules": rules_version(self.laboratory),
         }

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, RowMapping, Select, func, insert, select, update
 
 from redoxa.data.errors import StoreError
-from redoxa.data.lab import ExperimentRequest, Measurement, QueueEvent, QueueItem, RequestState, SafetyFinding
+from redoxa.data.lab.measurement import Measurement
+from redoxa.data.lab.request import ExperimentRequest, QueueEvent, QueueItem, RequestState, SafetyFinding
 from redoxa.data.records import content_hash
 from redoxa.data.storage.database import aware
 from redoxa.data.storage.schema_lab import measurements, queue_events, requests

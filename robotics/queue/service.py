@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from redoxa.data.errors import DriverError, TransitionError
-from redoxa.data.lab import QueueItem, RequestState
+from redoxa.data.lab.request import QueueItem, RequestState
 from redoxa.data.progress import OnProgress
 from redoxa.robotics.base import Driver, JobReport, JobState
 from redoxa.robotics.errors import CHANGED, ConflictError, LeaseError
@@ -195,8 +195,8 @@ class _Run:
             self._trouble(item.request_id, f"the laboratory cannot be reached: {error}")
             self.queue.give_back(item.request_id, item.lease_token, str(error))
             return
-        same_rules = item.safety_rules == rules_version(self.queue.station)
-        findings = carried(check(item.request, self.queue.station), item.safety, same_rules=same_rules)
+        same_rules = item.safety_rules == rules_version(self.queue.laboratory)
+        findings = carried(check(item.request, self.queue.laboratory), item.safety, same_rules=same_rules)
         if not is_allowed(findings):
             self.queue.hold(item.request_id, self.worker, f"no longer allowed: {refusals(findings)}")
             self._trouble(item.request_id, f"held: {refusals(findings)}")

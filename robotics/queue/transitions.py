@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from redoxa.data.errors import TransitionError
-from redoxa.data.lab import QueueEvent
-from redoxa.data.lab import RequestState as State
+from redoxa.data.lab.request import QueueEvent
+from redoxa.data.lab.request import RequestState as State
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from redoxa.data.lab import QueueItem, RequestState
+from redoxa.data.lab.request import QueueItem, RequestState
 from redoxa.robotics.queue.queue import LabQueue
 
 

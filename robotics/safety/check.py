@@ -16,9 +16,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict
 
 from redoxa.data.errors import SafetyError
-from redoxa.data.lab import ExperimentRequest, SafetyFinding, Synthesis
+from redoxa.data.lab.laboratory import Laboratory
+from redoxa.data.lab.recipe import Synthesis
+from redoxa.data.lab.request import ExperimentRequest, SafetyFinding
 from redoxa.data.records import Crystal, content_hash
-from redoxa.data.station import Station
 from redoxa.robotics.safety import chemistry, process
 from redoxa.robotics.safety.energetic import energetic
 from redoxa.robotics.safety.reactions import harmful_powders, reactions
@@ -78,7 +79,7 @@ DECIDING: Final = (
     "data/synthesis/catalogue.py",
     "data/synthesis/precursors.yaml",
     "data/chemistry.py",
-    "data/station.py",
+    "data/lab/laboratory.py",
     "data/units.py",
 )
 """Files that decide beside the rule file itself."""
@@ -96,9 +97,9 @@ class RuleText(BaseModel):
     source: str
 
 
-def check(request: ExperimentRequest, station: Station | None = None) -> tuple[SafetyFinding, ...]:
+def check(request: ExperimentRequest, laboratory: Laboratory | None = None) -> tuple[SafetyFinding, ...]:
     """Ask every rule about a request; each answers ok or says what it refuses."""
-    subject = RequestSubject.of(request, station or Station())
+    subject = RequestSubject.of(request, laboratory or Laboratory())
     answers = {rule: ask(subject) for rule, ask in SYNTHESIS_RULES.items()}
     answers |= {rule: ask(subject) for rule, ask in REQUEST_RULES.items()}
     titles = rule_texts()
@@ -108,9 +109,9 @@ def check(request: ExperimentRequest, station: Station | None = None) -> tuple[S
     )
 
 
-def check_synthesis(synthesis: Synthesis, station: Station, crystal: Crystal | None = None) -> list[str]:
+def check_synthesis(synthesis: Synthesis, laboratory: Laboratory, crystal: Crystal | None = None) -> list[str]:
     """What the rules about making a powder refuse, each with its id; empty when they refuse nothing."""
-    subject = Subject(synthesis, station, crystal)
+    subject = Subject(synthesis, laboratory, crystal)
     return [f"{rule} {text}" for rule, ask in SYNTHESIS_RULES.items() for text in ask(subject)]
 
 
@@ -163,9 +164,9 @@ def rule_texts() -> dict[str, RuleText]:
     return {rule.id: rule for rule in rule_book().rules}
 
 
-def rules_version(station: Station | None = None) -> str:
+def rules_version(laboratory: Laboratory | None = None) -> str:
     """Version of rules, laboratory, tables and deciding code together, e.g. ``2-4f2a90c1``; any change changes it."""
-    values = _in_order((station or Station()).model_dump(exclude={"name", "people", "stock"}))
+    values = _in_order((laboratory or Laboratory()).model_dump(exclude={"name", "people", "stock"}))
     book = rule_book()
     return f"{book.version}-{content_hash([book.model_dump(mode='json'), values, _decided_by()])[:8]}"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from redoxa.data.lab import Precursor
+from redoxa.data.lab.recipe import Precursor
 from redoxa.data.synthesis.catalogue import CataloguePrecursor
 from redoxa.data.synthesis.formula import molar_mass_g_mol, same_compound
 from redoxa.robotics.safety.reactions import SAFE_HEAT_J_G, burning_heat_J_g, gases_mol
@@ -78,7 +78,7 @@ def oxidiser_with_fuel(subject: Subject) -> list[str]:
         problems.append(
             f"{', '.join(givers)} with {', '.join(fuels)} may set {heat_J_g:.0f} J/g free, limit {SAFE_HEAT_J_G:g} J/g"
         )
-    limit_g = subject.station.max_metal_powder_g
+    limit_g = subject.laboratory.max_metal_powder_g
     metal_g = sum(n * p.molar_mass_g_mol for p, n in subject.powders if "metal_fuel" in p.hazards)
     if metal_g > limit_g:
         problems.append(f"{metal_g:.2f} g of metal powder, limit {limit_g:g} g")
@@ -106,7 +106,7 @@ def air_sensitive(subject: Subject) -> list[str]:
     names = ", ".join(sensitive)
     if synthesis.handling != "glovebox":
         problems.append(f"{names} handled in air")
-    elif not subject.station.glovebox:
+    elif not subject.laboratory.glovebox:
         problems.append(f"{names} needs a glovebox, and there is none")
     burns = [p.formula for p, _ in subject.powders if "air" in p.sensitive]
     if burns and synthesis.atmosphere in BURNING:
@@ -196,8 +196,8 @@ def vessel(subject: Subject) -> list[str]:  # noqa: C901  (one rule read as one:
         if fluorides := [p.formula for p, _ in subject.powders if "F" in p.amounts]:
             problems.append(f"{', '.join(fluorides)} in silica, which fluorides eat")
         sulfur = sum(n for p, n in subject.powders if p.formula == "S")
-        if sulfur > subject.station.max_sulfur_mol:
-            problems.append(f"{sulfur:.3f} mol of free sulfur, limit {subject.station.max_sulfur_mol:g} mol")
+        if sulfur > subject.laboratory.max_sulfur_mol:
+            problems.append(f"{sulfur:.3f} mol of free sulfur, limit {subject.laboratory.max_sulfur_mol:g} mol")
     elif sulfide:
         problems.append(f"a sulfide in a {synthesis.vessel}: sulfur escapes")
     if synthesis.vessel == "alumina crucible" and target.keys() & {"F", "Cl"} and not target.keys() & {"O", "N"}:

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from redoxa.data.errors import InputError, SafetyError, suggest
-from redoxa.data.lab import QueueEvent, RequestState, SafetyFinding
-from redoxa.data.station import Station
+from redoxa.data.lab.laboratory import Laboratory
+from redoxa.data.lab.request import QueueEvent, RequestState, SafetyFinding
 from redoxa.robotics.people import ensure_may, ensure_not_proposer, ensure_person, plain_name
 from redoxa.robotics.safety.check import is_allowed, refusals, rule_texts
 
@@ -31,7 +31,7 @@ class Override:
         return f"{', '.join(self.rules)} overridden by {self.by} and {self.second}: {self.why}"
 
 
-def decide(rules: Sequence[str], by: str, second: str, why: str, station: Station) -> Override:
+def decide(rules: Sequence[str], by: str, second: str, why: str, laboratory: Laboratory) -> Override:
     """An override as two persons may give it.
 
     Raises:
@@ -40,7 +40,7 @@ def decide(rules: Sequence[str], by: str, second: str, why: str, station: Statio
     """
     for name in (by, second):
         ensure_person(name, "override")
-        ensure_may(name, "may_override", station)
+        ensure_may(name, "may_override", laboratory)
     if plain_name(by) == plain_name(second):
         raise InputError(f"an override takes two persons; '{by}' and '{second}' are one")
     if not why.strip():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from math import pi
 
-from redoxa.data.lab import ConstantCurrent, ConstantVoltage, Firing
+from redoxa.data.lab.recipe import ConstantCurrent, ConstantVoltage, Firing
 from redoxa.data.synthesis.formula import molar_mass_g_mol, same_compound
 from redoxa.data.units import FARADAY_MAH_PER_MOL, ION_VALENCE
 from redoxa.robotics.cycling.cells import CELL_SYSTEMS, find_system
@@ -29,8 +29,8 @@ def furnace(subject: Subject) -> list[str]:  # noqa: C901  (one rule read as one
     """S006."""
     limits, steps, name = subject.furnace, subject.synthesis.steps, subject.synthesis.furnace_name
     problems = [] if steps else ["there are no furnace steps"]
-    if name and name not in subject.station.by_name:
-        problems.append(f"there is no furnace '{name}' here, but {', '.join(sorted(subject.station.by_name))}")
+    if name and name not in subject.laboratory.by_name:
+        problems.append(f"there is no furnace '{name}' here, but {', '.join(sorted(subject.laboratory.by_name))}")
     if len(steps) > limits.max_steps:
         problems.append(f"{len(steps)} furnace steps, limit {limits.max_steps}")
     for firing in subject.synthesis.firings:
@@ -70,7 +70,7 @@ def _grinding_and_pressing(firing: Firing) -> list[str]:
 
 def amounts(subject: RequestSubject) -> list[str]:
     """S007."""
-    limits, recipe = subject.station, subject.request.recipe
+    limits, recipe = subject.laboratory, subject.request.recipe
     problems = []
     if recipe.synthesis.target_mass_g > limits.max_target_g:
         problems.append(f"target of {recipe.synthesis.target_mass_g:g} g, limit {limits.max_target_g:g} g")
@@ -108,7 +108,7 @@ def voltage_window(subject: RequestSubject) -> list[str]:
 
 def cycling_steps(subject: RequestSubject) -> list[str]:
     """S009."""
-    cycling, limits = subject.request.recipe.cycling, subject.station
+    cycling, limits = subject.request.recipe.cycling, subject.laboratory
     problems = check_steps(cycling, limits.max_rate_C)
     problems += current_problems(subject.request.recipe.electrode, cycling, limits.cyclers)
     theory = _most_capacity_mAh_g(subject)

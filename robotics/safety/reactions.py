@@ -187,6 +187,6 @@ def named_hazards(powders: Powders) -> list[str]:
 def harmful_powders(subject: Subject) -> list[str]:
     """S019."""
     named = named_hazards(subject.powders)
-    if named and not (subject.station.fume_hood or subject.station.glovebox):
+    if named and not (subject.laboratory.fume_hood or subject.laboratory.glovebox):
         return [f"{', '.join(named)} weighed without a fume hood"]
     return []

@@ -8,9 +8,10 @@ from functools import cached_property
 from typing import Final
 
 from redoxa.data.errors import InputError
-from redoxa.data.lab import ExperimentRequest, Synthesis
+from redoxa.data.lab.laboratory import Furnace, Laboratory
+from redoxa.data.lab.recipe import Synthesis
+from redoxa.data.lab.request import ExperimentRequest
 from redoxa.data.records import Crystal
-from redoxa.data.station import Furnace, Station
 from redoxa.data.synthesis.catalogue import CataloguePrecursor, default_catalogue
 from redoxa.data.synthesis.formula import Amounts, molar_mass_g_mol, parse_formula
 
@@ -25,13 +26,13 @@ class Subject:
     """A synthesis under judgement, with the crystal that is meant where one is known."""
 
     synthesis: Synthesis
-    station: Station
+    laboratory: Laboratory
     crystal: Crystal | None = None
 
     @cached_property
     def furnace(self) -> Furnace:
         """The furnace that the recipe names, else the first; S006 refuses names that the laboratory does not know."""
-        return self.station.by_name.get(self.synthesis.furnace_name, self.station.furnaces[0])
+        return self.laboratory.by_name.get(self.synthesis.furnace_name, self.laboratory.furnaces[0])
 
     @cached_property
     def target(self) -> Amounts | None:
@@ -79,9 +80,9 @@ class RequestSubject(Subject):
     request: ExperimentRequest = field(kw_only=True)
 
     @classmethod
-    def of(cls, request: ExperimentRequest, station: Station) -> RequestSubject:
+    def of(cls, request: ExperimentRequest, laboratory: Laboratory) -> RequestSubject:
         """The request with its own synthesis and crystal."""
-        return cls(request.recipe.synthesis, station, request.crystal, request=request)
+        return cls(request.recipe.synthesis, laboratory, request.crystal, request=request)
 
 
 SynthesisRule = Callable[[Subject], list[str]]

@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 from scipy.optimize import linprog
 
-from redoxa.data.lab import Atmosphere
+from redoxa.data.lab.recipe import Atmosphere
 from redoxa.data.synthesis.catalogue import CataloguePrecursor
 from redoxa.data.synthesis.formula import parse_formula
 from redoxa.data.synthesis.reaction import Reaction

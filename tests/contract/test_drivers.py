@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from redoxa.data.errors import ContractError, DriverError, UnknownKindError
-from redoxa.data.lab import ExperimentRequest
+from redoxa.data.lab.request import ExperimentRequest
 from redoxa.robotics import DRIVERS
 from redoxa.robotics.base import JobReport, JobState, driver_class
 from redoxa.robotics.contract import check_driver

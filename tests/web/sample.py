@@ -8,25 +8,22 @@ from functools import cache
 
 from pymatgen.core import Lattice, Structure
 
-from redoxa.data.lab import (
+from redoxa.data.lab.measurement import Measurement, Outcome
+from redoxa.data.lab.recipe import (
     Cell,
     ConstantCurrent,
     ConstantVoltage,
     Cycling,
     Electrode,
-    ExperimentRequest,
     Firing,
     FurnaceStep,
-    Measurement,
-    Outcome,
     Precursor,
     Pressing,
     Recipe,
-    RequestState,
     Rest,
-    SafetyFinding,
     Synthesis,
 )
+from redoxa.data.lab.request import ExperimentRequest, RequestState, SafetyFinding
 from redoxa.data.records import (
     Candidate,
     Crystal,

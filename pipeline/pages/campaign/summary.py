@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from redoxa.data.lab import Outcome, RequestState
+from redoxa.data.lab.measurement import Outcome
+from redoxa.data.lab.request import RequestState
 from redoxa.data.records import Verdict
 from redoxa.pipeline.pages.kit.model import ReportData
 from redoxa.pipeline.pages.kit.text import count, duration, number

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from redoxa.data.io import cif_text
-from redoxa.data.lab import Measurement, Outcome, Recipe, Synthesis
+from redoxa.data.lab.measurement import Measurement, Outcome
+from redoxa.data.lab.recipe import Recipe, Synthesis
 from redoxa.data.records import Crystal, ScreeningResult, Verdict, flat_formula
 from redoxa.pipeline.pages.card.electrode_plots import drawn_paths
 from redoxa.pipeline.pages.card.protocol import ProtocolPart, protocol

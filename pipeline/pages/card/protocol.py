@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from redoxa.data.lab import ConstantCurrent, ConstantVoltage, Cycling, CyclingStep
+from redoxa.data.lab.recipe import ConstantCurrent, ConstantVoltage, Cycling, CyclingStep
 from redoxa.pipeline.pages.kit.text import duration, number
 
 

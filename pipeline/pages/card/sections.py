@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from redoxa.data.lab import Measurement
+from redoxa.data.lab.measurement import Measurement
 from redoxa.data.records import Crystal, Estimate, MigrationPath, Reason, ScreeningResult, Verdict, reduced_formula
 from redoxa.pipeline.campaign.feedback import PREDICTED_BY
 from redoxa.pipeline.pages.card.electrode_plots import drawn_paths, path_plot, profile_plot

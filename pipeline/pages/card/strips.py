@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from redoxa.data.lab import FurnaceStep
+from redoxa.data.lab.recipe import FurnaceStep
 from redoxa.pipeline.pages.kit.svg import Scale, join, polyline, span, tag
 from redoxa.pipeline.pages.kit.text import Shown, duration, number
 

@@ -15,7 +15,7 @@ from typing import Final
 from urllib.parse import quote
 
 from redoxa.data.fingerprint import spacegroup
-from redoxa.data.lab import Measurement
+from redoxa.data.lab.measurement import Measurement
 from redoxa.data.records import Crystal, Estimate, ScreeningResult
 from redoxa.pipeline.pages.kit.model import ReportData, RequestRow, ResultRow
 from redoxa.screening.doubts import doubts

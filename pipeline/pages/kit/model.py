@@ -7,7 +7,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from redoxa.data.lab import ExperimentRequest, Measurement, RequestState, SafetyFinding
+from redoxa.data.lab.measurement import Measurement
+from redoxa.data.lab.request import ExperimentRequest, RequestState, SafetyFinding
 from redoxa.data.records import Candidate, Estimate, Record, ScreeningResult, WorkingIon
 
 

@@ -3,7 +3,9 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from redoxa.data.lab import FurnaceStep, Measurement, Outcome, QueueItem, SafetyFinding
+from redoxa.data.lab.measurement import Measurement, Outcome
+from redoxa.data.lab.recipe import FurnaceStep
+from redoxa.data.lab.request import QueueItem, SafetyFinding
 from redoxa.data.records import Estimate
 from tests.unit.robotics.samples import make_request
 
@@ -46,7 +48,7 @@ def test_a_measurement_says_what_came_out_in_a_line() -> None:
 def test_a_row_is_safe_only_when_somebody_asked_and_nobody_refused() -> None:
     from datetime import UTC, datetime
 
-    from redoxa.data.lab import RequestState
+    from redoxa.data.lab.request import RequestState
 
     now = datetime.now(UTC)
     row = QueueItem(

@@ -401,7 +401,7 @@ def test_what_the_laboratory_has(capsys: pytest.CaptureFixture[str], monkeypatch
     assert "nobody listed" in out
     assert "redoxa lab example > laboratory.yaml" in err
     (assumed,) = lines(run(capsys, "lab", "check", "--json")[1])
-    assert (assumed["schema"], assumed["file"], assumed["stock"]) == ("redoxa.station/1", None, None)
+    assert (assumed["schema"], assumed["file"], assumed["stock"]) == ("redoxa.laboratory/1", None, None)
 
     Path("laboratory.yaml").write_text(run(capsys, "lab", "example")[1], encoding="utf-8")
     code, out, err = run(capsys, "lab", "check")

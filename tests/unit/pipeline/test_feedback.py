@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from redoxa.data.lab import Measurement, Outcome
+from redoxa.data.lab.measurement import Measurement, Outcome
 from redoxa.data.records import Estimate
 from redoxa.generators.base import Target
 from redoxa.pipeline.campaign.feedback import Calibration, Comparison, calibrate, calibrated, compare, noted

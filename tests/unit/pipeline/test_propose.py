@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import pytest
 
-from redoxa.data.lab import ExperimentRequest
+from redoxa.data.lab.laboratory import Laboratory
+from redoxa.data.lab.request import ExperimentRequest
 from redoxa.data.records import Estimate, ScreeningResult, Verdict, VoltageStep
-from redoxa.data.station import Station
 from redoxa.pipeline.campaign import stages
 from redoxa.pipeline.campaign.feedback import Calibration
 from redoxa.pipeline.campaign.select import Choice, Scored
@@ -47,7 +47,7 @@ def propose(
     monkeypatch.setattr(stages, "_profiled", lambda *_: added)
     lab = SimpleNamespace(target_mass_g=2.0)
     session: Any = SimpleNamespace(
-        campaign_id="campaign", spec=SimpleNamespace(lab=lab), queue=SimpleNamespace(propose=put), station=Station(),
+        campaign_id="campaign", spec=SimpleNamespace(lab=lab), queue=SimpleNamespace(propose=put), laboratory=Laboratory(),
         context=SimpleNamespace(reference=reference_of({})),
     )  # fmt: skip
     choice = Choice(Scored(result, ESTIMATES, 1.0, 1), 1, "best")

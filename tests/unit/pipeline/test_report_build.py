@@ -14,7 +14,7 @@ from importlib.resources import files
 
 import pytest
 
-from redoxa.data.lab import ConstantCurrent, ConstantVoltage, Cycling, Rest
+from redoxa.data.lab.recipe import ConstantCurrent, ConstantVoltage, Cycling, Rest
 from redoxa.data.records import Verdict
 from redoxa.pipeline.pages import build_report
 from redoxa.pipeline.pages.campaign import summary

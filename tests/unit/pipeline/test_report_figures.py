@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from redoxa.data.lab import FurnaceStep
+from redoxa.data.lab.recipe import FurnaceStep
 from redoxa.data.records import Estimate
 from redoxa.pipeline.pages import build_report
 from redoxa.pipeline.pages.campaign.figures import (

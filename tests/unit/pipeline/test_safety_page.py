@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from redoxa.data.station import Station
+from redoxa.data.lab.laboratory import Laboratory
 from redoxa.pipeline.laboratory.safety_page import rules_page
 from redoxa.robotics.safety.check import RULES, rules_version
 
@@ -17,6 +17,6 @@ def test_the_page_in_the_documentation_is_made_from_the_rules() -> None:
 
 
 def test_every_rule_stands_on_the_page_once() -> None:
-    page = rules_page(Station())
+    page = rules_page(Laboratory())
     assert all(page.count(f"| {rule} |") == 1 for rule in RULES)
     assert rules_version() in page

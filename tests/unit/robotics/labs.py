@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from redoxa.data.errors import DriverError
-from redoxa.data.lab import ExperimentRequest, Measurement, Outcome
+from redoxa.data.lab.measurement import Measurement, Outcome
+from redoxa.data.lab.request import ExperimentRequest
 from redoxa.robotics.base import JobReport, JobState
 
 

@@ -8,9 +8,9 @@ from typing import Any
 from ase.data import atomic_numbers
 from sqlalchemy import Engine, update
 
-from redoxa.data.lab import ExperimentRequest
+from redoxa.data.lab.laboratory import Furnace, Laboratory
+from redoxa.data.lab.request import ExperimentRequest
 from redoxa.data.records import Crystal, Estimate, WorkingIon
-from redoxa.data.station import Furnace, Station
 from redoxa.data.storage.database import open_engine
 from redoxa.data.storage.schema_lab import requests
 from redoxa.data.synthesis.formula import parse_formula
@@ -65,6 +65,6 @@ def swap(queue: LabQueue, key: str) -> None:
         connection.execute(update(requests).where(requests.c.id == key).values(request=other))
 
 
-def with_furnace(**fields: Any) -> Station:
+def with_furnace(**fields: Any) -> Laboratory:
     """The assumed laboratory with another furnace."""
-    return Station(furnaces=(Furnace(**fields),))
+    return Laboratory(furnaces=(Furnace(**fields),))

@@ -11,7 +11,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Engine, create_engine, text
 
-from redoxa.data.lab import RequestState
+from redoxa.data.lab.request import RequestState
 from redoxa.data.storage import database
 from redoxa.data.storage.database import open_engine, store_url
 from redoxa.pipeline.commands.doctor import checks

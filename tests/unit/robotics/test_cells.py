@@ -1,9 +1,9 @@
 import pytest
 
 from redoxa.data.errors import RecipeError
-from redoxa.data.lab import ConstantCurrent, ConstantVoltage, Cycling, Rest
+from redoxa.data.lab.laboratory import Cycler
+from redoxa.data.lab.recipe import ConstantCurrent, ConstantVoltage, Cycling, Rest
 from redoxa.data.records import WorkingIon
-from redoxa.data.station import Cycler
 from redoxa.data.units import ION_VALENCE
 from redoxa.robotics.cycling.cells import (
     CELL_SYSTEMS,

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from redoxa.data.errors import RecipeError
-from redoxa.data.lab import Cycling, Electrode
-from redoxa.data.station import Cycler, Station
+from redoxa.data.lab.laboratory import Cycler, Laboratory
+from redoxa.data.lab.recipe import Cycling, Electrode
 from redoxa.robotics.cycling.cells import CELL_SYSTEMS, plan_electrode
 from redoxa.robotics.cycling.currents import Currents, current_problems, currents_mA, one_C_mA, plan_currents
 from redoxa.robotics.cycling.protocol import RATES, check_steps, plan_cycling
@@ -69,7 +69,7 @@ def test_currents_too_large_or_too_coarse_for_every_range_are_refused() -> None:
 
 
 def test_a_planned_protocol_has_no_problems_and_each_change_is_found() -> None:
-    cyclers = Station().cyclers
+    cyclers = Laboratory().cyclers
     good = cycling_of(ELECTRODE)
     assert current_problems(ELECTRODE, good, cyclers) == []
     hold = good.formation[2].model_copy(update={"until_rate_C": 0.0125})

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from redoxa.data.lab import ExperimentRequest
-from redoxa.data.station import Cycler, Furnace, Powder, Station
+from redoxa.data.lab.laboratory import Cycler, Furnace, Laboratory, Powder
+from redoxa.data.lab.request import ExperimentRequest
 from redoxa.robotics.planning.equipment import lacking
 from tests.unit.robotics.samples import VOLTAGE_V, make_request, with_furnace
 
@@ -28,11 +28,11 @@ def powders(request: ExperimentRequest, factor: float = 1.0, purity: float = 1.0
 
 @pytest.mark.parametrize("formula", sorted(VOLTAGE_V))
 def test_the_assumed_laboratory_can_make_what_is_planned(formula: str) -> None:
-    assert lacking(make_request(formula), Station()) == []
+    assert lacking(make_request(formula), Laboratory()) == []
 
 
 def test_furnace_gas_vessel_and_glovebox() -> None:
-    assert lacking(LTS, Station(glovebox=False)) == ["a glovebox is needed"]
+    assert lacking(LTS, Laboratory(glovebox=False)) == ["a glovebox is needed"]
     assert lacking(LCO, with_furnace(max_temperature_C=700)) == ["furnace reaches 700 C, 750 C are wanted"]
     gas = LCO.recipe.synthesis.atmosphere
     without = frozenset({"nitrogen"})
@@ -41,38 +41,40 @@ def test_furnace_gas_vessel_and_glovebox() -> None:
 
 
 def test_the_furnace_that_the_recipe_names_counts() -> None:
-    station = Station(furnaces=(Furnace(name="cold", max_temperature_C=600), Furnace(name="hot")))
-    assert lacking(LCO, station) == ["cold reaches 600 C, 750 C are wanted"]
-    assert lacking(changed(LCO, "synthesis", furnace_name="hot"), station) == []
-    (problem,) = lacking(changed(LCO, "synthesis", furnace_name="hit"), station)
+    laboratory = Laboratory(furnaces=(Furnace(name="cold", max_temperature_C=600), Furnace(name="hot")))
+    assert lacking(LCO, laboratory) == ["cold reaches 600 C, 750 C are wanted"]
+    assert lacking(changed(LCO, "synthesis", furnace_name="hot"), laboratory) == []
+    (problem,) = lacking(changed(LCO, "synthesis", furnace_name="hit"), laboratory)
     assert problem == "there is no furnace 'hit', but cold, hot"
 
 
 def test_powders_have_to_be_in_stock_and_enough() -> None:
     first = LCO.recipe.synthesis.precursors[0]
-    assert lacking(LCO, Station(stock=powders(LCO))) == []
-    assert lacking(LCO, Station(stock=powders(LCO)[1:])) == [f"{first.formula} is not in stock"]
-    short = lacking(LCO, Station(stock=powders(LCO, 0.5)))
+    assert lacking(LCO, Laboratory(stock=powders(LCO))) == []
+    assert lacking(LCO, Laboratory(stock=powders(LCO)[1:])) == [f"{first.formula} is not in stock"]
+    short = lacking(LCO, Laboratory(stock=powders(LCO, 0.5)))
     assert short[0] == f"{first.mass_g:.4g} g of {first.formula} are needed, {first.mass_g / 2:g} g are in stock"
     assert len(short) == len(LCO.recipe.synthesis.precursors)
-    assert len(lacking(LCO, Station(stock=()))) == len(short)
+    assert len(lacking(LCO, Laboratory(stock=()))) == len(short)
 
 
 def test_an_impure_powder_takes_more_grams() -> None:
-    assert "of 0.9 purity are needed" in lacking(LCO, Station(stock=powders(LCO, purity=0.9)))[0]
-    assert lacking(LCO, Station(stock=powders(LCO, 1.12, purity=0.9))) == []
+    assert "of 0.9 purity are needed" in lacking(LCO, Laboratory(stock=powders(LCO, purity=0.9)))[0]
+    assert lacking(LCO, Laboratory(stock=powders(LCO, 1.12, purity=0.9))) == []
     counted = [p.model_copy(update={"purity": 0.9}) for p in LCO.recipe.synthesis.precursors]
-    assert lacking(changed(LCO, "synthesis", precursors=tuple(counted)), Station(stock=powders(LCO, purity=0.9))) == []
+    assert (
+        lacking(changed(LCO, "synthesis", precursors=tuple(counted)), Laboratory(stock=powders(LCO, purity=0.9))) == []
+    )
 
 
 def test_a_powder_weighed_twice_counts_twice() -> None:
     twice = changed(LCO, "synthesis", precursors=LCO.recipe.synthesis.precursors * 2)
-    assert lacking(twice, Station(stock=powders(LCO, 1.9)))
-    assert lacking(twice, Station(stock=powders(LCO, 2.0))) == []
+    assert lacking(twice, Laboratory(stock=powders(LCO, 1.9)))
+    assert lacking(twice, Laboratory(stock=powders(LCO, 2.0))) == []
 
 
 def test_currents_and_window_fit_a_cycler() -> None:
     small = Cycler(name="small", ranges_mA=(0.01,))
-    assert lacking(LCO, Station(cyclers=(small,))) == ["there is no cycler 'cycler' with a range of 1 mA here"]
-    assert lacking(LCO, Station(cyclers=(small, Cycler()))) == []
-    assert "is more than the cycler reaches" in lacking(LCO, Station(cyclers=(Cycler(max_V=3.0),)))[0]
+    assert lacking(LCO, Laboratory(cyclers=(small,))) == ["there is no cycler 'cycler' with a range of 1 mA here"]
+    assert lacking(LCO, Laboratory(cyclers=(small, Cycler()))) == []
+    assert "is more than the cycler reaches" in lacking(LCO, Laboratory(cyclers=(Cycler(max_V=3.0),)))[0]

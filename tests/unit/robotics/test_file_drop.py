@@ -9,7 +9,8 @@ import pytest
 
 from redoxa.data.errors import DriverError
 from redoxa.data.io import read_crystals
-from redoxa.data.lab import ExperimentRequest, Outcome
+from redoxa.data.lab.measurement import Outcome
+from redoxa.data.lab.request import ExperimentRequest
 from redoxa.robotics.base import JobReport, JobState
 from redoxa.robotics.drivers.file_drop import FileDropLab
 from tests.unit.robotics.samples import make_request, with_furnace
@@ -247,7 +248,7 @@ def test_an_interrupted_submission_is_completed(tmp_path: Path) -> None:
 
 
 def test_check_names_what_the_laboratory_lacks(tmp_path: Path) -> None:
-    poor = FileDropLab(FileDropLab.Config(), tmp_path, station=with_furnace(max_temperature_C=600))
+    poor = FileDropLab(FileDropLab.Config(), tmp_path, laboratory=with_furnace(max_temperature_C=600))
     assert poor.check(BASE) == ["furnace reaches 600 C, 680 C are wanted"]
     assert make(tmp_path).check(BASE) == []
     assert list(tmp_path.iterdir()) == []

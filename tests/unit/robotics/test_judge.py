@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from redoxa.data.lab import ExperimentRequest, Measurement, Outcome, RequestState
+from redoxa.data.lab.measurement import Measurement, Outcome
+from redoxa.data.lab.request import ExperimentRequest, RequestState
 from redoxa.data.records import Estimate
 from redoxa.data.synthesis.formula import molar_mass_g_mol
 from redoxa.data.units import G_PER_CM3_PER_AMU_PER_A3

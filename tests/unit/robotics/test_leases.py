@@ -13,7 +13,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Engine, update
 
-from redoxa.data.lab import Measurement, Outcome, QueueItem, RequestState
+from redoxa.data.lab.measurement import Measurement, Outcome
+from redoxa.data.lab.request import QueueItem, RequestState
 from redoxa.data.storage.database import open_engine
 from redoxa.data.storage.schema_lab import requests
 from redoxa.robotics.errors import LeaseError

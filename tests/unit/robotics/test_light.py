@@ -11,7 +11,7 @@ SCRIPT = """
 import json, sys
 from pathlib import Path
 from redoxa.data.storage.database import open_engine
-from redoxa.data.lab import ExperimentRequest
+from redoxa.data.lab.request import ExperimentRequest
 from redoxa.robotics.queue.queue import ApprovalPolicy, LabQueue
 from redoxa.robotics.queue.service import run_queue
 from redoxa.robotics.drivers.simulated import SimulatedLab

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import Engine, update
 
 from redoxa.data.errors import InputError, SafetyError, TransitionError
-from redoxa.data.lab import QueueItem, RequestState, SafetyFinding
-from redoxa.data.station import Person, Station
+from redoxa.data.lab.laboratory import Laboratory, Person
+from redoxa.data.lab.request import QueueItem, RequestState, SafetyFinding
 from redoxa.data.storage.schema_lab import requests
 from redoxa.robotics.drivers.simulated import SimulatedLab
 from redoxa.robotics.people import plain_name
@@ -50,7 +50,7 @@ def peopled(queue: LabQueue, **fields: Any) -> LabQueue:
         Person(name="Marie Curie"),
         Person(name="Otto", may_approve=False),
     )
-    return LabQueue(queue.engine, Station(people=people, **fields), queue._clock)
+    return LabQueue(queue.engine, Laboratory(people=people, **fields), queue._clock)
 
 
 def test_only_limits_of_the_laboratory_may_be_overridden() -> None:
@@ -192,7 +192,7 @@ def test_no_policy_approves_it(queue: LabQueue) -> None:
 def test_changed_rules_let_it_lapse(queue: LabQueue, clock: Clock) -> None:
     key = overridden(queue)
     queue.approve(key, by="Marie", why="fine")
-    changed = LabQueue(queue.engine, Station(max_target_g=19), clock)
+    changed = LabQueue(queue.engine, Laboratory(max_target_g=19), clock)
     assert changed.claim("w", 60) is None
     assert changed.get(key).state is RequestState.PROPOSED
     with pytest.raises(SafetyError, match="S007"):
@@ -246,7 +246,7 @@ def test_where_people_are_listed_only_they_approve(queue: LabQueue) -> None:
             here.approve(key, by=by, why="fine")
     here.approve(key, by="person:marie  CURIE", why="fine")
     assert here.get(key).state is RequestState.APPROVED
-    nobody = LabQueue(queue.engine, Station(people=(Person(name="Otto", may_approve=False),)), queue._clock)
+    nobody = LabQueue(queue.engine, Laboratory(people=(Person(name="Otto", may_approve=False),)), queue._clock)
     other = nobody.propose(make_request("LiFePO4"))
     with pytest.raises(InputError, match="Nobody may"):
         nobody.approve(other, by="Otto", why="fine")
@@ -277,7 +277,7 @@ def test_an_override_heats_no_furnace(queue: LabQueue, tmp_path: Path) -> None:
     key = refused(cold, make_request("LiCoO2"))
     cold.override(key, ["S006"], by="Ada", second="Grace", why=WHY)
     cold.approve(key, by="Marie", why="fine")
-    run_queue(cold, SimulatedLab(SimulatedLab.Config(), tmp_path, station=cold.station), options=AT_ONCE)
+    run_queue(cold, SimulatedLab(SimulatedLab.Config(), tmp_path, laboratory=cold.laboratory), options=AT_ONCE)
     assert cold.get(key).state is RequestState.FAILED
     assert cold.events(key)[-1].why == "the laboratory cannot: furnace reaches 700 C, 750 C are wanted"
 

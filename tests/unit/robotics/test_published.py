@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
-from redoxa.data.lab import ExperimentRequest, Firing, FurnaceStep, Precursor, Recipe, Synthesis
+from redoxa.data.lab.laboratory import Laboratory
+from redoxa.data.lab.recipe import Firing, FurnaceStep, Precursor, Recipe, Synthesis
+from redoxa.data.lab.request import ExperimentRequest
 from redoxa.data.records import WorkingIon
-from redoxa.data.station import Station
 from redoxa.data.synthesis.catalogue import default_catalogue
 from redoxa.data.synthesis.formula import Amounts, add_scaled, molar_mass_g_mol, parse_formula
 from redoxa.robotics.cycling.cells import choose_system, plan_cell, plan_electrode, voltage_window_V
@@ -84,7 +85,9 @@ def request_of(row: dict[str, Any]) -> ExperimentRequest:
     low_V, high_V = voltage_window_V(system, lowest_V, highest_V)
     electrode = plan_electrode(ion, system, high_V)
     window = Window(low_V, high_V, "", theoretical_capacity_mAh_g(amounts, ion), "theoretical")
-    currents = plan_currents(electrode, window.capacity_mAh_g, RATES, Station().cyclers, Station().max_loading_mg_cm2)
+    currents = plan_currents(
+        electrode, window.capacity_mAh_g, RATES, Laboratory().cyclers, Laboratory().max_loading_mg_cm2
+    )
     common = lcm(*(n.denominator for n in amounts.values()))
     return ExperimentRequest(
         campaign="published",

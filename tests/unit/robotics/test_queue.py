@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy import Engine, update
 
 from redoxa.data.errors import InputError, SafetyError, StoreError, TransitionError
-from redoxa.data.lab import Measurement, Outcome, RequestState
+from redoxa.data.lab.measurement import Measurement, Outcome
+from redoxa.data.lab.request import RequestState
 from redoxa.data.storage.schema_lab import requests
 from redoxa.robotics.errors import ConflictError, LeaseError
 from redoxa.robotics.queue.queue import ApprovalPolicy, LabQueue
@@ -294,7 +295,7 @@ def test_a_request_that_was_changed_in_the_store_is_not_approved(queue: LabQueue
 
 def test_approvals_lapse_when_the_safety_rules_change(queue: LabQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = approved(queue, "a"), approved(queue, "b")
-    monkeypatch.setattr("redoxa.robotics.queue.queue.rules_version", lambda _station: "3-changed")
+    monkeypatch.setattr("redoxa.robotics.queue.queue.rules_version", lambda _laboratory: "3-changed")
     assert queue.claim("w", 60) is None
     for key in (first, second):
         assert queue.get(key).state is RequestState.PROPOSED

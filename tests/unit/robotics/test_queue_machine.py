@@ -19,8 +19,9 @@ from hypothesis.stateful import (
 from sqlalchemy import Engine
 
 from redoxa.data.errors import TransitionError
-from redoxa.data.lab import ExperimentRequest, Measurement, Outcome
-from redoxa.data.lab import RequestState as State
+from redoxa.data.lab.measurement import Measurement, Outcome
+from redoxa.data.lab.request import ExperimentRequest
+from redoxa.data.lab.request import RequestState as State
 from redoxa.robotics.queue.audit import verify_audit
 from redoxa.robotics.queue.queue import MAX_ATTEMPTS, LabQueue
 from redoxa.robotics.queue.transitions import TRANSITIONS

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from redoxa.data.lab import RequestState
+from redoxa.data.lab.request import RequestState
 from redoxa.data.storage.database import writing
 from redoxa.robotics.queue.audit import verify_audit
 from redoxa.robotics.queue.queue import LabQueue
@@ -25,7 +25,7 @@ from tests.unit.robotics.samples import make_request
 CLAIMER = """
 import sys
 from redoxa.data.storage.database import open_engine
-from redoxa.data.lab import Measurement, Outcome
+from redoxa.data.lab.measurement import Measurement, Outcome
 from redoxa.robotics.queue.audit import verify_audit
 from redoxa.robotics.queue.queue import LabQueue
 queue, worker = LabQueue(open_engine(sys.argv[1])), sys.argv[2]
@@ -111,7 +111,7 @@ STRESS, STRESSED = map(int, os.environ.get("REDOXA_STRESS", "2000,8").split(",")
 LABORER = """
 import os, sys, time
 from redoxa.data.storage.database import open_engine
-from redoxa.data.lab import Measurement, Outcome
+from redoxa.data.lab.measurement import Measurement, Outcome
 from redoxa.robotics.queue.queue import LabQueue
 from redoxa.robotics.queue.worker_name import has_died, this_worker
 from sqlalchemy import func, select

@@ -5,9 +5,9 @@ import pytest
 from pydantic import ValidationError
 
 from redoxa.data.errors import NoPrecursorError, RecipeError
-from redoxa.data.lab import Recipe, Synthesis
+from redoxa.data.lab.laboratory import Furnace, Laboratory, Powder
+from redoxa.data.lab.recipe import Recipe, Synthesis
 from redoxa.data.records import WorkingIon
-from redoxa.data.station import Furnace, Powder, Station
 from redoxa.data.synthesis.catalogue import default_catalogue
 from redoxa.robotics.planning.recipe import plan_recipe, theoretical_capacity_mAh_g
 from redoxa.robotics.planning.synthesis import plan_synthesis
@@ -90,8 +90,8 @@ def test_only_the_volatile_ion_gets_an_excess() -> None:
 
 def test_vanadium_five_is_reduced_in_hydrogen() -> None:
     kept = [p.formula for p in default_catalogue().precursors if p.formula not in ("V2O3", "VO2")]
-    station = Station(stock=tuple(Powder(formula=formula, amount_g=100) for formula in kept))
-    synthesis = plan_synthesis("Na3V2(PO4)3", 2.0, station)
+    laboratory = Laboratory(stock=tuple(Powder(formula=formula, amount_g=100) for formula in kept))
+    synthesis = plan_synthesis("Na3V2(PO4)3", 2.0, laboratory)
     assert synthesis.atmosphere == "argon/hydrogen 95/5"
     assert synthesis.byproducts["H2"] == -2
     assert "O2" not in synthesis.byproducts
@@ -173,7 +173,7 @@ def test_a_phosphate_fired_in_argon_gets_a_carbon_source_and_an_oxide_none() -> 
 
 def test_stock_decides_what_is_weighed() -> None:
     stock = [Powder(formula=f, amount_g=50, purity=0.98) for f in ("LiOH·H2O", "Co3O4")]
-    powders = {p.formula: p for p in plan_synthesis("LiCoO2", 2.0, Station(stock=tuple(stock))).precursors}
+    powders = {p.formula: p for p in plan_synthesis("LiCoO2", 2.0, Laboratory(stock=tuple(stock))).precursors}
     assert set(powders) == {"LiOH·H2O", "Co3O4"}
     # n = 2 / 97.87119; n / 3 * 240.79558 / 0.98
     assert powders["Co3O4"].mass_g == pytest.approx(1.6737, abs=1e-4)
@@ -181,16 +181,16 @@ def test_stock_decides_what_is_weighed() -> None:
 
 def test_the_second_furnace_is_named_where_the_first_will_not_do() -> None:
     cold, hot = Furnace(name="box", atmospheres=frozenset({"air"})), Furnace(name="tube")
-    assert plan_synthesis("LiCoO2", 2.0, Station(furnaces=(cold, hot))).furnace_name == ""
-    assert plan_synthesis("LiVO2", 2.0, Station(furnaces=(cold, hot))).furnace_name == "tube"
+    assert plan_synthesis("LiCoO2", 2.0, Laboratory(furnaces=(cold, hot))).furnace_name == ""
+    assert plan_synthesis("LiVO2", 2.0, Laboratory(furnaces=(cold, hot))).furnace_name == "tube"
     with pytest.raises(RecipeError, match="S012 argon is not available"):
-        plan_synthesis("LiVO2", 2.0, Station(furnaces=(cold,)))
+        plan_synthesis("LiVO2", 2.0, Laboratory(furnaces=(cold,)))
 
 
 def test_a_scrubber_opens_what_sets_acid_free() -> None:
     with pytest.raises(RecipeError, match="S011 HF"):
         plan_synthesis("KVPO4F", 2.0)
-    scrubbed = Station(furnaces=(Furnace(scrubber=True),))
+    scrubbed = Laboratory(furnaces=(Furnace(scrubber=True),))
     assert plan_synthesis("KVPO4F", 1.0, scrubbed).precursors
 
 

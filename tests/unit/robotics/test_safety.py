@@ -11,18 +11,10 @@ import pytest
 from ase.data import atomic_numbers
 
 from redoxa.data.errors import SafetyError
-from redoxa.data.lab import (
-    ConstantCurrent,
-    ExperimentRequest,
-    Firing,
-    FurnaceStep,
-    Precursor,
-    Pressing,
-    SafetyFinding,
-    Synthesis,
-)
+from redoxa.data.lab.laboratory import Laboratory
+from redoxa.data.lab.recipe import ConstantCurrent, Firing, FurnaceStep, Precursor, Pressing, Synthesis
+from redoxa.data.lab.request import ExperimentRequest, SafetyFinding
 from redoxa.data.records import Crystal
-from redoxa.data.station import Station
 from redoxa.data.synthesis.catalogue import default_catalogue
 from redoxa.data.synthesis.formula import parse_formula
 from redoxa.robotics.safety.check import (
@@ -256,12 +248,12 @@ def test_unsafe_requests_are_refused_by_the_right_rule(rule: str, request_: Expe
 
 
 def test_every_rule_is_shown_to_refuse_something() -> None:
-    assert {rule for rule, _, _ in UNSAFE} | {"S019"} == set(RULES)  # S019 in the test of the station
+    assert {rule for rule, _, _ in UNSAFE} | {"S019"} == set(RULES)  # S019 in the test of the laboratory
     assert len(UNSAFE) > 130
 
 
-def only(rule: str, request: ExperimentRequest, station: Station | None = None) -> bool:
-    return {f.rule for f in check(request, station) if not f.ok} == {rule}
+def only(rule: str, request: ExperimentRequest, laboratory: Laboratory | None = None) -> bool:
+    return {f.rule for f in check(request, laboratory) if not f.ok} == {rule}
 
 
 @pytest.mark.parametrize(
@@ -296,12 +288,12 @@ def test_an_unknown_powder_makes_every_rule_about_powders_refuse() -> None:
     assert refused >= {"S003", "S004", "S005", "S010", "S011", "S012", "S013", "S014"}
 
 
-def test_the_station_decides() -> None:
-    assert only("S005", LTS, Station(glovebox=False))
+def test_the_laboratory_decides() -> None:
+    assert only("S005", LTS, Laboratory(glovebox=False))
     assert only("S011", LFP, with_furnace(exhaust=False))
     assert only("S012", LFP, with_furnace(atmospheres=frozenset({"air"})))
     assert only("S006", LCO, with_furnace(max_temperature_C=700))
-    assert only("S019", NICKELATE, Station(glovebox=False, fume_hood=False))
+    assert only("S019", NICKELATE, Laboratory(glovebox=False, fume_hood=False))
     acid = mixture("LiF", "LiH2PO4", moles=0.001)
     assert "S011" in {f.rule for f in check(acid) if not f.ok}
     assert "S011" not in {f.rule for f in check(acid, with_furnace(scrubber=True)) if not f.ok}
@@ -339,8 +331,8 @@ def test_the_version_changes_with_the_code_that_decides(monkeypatch: pytest.Monk
 
 
 def test_the_version_changes_with_rules_and_limits_and_with_nothing_else() -> None:
-    assert rules_version() == rules_version(Station())
-    assert rules_version(Station(max_target_g=5)) != rules_version()
+    assert rules_version() == rules_version(Laboratory())
+    assert rules_version(Laboratory(max_target_g=5)) != rules_version()
     code = "from redoxa.robotics.safety.check import rules_version; print(rules_version())"
     other = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "7"}

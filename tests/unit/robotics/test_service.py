@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from redoxa.data.errors import DriverError, InputError, SafetyError, TransitionError
-from redoxa.data.lab import ExperimentRequest, Measurement, Outcome, RequestState, SafetyFinding
+from redoxa.data.lab.measurement import Measurement, Outcome
+from redoxa.data.lab.request import ExperimentRequest, RequestState, SafetyFinding
 from redoxa.data.records import Estimate
 from redoxa.robotics.base import JobReport, JobState
 from redoxa.robotics.drivers.file_drop import FileDropLab

@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from redoxa.data.errors import DriverError
-from redoxa.data.lab import ExperimentRequest, Measurement, Outcome
+from redoxa.data.lab.measurement import Measurement, Outcome
+from redoxa.data.lab.request import ExperimentRequest
 from redoxa.data.records import Estimate
 from redoxa.robotics.base import JobReport, JobState
 from redoxa.robotics.drivers.simulated import SimulatedLab
@@ -218,7 +219,7 @@ def test_known_truth_is_measured(tmp_path: Path) -> None:
 
 
 def test_check_names_what_the_laboratory_lacks(tmp_path: Path) -> None:
-    cold = SimulatedLab(SimulatedLab.Config(), tmp_path, station=with_furnace(max_temperature_C=500))
+    cold = SimulatedLab(SimulatedLab.Config(), tmp_path, laboratory=with_furnace(max_temperature_C=500))
     assert cold.check(BASE) == ["furnace reaches 500 C, 680 C are wanted"]
     assert lab(tmp_path, Time()).check(BASE) == []
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from redoxa.data.errors import DriverError, InputError
-from redoxa.data.lab import RequestState
+from redoxa.data.lab.request import RequestState
 from redoxa.robotics import stop_mark
 from redoxa.robotics.base import JobState
 from redoxa.robotics.drivers.file_drop import FileDropLab

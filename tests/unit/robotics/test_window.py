@@ -11,9 +11,9 @@ from __future__ import annotations
 import pytest
 
 from redoxa.data.errors import RecipeError
-from redoxa.data.lab import Recipe
+from redoxa.data.lab.laboratory import Cycler, Laboratory
+from redoxa.data.lab.recipe import Recipe
 from redoxa.data.records import Estimate, VoltageStep, WorkingIon
-from redoxa.data.station import Cycler, Station
 from redoxa.data.synthesis.formula import parse_formula
 from redoxa.robotics.cycling.window import plan_window
 from redoxa.robotics.planning.recipe import plan_recipe
@@ -84,10 +84,10 @@ def recipe_of(
     average_V: float,
     profile: tuple[VoltageStep, ...] = (),
     more: dict[str, Estimate] | None = None,
-    station: Station | None = None,
+    laboratory: Laboratory | None = None,
 ) -> Recipe:
     predictions = {"average_voltage": estimate(average_V, 0.1), **(more or {})}
-    return plan_recipe(formula, ion, predictions, 2.0, profile=profile, station=station)
+    return plan_recipe(formula, ion, predictions, 2.0, profile=profile, laboratory=laboratory)
 
 
 @pytest.mark.parametrize(
@@ -143,14 +143,14 @@ def test_what_the_capacity_is_is_said() -> None:
 
 
 def test_the_cycler_ends_the_window_and_what_it_cuts_off_does_not_count() -> None:
-    station = Station(cyclers=(Cycler(name="to 4.2 V", max_V=4.2),))
+    laboratory = Laboratory(cyclers=(Cycler(name="to 4.2 V", max_V=4.2),))
     profile = steps((0, 0.5, 4.3), (0.5, 1, 3.9))
-    cycling = recipe_of("LiCoO2", "Li", 4.1, profile, station=station).cycling
+    cycling = recipe_of("LiCoO2", "Li", 4.1, profile, laboratory=laboratory).cycling
     assert (cycling.min_voltage_V, cycling.max_voltage_V, cycling.cycler) == (3.5, 4.2, "to 4.2 V")
     assert cycling.nominal_capacity_mAh_g == pytest.approx(273.85 / 2, abs=0.01)
     assert cycling.reached_fraction == 0.5
-    both = Station(cyclers=(*station.cyclers, Cycler(name="to 5 V")))
-    assert recipe_of("LiCoO2", "Li", 4.1, profile, station=both).cycling.cycler == "to 5 V"
+    both = Laboratory(cyclers=(*laboratory.cyclers, Cycler(name="to 5 V")))
+    assert recipe_of("LiCoO2", "Li", 4.1, profile, laboratory=both).cycling.cycler == "to 5 V"
 
 
 def test_what_no_cell_reaches_is_refused() -> None:
@@ -161,7 +161,7 @@ def test_what_no_cell_reaches_is_refused() -> None:
     with pytest.raises(RecipeError, match="no predicted plateau lies within"):
         recipe_of("LiCoO2", "Li", 2.7, low)
     with pytest.raises(RecipeError, match="outside"):
-        recipe_of("LiCoO2", "Li", 4.1, station=Station(cyclers=(Cycler(max_V=4.0),)))
+        recipe_of("LiCoO2", "Li", 4.1, laboratory=Laboratory(cyclers=(Cycler(max_V=4.0),)))
 
 
 def test_a_measured_capacity_above_theory_is_capped_by_the_plateaus() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from redoxa.data.errors import InputError
-from redoxa.data.lab import Atmosphere
+from redoxa.data.lab.recipe import Atmosphere
 from redoxa.data.records import Verdict
 from redoxa.data.synthesis.catalogue import default_catalogue
 from redoxa.data.synthesis.reaction import Reaction, balance

@@ -1,15 +1,13 @@
-"""Records of the laboratory: recipe, request, measurement. Light on purpose: the machine beside the robot is small."""
+"""How a candidate is made and tested: powders, firings, electrode, cell, cycling."""
 
 from __future__ import annotations
 
 import math
-from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from redoxa.data.records import Crystal, Estimate, Record, WorkingIon
+from redoxa.data.records import Record
 
 
 class Precursor(Record):
@@ -252,126 +250,3 @@ class Recipe(Record):
     electrode: Electrode
     cell: Cell
     cycling: Cycling
-
-
-class SafetyFinding(Record):
-    """One safety rule's word on a request."""
-
-    rule: str
-    ok: bool
-    text: str
-    overridden_by: tuple[str, ...] = ()
-    """Two persons who let the request through in spite of it; the rule's word stays."""
-
-    @property
-    def is_settled(self) -> bool:
-        """Whether the rule allowed the request, or two persons overrode it."""
-        return self.ok or len({name.strip().casefold() for name in self.overridden_by}) == 2
-
-
-class ExperimentRequest(Record):
-    """A candidate that somebody wants made and measured. Its `content_hash` is the idempotency key."""
-
-    campaign: str
-    round: int
-    candidate_id: str
-    formula: str
-    working_ion: WorkingIon
-    crystal: Crystal
-    """The relaxed discharged phase, for phase identification."""
-    recipe: Recipe
-    predictions: dict[str, Estimate]
-    why: str
-    priority: int = 0
-
-
-class RequestState(StrEnum):
-    """Where a request stands in the queue."""
-
-    PROPOSED = "proposed"
-    APPROVED = "approved"
-    CLAIMED = "claimed"
-    RUNNING = "running"
-    DONE = "done"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    HELD = "held"
-
-
-class Outcome(StrEnum):
-    """What came of an experiment. A target that did not form is a finding, not an error."""
-
-    SUCCESS = "success"
-    TARGET_NOT_FORMED = "target_not_formed"
-    CELL_FAILURE = "cell_failure"
-
-
-class Measurement(Record):
-    """What one experiment gave."""
-
-    request_id: str
-    candidate_id: str
-    outcome: Outcome
-    values: dict[str, Estimate] = {}
-    """By property name, e.g. `average_voltage`, `capacity_grav`; empty unless the cell worked."""
-    phase_purity: Estimate | None = None
-    raw_files: dict[str, str] = {}
-    """sha256 of each raw file by its name."""
-    raw_sha256: str = ""
-    """sha256 of the only raw file, or of the listing ``sha256  name`` of several."""
-    simulated: bool
-    note: str = ""
-
-    @property
-    def summary(self) -> str:
-        """The outcome in a line, saying so where it is simulated."""
-        words = {name: name.removesuffix("_grav").replace("_", " ") for name in sorted(self.values)}
-        values = ", ".join(f"{words[name]} {self.values[name].value:.4g} {self.values[name].unit}" for name in words)
-        outcome = f"{self.outcome.value.replace('_', ' ')}{' (simulated)' if self.simulated else ''}"
-        return f"{outcome}: {values}" if values else outcome
-
-
-class QueueItem(Record):
-    """One row of the laboratory queue."""
-
-    request_id: str
-    request: ExperimentRequest
-    state: RequestState
-    priority: int
-    safety: tuple[SafetyFinding, ...]
-    safety_rules: str
-    """Version of the rules that the findings are from."""
-    is_intact: bool = True
-    """Whether the stored request still has the hash with which it was proposed."""
-    worker: str | None = None
-    """Name of who holds it, for people."""
-    lease_token: str | None = None
-    """What holds it: whoever claimed or adopted it shows this; two workers of one name have two of them."""
-    attempts: int = 0
-    """Times it was claimed."""
-    lease_until: datetime | None = None
-    created_at: datetime
-    updated_at: datetime
-    measurement: Measurement | None = None
-
-    @property
-    def is_safe(self) -> bool:
-        """Whether every safety rule that was asked allowed the request, or was overridden."""
-        return bool(self.safety) and all(finding.is_settled for finding in self.safety)
-
-    @property
-    def overridden(self) -> tuple[str, ...]:
-        """Rules that two persons have overridden for it."""
-        return tuple(finding.rule for finding in self.safety if finding.overridden_by)
-
-
-class QueueEvent(Record):
-    """One line of the audit trail: who did what to which request, when and why."""
-
-    request_id: str
-    at: datetime
-    actor: str
-    action: str
-    from_state: RequestState | None
-    to_state: RequestState
-    why: str

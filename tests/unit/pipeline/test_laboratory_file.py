@@ -9,11 +9,11 @@ import pytest
 import yaml
 
 from redoxa.data.errors import InputError
-from redoxa.data.station import Cycler, Furnace, Person, Powder, Station
+from redoxa.data.lab.laboratory import Cycler, Furnace, Laboratory, Person, Powder
 from redoxa.pipeline.campaign.session import register, session_for
 from redoxa.pipeline.campaign.spec import CampaignSpec
 from redoxa.pipeline.commands.queue import open_queue
-from redoxa.pipeline.laboratory.station_file import EXAMPLE, current_station, read_station
+from redoxa.pipeline.laboratory.laboratory_file import EXAMPLE, current_laboratory, read_laboratory
 from tests.unit.robotics.samples import make_request
 
 
@@ -90,7 +90,7 @@ def test_bad_files_say_where_and_what_to_do(case: str, tmp_path: Path) -> None:
     file = tmp_path / "laboratory.yaml"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=pattern) as caught:
-        read_station(file)
+        read_laboratory(file)
     assert caught.value.exit_code == 2
     heads = [line for line in str(caught.value).splitlines() if not line.startswith("    ")]
     assert len(heads) == 1
@@ -103,7 +103,7 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
         "glovebox: 'no'\nstock: [{formula: Li2C, amount_g: 1}]\nfurnaces: [{scrubber: true, exhaust: false}]\n"
     )
     with pytest.raises(InputError) as caught:
-        read_station(file)
+        read_laboratory(file)
     heads = [line.split(": ")[0] for line in str(caught.value).splitlines() if line.startswith(str(file))]
     assert sorted(heads) == [f"{file}:1:11", f"{file}:2:19", f"{file}:3:23"]
 
@@ -119,59 +119,59 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         (Path("x"), "lab example"),
     ):
         with pytest.raises(InputError, match=text):
-            read_station(path)
+            read_laboratory(path)
 
 
 def test_the_example_reads_back_and_holds_every_field() -> None:
-    station, written = read_station(EXAMPLE), yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
-    assert set(written) == set(Station.model_fields)
+    laboratory, written = read_laboratory(EXAMPLE), yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
+    assert set(written) == set(Laboratory.model_fields)
     for kind, section in ((Furnace, "furnaces"), (Powder, "stock"), (Cycler, "cyclers"), (Person, "people")):
         assert set().union(*written[section]) == set(kind.model_fields)
     # What is left out is as in the example, as its head says.
-    assert station.furnaces == (Furnace(name="box"),)
+    assert laboratory.furnaces == (Furnace(name="box"),)
     same = {"name", "furnaces", "stock", "people"}
-    assert station.model_dump(exclude=same) == Station().model_dump(exclude=same)
+    assert laboratory.model_dump(exclude=same) == Laboratory().model_dump(exclude=same)
 
 
 def test_a_file_says_only_what_differs(tmp_path: Path) -> None:
     file = tmp_path / "north wing.yaml"
     file.write_text("furnaces: [{name: tube, max_temperature_C: 1400, exhaust: yes}]\nglovebox: no\n")
-    station = read_station(file)
-    assert station == Station(
+    laboratory = read_laboratory(file)
+    assert laboratory == Laboratory(
         name="north-wing", glovebox=False, furnaces=(Furnace(name="tube", max_temperature_C=1400, exhaust=True),)
     )
-    assert station.stock is None
+    assert laboratory.stock is None
 
 
 def test_the_laboratory_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert current_station() == Station()
+    assert current_laboratory() == Laboratory()
     Path("laboratory.yaml").write_text("name: here\n")
-    assert current_station().name == "here"
+    assert current_laboratory().name == "here"
     (tmp_path / "other.yaml").write_text("name: there\n")
     monkeypatch.setenv("REDOXA_LABORATORY", "other.yaml")
-    assert current_station().name == "there"
+    assert current_laboratory().name == "there"
     monkeypatch.setenv("REDOXA_LABORATORY", "none.yaml")
     with pytest.raises(InputError, match=r"none\.yaml: no such file, and REDOXA_LABORATORY names it"):
-        current_station()
+        current_laboratory()
 
 
 def test_a_file_that_changes_is_read_again_and_only_then(monkeypatch: pytest.MonkeyPatch) -> None:
     file = Path("laboratory.yaml")
     file.write_text("name: one\n")
-    first = current_station()
-    assert current_station() is first
+    first = current_laboratory()
+    assert current_laboratory() is first
     file.write_text("name: two\n")
     os.utime(file, ns=(1, 1))
-    assert current_station().name == "two"
+    assert current_laboratory().name == "two"
     file.write_text("glovebox: 'no'\n")
     with pytest.raises(InputError, match="glovebox"):
-        current_station()
+        current_laboratory()
 
 
 def test_a_link_that_leads_nowhere_is_no_missing_file() -> None:
     Path("laboratory.yaml").symlink_to("gone.yaml")
     with pytest.raises(InputError, match="no such file"):
-        current_station()
+        current_laboratory()
 
 
 def test_queue_and_driver_of_an_open_session_follow_the_file() -> None:
@@ -179,13 +179,13 @@ def test_queue_and_driver_of_an_open_session_follow_the_file() -> None:
     session = session_for("runs/redoxa.db", register("runs/redoxa.db", spec))
     try:
         first = session.driver
-        assert session.queue.station == Station()
+        assert session.queue.laboratory == Laboratory()
         assert session.driver is first
         Path("laboratory.yaml").write_text("glovebox: no\n")
-        assert not session.queue.station.glovebox
+        assert not session.queue.laboratory.glovebox
         assert session.driver.check(make_request("LiTiS2")) == ["a glovebox is needed"]
         assert first.check(make_request("LiTiS2")) == []
-        assert open_queue("runs/redoxa.db").station == session.queue.station
+        assert open_queue("runs/redoxa.db").laboratory == session.queue.laboratory
     finally:
         session.close()
 

@@ -6,37 +6,37 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from redoxa.data.station import Cycler, Furnace, Person, Station
+from redoxa.data.lab.laboratory import Cycler, Furnace, Laboratory, Person
 from redoxa.data.synthesis.catalogue import default_catalogue
-from redoxa.pipeline.laboratory.station_file import DEFAULT_FILE, LABORATORY
+from redoxa.pipeline.laboratory.laboratory_file import DEFAULT_FILE, LABORATORY
 
 
-def station_lines(station: Station, file: Path | None) -> Iterator[str]:
+def laboratory_lines(laboratory: Laboratory, file: Path | None) -> Iterator[str]:
     """What a laboratory has and allows, a line each; where there is no file, what is therefore assumed."""
     if file is None:
         yield f"no {DEFAULT_FILE} here, and {LABORATORY} names none. Assumed is a small laboratory:"
     else:
-        yield f"{file}: {station.name}"
-    for furnace in station.furnaces:
+        yield f"{file}: {laboratory.name}"
+    for furnace in laboratory.furnaces:
         yield f"{_titled('furnace', furnace.name)}: {_furnace(furnace)}"
-    yield f"glove box: {'yes' if station.glovebox else 'no'}"
-    if station.stock is None:
+    yield f"glove box: {'yes' if laboratory.glovebox else 'no'}"
+    if laboratory.stock is None:
         yield f"stock: every powder of the catalogue ({len(default_catalogue().precursors)})"
     else:
-        noun = "powder" if len(station.stock) == 1 else "powders"
-        yield f"stock: {len(station.stock)} {noun}, {sum(p.amount_g for p in station.stock):g} g"
-    for cycler in station.cyclers:
+        noun = "powder" if len(laboratory.stock) == 1 else "powders"
+        yield f"stock: {len(laboratory.stock)} {noun}, {sum(p.amount_g for p in laboratory.stock):g} g"
+    for cycler in laboratory.cyclers:
         yield f"{_titled('cycler', cycler.name)}: {_cycler(cycler)}"
     yield (
-        f"limits: {station.max_target_g:g} g of target, {station.max_replicates} cells, {station.max_rate_C:g} C, "
-        f"{station.max_cycling_days:g} days of cycling"
+        f"limits: {laboratory.max_target_g:g} g of target, {laboratory.max_replicates} cells, "
+        f"{laboratory.max_rate_C:g} C, {laboratory.max_cycling_days:g} days of cycling"
     )
-    yield f"people: {_people(station)}"
+    yield f"people: {_people(laboratory)}"
 
 
-def station_values(station: Station, file: Path | None) -> dict[str, Any]:
+def laboratory_values(laboratory: Laboratory, file: Path | None) -> dict[str, Any]:
     """The same for machines: the fields of a laboratory file with every default, sets in order."""
-    values = station.model_dump(mode="json")
+    values = laboratory.model_dump(mode="json")
     for furnace in values["furnaces"]:
         furnace["atmospheres"].sort()
         furnace["vessels"].sort()
@@ -59,15 +59,15 @@ def _cycler(cycler: Cycler) -> str:
     return f"{channels}, ranges {ranges} mA, {cycler.min_V:g} to {cycler.max_V:g} V"
 
 
-def _people(station: Station) -> str:
+def _people(laboratory: Laboratory) -> str:
     """Who may do what, and what nobody may do for lack of people."""
-    if not station.people:
+    if not laboratory.people:
         return "nobody listed, so any named person may approve, and any two may override"
-    told = [f"{person.name} ({_may(person)})" for person in station.people]
+    told = [f"{person.name} ({_may(person)})" for person in laboratory.people]
     text = ", ".join(told)
-    if not any(person.may_approve for person in station.people):
+    if not any(person.may_approve for person in laboratory.people):
         text += ". Nobody may approve: every request waits"
-    if sum(person.may_override for person in station.people) < 2:
+    if sum(person.may_override for person in laboratory.people) < 2:
         text += ". An override takes two who may: nothing can be overridden"
     return text
 

@@ -1,8 +1,8 @@
 """What a laboratory has and allows: furnaces, glove box, powders in stock, cyclers, people.
 
-One file, ``laboratory.yaml``, says it to the planner, the safety rules, the queue and the drivers. `Station()` is what
-is assumed of a laboratory that says nothing of itself: one furnace to 1050 C in a fume hood without a scrubber, a glove
-box, every powder of the catalogue, one ordinary cycler, and nobody in particular.
+One file, ``laboratory.yaml``, says it to the planner, the safety rules, the queue and the drivers. `Laboratory()` is
+what is assumed where nothing is said: one furnace to 1050 C in a fume hood without a scrubber, a glove box, every
+powder of the catalogue, one ordinary cycler, and nobody in particular.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import cached_property
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from redoxa.data.lab import Atmosphere, Vessel
+from redoxa.data.lab.recipe import Atmosphere, Vessel
 
 ATMOSPHERES: frozenset[Atmosphere] = frozenset({"air", "oxygen", "argon", "argon/hydrogen 95/5", "nitrogen"})
 VESSELS: frozenset[Vessel] = frozenset({"alumina crucible", "nickel crucible", "sealed silica ampoule"})
@@ -88,7 +88,7 @@ class Person(Part):
     may_override: bool = False
 
 
-class Station(Part):
+class Laboratory(Part):
     """A laboratory. The defaults suit a small research laboratory with a fume hood and a glove box."""
 
     name: str = Field(default="a small laboratory, as assumed where no laboratory.yaml is", min_length=1)
@@ -107,7 +107,7 @@ class Station(Part):
     max_loading_mg_cm2: float = Field(default=30, gt=0)
 
     @model_validator(mode="after")
-    def _names(self) -> Station:
+    def _names(self) -> Laboratory:
         for what, given in (
             ("furnaces", [f.name for f in self.furnaces]),
             ("cyclers", [c.name for c in self.cyclers]),

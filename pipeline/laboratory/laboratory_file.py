@@ -18,7 +18,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from redoxa.data.errors import InputError
-from redoxa.data.station import Cycler, Furnace, Station
+from redoxa.data.lab.laboratory import Cycler, Furnace, Laboratory
 from redoxa.data.synthesis.catalogue import default_catalogue
 from redoxa.pipeline.yaml_file import Kind, Location, Mistake, mistakes_of, name_after, read_document
 
@@ -36,7 +36,7 @@ MAX_CYCLER_V: Final = 100.0
 KELVIN: Final = 273.15
 
 
-def read_station(path: Path) -> Station:
+def read_laboratory(path: Path) -> Laboratory:
     """Read and validate a laboratory file.
 
     Raises:
@@ -48,17 +48,17 @@ def read_station(path: Path) -> Station:
     text = json.dumps({"name": name_after(path), **document.data}, default=str)
     try:
         # From JSON, and strictly: lists may be tuples and sets, but no text may be a number or a yes.
-        station = Station.model_validate_json(text, strict=True)
+        laboratory = Laboratory.model_validate_json(text, strict=True)
     except ValidationError as error:
-        found = [_with_hint(mistake, document.data) for mistake in mistakes_of(error, Station)]
+        found = [_with_hint(mistake, document.data) for mistake in mistakes_of(error, Laboratory)]
         mistakes += [m for m in found if not (named_twice and m.where == ())]
         document.refuse(mistakes)
         raise
     document.refuse(mistakes)
-    return station
+    return laboratory
 
 
-def station_file() -> Path | None:
+def laboratory_file() -> Path | None:
     """The file that says what the laboratory has, or None where there is none.
 
     Raises:
@@ -72,25 +72,25 @@ def station_file() -> Path | None:
     return DEFAULT_FILE if os.path.lexists(DEFAULT_FILE) else None
 
 
-def current_station() -> Station:
+def current_laboratory() -> Laboratory:
     """The laboratory of this working folder: its file, else the careful default. A file is read again once it changed.
 
     Raises:
         InputError: the file that is named is not there, or holds mistakes.
     """
-    path = station_file()
+    path = laboratory_file()
     if path is None:
-        return Station()
+        return Laboratory()
     try:
         found = path.stat()
     except OSError:
-        return read_station(path)  # which says what is wrong with it
+        return read_laboratory(path)  # which says what is wrong with it
     return _read(path, path.resolve(), found.st_mtime_ns, found.st_size)
 
 
 @lru_cache(maxsize=8)
-def _read(path: Path, _whole: Path, _mtime_ns: int, _size: int) -> Station:
-    return read_station(path)
+def _read(path: Path, _whole: Path, _mtime_ns: int, _size: int) -> Laboratory:
+    return read_laboratory(path)
 
 
 def _with_hint(mistake: Mistake, data: Any) -> Mistake:
