@@ -61,12 +61,25 @@ class Pressing(Record):
     load_kN: float = Field(gt=0)
 
 
+COLD_C = 25.0
+"""Where a furnace programme begins."""
+
+
 class Firing(Record):
     """Grinding, pressing, and one programme from cold to cold."""
 
     grinding_min: float = Field(gt=0, default=30)
     pressing: Pressing | None = None
     steps: tuple[FurnaceStep, ...]
+
+    @property
+    def programme_h(self) -> float:
+        """What the furnace takes for it, ramps included, from 25 C on."""
+        before_C = (COLD_C, *(step.temperature_C for step in self.steps))
+        return sum(
+            abs(step.temperature_C - start_C) / step.ramp_C_per_min / 60 + step.dwell_h
+            for start_C, step in zip(before_C, self.steps, strict=False)
+        )
 
 
 Formula = Annotated[str, Field(pattern=r"^[A-Za-z0-9().·]+$", max_length=60)]

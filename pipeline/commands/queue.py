@@ -13,12 +13,14 @@ from cyclopts import App, Parameter
 
 from redoxa.data.errors import InputError, RedoxaError
 from redoxa.data.lab.request import QueueItem, RequestState
+from redoxa.data.lab.steps import Step
 from redoxa.data.storage.database import store_name
 from redoxa.data.storage.store import Store as DataStore
 from redoxa.pipeline.commands.app import DEFAULT_STORE, Json, Store
 from redoxa.pipeline.commands.console import emit, note, say, table
 from redoxa.pipeline.laboratory.laboratory_file import current_laboratory
 from redoxa.pipeline.tasks.laboratory import tell_laboratory
+from redoxa.robotics.planning.steps import plan_steps
 from redoxa.robotics.queue.queue import LabQueue
 from redoxa.robotics.queue.waiting import why_held
 
@@ -105,12 +107,13 @@ def _rejected(store: str) -> list[str]:
 
 @queue_app.command
 def show(request_id: str, *, store: Store = DEFAULT_STORE, as_json: Json = False) -> None:
-    """Print one request as JSON: recipe, safety findings, predictions, result and history. With --json, on one line."""
+    """Print one request as JSON: recipe, steps, safety findings, predictions, result, history. --json: on a line."""
     queue = open_queue(store)
     row = queue.get(_whole(queue, request_id))
     whole = {
         **_told(row),
         "request": row.request.model_dump(mode="json") | {"round": row.request.round + 1},
+        "steps": [_step(step) for step in plan_steps(row.request_id, row.request.recipe)],
         "measurement": row.measurement and row.measurement.model_dump(mode="json"),
         "safety": [finding.model_dump(mode="json") for finding in row.safety],
         "history": [event.model_dump(mode="json") for event in queue.events(row.request_id)],
@@ -119,6 +122,15 @@ def show(request_id: str, *, store: Store = DEFAULT_STORE, as_json: Json = False
         emit("request", **whole)
     else:
         say(json.dumps(whole, indent=1))
+
+
+def _step(step: Step) -> dict[str, object]:
+    """A step of the work; the recipe has its numbers."""
+    gives = [sample.sample_id for sample in step.gives]
+    return {
+        "step_id": step.step_id, "capability": step.capability, "takes": step.takes, "gives": gives,
+        "after": step.after, "longest_h": round(step.longest_s / 3600, 2),
+    }  # fmt: skip
 
 
 @queue_app.command
