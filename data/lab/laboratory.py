@@ -8,10 +8,12 @@ powder of the catalogue, one ordinary cycler, and nobody in particular.
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from redoxa.data.lab.recipe import Atmosphere, Vessel
+from redoxa.data.lab.steps import Capability
 
 ATMOSPHERES: frozenset[Atmosphere] = frozenset({"air", "oxygen", "argon", "argon/hydrogen 95/5", "nitrogen"})
 VESSELS: frozenset[Vessel] = frozenset({"alumina crucible", "nickel crucible", "sealed silica ampoule"})
@@ -31,6 +33,7 @@ class Furnace(Part):
     """A furnace with its gases and what it is connected to."""
 
     name: str = Field(default="furnace", pattern=NAME)
+    places: int = Field(default=4, ge=1, le=100, description="vessels that stand in it at once, in one programme")
     max_temperature_C: float = Field(default=1050, gt=25, le=1700)
     max_ramp_C_per_min: float = Field(default=10, gt=0)
     min_ramp_C_per_min: float = Field(default=0.1, gt=0)
@@ -80,6 +83,28 @@ class Cycler(Part):
         return self
 
 
+class Bench(Part):
+    """Where something else is done, by hand or by a machine: a balance, a diffractometer, a glove box."""
+
+    name: str = Field(pattern=NAME)
+    does: frozenset[Literal["weigh", "xray", "coat", "assemble"]] = Field(min_length=1)
+    places: int = Field(default=1, ge=1, le=1000, description="samples that are worked on at once")
+
+
+class Station(Part):
+    """A part of the laboratory, as the queue sees it.
+
+    Attributes:
+        name: no two stations share it.
+        does: what it can do.
+        places: samples that it holds at once: vessels of a furnace, channels of a cycler.
+    """
+
+    name: str
+    does: frozenset[Capability]
+    places: int
+
+
 class Person(Part):
     """Somebody who works here."""
 
@@ -97,6 +122,12 @@ class Laboratory(Part):
     fume_hood: bool = Field(default=True, description="where poisonous and carcinogenic powders are weighed")
     stock: tuple[Powder, ...] | None = Field(default=None, description="nothing given: every powder of the catalogue")
     cyclers: tuple[Cycler, ...] = Field(default=(Cycler(),), min_length=1)
+    benches: tuple[Bench, ...] = (
+        Bench(name="balance", does=frozenset({"weigh"})),
+        Bench(name="diffractometer", does=frozenset({"xray"})),
+        Bench(name="coater", does=frozenset({"coat"})),
+        Bench(name="cell press", does=frozenset({"assemble"})),
+    )
     people: tuple[Person, ...] = Field(default=(), description="nobody given: any named person")
     max_target_g: float = Field(default=20, gt=0)
     max_metal_powder_g: float = Field(default=2.0, ge=0, description="free metal powder in one vessel")
@@ -111,12 +142,27 @@ class Laboratory(Part):
         for what, given in (
             ("furnaces", [f.name for f in self.furnaces]),
             ("cyclers", [c.name for c in self.cyclers]),
+            ("benches", [b.name for b in self.benches]),
             ("people", [p.name.strip().casefold() for p in self.people]),
             ("stock", [p.formula for p in self.stock or ()]),
         ):
             if twice := sorted({name for name in given if given.count(name) > 1}):
                 raise ValueError(f"{what}: {', '.join(twice)} is listed twice")
+        names = [station.name for station in self.stations]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(
+                f"'{twice[0]}' is the name of two things; furnaces, cyclers and benches need names of their own"
+            )
         return self
+
+    @cached_property
+    def stations(self) -> tuple[Station, ...]:
+        """All parts that do a step of a request."""
+        return (
+            *(Station(name=bench.name, does=bench.does, places=bench.places) for bench in self.benches),
+            *(Station(name=one.name, does=frozenset({"fire"}), places=one.places) for one in self.furnaces),
+            *(Station(name=one.name, does=frozenset({"cycle"}), places=one.channels) for one in self.cyclers),
+        )
 
     @cached_property
     def by_name(self) -> dict[str, Furnace]:

@@ -12,6 +12,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from redoxa.data.errors import InputError, RedoxaError
+from redoxa.data.lab.laboratory import Laboratory
 from redoxa.data.lab.request import QueueItem, RequestState
 from redoxa.data.lab.steps import Step
 from redoxa.data.storage.database import store_name
@@ -20,6 +21,7 @@ from redoxa.pipeline.commands.app import DEFAULT_STORE, Json, Store
 from redoxa.pipeline.commands.console import emit, note, say, table
 from redoxa.pipeline.laboratory.laboratory_file import current_laboratory
 from redoxa.pipeline.tasks.laboratory import tell_laboratory
+from redoxa.robotics.planning.equipment import able
 from redoxa.robotics.planning.steps import plan_steps
 from redoxa.robotics.queue.queue import LabQueue
 from redoxa.robotics.queue.waiting import why_held
@@ -113,7 +115,7 @@ def show(request_id: str, *, store: Store = DEFAULT_STORE, as_json: Json = False
     whole = {
         **_told(row),
         "request": row.request.model_dump(mode="json") | {"round": row.request.round + 1},
-        "steps": [_step(step) for step in plan_steps(row.request_id, row.request.recipe)],
+        "steps": [_step(step, queue.laboratory) for step in plan_steps(row.request_id, row.request.recipe)],
         "measurement": row.measurement and row.measurement.model_dump(mode="json"),
         "safety": [finding.model_dump(mode="json") for finding in row.safety],
         "history": [event.model_dump(mode="json") for event in queue.events(row.request_id)],
@@ -124,12 +126,13 @@ def show(request_id: str, *, store: Store = DEFAULT_STORE, as_json: Json = False
         say(json.dumps(whole, indent=1))
 
 
-def _step(step: Step) -> dict[str, object]:
-    """A step of the work; the recipe has its numbers."""
+def _step(step: Step, laboratory: Laboratory) -> dict[str, object]:
+    """A step of the work, and which stations can do it; the recipe has its numbers."""
     gives = [sample.sample_id for sample in step.gives]
     return {
         "step_id": step.step_id, "capability": step.capability, "takes": step.takes, "gives": gives,
         "after": step.after, "longest_h": round(step.longest_s / 3600, 2),
+        "stations": [station.name for station in able(step, laboratory)],
     }  # fmt: skip
 
 

@@ -131,6 +131,7 @@ def _twice(data: dict[str, Any]) -> Iterator[Mistake]:
     for section, key, default in (
         ("furnaces", "name", Furnace().name),
         ("cyclers", "name", Cycler().name),
+        ("benches", "name", None),
         ("people", "name", None),
         ("stock", "formula", None),
     ):

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from redoxa.data.lab.laboratory import Cycler, Furnace, Laboratory, Person
+from redoxa.data.lab.laboratory import Bench, Cycler, Furnace, Laboratory, Person
 from redoxa.data.synthesis.catalogue import default_catalogue
 from redoxa.pipeline.laboratory.laboratory_file import DEFAULT_FILE, LABORATORY
+
+WORK = {"weigh": "weighs", "xray": "takes X-ray patterns", "coat": "coats electrodes", "assemble": "builds cells"}
 
 
 def laboratory_lines(laboratory: Laboratory, file: Path | None) -> Iterator[str]:
@@ -27,6 +29,8 @@ def laboratory_lines(laboratory: Laboratory, file: Path | None) -> Iterator[str]
         yield f"stock: {len(laboratory.stock)} {noun}, {sum(p.amount_g for p in laboratory.stock):g} g"
     for cycler in laboratory.cyclers:
         yield f"{_titled('cycler', cycler.name)}: {_cycler(cycler)}"
+    for bench in laboratory.benches:
+        yield f"{bench.name}: {_bench(bench)}"
     yield (
         f"limits: {laboratory.max_target_g:g} g of target, {laboratory.max_replicates} cells, "
         f"{laboratory.max_rate_C:g} C, {laboratory.max_cycling_days:g} days of cycling"
@@ -40,6 +44,8 @@ def laboratory_values(laboratory: Laboratory, file: Path | None) -> dict[str, An
     for furnace in values["furnaces"]:
         furnace["atmospheres"].sort()
         furnace["vessels"].sort()
+    for bench in values["benches"]:
+        bench["does"].sort()
     return {"file": file, **values}
 
 
@@ -47,10 +53,15 @@ def _furnace(furnace: Furnace) -> str:
     outlet = "exhaust" if furnace.exhaust else "no exhaust"
     washed = "scrubber" if furnace.scrubber else "no scrubber"
     return (
-        f"to {furnace.max_temperature_C:g} C, {furnace.min_ramp_C_per_min:g} to "
+        f"to {furnace.max_temperature_C:g} C, {furnace.places} at once, {furnace.min_ramp_C_per_min:g} to "
         f"{furnace.max_ramp_C_per_min:g} C/min, {furnace.max_powder_g:g} g, {furnace.max_gas_mol:g} mol of gas; "
         f"{', '.join(sorted(furnace.atmospheres))}; {', '.join(sorted(furnace.vessels))}; {outlet}, {washed}"
     )
+
+
+def _bench(bench: Bench) -> str:
+    samples = "sample" if bench.places == 1 else "samples"
+    return f"{', '.join(sorted(WORK[work] for work in bench.does))}; {bench.places} {samples} at once"
 
 
 def _cycler(cycler: Cycler) -> str:

@@ -117,11 +117,11 @@ def current_problems(electrode: Electrode, cycling: Cycling, cyclers: Sequence[C
     problems = []
     if abs(cycling.one_C_mA - own_mA) > STATED_WITHIN * own_mA:
         problems.append(f"1 C is stated as {cycling.one_C_mA:.4g} mA and is {own_mA:.4g} mA by mass and capacity")
-    able = [c for c in cyclers if cycling.cycler in ("", c.name) and cycling.range_mA in c.ranges_mA]
+    able = [c for c in cyclers if _has_range(cycling, c)]
     if not able:
         named = f"cycler '{cycling.cycler}'" if cycling.cycler else "cycler"
         return [*problems, f"there is no {named} with a range of {cycling.range_mA:g} mA here"]
-    if not any(c.min_V <= cycling.min_voltage_V and cycling.max_voltage_V <= c.max_V for c in able):
+    if not any(suits(cycling, c) for c in able):
         problems.append(f"{cycling.min_voltage_V:g} to {cycling.max_voltage_V:g} V is more than the cycler reaches")
     currents = currents_mA((*cycling.formation, *cycling.steps), own_mA) or [cycling.range_mA]
     least_mA = LEAST_STEPS * cycling.range_mA * min(c.resolution for c in able)
@@ -130,6 +130,16 @@ def current_problems(electrode: Electrode, cycling: Cycling, cyclers: Sequence[C
     if min(currents) < least_mA * (1 - STATED_WITHIN):
         problems.append(f"{min(currents):.4g} mA where {least_mA:.4g} mA is the least that the range gives well enough")
     return problems
+
+
+def suits(cycling: Cycling, cycler: Cycler) -> bool:
+    """Whether a cycler is the one that is named, or none is, and has the range and the voltages of a protocol."""
+    reaches = cycler.min_V <= cycling.min_voltage_V and cycling.max_voltage_V <= cycler.max_V
+    return reaches and _has_range(cycling, cycler)
+
+
+def _has_range(cycling: Cycling, cycler: Cycler) -> bool:
+    return cycling.cycler in ("", cycler.name) and cycling.range_mA in cycler.ranges_mA
 
 
 def _rounded_up(loading_mg_cm2: float) -> float:

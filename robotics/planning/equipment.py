@@ -6,21 +6,52 @@ The safety rules ask what is dangerous; this asks what is possible here. Drivers
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Final
 
-from redoxa.data.lab.laboratory import Laboratory
+from redoxa.data.lab.laboratory import Laboratory, Station
 from redoxa.data.lab.recipe import Synthesis
 from redoxa.data.lab.request import ExperimentRequest
-from redoxa.robotics.cycling.currents import current_problems
+from redoxa.data.lab.steps import Capability, Cycle, Fire, Step
+from redoxa.robotics.cycling.currents import current_problems, suits
+from redoxa.robotics.planning.steps import plan_steps
 
 ROUNDING = 1 + 1e-9
+
+NOBODY: Final[Mapping[Capability, str]] = {
+    "weigh": "there is no bench to weigh at",
+    "xray": "nothing here takes X-ray patterns",
+    "coat": "nothing here coats electrodes",
+    "assemble": "there is no bench to build cells at",
+}
 
 
 def lacking(request: ExperimentRequest, laboratory: Laboratory) -> list[str]:
     """What stands in the way of a request in this laboratory, one sentence each; empty when nothing does."""
     recipe = request.recipe
     currents = current_problems(recipe.electrode, recipe.cycling, laboratory.cyclers)
-    return [*_furnace(recipe.synthesis, laboratory), *_stock(recipe.synthesis, laboratory), *currents]
+    wanted = dict.fromkeys(step.capability for step in plan_steps("request", recipe))
+    there = frozenset[Capability]().union(*(station.does for station in laboratory.stations))
+    missing = [NOBODY[work] for work in wanted if work not in there]
+    return [*_furnace(recipe.synthesis, laboratory), *_stock(recipe.synthesis, laboratory), *currents, *missing]
+
+
+def able(step: Step, laboratory: Laboratory) -> tuple[Station, ...]:
+    """Stations that can do a step, the preferred first.
+
+    A sample is fired in the furnace with which it was planned, since the safety rules were asked about that one; it is
+    cycled on any cycler that has the range and reaches the voltages, unless the recipe names one.
+    """
+    names = None
+    if isinstance(step.task, Fire):
+        names = {step.task.furnace_name or laboratory.furnaces[0].name}
+    elif isinstance(step.task, Cycle):
+        names = {cycler.name for cycler in laboratory.cyclers if suits(step.task.cycling, cycler)}
+    return tuple(
+        station
+        for station in laboratory.stations
+        if step.capability in station.does and (names is None or station.name in names)
+    )
 
 
 def _furnace(synthesis: Synthesis, laboratory: Laboratory) -> Iterator[str]:

@@ -408,12 +408,13 @@ def test_what_the_laboratory_has(capsys: pytest.CaptureFixture[str], monkeypatch
     assert code == 0
     for text in (
         "laboratory.yaml: Example laboratory",
-        "furnace box: to 1050 C, 0.1 to 10 C/min",
+        "furnace box: to 1050 C, 4 at once, 0.1 to 10 C/min",
         "argon/hydrogen 95/5",
         "exhaust, no scrubber",
         "glove box: yes",
         "stock: 4 powders, 950 g",
         "cycler: 8 channels, ranges 0.1, 1, 10 mA, -1 to 5 V",
+        "diffractometer: takes X-ray patterns; 1 sample at once",
         "Ada Lovelace (approves and overrides)",
     ):
         assert text in out

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from redoxa.data.errors import InputError
-from redoxa.data.lab.laboratory import Cycler, Furnace, Laboratory, Person, Powder
+from redoxa.data.lab.laboratory import Bench, Cycler, Furnace, Laboratory, Person, Powder
 from redoxa.pipeline.campaign.session import register, session_for
 from redoxa.pipeline.campaign.spec import CampaignSpec
 from redoxa.pipeline.commands.queue import open_queue
@@ -79,6 +79,16 @@ BAD: dict[str, tuple[str, str]] = {
         "stock: [{formula: Li2CO3, amount_g: 1}, {formula: Li2CO3, amount_g: 2}]\n",
         r":1:51: stock\[1\]\.formula: 'Li2CO3' is listed twice",
     ),
+    "bench twice": (
+        "benches: [{name: a, does: [weigh]}, {name: a, does: [xray]}]\n",
+        r":1:44: benches\[1\]\.name: 'a' is listed twice",
+    ),
+    "bench without work": ("benches: [{name: a, does: []}]\n", r":1:27: benches\[0\]\.does: .*at least 1"),
+    "work of a bench": ("benches: [{name: a, does: [wiegh]}]\n", r":1:28: .*Did you mean 'weigh'\?"),
+    "one name for two": (
+        "cyclers: [{name: a}]\nbenches: [{name: a, does: [weigh]}]\n",
+        r":1:1: 'a' is the name of two things",
+    ),
     "gas twice": ("furnaces: [{atmospheres: [air, air]}]\n", r":1:32: .*air is listed twice"),
     "range twice": ("cyclers: [{ranges_mA: [1, 1.0]}]\n", r":1:27: .*listed twice"),
 }
@@ -125,7 +135,13 @@ def test_files_that_are_none(tmp_path: Path) -> None:
 def test_the_example_reads_back_and_holds_every_field() -> None:
     laboratory, written = read_laboratory(EXAMPLE), yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
     assert set(written) == set(Laboratory.model_fields)
-    for kind, section in ((Furnace, "furnaces"), (Powder, "stock"), (Cycler, "cyclers"), (Person, "people")):
+    for kind, section in (
+        (Furnace, "furnaces"),
+        (Powder, "stock"),
+        (Cycler, "cyclers"),
+        (Bench, "benches"),
+        (Person, "people"),
+    ):
         assert set().union(*written[section]) == set(kind.model_fields)
     # What is left out is as in the example, as its head says.
     assert laboratory.furnaces == (Furnace(name="box"),)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
-from redoxa.data.lab.laboratory import Cycler, Furnace, Laboratory, Powder
+from redoxa.data.lab.laboratory import Bench, Cycler, Furnace, Laboratory, Powder
 from redoxa.data.lab.request import ExperimentRequest
-from redoxa.robotics.planning.equipment import lacking
+from redoxa.robotics.planning.equipment import able, lacking
+from redoxa.robotics.planning.steps import plan_steps
 from tests.unit.robotics.samples import VOLTAGE_V, make_request, with_furnace
 
 LCO, LTS = make_request("LiCoO2"), make_request("LiTiS2")
@@ -71,6 +73,45 @@ def test_a_powder_weighed_twice_counts_twice() -> None:
     twice = changed(LCO, "synthesis", precursors=LCO.recipe.synthesis.precursors * 2)
     assert lacking(twice, Laboratory(stock=powders(LCO, 1.9)))
     assert lacking(twice, Laboratory(stock=powders(LCO, 2.0))) == []
+
+
+def test_every_step_needs_somebody_who_does_it() -> None:
+    benches = Laboratory().benches
+    for gone, said in (
+        ("weigh", "there is no bench to weigh at"),
+        ("xray", "nothing here takes X-ray patterns"),
+        ("coat", "nothing here coats electrodes"),
+        ("assemble", "there is no bench to build cells at"),
+    ):
+        left = tuple(bench for bench in benches if gone not in bench.does)
+        assert lacking(LCO, Laboratory(benches=left)) == [said]
+    hands = Bench(name="bench", does=frozenset({"weigh", "xray", "coat", "assemble"}), places=3)
+    assert lacking(LCO, Laboratory(benches=(hands,))) == []
+
+
+def test_who_can_do_a_step() -> None:
+    cyclers = (Cycler(name="small", ranges_mA=(0.01,)), Cycler(name="low", max_V=3.0), Cycler(name="a"), Cycler())
+    cold, hot = Furnace(name="cold"), Furnace(name="hot", places=2)
+    laboratory = Laboratory(furnaces=(cold, hot), cyclers=cyclers)
+
+    def names(request: ExperimentRequest) -> dict[str, list[str]]:
+        steps = plan_steps("key", request.recipe)
+        return {step.capability: [station.name for station in able(step, laboratory)] for step in steps}
+
+    free = changed(LCO, "cycling", cycler="")
+    assert names(free) == {
+        "weigh": ["balance"], "fire": ["cold"], "xray": ["diffractometer"], "coat": ["coater"],
+        "assemble": ["cell press"], "cycle": ["a", "cycler"],
+    }  # fmt: skip
+    assert names(changed(free, "synthesis", furnace_name="hot"))["fire"] == ["hot"]  # the rules were asked about it
+    assert names(LCO)["cycle"] == ["cycler"]  # the recipe names it
+    places = {station.name: station.places for station in laboratory.stations}
+    assert (places["hot"], places["a"], places["balance"]) == (2, 8, 1)
+
+
+def test_stations_have_names_of_their_own() -> None:
+    with pytest.raises(ValidationError, match="'box' is the name of two things"):
+        Laboratory(furnaces=(Furnace(name="box"),), cyclers=(Cycler(name="box"),))
 
 
 def test_currents_and_window_fit_a_cycler() -> None:
