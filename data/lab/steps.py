@@ -7,6 +7,7 @@ whoever can do a task can do it in any request.
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -109,6 +110,25 @@ class Sample(Record):
     active_mg: float = Field(gt=0)
 
 
+class StepState(StrEnum):
+    """Where a step stands.
+
+    `waiting` for steps before it, `ready` to be taken; `claimed` by a station, and `running` there once that is on
+    record, which comes before anything is moved. `unknown`: it had begun, and the station fell silent. Then station and
+    sample wait until a person says where the sample is.
+    """
+
+    WAITING = "waiting"
+    READY = "ready"
+    CLAIMED = "claimed"
+    RUNNING = "running"
+    UNKNOWN = "unknown"
+    DONE = "done"
+    FAILED = "failed"
+    HELD = "held"
+    CANCELLED = "cancelled"
+
+
 class Step(Record):
     """One thing that one station does.
 
@@ -141,3 +161,48 @@ class Step(Record):
     def is_repeatable(self) -> bool:
         """Whether doing it twice harms nothing."""
         return self.capability in REPEATABLE
+
+
+class StepItem(Record):
+    """A step in the queue.
+
+    Attributes:
+        step: what is to be done.
+        state: where it stands.
+        priority: the higher the sooner; a day of waiting counts as much as one of it.
+        station: at which it is, or was last.
+        worker: name of who holds it, for people.
+        lease_token: whoever claimed it shows this.
+        lease_until: when its holder has lost it, unless it is heard of before.
+        attempts: times it was claimed.
+        ready_at: since when it could be taken.
+        began_at: when it was recorded that it begins.
+        due_at: when it should have ended.
+        why: what was last said of it.
+    """
+
+    step: Step
+    state: StepState
+    priority: int
+    station: str | None = None
+    worker: str | None = None
+    lease_token: str | None = None
+    lease_until: datetime | None = None
+    attempts: int = 0
+    ready_at: datetime | None = None
+    began_at: datetime | None = None
+    due_at: datetime | None = None
+    why: str = ""
+
+
+class StepEvent(Record):
+    """One line of the audit trail about a step."""
+
+    request_id: str
+    step_id: str
+    at: datetime
+    actor: str
+    action: str
+    from_state: StepState | None
+    to_state: StepState
+    why: str

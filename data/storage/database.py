@@ -19,7 +19,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, InterfaceError, NoSuchM
 from redoxa.data.errors import LostStoreError, StoreError, UnusableStoreError
 from redoxa.data.storage.patience import Result, persist
 
-HEAD = "0003"
+HEAD = "0004"
 """Newest revision in `data/migrations/versions`; a test holds it against the folder."""
 
 MIGRATION = 7234304

@@ -42,16 +42,23 @@ def able(step: Step, laboratory: Laboratory) -> tuple[Station, ...]:
     A sample is fired in the furnace with which it was planned, since the safety rules were asked about that one; it is
     cycled on any cycler that has the range and reaches the voltages, unless the recipe names one.
     """
-    names = None
-    if isinstance(step.task, Fire):
-        names = {step.task.furnace_name or laboratory.furnaces[0].name}
-    elif isinstance(step.task, Cycle):
+    named, names = only_at(step, laboratory), None
+    if named is not None:
+        names = {named}
+    if isinstance(step.task, Cycle):
         names = {cycler.name for cycler in laboratory.cyclers if suits(step.task.cycling, cycler)}
     return tuple(
         station
         for station in laboratory.stations
         if step.capability in station.does and (names is None or station.name in names)
     )
+
+
+def only_at(step: Step, laboratory: Laboratory) -> str | None:
+    """The one station that may do a step; None where any that can may do it."""
+    if isinstance(step.task, Fire):
+        return step.task.furnace_name or laboratory.furnaces[0].name
+    return step.task.cycling.cycler or None if isinstance(step.task, Cycle) else None
 
 
 def _furnace(synthesis: Synthesis, laboratory: Laboratory) -> Iterator[str]:

@@ -26,14 +26,14 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Engine, RowMapping, func, select
+from sqlalchemy import Engine, RowMapping, select
 from sqlalchemy.exc import IntegrityError
 
 from redoxa.data.errors import InputError, SafetyError, StoreError
 from redoxa.data.lab.laboratory import Laboratory
 from redoxa.data.lab.measurement import Measurement
 from redoxa.data.lab.request import ExperimentRequest, QueueEvent, QueueItem, RequestState, SafetyFinding
-from redoxa.data.storage.database import in_transaction, reading
+from redoxa.data.storage.database import reading
 from redoxa.data.storage.patience import Result
 from redoxa.data.storage.schema_lab import measurements, queue_events, requests
 from redoxa.robotics.errors import CHANGED, ConflictError
@@ -41,10 +41,10 @@ from redoxa.robotics.people import ensure_may, ensure_not_proposer, ensure_perso
 from redoxa.robotics.queue.rows import (
     NO_LEASE,
     Rows,
+    Transactions,
     ensure_its_own,
     is_intact,
     items_query,
-    new_mark,
     read_request,
     stored_findings,
     to_event,
@@ -92,7 +92,7 @@ class LabQueue:
     ) -> None:
         self.engine = engine
         self.laboratory = laboratory or Laboratory()
-        self._clock = clock
+        self._transactions = Transactions(engine, clock)
 
     # -- people and programs that want something made ------------------------------------------------------------------
 
@@ -401,7 +401,7 @@ class LabQueue:
     def events(self, request_id: str | None = None, campaign: str | None = None) -> builtins.list[QueueEvent]:
         """The audit trail, oldest first."""
         e = queue_events.c
-        query = select(queue_events).order_by(e.id)
+        query = select(queue_events).where(e.step_id.is_(None)).order_by(e.id)
         if request_id is not None:
             query = query.where(e.request_id == request_id)
         if campaign is not None:
@@ -425,19 +425,7 @@ class LabQueue:
 
     def _write(self, work: Callable[[Rows], Result], is_written: Callable[[Rows], bool] = Rows.was_written) -> Result:
         """One transaction, done again where its connection drops, unless its mark says that it was written."""
-        mark = new_mark()
-
-        def rows(connection: Connection) -> Rows:
-            return Rows(connection, self._now(connection), mark)
-
-        return in_transaction(self.engine, lambda c: work(rows(c)), lambda c: is_written(rows(c)))
-
-    def _now(self, connection: Connection) -> datetime:
-        if self._clock is not None:
-            return self._clock()
-        if connection.dialect.name == "postgresql":
-            return connection.execute(select(func.now())).scalar_one().astimezone(UTC)
-        return utc_now()
+        return self._transactions.write(lambda *given: work(Rows(*given)), lambda *given: is_written(Rows(*given)))
 
     def _enter(
         self, key: str, request: ExperimentRequest, findings: tuple[SafetyFinding, ...], by: str

@@ -5,17 +5,18 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, RowMapping, Select, func, insert, select, update
+from sqlalchemy import Connection, Engine, RowMapping, Select, func, insert, select, update
 
 from redoxa.data.errors import StoreError
 from redoxa.data.lab.measurement import Measurement
 from redoxa.data.lab.request import ExperimentRequest, QueueEvent, QueueItem, RequestState, SafetyFinding
 from redoxa.data.records import content_hash
-from redoxa.data.storage.database import aware
+from redoxa.data.storage.database import aware, in_transaction
+from redoxa.data.storage.patience import Result
 from redoxa.data.storage.schema_lab import measurements, queue_events, requests
 from redoxa.robotics.errors import ConflictError, LeaseError
 from redoxa.robotics.queue.audit import append_line, lock_audit
@@ -31,6 +32,37 @@ SLACK_S = 60.0
 def new_mark() -> str:
     """A random name for a transaction, which nobody else has."""
     return secrets.token_hex(16)
+
+
+@dataclass(frozen=True)
+class Transactions:
+    """Transactions on the queue's tables, each with a time and a name.
+
+    Attributes:
+        engine: of the store.
+        clock: gives the time in UTC; by default the database's on PostgreSQL, and this machine's beside SQLite.
+    """
+
+    engine: Engine
+    clock: Callable[[], datetime] | None = None
+
+    def write(
+        self,
+        work: Callable[[Connection, datetime, str], Result],
+        is_written: Callable[[Connection, datetime, str], bool],
+    ) -> Result:
+        """One transaction, done again where its connection drops, unless its mark says that it was written."""
+        mark = new_mark()
+        return in_transaction(
+            self.engine, lambda c: work(c, self._now(c), mark), lambda c: is_written(c, self._now(c), mark)
+        )
+
+    def _now(self, connection: Connection) -> datetime:
+        if self.clock is not None:
+            return self.clock()
+        if connection.dialect.name == "postgresql":
+            return connection.execute(select(func.now())).scalar_one().astimezone(UTC)
+        return datetime.now(UTC)
 
 
 @dataclass(frozen=True)
@@ -106,14 +138,7 @@ class Rows:
         """Rows in a state whose lease has ended or whose worker is gone, locked."""
         query = by_turn(select(requests), campaign).where(requests.c.state == state.value)
         rows = self.connection.execute(query.with_for_update(skip_locked=True)).mappings().all()
-        return [row for row in rows if self._is_free(row) or is_gone(row["worker"])]
-
-    def _is_free(self, row: RowMapping) -> bool:
-        if row["worker"] is None or row["lease_until"] is None:
-            return True
-        left = aware(row["lease_until"]) - self.now
-        longest = timedelta.max if row["lease_s"] is None else timedelta(seconds=row["lease_s"] + SLACK_S)
-        return not timedelta(0) < left <= longest
+        return [row for row in rows if is_free(row, self.now) or is_gone(row["worker"])]
 
     def times_expired(self, row: RowMapping) -> int:
         """How often a claim of the request ended in silence since a person last released it."""
@@ -165,7 +190,8 @@ class Rows:
 
     def events(self, request_id: str) -> list[QueueEvent]:
         """The audit trail of a request, oldest first."""
-        query = select(queue_events).where(queue_events.c.request_id == request_id).order_by(queue_events.c.id)
+        e = queue_events.c
+        query = select(queue_events).where(e.request_id == request_id, e.step_id.is_(None)).order_by(e.id)
         return [to_event(row) for row in self.connection.execute(query).mappings()]
 
     def add_measurement(self, row: RowMapping, measurement: Measurement) -> None:
@@ -266,6 +292,15 @@ def read_request(row: RowMapping) -> ExperimentRequest:
             f"request {row['id']} for {row['formula']} is of another version of Redoxa, or was changed in the store "
             f"({where}: {first['msg']}). Use that version, or another store."
         ) from None
+
+
+def is_free(row: RowMapping, now: datetime) -> bool:
+    """Whether nobody holds a row, or the lease of who did has run out."""
+    if row["worker"] is None or row["lease_until"] is None:
+        return True
+    left = aware(row["lease_until"]) - now
+    longest = timedelta.max if row["lease_s"] is None else timedelta(seconds=row["lease_s"] + SLACK_S)
+    return not timedelta(0) < left <= longest
 
 
 def is_intact(row: RowMapping) -> bool:

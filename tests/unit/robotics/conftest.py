@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine, delete
 
 from redoxa.data.storage.database import open_engine
-from redoxa.data.storage.schema_lab import measurements, queue_events, requests
+from redoxa.data.storage.schema_lab import measurements, queue_events, requests, samples, steps
 from redoxa.robotics.queue.queue import LabQueue
 
 
@@ -28,7 +28,7 @@ class Clock:
 
 def clear(engine: Engine) -> None:
     with engine.begin() as connection:
-        for table in (queue_events, measurements, requests):
+        for table in (queue_events, measurements, samples, steps, requests):
             connection.execute(delete(table))
 
 

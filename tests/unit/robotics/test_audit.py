@@ -151,7 +151,7 @@ def old_store(where: str) -> None:
         lines = [dict(line) for line in connection.execute(text("select * from queue_events")).mappings()]
     with engine.begin() as connection:
         for table, values in [("requests", row), *(("queue_events", line) for line in lines)]:
-            names = [n for n in values if n not in ("lease_token", "lease_s", "operation", "chain", "id")]
+            names = [n for n in values if n not in ("lease_token", "lease_s", "operation", "step_id", "chain", "id")]
             names += ["id"] if table == "requests" else []
             into = f"insert into {table} ({', '.join(names)}) values ({', '.join(':' + n for n in names)})"
             connection.execute(text(into), values)

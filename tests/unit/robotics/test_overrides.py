@@ -50,7 +50,7 @@ def peopled(queue: LabQueue, **fields: Any) -> LabQueue:
         Person(name="Marie Curie"),
         Person(name="Otto", may_approve=False),
     )
-    return LabQueue(queue.engine, Laboratory(people=people, **fields), queue._clock)
+    return LabQueue(queue.engine, Laboratory(people=people, **fields), queue._transactions.clock)
 
 
 def test_only_limits_of_the_laboratory_may_be_overridden() -> None:
@@ -147,7 +147,7 @@ def test_rules_that_do_not_refuse_or_are_none(queue: LabQueue) -> None:
 
 
 def test_every_rule_that_refuses_has_to_be_named(queue: LabQueue) -> None:
-    strict = LabQueue(queue.engine, with_furnace(max_temperature_C=700), queue._clock)
+    strict = LabQueue(queue.engine, with_furnace(max_temperature_C=700), queue._transactions.clock)
     key = refused(strict)
     with pytest.raises(SafetyError, match="stays refused by other rules: S006"):
         strict.override(key, ["S007"], by="Ada", second="Grace", why=WHY)
@@ -246,7 +246,9 @@ def test_where_people_are_listed_only_they_approve(queue: LabQueue) -> None:
             here.approve(key, by=by, why="fine")
     here.approve(key, by="person:marie  CURIE", why="fine")
     assert here.get(key).state is RequestState.APPROVED
-    nobody = LabQueue(queue.engine, Laboratory(people=(Person(name="Otto", may_approve=False),)), queue._clock)
+    nobody = LabQueue(
+        queue.engine, Laboratory(people=(Person(name="Otto", may_approve=False),)), queue._transactions.clock
+    )
     other = nobody.propose(make_request("LiFePO4"))
     with pytest.raises(InputError, match="Nobody may"):
         nobody.approve(other, by="Otto", why="fine")
@@ -273,7 +275,7 @@ def test_people_who_come_and_go_change_no_rules(queue: LabQueue) -> None:
 
 def test_an_override_heats_no_furnace(queue: LabQueue, tmp_path: Path) -> None:
     """What the laboratory has not got, its driver still says."""
-    cold = LabQueue(queue.engine, with_furnace(max_temperature_C=700), queue._clock)
+    cold = LabQueue(queue.engine, with_furnace(max_temperature_C=700), queue._transactions.clock)
     key = refused(cold, make_request("LiCoO2"))
     cold.override(key, ["S006"], by="Ada", second="Grace", why=WHY)
     cold.approve(key, by="Marie", why="fine")
