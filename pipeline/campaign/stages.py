@@ -58,6 +58,8 @@ def pending_chunks(where: str, campaign_id: str, round_: int) -> list[tuple[str,
 def generate_chunk(where: str, campaign_id: str, round_: int, source: str, chunk: int) -> int:
     """Sample one chunk and store it whole; the seed is a function of campaign seed, round, source and chunk.
 
+    What chooses the best of several looks at all chunks before it, which are always made in the same order.
+
     Returns:
         How many samples there are; fewer than planned, with a note, where the generator falls short.
     """

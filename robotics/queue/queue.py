@@ -22,7 +22,7 @@ import builtins
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -66,11 +66,6 @@ class ApprovalPolicy(StrEnum):
 
     PERSON = "person"
     AUTO = "auto"
-
-
-def utc_now() -> datetime:
-    """The time, in UTC."""
-    return datetime.now(UTC)
 
 
 def nobody_is_gone(_worker: str) -> bool:

@@ -29,6 +29,11 @@ SLACK_S = 60.0
 """A lease that ends later than its own length and this from now was given by a clock that was set back since."""
 
 
+def utc_now() -> datetime:
+    """The time, in UTC."""
+    return datetime.now(UTC)
+
+
 def new_mark() -> str:
     """A random name for a transaction, which nobody else has."""
     return secrets.token_hex(16)
@@ -62,7 +67,7 @@ class Transactions:
             return self.clock()
         if connection.dialect.name == "postgresql":
             return connection.execute(select(func.now())).scalar_one().astimezone(UTC)
-        return datetime.now(UTC)
+        return utc_now()
 
 
 @dataclass(frozen=True)

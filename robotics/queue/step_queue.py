@@ -14,7 +14,7 @@ Guarantees, for any number of processes on one SQLite file or PostgreSQL databas
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Engine, RowMapping, select
@@ -31,7 +31,16 @@ from redoxa.robotics.planning.steps import plan_steps
 from redoxa.robotics.queue.audit import lock_audit
 from redoxa.robotics.queue.queue import nobody_is_gone
 from redoxa.robotics.queue.rows import Transactions, read_request
-from redoxa.robotics.queue.step_rows import NO_STEP_LEASE, StepRows, read_step, to_step_event, to_step_item, turn_h
+from redoxa.robotics.queue.step_rows import (
+    DAY_H,
+    NO_STEP_LEASE,
+    StepRows,
+    read_step,
+    to_step_event,
+    to_step_item,
+    turn_h,
+)
+from redoxa.robotics.queue.step_transitions import STEP_TRANSITIONS
 
 MAX_TRIES = 3
 """Times that something is tried before a person has to look: a claim that ends in silence, a repeatable step."""
@@ -251,7 +260,7 @@ class StepQueue:
 
         def work(rows: StepRows) -> None:
             row = rows.get(step_id)
-            rows.change(row, {"priority": priority, "turn_h": row["turn_h"] + 24.0 * (row["priority"] - priority)})
+            rows.change(row, {"priority": priority, "turn_h": row["turn_h"] + DAY_H * (row["priority"] - priority)})
             rows.note(row, by, f"priority {priority} instead of {row['priority']}: {why}")
 
         self._write(work)
@@ -349,9 +358,8 @@ class StepQueue:
         return rows.get(row["id"])
 
     def _cancel_rest(self, rows: StepRows, request_id: str, by: str, why: str) -> None:
-        sources: Sequence[str] = ("waiting", "ready", "held", "failed")
         for row in rows.of_request(request_id):
-            if row["state"] in sources:
+            if row["state"] in STEP_TRANSITIONS["cancel"][0]:
                 rows.move(row, "cancel", by, why, NO_STEP_LEASE)
             elif row["state"] == StepState.CLAIMED.value:
                 rows.move(row, "give_back", by, why, NO_STEP_LEASE)

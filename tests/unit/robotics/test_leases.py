@@ -117,7 +117,7 @@ def test_leases_go_by_the_clock_of_the_database(postgres: str, monkeypatch: pyte
     claimed(queue, lease_s=3)
     for hours in (5, -5):
         monkeypatch.setattr(
-            "redoxa.robotics.queue.queue.utc_now", lambda hours=hours: datetime.now(UTC) + timedelta(hours=hours)
+            "redoxa.robotics.queue.rows.utc_now", lambda hours=hours: datetime.now(UTC) + timedelta(hours=hours)
         )
         assert queue.expire() == []
     assert abs(queue.events(key)[-1].at - datetime.now(UTC)) < timedelta(minutes=1)
